@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
+from adx_lab.analysis.parts import text_codes
 from adx_lab.analysis.quantiles import LEVEL, TOO_FEW, Estimate, batch_mean, quantile_estimates
 from adx_lab.records import Caveat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pandas as pd
     from numpy.typing import NDArray
 
 __all__ = [
@@ -213,22 +214,13 @@ def split_by(samples: pd.DataFrame, by: str | None) -> Iterator[tuple[str, NDArr
     if by is None:
         yield "all", slice(None)
         return
-    codes, labels = _codes(samples[by])
+    codes, labels = text_codes(samples[by])
     order = np.argsort(codes, kind="stable")
     edges = np.searchsorted(codes, np.arange(len(labels) + 1), sorter=order)
     parts = {label: order[edges[i] : edges[i + 1]] for i, label in enumerate(labels)}
     for label in sorted(parts):
         if parts[label].size:
             yield label, parts[label]
-
-
-def _codes(column: pd.Series[Any]) -> tuple[NDArray[np.int16], list[str]]:
-    """Return a small integer a row, and the text that each stands for."""
-    categorical = column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype("category")
-    codes = categorical.cat.codes.to_numpy().astype(np.int16)
-    labels = [str(label) for label in categorical.cat.categories]
-    codes[codes < 0] = len(labels)
-    return codes, [*labels, "none"]
 
 
 def failed(samples: pd.DataFrame) -> NDArray[np.bool_]:
