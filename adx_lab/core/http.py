@@ -1,0 +1,192 @@
+"""Requests, responses and problems, as thin over the server's own objects as they can be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from adx_lab.core.timing import Timing
+    from adx_lab.core.tokens import Principal
+
+Headers = list[tuple[str, str]]
+S = TypeVar("S", bound=msgspec.Struct)
+
+JSON = ("content-type", "application/json")
+PROBLEM = ("content-type", "application/problem+json")
+NDJSON = ("content-type", "application/x-ndjson")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Body(Protocol):
+    """The part of the server's protocol object that a request's body is read from."""
+
+    async def __call__(self) -> bytes:
+        """Return the whole body."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Iterate over the body as it arrives."""
+
+
+class Problem(Exception):  # noqa: N818  # the name that RFC 9457 gives it
+    """An error for the client: an RFC 9457 problem document.
+
+    Parameters
+    ----------
+    status, title
+        The HTTP status, and what kind of problem it is.
+    detail
+        What is wrong with this request.
+    headers
+        Headers of the response, such as ``Retry-After``.
+    members
+        Further members of the document, such as the field that is wrong.
+    """
+
+    def __init__(
+        self, status: int, title: str, detail: str = "", *, headers: Headers | None = None, **members: object
+    ) -> None:
+        super().__init__(f"{status} {title}")
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.headers = headers or []
+        self.members = members
+
+    def response(self, request_id: str) -> Response:
+        """Return the document as a response."""
+        document: dict[str, object] = {"type": "about:blank", "title": self.title, "status": self.status}
+        if self.detail:
+            document["detail"] = self.detail
+        document.update(self.members, request_id=request_id)
+        return Response(_encode(document), self.status, [PROBLEM, *self.headers])
+
+
+class Response:
+    """A response whose body is at hand."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, body: bytes = b"", status: int = 200, headers: Headers | None = None) -> None:
+        self.body = body
+        self.status = status
+        self.headers = [JSON] if headers is None else headers
+
+
+class Stream(Response):
+    """A response whose body is made while it is sent; leaving early closes the iterator."""
+
+    __slots__ = ("chunks",)
+
+    def __init__(
+        self, chunks: AsyncIterator[bytes], status: int = 200, headers: Headers | None = None
+    ) -> None:
+        super().__init__(b"", status, headers)
+        self.chunks = chunks
+
+
+def reply(value: object, status: int = 200, headers: Headers | None = None) -> Response:
+    """Return a value as a JSON response."""
+    return Response(_encode(value), status, [JSON, *(headers or [])])
+
+
+class Request:
+    """One request; whatever costs time is read when it is asked for."""
+
+    __slots__ = ("_body", "_max", "args", "headers", "method", "path", "principal", "query_string",
+                 "request_id", "timing")  # fmt: skip
+
+    def __init__(self, scope: Any, body: Body, args: tuple[str, ...], body_max: int) -> None:
+        self.method: str = scope.method
+        self.path: str = scope.path
+        self.query_string: str = scope.query_string
+        self.headers = scope.headers
+        self.args = args
+        self.request_id = ""
+        self.timing: Timing | None = None
+        self.principal: Principal
+        self._body = body
+        self._max = body_max
+
+    def header(self, name: str) -> str | None:
+        """Return a header's value, its name in lower case."""
+        value: str | None = self.headers.get(name)
+        return value
+
+    def query(self, wanted: type[S]) -> S:
+        """Read the query string into a struct.
+
+        Raises
+        ------
+        Problem
+            422, naming the parameter.
+        """
+        pairs = parse_qsl(self.query_string, keep_blank_values=True, max_num_fields=50)
+        try:
+            return msgspec.convert(dict(pairs), wanted, strict=False)
+        except msgspec.ValidationError as error:
+            raise invalid(error, "query") from None
+
+    async def read(self, wanted: type[S]) -> S:
+        """Read a JSON body into a struct.
+
+        Raises
+        ------
+        Problem
+            400 (not JSON), 413 (too large), 415 (another type), 422 (a field is wrong).
+        """
+        content_type = self.header("content-type") or ""
+        if content_type.partition(";")[0].strip().lower() != "application/json":
+            raise Problem(415, "Unsupported media type", "send application/json")
+        raw = await self.body()
+        try:
+            return msgspec.json.decode(raw, type=wanted)
+        except msgspec.ValidationError as error:
+            raise invalid(error, "body") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Problem(400, "Malformed JSON", str(error)) from None
+
+    async def body(self) -> bytes:
+        """Return the whole body, however it is sent."""
+        if self.header("content-length") is not None:
+            self.check_length()
+            return await self._body()
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives, up to its limit."""
+        self.check_length()
+        received = 0
+        async for chunk in self._body:
+            received += len(chunk)
+            if received > self._max:
+                raise self._too_large()
+            yield chunk
+
+    def check_length(self) -> None:
+        """Refuse a body that says itself that it is too large, before a byte of it is read."""
+        length = self.header("content-length")
+        if length is not None and (not length.isdecimal() or int(length) > self._max):
+            raise self._too_large()
+
+    def _too_large(self) -> Problem:
+        return Problem(
+            413, "Content too large", f"at most {self._max} bytes", headers=[("connection", "close")]
+        )
+
+
+def invalid(error: msgspec.ValidationError, where: str) -> Problem:
+    """Return the problem of a value that does not fit, naming the field."""
+    detail, _, path = str(error).partition(" - at `$")
+    field = path.rstrip("`").lstrip(".") or _quoted(detail)
+    return Problem(422, "Invalid value", detail, field=field, where=where)
+
+
+def _quoted(detail: str) -> str:
+    parts = detail.split("`")
+    return parts[1] if len(parts) > 1 and "field" in parts[0].lower() else ""

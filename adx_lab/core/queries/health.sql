@@ -1,0 +1,3 @@
+-- name: health.ping
+-- Whether the database answers.
+SELECT 1;

@@ -1,0 +1,68 @@
+"""The parts of a worker that endpoints use, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from adx_lab.core.cache import Cache
+from adx_lab.core.database import Database
+from adx_lab.core.invalidation import Listener
+from adx_lab.core.metrics import Memory, Metrics
+from adx_lab.core.monitor import Monitor
+from adx_lab.core.passwords import Passwords
+from adx_lab.core.tokens import Tokens
+
+if TYPE_CHECKING:
+    from adx_lab.core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a worker is made of; made before the loop runs, started in it."""
+
+    settings: Settings
+    metrics: Metrics
+    db: Database
+    cache: Cache
+    listener: Listener | None
+    tokens: Tokens
+    passwords: Passwords
+    monitor: Monitor
+
+    async def start(self) -> None:
+        """Connect to what the service needs; what is away now is tried again later."""
+        await self.db.pool.start()
+        if self.cache.valkey is not None:
+            await self.cache.valkey.start()
+        if self.listener is not None:
+            await self.listener.start()
+        self.monitor.start()
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self.monitor.close()
+        if self.listener is not None:
+            await self.listener.close()
+        if self.cache.valkey is not None:
+            await self.cache.valkey.close()
+        await self.db.pool.close()
+        self.passwords.close()
+
+
+def build_service(settings: Settings, memory: Memory | None = None) -> Service:
+    """Make a worker's parts from the settings."""
+    metrics = Metrics(memory)
+    db = Database(settings, metrics)
+    cache = Cache(settings, metrics)
+    listens = bool(settings.valkey_url) and settings.on("cache.invalidation") and settings.on("cache.l1")
+    return Service(
+        settings=settings,
+        metrics=metrics,
+        db=db,
+        cache=cache,
+        listener=Listener(settings.valkey_url, cache, settings.valkey.retry_s) if listens else None,
+        tokens=Tokens(settings.token_secret, settings.auth.access_ttl_s),
+        passwords=Passwords(settings.auth),
+        monitor=Monitor(settings, metrics, db.pool),
+    )

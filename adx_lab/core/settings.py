@@ -1,0 +1,183 @@
+"""Every setting of the core in one frozen tree, read once from ``ADX_CORE_*``.
+
+A field ``max`` of the group ``pool`` is ``ADX_CORE_POOL_MAX``; a field of the tree itself has no group in its
+name. Older versions of the core are started by the same names, so that a name, once given, stays.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from adx_lab.core.errors import ConfigError
+from adx_lab.core.rules import parse_rules_off
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PREFIX = "ADX_CORE_"
+
+
+class PoolSettings(msgspec.Struct, frozen=True):
+    """Database connections of the whole service, shared out among its workers."""
+
+    max: int = 100
+    min: int = 10
+    acquire_s: float = 30.0
+    idle_s: float = 600.0
+    lifetime_s: float = 1800.0
+
+
+class CacheSettings(msgspec.Struct, frozen=True):
+    """Life times and bounds of the two layers."""
+
+    l1_ttl_s: float = 300.0
+    l1_scopes: int = 50_000
+    l2_ttl_s: float = 600.0
+    negative_ttl_s: float = 10.0
+    jitter: float = 0.1
+
+
+class ValkeySettings(msgspec.Struct, frozen=True):
+    """How long Valkey may take, and when to stop asking it."""
+
+    timeout_s: float = 0.05
+    failures_max: int = 3
+    retry_s: float = 0.5
+
+
+class AuthSettings(msgspec.Struct, frozen=True):
+    """Life times of tokens, and how often a login may be tried."""
+
+    access_ttl_s: float = 900.0
+    refresh_ttl_s: float = 14 * 86_400.0
+    attempts_max: int = 10
+    attempts_window_s: float = 300.0
+    hash_threads: int = 2
+    hash_waiting_max: int = 64
+
+
+class GatewaySettings(msgspec.Struct, frozen=True):
+    """What the gateway lets in. ``rate_per_s`` is a tenant's, over all workers; 0 is unlimited."""
+
+    body_max: int = 1 << 20
+    upload_max: int = 4 << 30
+    timeout_s: float = 30.0
+    stream_timeout_s: float = 30.0
+    in_flight_max: int = 2_000
+    rate_per_s: float = 2_000.0
+
+
+class AlertSettings(msgspec.Struct, frozen=True):
+    """Thresholds, over a window, and where alerts go besides the log."""
+
+    webhook_url: str = ""
+    window_s: float = 60.0
+    every_s: float = 5.0
+    response_p95_ms: float = 100.0
+    query_p95_ms: float = 10.0
+    memory_bytes: float = 400e6
+    error_rate: float = 0.01
+    requests_min: int = 50
+
+
+class WarmingSettings(msgspec.Struct, frozen=True):
+    """How often the caches are warmed, and with how much."""
+
+    every_s: float = 900.0
+    users: int = 1_000
+    tenants: int = 200
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """The whole tree."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 1
+    announce: str = ""
+    die_with_parent: bool = False
+    database_url: str = "postgresql://localhost/adx"
+    valkey_url: str = ""
+    key_prefix: str = "adx:"
+    files_url: str = ""
+    token_secret: str = ""
+    server_timing: bool = False
+    rules_off: str = ""
+    log_level: str = "info"
+    pool: PoolSettings = PoolSettings()
+    cache: CacheSettings = CacheSettings()
+    valkey: ValkeySettings = ValkeySettings()
+    auth: AuthSettings = AuthSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    alerts: AlertSettings = AlertSettings()
+    warming: WarmingSettings = WarmingSettings()
+
+    def on(self, rule: str) -> bool:
+        """Return whether a rule is switched on."""
+        return rule not in parse_rules_off(self.rules_off)
+
+
+def names() -> dict[str, tuple[str, ...]]:
+    """Return the path in the tree of every environment variable that the core knows."""
+    return dict(_names(Settings, ()))
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from an environment.
+
+    Raises
+    ------
+    ConfigError
+        A name that starts with ``ADX_CORE_`` is unknown, or a value can't be read.
+    """
+    known = names()
+    tree: dict[str, object] = {}
+    for name, value in environ.items():
+        if not name.startswith(PREFIX):
+            continue
+        if name not in known:
+            nearest = get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise ConfigError(f"unknown setting {name}; did you mean {nearest}?")
+        _place(tree, known[name], name, value)
+    settings = msgspec.convert(tree, Settings)
+    _check(settings)
+    return settings
+
+
+def _names(struct: type[msgspec.Struct], path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for field in msgspec.structs.fields(struct):
+        here = (*path, field.name)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            yield from _names(field.type, here)
+        else:
+            yield PREFIX + "_".join(here).upper(), here
+
+
+def _place(tree: dict[str, object], path: tuple[str, ...], name: str, value: str) -> None:
+    struct: type[msgspec.Struct] = Settings
+    branch = tree
+    for group in path[:-1]:
+        struct = next(field.type for field in msgspec.structs.fields(struct) if field.name == group)
+        branch = branch.setdefault(group, {})  # type: ignore[assignment]
+    wanted = next(field.type for field in msgspec.structs.fields(struct) if field.name == path[-1])
+    try:
+        branch[path[-1]] = msgspec.convert(value, wanted, strict=False)
+    except msgspec.ValidationError:
+        raise ConfigError(f"{name}={value!r}: expected {wanted.__name__}") from None
+
+
+def _check(settings: Settings) -> None:
+    parse_rules_off(settings.rules_off)
+    if not 0 <= settings.port <= 65_535:
+        raise ConfigError(f"ADX_CORE_PORT={settings.port}: expected 0 to 65535")
+    if settings.workers < 1:
+        raise ConfigError(f"ADX_CORE_WORKERS={settings.workers}: expected at least 1")
+    if not 0 <= settings.pool.min <= settings.pool.max:
+        raise ConfigError(f"ADX_CORE_POOL_MIN={settings.pool.min}: expected 0 to ADX_CORE_POOL_MAX")
+    if settings.log_level not in {"debug", "info", "warning", "error"}:
+        raise ConfigError(
+            f"ADX_CORE_LOG_LEVEL={settings.log_level!r}: expected debug, info, warning or error"
+        )
