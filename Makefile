@@ -1,0 +1,40 @@
+# Every target makes .venv and installs the locked dependencies first; PYTHON names another interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: nightly test lint format lock clean
+
+nightly: $(INSTALLED)  ## the main job: stack, load, captures, analysis, report, verdict
+	$(BIN)/adx-lab nightly --profile quick
+
+test: $(INSTALLED)  ## all tests, against real PostgreSQL, Valkey, HTTP and Locust
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)  ## format and rules, types, import contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)  ## let ruff mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock:  ## resolve pyproject.toml anew into requirements.lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install -q uv
+	$(VENV)-lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-emit-find-links --no-header --group dev pyproject.toml -o requirements.lock
+	rm -rf $(VENV)-lock
+
+clean:  ## remove what make made; stored runs stay
+	rm -rf $(VENV)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@echo "Installing the locked dependencies into $(VENV) (one to two minutes, once)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

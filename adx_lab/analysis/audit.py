@@ -1,0 +1,59 @@
+"""The load generator's audit: was it able to make the load that it claims to have made?
+
+A generator that fails its audit makes a run invalid, not slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LOOP_LAG_P99_MS = 50.0
+"""A greenlet that wakes this late sends this late: more would be the generator's latency, not the service's."""
+
+CPU_SHARE = 0.9
+"""Of one core, for each Locust process: above it the process itself is the queue."""
+
+STEAL_SHARE = 0.05
+"""Of the machine, given by the hypervisor to others: the service was slowed by somebody we can't see."""
+
+
+@dataclass(frozen=True)
+class ValidityCheck:
+    """One reason for which a run could be worthless, and what was found.
+
+    Attributes
+    ----------
+    check : str
+    value, limit : float
+        In the unit that the check's name ends with.
+    ok : bool
+    """
+
+    check: str
+    value: float
+    limit: float
+    ok: bool
+
+
+def audit_generator(audit: Mapping[str, Any]) -> tuple[ValidityCheck, ...]:
+    """Judge what the generator recorded of itself (``audit`` of ``run.json``).
+
+    Parameters
+    ----------
+    audit
+        ``requests``, ``unanswered``, ``loop_lag_p99_ms``, ``cpu_share_max`` and ``steal_share``; what is missing
+        was not recorded and is not judged.
+    """
+    limits = {
+        "loop_lag_p99_ms": LOOP_LAG_P99_MS,
+        "cpu_share_max": CPU_SHARE,
+        "steal_share": STEAL_SHARE,
+        "unanswered": 0.0,
+    }
+    return tuple(
+        ValidityCheck(name, float(audit[name]), limit, float(audit[name]) <= limit)
+        for name, limit in limits.items()
+        if name in audit
+    )

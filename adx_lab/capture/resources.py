@@ -1,0 +1,93 @@
+"""CPU, memory, threads and open files of every process of the stack, and what the machine itself lost."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import psutil
+
+
+def sample_processes(roots: Mapping[str, Iterable[int]], t_s: float) -> list[dict[str, Any]]:
+    """Return one row a live process.
+
+    Parameters
+    ----------
+    roots
+        The process ids of each role; their descendants count to the same role.
+    t_s
+        The moment, on the run's clock.
+    """
+    rows = []
+    for role, pids in roots.items():
+        for process in _with_descendants(pids):
+            row = _read(process, role, t_s)
+            if row is not None:
+                rows.append(row)
+    return rows
+
+
+def steal_seconds() -> float:
+    """Return the CPU seconds that a hypervisor has given to others since the machine began."""
+    return float(getattr(psutil.cpu_times(), "steal", 0.0))
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what decides whether two runs can be compared."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "cores_usable": len(os.sched_getaffinity(0)),
+        "memory_mb": round(psutil.virtual_memory().total / 2**20),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def _with_descendants(pids: Iterable[int]) -> list[psutil.Process]:
+    found: dict[int, psutil.Process] = {}
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            found[pid] = process
+            found.update({child.pid: child for child in process.children(recursive=True)})
+        except psutil.NoSuchProcess:  # it ended between two samples; what it did before is recorded
+            continue
+    return list(found.values())
+
+
+def _read(process: psutil.Process, role: str, t_s: float) -> dict[str, Any] | None:
+    try:
+        with process.oneshot():
+            cpu = process.cpu_times()
+            return {
+                "t_s": t_s,
+                "process": role,
+                "pid": process.pid,
+                "cpu_s": cpu.user + cpu.system,
+                "rss_mb": process.memory_info().rss / 2**20,
+                "threads": process.num_threads(),
+                "open_files": _open_files(process),
+            }
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return None
+
+
+def _open_files(process: psutil.Process) -> int:
+    try:
+        return process.num_fds()
+    except psutil.AccessDenied:  # another account's process: its CPU and memory can be read all the same
+        return -1
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123  # a kernel's file, not a path of ours
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        return platform.processor() or "unknown"
+    return platform.processor() or "unknown"

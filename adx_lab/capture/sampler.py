@@ -1,0 +1,90 @@
+"""Take what repeats (processes, cache counters, connections) beside a load, at a steady pace."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+
+from adx_lab.capture.cache import cache_rows
+from adx_lab.capture.database import count_connections
+from adx_lab.capture.metrics import read_metrics
+from adx_lab.capture.resources import sample_processes, steal_seconds
+from adx_lab.records import Caveat
+
+_EVERY_S = 0.5
+
+
+@dataclass
+class Samples:
+    """What the sampler has gathered; times are seconds on the wall clock until `shifted`.
+
+    ``steal_share`` is the part of the machine that the hypervisor gave to others meanwhile.
+    """
+
+    resources: list[dict[str, Any]] = field(default_factory=list)
+    cache: list[dict[str, Any]] = field(default_factory=list)
+    connections: list[tuple[float, int]] = field(default_factory=list)
+    steal_share: float = 0.0
+    gaps: int = 0
+
+    def shifted(self, began: float) -> Samples:
+        """Return the same on the run's clock, without what came before its zero."""
+        return Samples(
+            [{**row, "t_s": row["t_s"] - began} for row in self.resources if row["t_s"] >= began],
+            [{**row, "t_s": row["t_s"] - began} for row in self.cache if row["t_s"] >= began],
+            [(t - began, count) for t, count in self.connections if t >= began],
+            self.steal_share,
+            self.gaps,
+        )
+
+    def caveats(self) -> tuple[Caveat, ...]:
+        """Return what could not be seen."""
+        if self.gaps:
+            return (Caveat("metrics_gap", f"the service's metrics page did not answer {self.gaps} times"),)
+        return ()
+
+
+@asynccontextmanager
+async def sampling(
+    roots: Callable[[], Mapping[str, Iterable[int]]],
+    metrics_url: str | None,
+    connection: asyncpg.Connection | None,
+) -> AsyncIterator[Samples]:
+    """Sample for as long as the block runs; the processes' ids are asked for anew each time."""
+    samples = Samples()
+    began, stolen_before = time.monotonic(), steal_seconds()
+    task = asyncio.create_task(_sample(samples, roots, metrics_url, connection))
+    try:
+        yield samples
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        stolen_s = steal_seconds() - stolen_before
+        samples.steal_share = stolen_s / (time.monotonic() - began) / (os.cpu_count() or 1)
+    if not task.cancelled():
+        task.result()  # it never returns: if it ended, it failed, and the run must say so
+
+
+async def _sample(
+    samples: Samples,
+    roots: Callable[[], Mapping[str, Iterable[int]]],
+    metrics_url: str | None,
+    connection: asyncpg.Connection | None,
+) -> None:
+    while True:
+        now = time.time()
+        samples.resources += await asyncio.to_thread(sample_processes, roots(), now)
+        if metrics_url is not None:
+            page = await asyncio.to_thread(read_metrics, metrics_url)
+            samples.cache += cache_rows(page, now)
+            samples.gaps += not page
+        if connection is not None:
+            samples.connections.append((now, await count_connections(connection)))
+        await asyncio.sleep(max(0.0, _EVERY_S - (time.time() - now)))

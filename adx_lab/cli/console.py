@@ -1,0 +1,81 @@
+"""What a person sees while a verb works: progress and errors on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from adx_lab.records import to_json
+
+_PLAIN_EVERY_S = 10.0
+_BAR_CELLS = 24
+
+
+class ConsoleProgress:
+    """Steps as lines on stderr; advances as a bar on a terminal and as a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+        self._last_plain_s = -_PLAIN_EVERY_S
+        self._bar_open = False
+
+    def step(self, text: str) -> None:
+        """Print what begins now, with the time since the verb began."""
+        self._close_bar()
+        self._last_plain_s = self._elapsed_s()
+        print(f"[{self._elapsed_s():6.1f} s] {text}", file=sys.stderr, flush=True)
+
+    def advance(self, label: str, done: float, total: float, unit: str) -> None:
+        """Draw how far the current step is."""
+        share = min(done / total, 1.0) if total > 0 else 1.0
+        text = f"{label} {done:,.0f}/{total:,.0f} {unit} {share:4.0%}"
+        if self._terminal:
+            filled = round(share * _BAR_CELLS)
+            bar = "█" * filled + "·" * (_BAR_CELLS - filled)
+            print(f"\r           {bar} {text}\x1b[K", end="", file=sys.stderr, flush=True)
+            self._bar_open = True
+        elif self._elapsed_s() - self._last_plain_s >= _PLAIN_EVERY_S:
+            self._last_plain_s = self._elapsed_s()
+            print(f"[{self._elapsed_s():6.1f} s]   {text}", file=sys.stderr, flush=True)
+
+    def _elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
+    def _close_bar(self) -> None:
+        if self._bar_open:
+            print(file=sys.stderr)
+            self._bar_open = False
+
+
+def say_error(text: str) -> None:
+    """Print the one line that says what is wrong."""
+    print(f"adx-lab: {text}", file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document and nothing else."""
+    print(to_json(value, indent=2))
+
+
+def print_pairs(pairs: dict[str, Any]) -> None:
+    """Print names and values in two columns."""
+    width = max((len(name) for name in pairs), default=0)
+    for name, value in pairs.items():
+        print(f"{name:<{width}}  {value}")
+
+
+def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print rows in columns as wide as their contents; numbers (right of the first column) to the right."""
+    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
+    for line in (header, tuple("-" * width for width in widths), *rows):
+        cells = [
+            cell.rjust(width) if _is_number(cell) else cell.ljust(width)
+            for cell, width in zip(line, widths, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(",", "").replace(".", "").replace("-", "").replace("%", "").strip().isdigit()

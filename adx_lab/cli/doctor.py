@@ -1,0 +1,27 @@
+"""``adx-lab doctor``."""
+
+from __future__ import annotations
+
+from adx_lab.cli.console import print_json
+from adx_lab.settings import read_settings
+from adx_lab.stack.doctor import examine
+
+
+def run(*, json: bool = False) -> int:
+    """Check machine, limits and dependencies, and say how to mend each thing; exit 3 where something stops us.
+
+    Parameters
+    ----------
+    json
+        Print the checks as one JSON document.
+    """
+    checks = examine(read_settings())
+    if json:
+        print_json(list(checks))
+    else:
+        for check in checks:
+            mark = "ok  " if check.ok else ("FAIL" if check.needed else "warn")
+            print(f"{mark}  {check.name:<14}  {check.found}")
+            if not check.ok:
+                print(f"{'':22}-> {check.mend}")
+    return 3 if any(not check.ok and check.needed for check in checks) else 0

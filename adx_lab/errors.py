@@ -1,0 +1,62 @@
+"""Every error of ADX Lab, under one root.
+
+An error is one line: what is wrong, where, and the mend. Its class decides the exit code, so that a caller
+never has to read the words to know what happened. A driver's error is wrapped where it crosses into the lab,
+with ``from``, so that ``--debug`` still shows the whole chain.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class AdxLabError(Exception):
+    """Anything that ADX Lab itself has to say to a person.
+
+    Parameters
+    ----------
+    message
+        What is wrong, and where.
+    mend
+        What the person can do about it; left out only where the message says it already.
+    log
+        The log file that holds the details, where a child process wrote one.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, mend: str | None = None, log: Path | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.mend = mend
+        self.log = log
+
+    def __str__(self) -> str:
+        parts = [self.message.rstrip(".")]
+        if self.mend:
+            parts.append(self.mend.rstrip("."))
+        if self.log:
+            parts.append(f"see {self.log}")
+        return "; ".join(" ".join(part.split()) for part in parts)
+
+
+class UsageError(AdxLabError):
+    """Wrong use or wrong configuration: a name, a value, a file that somebody has to correct (exit 2)."""
+
+    exit_code = 2
+
+
+class StackError(AdxLabError):
+    """A part of the stack did not start, died, or can't be reached (exit 3)."""
+
+
+class MeasurementError(AdxLabError):
+    """The measurement could not be made or can't be trusted (exit 3)."""
+
+
+class StoreError(AdxLabError):
+    """A stored run is missing, damaged, or made by a newer version (exit 3)."""
+
+
+class BusyError(AdxLabError):
+    """Another process of the lab holds what this one needs (exit 3)."""

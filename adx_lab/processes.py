@@ -1,0 +1,174 @@
+"""Children that are logged, that say why they died, and that can't outlive the lab."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from adx_lab.errors import StackError
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+_LOGS_KEPT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A started process, its role in the stack, and the file that holds all it prints."""
+
+    role: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    stop_signal: signal.Signals = signal.SIGTERM
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self.process.poll() is None
+
+    def require_alive(self) -> None:
+        """Raise a `StackError` that quotes the last words of a child that died."""
+        status = self.process.poll()
+        if status is not None:
+            how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+            raise StackError(f"{self.role} {how}{_last_words(self.log)}", log=self.log)
+
+
+def start_child(
+    role: str,
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    account: Mapping[str, Any] | None = None,
+    stop_signal: signal.Signals = signal.SIGTERM,
+) -> Child:
+    """Start a process in its own session, with everything it prints in ``log``.
+
+    Its own session, so that Ctrl-C at the terminal reaches the lab alone, which then stops the children in
+    order. ``account`` holds `subprocess`'s arguments for running as somebody else. The kernel sends it ``stop_signal`` when the lab dies of whatever cause (Linux).
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    _rotate(log)
+    try:
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=None if environ is None else dict(environ),
+                cwd=cwd,
+                start_new_session=True,
+                preexec_fn=_die_with_parent(stop_signal),  # noqa: PLW1509  # one prctl, no Python locks
+                **(account or {}),
+            )
+    except OSError as error:
+        raise StackError(f"{role} could not be started: {error}", log=log) from error
+    return Child(role, process, log, stop_signal)
+
+
+async def wait_until_ready(child: Child, is_ready: Callable[[], bool], *, seconds: float) -> None:
+    """Poll ``is_ready`` until it holds.
+
+    Raises
+    ------
+    StackError
+        The child died, or was not ready in time; the message quotes its log.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        child.require_alive()
+        if await asyncio.to_thread(is_ready):
+            return
+        if time.monotonic() > deadline:
+            words = _last_words(child.log)
+            raise StackError(f"{child.role} was not ready within {seconds:g} s{words}", log=child.log)
+        await asyncio.sleep(0.02)
+
+
+async def stop_child(child: Child, *, grace_s: float = 10.0) -> None:
+    """Ask a child to stop, wait, then kill it; its own children go with it."""
+    if child.alive:
+        members = _family(child.pid)
+        child.process.send_signal(child.stop_signal)
+        try:
+            await asyncio.to_thread(child.process.wait, grace_s)
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            await asyncio.to_thread(child.process.wait)
+        for member in members:
+            _kill(member)
+
+
+def terminate_pid(pid: int, stop_signal: signal.Signals, *, grace_s: float) -> None:
+    """Stop a process that is not our child (one that a killed predecessor left), however long it resists."""
+    try:
+        process = psutil.Process(pid)
+        process.send_signal(stop_signal)
+        try:
+            process.wait(grace_s)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+    except psutil.NoSuchProcess:
+        return
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+    except psutil.NoSuchProcess:
+        return
+
+
+def _die_with_parent(stop_signal: signal.Signals) -> Callable[[], None]:
+    parent = os.getpid()
+
+    def arrange() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(stop_signal), 0, 0, 0)
+        if os.getppid() != parent:  # it died between fork and prctl: nobody would ever tell us
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return arrange
+
+
+def _rotate(log: Path) -> None:
+    for number in range(_LOGS_KEPT - 1, 0, -1):
+        older = log.with_name(f"{log.name}.{number}")
+        if older.exists():
+            older.replace(log.with_name(f"{log.name}.{number + 1}"))
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))
+
+
+def _last_words(log: Path, *, lines: int = 3) -> str:
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    words = " / ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
+    return f": {words[-400:]}" if words else ""

@@ -1,0 +1,76 @@
+"""The process that executes one notebook: ``python -m adx_lab.report.notebook_process ORDER.json``.
+
+papermill marks every cell as completed where a cell timed out or the kernel died, and raises three unrelated errors
+for three ways to fail; here the status is stamped by ourselves, on the saved notebook and in the result.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+
+def main() -> None:
+    """Execute the notebook that the order names and write the result beside it."""
+    order = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    executed = Path(order["executed"])
+    status, cell, error = "completed", None, None
+    try:
+        papermill.execute_notebook(
+            order["notebook"],
+            executed,
+            parameters=order["parameters"],
+            kernel_name="python3",
+            progress_bar=False,
+            log_output=False,
+            execution_timeout=order["cell_timeout_s"],
+            # Sockets in files: two kernels that start at once can't take each other's port.
+            config=Config({"KernelManager": {"transport": "ipc"}}),
+        )
+    except PapermillExecutionError as failure:
+        status, error = "failed", f"{failure.ename}: {failure.evalue}"
+    except CellTimeoutError:
+        status, error = "timed out", f"a cell took longer than {order['cell_timeout_s']} s"
+    except DeadKernelError:
+        status, error = "kernel died", "the kernel died; it may have run out of memory"
+    if status != "completed":
+        cell = _stamp(executed, status, str(error))
+    result = {"status": status, "cell": cell, "error": error and " ".join(error.split())[:300]}
+    Path(order["result"]).write_text(json.dumps(result), encoding="utf-8")
+
+
+def _stamp(executed: Path, status: str, error: str) -> int | None:
+    notebook = nbformat.read(executed, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    number = _failed_cell(code)
+    notebook.metadata["adx_lab"] = {"status": status, "error": error, "cell": number}
+    for later, cell in enumerate(code, start=1):
+        papermill_facts = cell.metadata.get("papermill", {})
+        if number is not None and later >= number:
+            papermill_facts["status"] = status if later == number else "pending"
+    nbformat.write(notebook, executed)
+    return number
+
+
+def _failed_cell(code: list[Any]) -> int | None:
+    for number, cell in enumerate(code, start=1):
+        if any(output.output_type == "error" for output in cell.outputs):
+            return number
+    for number, cell in enumerate(code, start=1):
+        facts = cell.metadata.get("papermill", {})
+        began, ended = facts.get("start_time"), facts.get("end_time")
+        if cell.source.strip() and not cell.get("execution_count") and (not began or not ended or not cell.outputs):
+            return number
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""One holder at a time, and a name for the one who holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from adx_lab.errors import BusyError
+
+
+@contextmanager
+def hold(path: Path, *, what: str) -> Iterator[None]:
+    """Hold a lock file for as long as the block runs; the kernel lets go of it when the holder dies.
+
+    Raises
+    ------
+    BusyError
+        Somebody else holds it; the message names their process.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise BusyError(
+                f"{what} is running already (process {holder}, lock {path})", mend="wait for it or stop it"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def holder(path: Path) -> int | None:
+    """Return the process that holds the lock just now, or None."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        words = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+        return int(words) if words.isdigit() else 0
+    finally:
+        os.close(descriptor)
+    return None

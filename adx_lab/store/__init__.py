@@ -1,0 +1,1 @@
+"""Keep runs: an immutable folder each (``folders``) and a row each in the run store (``rows``)."""
