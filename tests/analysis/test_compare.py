@@ -55,7 +55,7 @@ def test_the_test_alone_keeps_its_one_percent(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "scale"), [*((kind, 1.0) for kind in KINDS), ("independent", 3.0), ("dependent", 3.0)]
+    ("kind", "scale"), [*((kind, 1.0) for kind in KINDS), ("independent", 3.0), ("uneven", 3.0)]
 )
 def test_a_whole_duet_of_equal_variants_raises_no_alarm(kind: str, scale: float) -> None:
     """With all its looks, at the noise that was measured and at three times that; 2% of 100 duets is 2."""
