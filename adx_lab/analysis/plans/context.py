@@ -1,0 +1,56 @@
+"""What the findings know beside the plan, and from where on they speak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What the catalogue says of a table; ``rows`` is what the planner believes, -1 where never analysed."""
+
+    rows: float
+    pages: int
+    modified: float = 0.0
+    live_rows: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From where on something costs a noticeable part of 10 ms.
+
+    A row that is looked at costs about 0.1 to 1 µs, a page in memory about 1 to 5 µs, a page from disk 50 µs
+    and more: a thousand rows or a few hundred pages are a tenth of the budget. Nothing here is a time but
+    for JIT and triggers, since one execution's time says little.
+    """
+
+    rows_read_min: float = 1000.0
+    kept_share_max: float = 0.1
+    removed_per_kept_min: float = 10.0
+    misestimate_min: float = 10.0
+    misestimate_rows_min: float = 500.0
+    loops_min: float = 1000.0
+    loop_pages_min: int = 1000
+    heap_fetches_min: float = 100.0
+    heap_fetches_share_min: float = 0.1
+    lossy_blocks_min: int = 10
+    sorted_rows_min: float = 5000.0
+    thrown_away_min: float = 500.0
+    modified_share_min: float = 0.2
+    modified_min: float = 500.0
+    jit_share_min: float = 0.1
+    jit_ms_min: float = 1.0
+    trigger_ms_min: float = 2.0
+    trigger_call_ms_min: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known beside a plan: tables by name, and the thresholds."""
+
+    tables: Mapping[str, TableFacts] = field(default_factory=dict)
+    thresholds: Thresholds = field(default_factory=Thresholds)

@@ -1,0 +1,119 @@
+"""A plan laid flat: nodes in the order of EXPLAIN, each with the index of its parent.
+
+Everything that follows walks over this list and never recurses, so that a plan may be as deep as it likes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adx_lab.analysis.plans.records import RawNode, children_of
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The raw nodes, their parents, their children and their addresses (``0``, ``0.0``, ``0.1``, …)."""
+
+    nodes: tuple[RawNode, ...]
+    parents: tuple[int | None, ...]
+    children: tuple[tuple[int, ...], ...]
+    paths: tuple[str, ...]
+    depths: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def bottom_up(self) -> Iterator[int]:
+        """Yield every node after all nodes below it."""
+        return iter(range(len(self.nodes) - 1, -1, -1))  # the order of EXPLAIN has parents before children
+
+    def ancestors(self, index: int) -> Iterator[int]:
+        """Yield a node's parent, its parent, and so on to the root."""
+        parent = self.parents[index]
+        while parent is not None:
+            yield parent
+            parent = self.parents[parent]
+
+    def below(self, index: int) -> range:
+        """Return the node and everything below it: they stand next to one another."""
+        end = index + 1
+        while end < len(self.nodes) and self.depths[end] > self.depths[index]:
+            end += 1
+        return range(index, end)
+
+
+def flatten(root: RawNode) -> Tree:
+    """Lay a plan flat."""
+    nodes: list[RawNode] = []
+    parents: list[int | None] = []
+    paths: list[str] = []
+    depths: list[int] = []
+    waiting: list[tuple[RawNode, int | None, str]] = [(root, None, "0")]
+    while waiting:
+        node, parent, path = waiting.pop()
+        index = len(nodes)
+        nodes.append(node)
+        parents.append(parent)
+        paths.append(path)
+        depths.append(0 if parent is None else depths[parent] + 1)
+        below = node.get("Plans")
+        if isinstance(below, list):
+            plans = [item for item in below if isinstance(item, Mapping)]
+            waiting += [(item, index, f"{path}.{i}") for i, item in reversed(list(enumerate(plans)))]
+    return Tree(tuple(nodes), tuple(parents), children_of(parents), tuple(paths), tuple(depths))
+
+
+def number(node: Mapping[str, Any], key: str) -> float | None:
+    """Return a figure of a node, or None where it is missing, not a number, or not finite."""
+    value = node.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        figure = float(value)
+    except OverflowError:
+        return None
+    return figure if math.isfinite(figure) else None
+
+
+def count(node: Mapping[str, Any], key: str) -> int | None:
+    """Return a figure that is a whole number."""
+    figure = number(node, key)
+    return None if figure is None else int(figure)
+
+
+def text(node: Mapping[str, Any], key: str) -> str:
+    """Return a text of a node, empty where there is none."""
+    value = node.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def is_gather(node: RawNode) -> bool:
+    """Tell whether workers run what is below a node."""
+    return text(node, "Node Type") in {"Gather", "Gather Merge"}
+
+
+def workers(node: RawNode) -> list[Mapping[str, Any]]:
+    """Return what each worker did in a node (with VERBOSE), where it was timed."""
+    value = node.get("Workers")
+    found = value if isinstance(value, list) else []
+    return [item for item in found if isinstance(item, Mapping) and number(item, "Actual Loops") is not None]
+
+
+def init_plan_name(node: RawNode) -> str | None:
+    """Return the name of an InitPlan (``InitPlan 1``), or None where the node isn't one's top."""
+    name = text(node, "Subplan Name")
+    return name.partition(" (returns")[0] if name.startswith("InitPlan ") else None
+
+
+def cte_name(node: RawNode) -> str | None:
+    """Return the name of the CTE whose top the node is, or None."""
+    name = text(node, "Subplan Name")
+    return name.removeprefix("CTE ") if name.startswith("CTE ") else None
+
+
+def is_sub_plan(node: RawNode) -> bool:
+    """Tell whether the node is the top of a SubPlan: one that runs within its parent's expressions."""
+    return text(node, "Parent Relationship") == "SubPlan" or text(node, "Subplan Name").startswith("SubPlan ")
