@@ -72,7 +72,9 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> None:
 
             write_sample(settings, arguments.out)
         case "worker":
-            raise CoreError("the worker is not there yet")
+            from adx_lab.core.worker import work  # noqa: PLC0415
+
+            work(settings)
         case _:
             from adx_lab.core.server import serve  # noqa: PLC0415
 

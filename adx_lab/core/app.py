@@ -2,52 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
+from contextlib import suppress
 from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+from granian._granian import RSGIProtocolClosed, RSGIProtocolError
 
-from adx_lab.core import auth, health, users
-from adx_lab.core.errors import CoreError
+from adx_lab.core import auth
+from adx_lab.core.database import UNAVAILABLE
 from adx_lab.core.http import Problem, Request, Response, Stream
 from adx_lab.core.logs import log
-from adx_lab.core.pages import PageQuery
-from adx_lab.core.pool import PoolClosedError, PoolTimeoutError
+from adx_lab.core.routes import ROUTES
 from adx_lab.core.routing import Route, Router
 from adx_lab.core.service import Service, build_service
 from adx_lab.core.timing import Timing
 
 if TYPE_CHECKING:
-    import asyncio
-
     from adx_lab.core.metrics import Counter, Histogram, Memory
     from adx_lab.core.settings import Settings
 
 SLOW_REQUEST_MS = 100.0
-_SECURITY_HEADERS = [
-    ("cache-control", "no-store"),
-    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-    ("referrer-policy", "no-referrer"),
-    ("strict-transport-security", "max-age=31536000"),
-    ("x-content-type-options", "nosniff"),
-]
 _logger = logging.getLogger("adx_lab.core.app")
-
-ROUTES = (
-    Route("GET", "/health", health.health, "gateway", None, returns=health.Health),
-    Route("GET", "/ready", health.ready, "gateway", None, returns=health.Ready, problems=(503,)),
-    Route("GET", "/metrics", health.metrics, "metrics", None, prefix=""),
-    Route("POST", "/auth/login", auth.login, "auth", None, body=auth.Login, returns=auth.Tokens,
-          problems=(401,)),
-    Route("GET", "/auth/me", auth.me, "auth", returns=users.User),
-    Route("GET", "/users", users.list_users, "users", "users.read", query=PageQuery, returns=users.UserPage),
-    Route("POST", "/users", users.create_user, "users", "users.write", body=users.NewUser, returns=users.User,
-          status=201, problems=(409,)),
-    Route("GET", "/users/{id}", users.get_user, "users", "users.read", returns=users.User, problems=(404,)),
-)  # fmt: skip
 
 
 def build_app(settings: Settings, memory: Memory | None = None) -> App:
@@ -56,62 +36,84 @@ def build_app(settings: Settings, memory: Memory | None = None) -> App:
 
 
 class App:
-    """One worker: an RSGI application.
-
-    A request is matched, then authenticated, then authorized, then handled; whatever is raised on the way
-    becomes a problem document; then it is timed, counted and sent.
-    """
+    """One worker: an RSGI application."""
 
     def __init__(self, service: Service, router: Router) -> None:
         self.service = service
         self._router = router
         self._timed = service.settings.server_timing
+        self._limits = service.settings.gateway
         self._request_ids = count()
         self._id_prefix = secrets.token_hex(6)
         self._recorder = Recorder(service) if service.settings.on("metrics.http") else None
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start before the first request is accepted."""
-        try:
-            loop.run_until_complete(self.service.start())
-        except CoreError as error:
-            raise SystemExit(str(error)) from None
+        loop.run_until_complete(self.service.start())
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close after the last one."""
         loop.run_until_complete(self.service.close())
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        """Answer one request."""
+        """Answer one request: whatever is raised on the way becomes a problem document."""
         started = perf_counter()
-        request = Request(scope, protocol, (), self.service.settings.gateway.body_max)
+        request = Request(scope, protocol)
         request.request_id = self._request_id(request.header("x-request-id"))
         if self._timed:
             request.timing = Timing()
         route: Route | None = None
         try:
             route, request.args = self._router.find(request.method, request.path)
-            response = await self._handle(route, request)
-        except Exception as error:  # noqa: BLE001  # the boundary: every fault becomes a problem document
+            response = await self._answer(route, request)
+        except Exception as error:  # noqa: BLE001  # the boundary
             response = _problem_of(error, request).response(request.request_id)
         ms = (perf_counter() - started) * 1e3
-        headers = [*response.headers, ("x-request-id", request.request_id), *_SECURITY_HEADERS]
+        headers = [*response.headers, ("x-request-id", request.request_id), *response.security]
         if request.timing is not None:
             headers.append(("server-timing", request.timing.header(ms)))
         if isinstance(response, Stream):
-            await _send_stream(protocol, response, headers)
+            await self._stream(protocol, response, headers)
         else:
             protocol.response_bytes(response.status, headers, response.body)
         if self._recorder is not None:
             self._recorder.observe(route, request, response.status, (perf_counter() - started) * 1e3)
 
-    async def _handle(self, route: Route, request: Request) -> Response:
+    async def _answer(self, route: Route, request: Request) -> Response:
+        """Shed, authenticate, limit, authorize, handle."""
         service = self.service
-        if route.permission is not None:
-            request.principal = await auth.authenticate(service, request)
-            if route.permission:
-                await auth.authorize(service, request, route.permission)
-        return await route.handler(service, request)
+        shedder = service.shedder
+        if route.unshed:
+            return await route.handler(service, request)
+        shedder.admit()
+        try:
+            if route.permission is not None:
+                request.principal = await auth.authenticate(service, request)
+                tenant_id = request.principal.tenant_id
+                if not service.limiter.try_admit(tenant_id):
+                    await service.limiter.admit(tenant_id)
+                if route.permission:
+                    await auth.authorize(service, request, route.permission)
+            if route.streams:
+                request.body_max = self._limits.upload_max
+                request.chunk_timeout_s = self._limits.stream_timeout_s
+                return await route.handler(service, request)
+            request.body_max = self._limits.body_max
+            async with asyncio.timeout(self._limits.timeout_s):
+                return await route.handler(service, request)
+        finally:
+            shedder.in_flight -= 1
+
+    async def _stream(self, protocol: Any, response: Stream, headers: list[tuple[str, str]]) -> None:
+        gone = asyncio.ensure_future(protocol.client_disconnect())
+        sending = asyncio.ensure_future(self.service.streams.send(protocol, response, headers))
+        # A producer that has nothing to send yet would not notice otherwise that nobody is left.
+        await asyncio.wait((gone, sending), return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        if not sending.done():
+            sending.cancel()
+        with suppress(asyncio.CancelledError):
+            await sending
 
     def _request_id(self, given: str | None) -> str:
         if given is not None and 0 < len(given) <= 64 and given.isascii() and given.isprintable():
@@ -148,23 +150,14 @@ class Recorder:
         )
 
 
-async def _send_stream(protocol: Any, response: Stream, headers: list[tuple[str, str]]) -> None:
-    transport = protocol.response_stream(response.status, headers)
-    async for chunk in response.chunks:
-        await transport.send_bytes(chunk)
-
-
-_UNAVAILABLE = (
-    PoolTimeoutError, PoolClosedError, OSError, TimeoutError, asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError, asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError,
-    asyncpg.InternalClientError,
-)  # fmt: skip
-
-
 def _problem_of(error: Exception, request: Request) -> Problem:
     if isinstance(error, Problem):
         return error
-    if isinstance(error, _UNAVAILABLE):
+    if isinstance(error, RSGIProtocolClosed | RSGIProtocolError):
+        return Problem(400, "Incomplete", "the body broke off")
+    if isinstance(error, asyncpg.DataError):
+        return Problem(422, "Invalid value", "a value can't be stored")
+    if isinstance(error, UNAVAILABLE):
         log(_logger, logging.ERROR, "unavailable", error=repr(error), request_id=request.request_id)
         return Problem(503, "Unavailable", "try again in a moment", headers=[("retry-after", "1")])
     log(

@@ -12,7 +12,7 @@ from msgspec import Meta
 from adx_lab.core.cache import Family
 from adx_lab.core.http import Problem, Request, Response, reply
 from adx_lab.core.ids import new_id
-from adx_lab.core.tokens import Principal, new_refresh_token, refresh_hash, unauthorized
+from adx_lab.core.tokens import Principal, new_refresh_token, refresh_hash, session_scope, unauthorized
 
 if TYPE_CHECKING:
     from adx_lab.core.service import Service
@@ -45,6 +45,12 @@ class Login(msgspec.Struct, forbid_unknown_fields=True):
     tenant_id: Id
     email: Email
     password: Annotated[str, Meta(max_length=200)]
+
+
+class Refresh(msgspec.Struct, forbid_unknown_fields=True):
+    """A refresh token that was not used before."""
+
+    refresh_token: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Tokens(msgspec.Struct):
@@ -111,13 +117,52 @@ async def load_json(service: Service, query: str, *args: object, timing: Timing 
 async def login(service: Service, request: Request) -> Response:
     """Check a password and start a session."""
     credentials = await request.read(Login)
-    rows = await service.db.fetch(
-        "auth.user_by_email", credentials.tenant_id, credentials.email.lower(), timing=request.timing
-    )
+    tenant_id, email = credentials.tenant_id.lower(), credentials.email.lower()
+    await service.attempts.count(tenant_id, email)
+    rows = await service.db.fetch("auth.user_by_email", tenant_id, email, timing=request.timing)
     stored = rows[0]["password_hash"] if rows and rows[0]["is_active"] else None
     if not await service.passwords.verify(stored, credentials.password):
         raise unauthorized("wrong tenant, e-mail or password")
-    return await _open_session(service, request, credentials.tenant_id.lower(), str(rows[0]["id"]))
+    service.attempts.succeeded(tenant_id, email)
+    return await _open_session(service, request, tenant_id, str(rows[0]["id"]))
+
+
+async def refresh(service: Service, request: Request) -> Response:
+    """Exchange a refresh token for new tokens.
+
+    A token that was used before is known to two: the session ends, for the thief and for the owner.
+    """
+    given = await request.read(Refresh)
+    used, new = refresh_hash(given.refresh_token), new_refresh_token()
+    async with service.db.transaction(request.timing) as transaction:
+        rows = await transaction.fetch("auth.use_refresh_token", used)
+        if rows:
+            await transaction.fetch("auth.add_refresh_token", refresh_hash(new), rows[0]["id"])
+    if not rows:
+        session_id = await service.db.value("auth.session_of_token", used, timing=request.timing)
+        if session_id is not None:
+            await _end_session(service, str(session_id), request.timing)
+        raise unauthorized("the refresh token is not valid")
+    ids = [str(rows[0][name]) for name in ("tenant_id", "user_id", "id")]
+    return _tokens(service, ids[0], ids[1], ids[2], new)
+
+
+async def logout(service: Service, request: Request) -> Response:
+    """End the session of the token: neither it nor its refresh token is good any more."""
+    await _end_session(service, request.principal.session_id, request.timing)
+    return Response(status=204, headers=[])
+
+
+async def end_sessions(service: Service, tenant_id: str, user_id: str, timing: Timing | None) -> None:
+    """End every session of a user."""
+    rows = await service.db.fetch("auth.revoke_user", tenant_id, user_id, timing=timing)
+    if rows:
+        await service.cache.invalidate(*(session_scope(str(row["id"])) for row in rows))
+
+
+async def _end_session(service: Service, session_id: str, timing: Timing | None) -> None:
+    await service.db.fetch("auth.revoke_session", session_id, timing=timing)
+    await service.cache.invalidate(session_scope(session_id))
 
 
 async def me(service: Service, request: Request) -> Response:

@@ -86,6 +86,12 @@ class Cache:
         raw = await self._fly(family, scope, item, load, timing)
         return None if raw == MISSING else family.decode(raw)
 
+    async def warm(self, family: Family, scope: str, load: Load, ttl_s: float) -> None:
+        """Put what the database has now into Valkey, to stay for a given time unless it is invalidated."""
+        version, _ = await self._read_l2(scope, family.name, None)
+        if version is not None:
+            self._write_l2(scope, family.name, version, await load() or MISSING, ttl_s)
+
     async def invalidate(self, *scopes: str) -> None:
         """Make every replica forget scopes; call it after the commit and before the response."""
         if not self._invalidates:
@@ -164,7 +170,7 @@ class Cache:
         raw = await load()
         raw = MISSING if raw is None else raw
         if version is not None:
-            self._write_l2(scope, item, version, raw)
+            self._write_l2(scope, item, version, raw, self._settings.l2_ttl_s)
         self._counts.miss_ms((perf_counter() - started) * 1e3)
         return raw
 
@@ -198,9 +204,9 @@ class Cache:
         version: bytes = await self._l2.ask(fresh, ("GET", key))
         return version
 
-    def _write_l2(self, scope: str, item: str, version: bytes, raw: bytes) -> None:
+    def _write_l2(self, scope: str, item: str, version: bytes, raw: bytes, ttl_s: float) -> None:
         assert self._l2 is not None
-        ttl_s = self._settings.l2_ttl_s if raw != MISSING else self._settings.negative_ttl_s
+        ttl_s = ttl_s if raw != MISSING else self._settings.negative_ttl_s
         ttl_ms = int(ttl_s * 1e3 * (1 - self._settings.jitter * random.random()))  # noqa: S311
         # Nobody waits for it: the response does not depend on it.
         self._l2.tell(("SET", self._entry_key(scope, item), version + b"\n" + raw, "PX", ttl_ms))
@@ -209,7 +215,7 @@ class Cache:
         # What could not be sent while Valkey was away goes out before anybody reads from it again.
         if self._unsent:
             scopes = tuple(self._unsent)
-            await link.send(*self._invalidation(scopes))
+            await link.send(*self._invalidation(scopes))[-1]
             self._unsent.difference_update(scopes)
 
     def _invalidation(self, scopes: tuple[str, ...]) -> list[tuple[str | bytes | int, ...]]:

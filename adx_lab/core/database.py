@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from adx_lab.core.logs import log
-from adx_lab.core.pool import Link, Pool
+from adx_lab.core.pool import Link, Pool, PoolClosedError, PoolTimeoutError
 from adx_lab.core.sql import Query, load_queries
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 QUERIES = load_queries(Path(__file__).parent / "queries")
 SLOW_MS = 10.0
+UNAVAILABLE = (
+    PoolTimeoutError, PoolClosedError, OSError, TimeoutError, asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError, asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError,
+    asyncpg.InternalClientError,
+)  # fmt: skip
 _POOL_OFF_SIZE = 5
 _logger = logging.getLogger("adx_lab.core.database")
 
@@ -84,6 +89,35 @@ class Database:
             self.pool.discard(link)
             raise
         self.pool.release(link)
+
+    async def stream(
+        self, name: str, *args: object, rows_a_chunk: int, timing: Timing | None
+    ) -> AsyncIterator[list[str]]:
+        """Yield the first column of a query's rows, some at a time, by a cursor of the server's.
+
+        The execution is recorded with the time that the database took, not the client.
+        """
+        link = self.pool.try_acquire() or await self._acquire(timing)
+        clean = False
+        try:
+            async with link.connection.transaction(readonly=True):
+                started = perf_counter()
+                cursor = await link.connection.cursor(QUERIES[name].sql, *args)
+                rows = await cursor.fetch(rows_a_chunk)
+                spent = perf_counter() - started
+                while rows:
+                    yield [row[0] for row in rows]
+                    started = perf_counter()
+                    rows = await cursor.fetch(rows_a_chunk)
+                    spent += perf_counter() - started
+            clean = True
+            self.observe(name, spent * 1e3, None, args)
+        finally:
+            # A stream that was left in its middle has a portal and a transaction open.
+            if clean:
+                self.pool.release(link)
+            else:
+                self.pool.discard(link)
 
     async def run_on(
         self, link: Link, name: str, args: Sequence[object], timing: Timing | None

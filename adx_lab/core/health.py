@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import asyncpg
 import msgspec
 
+from adx_lab.core.database import UNAVAILABLE
 from adx_lab.core.http import Request, Response, reply
 from adx_lab.core.metrics import render
-from adx_lab.core.pool import PoolClosedError, PoolTimeoutError
 from adx_lab.core.valkey import ValkeyUnavailableError
 
 if TYPE_CHECKING:
@@ -56,14 +55,7 @@ async def metrics(service: Service, request: Request) -> Response:  # noqa: ARG0
 async def _database_up(service: Service, request: Request) -> bool:
     try:
         await service.db.value("health.ping", timing=request.timing)
-    except (
-        OSError,
-        TimeoutError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        PoolTimeoutError,
-        PoolClosedError,
-    ):
+    except UNAVAILABLE:
         return False
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,14 @@ S = TypeVar("S", bound=msgspec.Struct)
 JSON = ("content-type", "application/json")
 PROBLEM = ("content-type", "application/problem+json")
 NDJSON = ("content-type", "application/x-ndjson")
+
+SECURITY_HEADERS = [
+    ("cache-control", "no-store"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("referrer-policy", "no-referrer"),
+    ("strict-transport-security", "max-age=31536000"),
+    ("x-content-type-options", "nosniff"),
+]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -70,12 +79,13 @@ class Problem(Exception):  # noqa: N818  # the name that RFC 9457 gives it
 class Response:
     """A response whose body is at hand."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "headers", "security", "status")
 
     def __init__(self, body: bytes = b"", status: int = 200, headers: Headers | None = None) -> None:
         self.body = body
         self.status = status
         self.headers = [JSON] if headers is None else headers
+        self.security = SECURITY_HEADERS
 
 
 class Stream(Response):
@@ -98,20 +108,21 @@ def reply(value: object, status: int = 200, headers: Headers | None = None) -> R
 class Request:
     """One request; whatever costs time is read when it is asked for."""
 
-    __slots__ = ("_body", "_max", "args", "headers", "method", "path", "principal", "query_string",
-                 "request_id", "timing")  # fmt: skip
+    __slots__ = ("_body", "args", "body_max", "chunk_timeout_s", "headers", "method", "path", "principal",
+                 "query_string", "request_id", "timing")  # fmt: skip
 
-    def __init__(self, scope: Any, body: Body, args: tuple[str, ...], body_max: int) -> None:
+    def __init__(self, scope: Any, body: Body) -> None:
         self.method: str = scope.method
         self.path: str = scope.path
         self.query_string: str = scope.query_string
         self.headers = scope.headers
-        self.args = args
+        self.args: tuple[str, ...] = ()
         self.request_id = ""
+        self.body_max = 0
+        self.chunk_timeout_s: float | None = None
         self.timing: Timing | None = None
         self.principal: Principal
         self._body = body
-        self._max = body_max
 
     def header(self, name: str) -> str | None:
         """Return a header's value, its name in lower case."""
@@ -159,24 +170,29 @@ class Request:
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives, up to its limit."""
+        """Yield the body as it arrives, up to its limit; a client that stops sending is given up."""
         self.check_length()
         received = 0
-        async for chunk in self._body:
+        body = aiter(self._body)
+        while True:
+            async with asyncio.timeout(self.chunk_timeout_s):
+                chunk = await anext(body, None)
+            if chunk is None:
+                return
             received += len(chunk)
-            if received > self._max:
+            if received > self.body_max:
                 raise self._too_large()
             yield chunk
 
     def check_length(self) -> None:
         """Refuse a body that says itself that it is too large, before a byte of it is read."""
         length = self.header("content-length")
-        if length is not None and (not length.isdecimal() or int(length) > self._max):
+        if length is not None and (not length.isdecimal() or int(length) > self.body_max):
             raise self._too_large()
 
     def _too_large(self) -> Problem:
         return Problem(
-            413, "Content too large", f"at most {self._max} bytes", headers=[("connection", "close")]
+            413, "Content too large", f"at most {self.body_max} bytes", headers=[("connection", "close")]
         )
 
 

@@ -27,3 +27,6 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_sessions_last_used
 
 CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_refresh_tokens_session
     ON refresh_tokens (session_id);
+
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_workflow_runs_open
+    ON workflow_runs (created_at) WHERE status IN ('pending', 'cancelled');

@@ -35,8 +35,9 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     status: int = 200
     streams: bool = False
     prefix: str = PREFIX
+    unshed: bool = False
+    also: tuple[int, ...] = ()
     problems: tuple[int, ...] = ()
-    headers: tuple[str, ...] = ()
 
     @property
     def template(self) -> str:

@@ -94,6 +94,7 @@ CREATE TABLE workflow_runs (
     created_at       timestamptz NOT NULL DEFAULT now(),
     updated_at       timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, id),
+    UNIQUE (id),
     UNIQUE (tenant_id, name, idempotency_key)
 );
 

@@ -10,7 +10,6 @@ import secrets
 import socket
 import threading
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,8 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from adx_lab.core.alerts import watch_forever
+from adx_lab.core.announcing import announce
 from adx_lab.core.app import App, build_app
 from adx_lab.core.database import connect
 from adx_lab.core.errors import ConfigError, CoreError
@@ -78,21 +79,18 @@ def serve(settings: Settings) -> None:
         target=_announce, args=(ready, settings, port, os.getpid()), name="announce", daemon=True
     )
     announcer.start()
+    stop = threading.Event()
+    if settings.on("alerts.thresholds"):
+        watching = (settings, memory, stop)
+        threading.Thread(target=watch_forever, args=watching, name="alerts", daemon=True).start()
     load: Any = partial(_load_worker, settings, memory, tell, port, os.getpid())
     try:
         server.serve(target_loader=load, wrap_loader=False)
     except SystemExit as error:
         raise CoreError("a worker could not start, or died twice at once; its log lines say why") from error
     finally:
+        stop.set()
         reserved.close()
-
-
-def core_version() -> str:
-    """Return the installed version."""
-    try:
-        return version("adx-lab")
-    except PackageNotFoundError:
-        return "0"
 
 
 class Worker:
@@ -171,12 +169,9 @@ def _announce(ready: Connection, settings: Settings, port: int, main: int) -> No
         if len(living) < settings.workers:
             continue
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        document = {
-            "url": f"http://{host}:{port}", "pid": main, "worker_pids": living, "version": core_version(),
-        }  # fmt: skip
+        document = {"url": f"http://{host}:{port}", "pid": main, "worker_pids": living}
         log(_logger, logging.INFO, "listening", **document)
-        if settings.announce:
-            _write_whole(Path(settings.announce), msgspec.json.encode(document))
+        announce(settings, document)
 
 
 def _is_child(pid: int, main: int) -> bool:
@@ -186,9 +181,3 @@ def _is_child(pid: int, main: int) -> bool:
         )
     except OSError:
         return False
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial_path = path.with_name(f"{path.name}.{os.getpid()}.part")
-    partial_path.write_bytes(content)
-    partial_path.replace(path)

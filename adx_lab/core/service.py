@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from adx_lab.core.cache import Cache
 from adx_lab.core.database import Database
+from adx_lab.core.files import FileStore
+from adx_lab.core.gateway import Attempts, RateLimiter, Shedder
 from adx_lab.core.invalidation import Listener
-from adx_lab.core.metrics import Memory, Metrics
+from adx_lab.core.metrics import Metrics
 from adx_lab.core.monitor import Monitor
 from adx_lab.core.passwords import Passwords
+from adx_lab.core.streams import Streams
 from adx_lab.core.tokens import Tokens
 
 if TYPE_CHECKING:
+    from adx_lab.core.metrics import Memory
     from adx_lab.core.settings import Settings
 
 
@@ -28,6 +32,11 @@ class Service:
     listener: Listener | None
     tokens: Tokens
     passwords: Passwords
+    attempts: Attempts
+    limiter: RateLimiter
+    shedder: Shedder
+    streams: Streams
+    files: FileStore
     monitor: Monitor
 
     async def start(self) -> None:
@@ -37,11 +46,13 @@ class Service:
             await self.cache.valkey.start()
         if self.listener is not None:
             await self.listener.start()
+        self.streams.start()
         self.monitor.start()
 
     async def close(self) -> None:
         """Let go of everything."""
         self.monitor.close()
+        self.streams.close()
         if self.listener is not None:
             await self.listener.close()
         if self.cache.valkey is not None:
@@ -64,5 +75,10 @@ def build_service(settings: Settings, memory: Memory | None = None) -> Service:
         listener=Listener(settings.valkey_url, cache, settings.valkey.retry_s) if listens else None,
         tokens=Tokens(settings.token_secret, settings.auth.access_ttl_s),
         passwords=Passwords(settings.auth),
+        attempts=Attempts(settings, cache.valkey),
+        limiter=RateLimiter(settings, cache.valkey),
+        shedder=Shedder(settings.gateway.in_flight_max),
+        streams=Streams(settings),
+        files=FileStore(settings.files_url),
         monitor=Monitor(settings, metrics, db.pool),
     )

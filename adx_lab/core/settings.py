@@ -66,12 +66,13 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     upload_max: int = 4 << 30
     timeout_s: float = 30.0
     stream_timeout_s: float = 30.0
-    in_flight_max: int = 2_000
+    streams_max: int = 16
+    in_flight_max: int = 1_000
     rate_per_s: float = 2_000.0
 
 
 class AlertSettings(msgspec.Struct, frozen=True):
-    """Thresholds, over a window, and where alerts go besides the log."""
+    """Thresholds over a window, and where alerts go besides the log; below ``requests_min`` none do."""
 
     webhook_url: str = ""
     window_s: float = 60.0
@@ -99,6 +100,7 @@ class Settings(msgspec.Struct, frozen=True):
     workers: int = 1
     announce: str = ""
     die_with_parent: bool = False
+    worker_name: str = "worker-1"
     database_url: str = "postgresql://localhost/adx"
     valkey_url: str = ""
     key_prefix: str = "adx:"

@@ -46,14 +46,14 @@ class Link(asyncio.Protocol):
         """Whether commands can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def send(self, *commands: tuple[Word, ...]) -> asyncio.Future[Any]:
-        """Write commands at once; the future yields the answer to the last one."""
+    def send(self, *commands: tuple[Word, ...]) -> list[asyncio.Future[Any]]:
+        """Write commands at once, and return a future for each answer."""
         assert self._transport is not None
         self._transport.write(b"".join(libvalkey.pack_command(command) for command in commands))
         loop = asyncio.get_running_loop()
         futures = [loop.create_future() for _ in commands]
         self._waiting.extend(futures)
-        return futures[-1]
+        return futures
 
     def close(self) -> None:
         """Drop the connection."""
@@ -112,7 +112,7 @@ async def open_link(url: str, timeout_s: float, on_push: Callable[[list[Any]], N
             await loop.create_connection(lambda: link, host, port, ssl=context)
         try:
             for command in _greeting(parts):
-                await link.send(command)
+                await link.send(command)[-1]
         except BaseException:
             link.close()
             raise
@@ -195,17 +195,29 @@ class Valkey:
         ValkeyUnavailableError
             The circuit is open, or no answer came in time.
         """
+        return (await self.ask_all(*commands))[-1]
+
+    async def ask_all(self, *commands: tuple[Word, ...]) -> list[Any]:
+        """Send commands together and return every answer.
+
+        Raises
+        ------
+        ValkeyUnavailableError
+            The circuit is open, or no answer came in time.
+        """
         link = self._link
         if link is None or not link.open:
             raise ValkeyUnavailableError("the circuit is open")
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                answer = await link.send(*commands)
+                futures = link.send(*commands)
+                await futures[-1]
+                answers = [future.result() for future in futures]
         except (TimeoutError, OSError, libvalkey.ReplyError) as error:
             self._failed(link, error)
             raise ValkeyUnavailableError(str(error) or "no answer in time") from error
         self._failures = 0
-        return answer
+        return answers
 
     def tell(self, *commands: tuple[Word, ...]) -> None:
         """Send commands that nobody waits for; when Valkey is away they are lost."""
@@ -228,7 +240,7 @@ class Valkey:
         try:
             link = await open_link(self._url, self._settings.timeout_s * 4)
             async with asyncio.timeout(self._settings.timeout_s * 4):
-                await link.send(("PING",))
+                await link.send(("PING",))[-1]
                 await self._on_recovery(link)
         except (TimeoutError, OSError, libvalkey.ReplyError):
             return False  # the next probe is due in a moment; /ready says that Valkey is down

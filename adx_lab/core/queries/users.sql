@@ -77,3 +77,55 @@ SELECT coalesce(array_agg(name), '{}') FROM roles WHERE tenant_id = $1;
 -- A tenant's configuration, as JSON.
 -- params: tenant_id=$tenant
 SELECT row_to_json(t)::text FROM (SELECT id, name, plan, config, created_at FROM tenants WHERE id = $1) t;
+
+-- name: users.export
+-- Every user of a tenant with its roles, each as JSON.
+-- params: tenant_id=$tenant
+SELECT row_to_json(u)::text
+FROM (
+    SELECT users.id, users.email, users.name, users.is_active, users.created_at, users.updated_at,
+        (
+            SELECT coalesce(json_agg(roles.name ORDER BY roles.name), '[]')
+            FROM user_roles JOIN roles ON roles.tenant_id = user_roles.tenant_id AND roles.id = user_roles.role_id
+            WHERE user_roles.tenant_id = users.tenant_id AND user_roles.user_id = users.id
+        ) AS roles
+    FROM users WHERE users.tenant_id = $1
+    ORDER BY users.id
+) u;
+
+-- name: users.update
+-- Change what is given (null leaves as it is); no row where there is no such user.
+-- params: tenant_id=$tenant, user_id=$user, email=$text, name=$text, is_active=$bool
+-- writes: yes
+UPDATE users SET
+    email = coalesce($3, email), name = coalesce($4, name), is_active = coalesce($5, is_active), updated_at = now()
+WHERE tenant_id = $1 AND id = $2
+RETURNING true;
+
+-- name: users.deactivate
+-- Take an active user out of the lists; no row where there is none.
+-- params: tenant_id=$tenant, user_id=$user
+-- writes: yes
+UPDATE users SET is_active = false, updated_at = now() WHERE tenant_id = $1 AND id = $2 AND is_active RETURNING true;
+
+-- name: users.lock
+-- Keep a user from changing until the transaction ends.
+-- params: tenant_id=$tenant, user_id=$user
+-- writes: yes
+SELECT true FROM users WHERE tenant_id = $1 AND id = $2 FOR UPDATE;
+
+-- name: users.take_roles
+-- Take roles that are not among those given.
+-- params: tenant_id=$tenant, user_id=$user, roles=$texts
+-- writes: yes
+DELETE FROM user_roles USING roles
+WHERE user_roles.tenant_id = $1 AND user_roles.user_id = $2
+    AND roles.tenant_id = $1 AND roles.id = user_roles.role_id AND roles.name <> ALL ($3);
+
+-- name: users.give_roles
+-- Give roles by name.
+-- params: tenant_id=$tenant, user_id=$user, roles=$texts
+-- writes: yes
+INSERT INTO user_roles (tenant_id, user_id, role_id)
+SELECT $1, $2, id FROM roles WHERE tenant_id = $1 AND name = ANY ($3)
+ON CONFLICT DO NOTHING;

@@ -1,0 +1,158 @@
+"""What stands before every endpoint: load shedding and each tenant's rate limit."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import cachebox
+
+from adx_lab.core.http import Problem
+from adx_lab.core.valkey import Valkey, ValkeyUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from adx_lab.core.settings import Settings
+
+_LEASES_A_SECOND = 10
+_TENANTS_MAX = 10_000
+
+
+class Shedder:
+    """Turns requests away when too many are being answered: a queue would make all of them late."""
+
+    def __init__(self, in_flight_max: int) -> None:
+        self._max = in_flight_max
+        self.in_flight = 0
+
+    def admit(self) -> None:
+        """Let a request in; whoever calls it counts `in_flight` down again.
+
+        Raises
+        ------
+        Problem
+            503 with ``Retry-After``.
+        """
+        if self.in_flight >= self._max:
+            raise Problem(503, "Overloaded", "try again in a moment", headers=[("retry-after", "1")])
+        self.in_flight += 1
+
+
+class _Allowance:
+    """What a tenant may still do here in the present second."""
+
+    __slots__ = ("left", "second")
+
+    def __init__(self) -> None:
+        self.second = 0
+        self.left = 0
+
+
+class RateLimiter:
+    """A tenant's requests a second, over all workers.
+
+    The count is in Valkey. A worker takes a tenth of a second's worth at a time, so that only every so many
+    requests pay for the question. While Valkey is away each worker allows its share.
+    """
+
+    def __init__(self, settings: Settings, valkey: Valkey | None) -> None:
+        self._limit = int(settings.gateway.rate_per_s)
+        self._lease = max(1, self._limit // (_LEASES_A_SECOND * settings.workers))
+        self._share = max(1, self._limit // settings.workers)
+        self._prefix = f"{settings.key_prefix}rate:"
+        self._valkey = valkey
+        self._allowances: cachebox.LRUCache[str, _Allowance] = cachebox.LRUCache(_TENANTS_MAX)
+        self._find: Callable[[str], _Allowance | None] = self._allowances.get
+
+    def try_admit(self, tenant_id: str) -> bool:
+        """Let a request in from what was taken already; otherwise ask `admit`."""
+        allowance = self._find(tenant_id)
+        if allowance is None or allowance.left <= 0 or allowance.second != int(time.time()):
+            return self._limit <= 0
+        allowance.left -= 1
+        return True
+
+    async def admit(self, tenant_id: str) -> None:
+        """Take more, and let a request in.
+
+        Raises
+        ------
+        Problem
+            429 with ``Retry-After``: the tenant has used up this second.
+        """
+        second = int(time.time())
+        allowance = self._find(tenant_id)
+        if allowance is None:
+            allowance = self._allowances[tenant_id] = _Allowance()
+        if allowance.second != second:
+            allowance.second, allowance.left = second, 0
+        elif allowance.left < 0:
+            raise _too_many()  # Valkey said so already in this second
+        granted = await self._take(tenant_id, second, allowance)
+        if granted <= 0:
+            allowance.left = -1
+            raise _too_many()
+        # Others may have taken a lease for the same tenant meanwhile.
+        allowance.left = max(0, allowance.left) + granted - 1
+
+    async def _take(self, tenant_id: str, second: int, allowance: _Allowance) -> int:
+        key = f"{self._prefix}{tenant_id}:{second}"
+        if self._valkey is not None:
+            try:
+                used, _ = await self._valkey.ask_all(("INCRBY", key, self._lease), ("EXPIRE", key, 3))
+            except ValkeyUnavailableError:
+                pass
+            else:
+                return min(self._lease, self._limit - (int(used) - self._lease))
+        return self._share if allowance.left == 0 else 0
+
+
+class Attempts:
+    """Failed logins by account: too many in a row are answered without looking at the password."""
+
+    def __init__(self, settings: Settings, valkey: Valkey | None) -> None:
+        self._max = settings.auth.attempts_max
+        self._window_s = int(settings.auth.attempts_window_s)
+        self._prefix = f"{settings.key_prefix}attempts:"
+        self._valkey = valkey
+        self._local: cachebox.TTLCache[str, int] = cachebox.TTLCache(
+            _TENANTS_MAX, settings.auth.attempts_window_s
+        )
+
+    async def count(self, tenant_id: str, email: str) -> None:
+        """Count an attempt before the password is looked at, so that many at once don't slip through.
+
+        Raises
+        ------
+        Problem
+            429 with ``Retry-After``.
+        """
+        key = self._key(tenant_id, email)
+        tried = self._local[key] = (self._local.get(key, 0) or 0) + 1
+        if self._valkey is not None:
+            with suppress(ValkeyUnavailableError):
+                tried, _ = await self._valkey.ask_all(("INCR", key), ("EXPIRE", key, self._window_s, "NX"))
+        if tried > self._max:
+            raise Problem(
+                429,
+                "Too many attempts",
+                "wait before trying again",
+                headers=[("retry-after", str(self._window_s))],
+            )
+
+    def succeeded(self, tenant_id: str, email: str) -> None:
+        """Forget the attempts of somebody who knew the password."""
+        key = self._key(tenant_id, email)
+        self._local.pop(key, None)
+        if self._valkey is not None:
+            self._valkey.tell(("DEL", key))
+
+    def _key(self, tenant_id: str, email: str) -> str:
+        return self._prefix + hashlib.sha256(f"{tenant_id}:{email}".encode()).hexdigest()
+
+
+def _too_many() -> Problem:
+    return Problem(429, "Too many requests", "the tenant's limit is used up", headers=[("retry-after", "1")])

@@ -1,0 +1,105 @@
+-- name: workflows.start
+-- Ask for a run. With an idempotency key that was used before it gives the earlier run.
+-- params: tenant_id=$tenant, run_id=$uuid, user_id=$user, name=$text, idempotency_key=$text, input=$json
+-- writes: yes
+WITH added AS (
+    INSERT INTO workflow_runs (tenant_id, id, user_id, name, idempotency_key, input) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (tenant_id, name, idempotency_key) DO NOTHING
+    RETURNING id, input
+), told AS (
+    SELECT pg_notify('adx_workflows', id::text) FROM added
+)
+SELECT id, input = $6::jsonb AS same FROM added LEFT JOIN told ON true
+UNION ALL
+SELECT id, input = $6::jsonb FROM workflow_runs
+WHERE tenant_id = $1 AND name = $4 AND idempotency_key = $5
+LIMIT 1;
+
+-- name: workflows.get
+-- A run, as JSON.
+-- params: tenant_id=$tenant, run_id=$run
+SELECT row_to_json(r)::text
+FROM (
+    SELECT id, tenant_id, user_id, name, input, status, steps_done, result, created_at, updated_at
+    FROM workflow_runs WHERE tenant_id = $1 AND id = $2
+) r;
+
+-- name: workflows.cancel
+-- Cancel a run that is not over; tells the status afterwards.
+-- params: tenant_id=$tenant, run_id=$run
+-- writes: yes
+WITH cancelled AS (
+    UPDATE workflow_runs SET status = 'cancelled', updated_at = now()
+    WHERE tenant_id = $1 AND id = $2 AND status IN ('pending', 'queued', 'running')
+    RETURNING id, pg_notify('adx_workflows', id::text)
+)
+SELECT 'cancelled' FROM cancelled
+UNION ALL
+SELECT status FROM workflow_runs WHERE tenant_id = $1 AND id = $2
+LIMIT 1;
+
+-- name: workflows.pending
+-- Runs that were asked for and not handed over yet, and those that were cancelled after that.
+SELECT id, status FROM workflow_runs
+WHERE status = 'pending' OR (status = 'cancelled' AND updated_at > now() - interval '1 minute')
+ORDER BY created_at LIMIT 1000;
+
+-- name: workflows.queued
+-- Mark runs as handed over.
+-- params: run_ids=$uuids
+-- writes: yes
+UPDATE workflow_runs SET status = 'queued', updated_at = now() WHERE id = ANY ($1) AND status = 'pending';
+
+-- name: workflows.begin
+-- Begin a run, unless it was cancelled; gives what it works on.
+-- params: run_id=$run
+-- writes: yes
+UPDATE workflow_runs SET status = 'running', updated_at = now()
+WHERE id = $1 AND status IN ('pending', 'queued', 'running')
+RETURNING tenant_id, user_id, name, input::text AS input;
+
+-- name: workflows.progress
+-- Note how many steps of a run are done; no row when it was cancelled.
+-- params: run_id=$run, steps_done=$int
+-- writes: yes
+UPDATE workflow_runs SET steps_done = $2, updated_at = now() WHERE id = $1 AND status = 'running' RETURNING true;
+
+-- name: workflows.end
+-- End a run.
+-- params: run_id=$run, status=$text, result=$json
+-- writes: yes
+UPDATE workflow_runs SET status = $2, result = $3, updated_at = now()
+WHERE id = $1 AND status IN ('pending', 'queued', 'running');
+
+-- name: workflows.count_users
+-- How many active users a tenant has.
+-- params: tenant_id=$tenant
+SELECT count(*) FROM users WHERE tenant_id = $1 AND is_active;
+
+-- name: workflows.count_files
+-- How many files a tenant has, and their bytes.
+-- params: tenant_id=$tenant
+SELECT count(*), coalesce(sum(size), 0)::bigint FROM files WHERE tenant_id = $1;
+
+-- name: workflows.count_events
+-- How many events of each kind a tenant had in a period.
+-- params: tenant_id=$tenant, since=$now
+SELECT kind, count(*) FROM events WHERE tenant_id = $1 AND created_at >= $2 GROUP BY kind ORDER BY kind;
+
+-- name: warming.hot_users
+-- Who used the service last: users with live sessions.
+-- params: users_max=$limit
+SELECT tenant_id, user_id FROM (
+    SELECT tenant_id, user_id, last_used_at FROM sessions
+    WHERE revoked_at IS NULL ORDER BY last_used_at DESC LIMIT $1 * 4
+) recent
+GROUP BY tenant_id, user_id ORDER BY max(last_used_at) DESC LIMIT $1;
+
+-- name: warming.active_tenants
+-- Tenants whose users used the service last.
+-- params: tenants_max=$limit
+SELECT tenant_id FROM (
+    SELECT tenant_id, last_used_at FROM sessions
+    WHERE revoked_at IS NULL ORDER BY last_used_at DESC LIMIT $1 * 50
+) recent
+GROUP BY tenant_id ORDER BY max(last_used_at) DESC LIMIT $1;

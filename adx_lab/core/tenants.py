@@ -1,0 +1,42 @@
+"""The tenant of the user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from adx_lab.core.auth import Id, load_json
+from adx_lab.core.cache import Family
+from adx_lab.core.http import Problem, Request, Response
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from adx_lab.core.service import Service
+
+CONFIG = Family("tenant")
+
+
+class Tenant(msgspec.Struct):
+    """A tenant with its configuration."""
+
+    id: Id
+    name: str
+    plan: str
+    config: dict[str, object]
+    created_at: datetime
+
+
+async def current(service: Service, request: Request) -> Response:
+    """Show the tenant's configuration."""
+    tenant_id, timing = request.principal.tenant_id, request.timing
+    body = await service.cache.get(
+        CONFIG,
+        request.principal.tenant_scope,
+        lambda: load_json(service, "tenants.config", tenant_id, timing=timing),
+        timing,
+    )
+    if body is None:
+        raise Problem(404, "Not found")
+    return Response(body)
