@@ -49,22 +49,17 @@ def _starts_here(tree: Tree, parent: int, index: int) -> bool:
     above, node = tree.nodes[parent], tree.nodes[index]
     kind = text(above, "Node Type")
     if text(node, "Parent Relationship") in {"SubPlan", "InitPlan"} or is_debt(node):
-        return (
-            True  # EXISTS, ANY and a single value stop at the first row; a CTE is read only as far as needed
-        )
+        # EXISTS, ANY and a single value stop at the first row; a CTE is read only as far as it is needed.
+        return True
     if kind == "Limit":
         got, planned = number(above, "Actual Rows"), number(above, "Plan Rows")
         return got is not None and planned is not None and got >= planned
-    if kind == "Merge Join":
-        return True
-    if kind == "WindowAgg":
-        return "Run Condition" in above
     inner = text(node, "Parent Relationship") == "Inner"
     if kind == "Nested Loop":
         return inner and (text(above, "Join Type") in _FIRST_MATCH or above.get("Inner Unique") is True)
     if kind == "Hash Join" and not inner:
         return any(_is_empty_hash(tree, sibling) for sibling in tree.children[parent])
-    return False
+    return kind == "Merge Join" or (kind == "WindowAgg" and "Run Condition" in above)
 
 
 def _is_empty_hash(tree: Tree, index: int) -> bool:

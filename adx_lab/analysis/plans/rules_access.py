@@ -77,7 +77,7 @@ def heap_fetches(view: View) -> Finding | None:
     relation = view.node.relation or ""
     return view.finding(
         "heap_fetches",
-        f"looks into the table {amount(fetches)} times for {amount(view.rows)} rows: its visibility map is old",
+        f"looks into the table {amount(fetches)} times for {amount(view.rows)} rows: visibility map is old",
         f"VACUUM {quoted(relation)};",
         heap_fetches=fetches,
         rows=view.rows,

@@ -27,6 +27,8 @@ def nested_loop(view: View) -> Finding | None:
         return None
     inner = next((child for child in view.children() if child.text("Parent Relationship") == "Inner"), None)
     outer = next((child for child in view.children() if child.text("Parent Relationship") == "Outer"), None)
+    if inner is not None and inner.node.type == "Memoize":
+        inner = next(inner.children(), inner)  # only what the cache could not answer runs
     if inner is None or outer is None or not _costs_by_loops(inner):
         return None
     source = inner.source()
@@ -93,8 +95,8 @@ def misestimate(view: View) -> Finding | None:
     rows, planned = view.node.rows or 0.0, view.node.planned_rows or 0.0
     if max(rows, planned) < view.limits.misestimate_rows_min or _comes_from_below(view, factor):
         return None
-    if view.node.parent is None or view.text("One-Time Filter"):
-        return None  # nothing above was decided by it
+    if view.node.parent is None or view.text("One-Time Filter") or "SubPlan" in view.text("Filter"):
+        return None  # nothing above was decided by it, or nothing could have told the planner
     if _is_stale(view):
         return None  # said by the rule on stale statistics, with the mend that fits
     return view.finding(
@@ -171,7 +173,7 @@ def _costs_by_loops(view: View) -> bool:
 
 
 def _comes_from_below(view: View, factor: float) -> bool:
-    """Tell whether a node that feeds this one was off in the same direction, and explains most of the error."""
+    """Tell whether a node that feeds this one was off likewise, and explains most of the error."""
     for child in view.children():
         below = child.node.estimate_factor
         if view.node.type == "Bitmap Heap Scan" or below is None:
