@@ -12,7 +12,14 @@ from msgspec import Meta
 from adx_lab.core.cache import Family
 from adx_lab.core.http import Problem, Request, Response, reply
 from adx_lab.core.ids import new_id
-from adx_lab.core.tokens import Principal, new_refresh_token, refresh_hash, session_scope, unauthorized
+from adx_lab.core.tokens import (
+    Principal,
+    new_refresh_token,
+    refresh_hash,
+    session_scope,
+    unauthorized,
+    user_scope,
+)
 
 if TYPE_CHECKING:
     from adx_lab.core.service import Service
@@ -36,7 +43,7 @@ class Permissions:
 USER = Family("user")
 ROLES = Family("roles")
 PERMISSIONS = Family("permissions", Permissions)
-SESSION = Family("session", lambda raw: raw == b"live")
+SESSION = Family("session", bytes.decode)
 
 
 class Login(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,13 +78,14 @@ async def authenticate(service: Service, request: Request) -> Principal:
         401.
     """
     principal = service.tokens.read(request.header("authorization"))
-    live = await service.cache.get(
+    owner = await service.cache.get(
         SESSION,
         principal.session_scope,
         lambda: _load_session(service, principal, request.timing),
         request.timing,
     )
-    if not live:
+    # The session names its owner: a token can't move it to somebody else.
+    if owner != principal.user_scope:
         raise unauthorized("the session was ended")
     return principal
 
@@ -181,7 +189,7 @@ async def user_json(service: Service, tenant_id: str, user_id: str, timing: Timi
     Problem
         404.
     """
-    scope = f"user:{tenant_id}:{user_id}"
+    scope = user_scope(tenant_id, user_id)
     user = await service.cache.get(
         USER, scope, lambda: load_json(service, "users.get", tenant_id, user_id, timing=timing), timing
     )
@@ -195,8 +203,8 @@ async def user_json(service: Service, tenant_id: str, user_id: str, timing: Timi
 
 
 async def _load_session(service: Service, principal: Principal, timing: Timing | None) -> bytes | None:
-    live = await service.db.value("auth.session_live", principal.session_id, timing=timing)
-    return None if live is None else b"live" if live else b"ended"
+    rows = await service.db.fetch("auth.session_owner", principal.session_id, timing=timing)
+    return user_scope(*map(str, rows[0])).encode() if rows else None
 
 
 async def _open_session(service: Service, request: Request, tenant_id: str, user_id: str) -> Response:

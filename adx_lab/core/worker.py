@@ -116,7 +116,7 @@ async def _launch(settings: Settings) -> None:
 
 
 def cron(every_s: float) -> str:
-    """Return the cron expression, with seconds, of an interval, whole seconds below a minute, else minutes."""
+    """Return the cron expression of an interval: in seconds below a minute, else in minutes."""
     if every_s < 60:
         return f"*/{max(1, int(every_s))} * * * * *"
     return f"0 */{min(59, int(every_s // 60))} * * * *"

@@ -14,10 +14,10 @@ WITH opened AS (
 )
 INSERT INTO refresh_tokens (hash, session_id) SELECT $5, id FROM opened RETURNING session_id;
 
--- name: auth.session_live
--- Whether a session is still good.
+-- name: auth.session_owner
+-- Whose a session is; no row when it is over.
 -- params: session_id=$session
-SELECT revoked_at IS NULL AND expires_at > now() FROM sessions WHERE id = $1;
+SELECT tenant_id, user_id FROM sessions WHERE id = $1 AND revoked_at IS NULL AND expires_at > now();
 
 -- name: auth.use_refresh_token
 -- Take a refresh token that was not used before; no row for any other.
