@@ -1,4 +1,4 @@
-"""ADX Lab: did the service get slower, where, and which query plan, cache layer or change did it?
+"""ADX Lab says whether the service got slower, where, and which plan, cache layer or change did it.
 
 The folders are the stages of the pipeline, and `adx_lab.experiment` conducts them::
 

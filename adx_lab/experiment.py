@@ -113,7 +113,9 @@ async def record_load(
         async with _maybe_connected(around.target.database_url) as connection:
             before: Statements = await read_statements(connection) if connection else {}
             described = await describe_database(connection) if connection else {}
-            collected, seen = await _drive(settings, around, request, run_dir, progress, connection)
+            collected, seen = await _drive(
+                settings, around, request, run_dir, progress, connection=connection
+            )
             after: Statements = await read_statements(connection) if connection else {}
         plans = []
         if around.target.database_url:
@@ -187,6 +189,7 @@ async def _drive(
     request: LoadRequest,
     run_dir: Path,
     progress: Progress,
+    *,
     connection: Any,
 ) -> tuple[Collected, Samples]:
     load = settings.load

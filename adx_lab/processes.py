@@ -62,7 +62,8 @@ def start_child(
     """Start a process in its own session, with everything it prints in ``log``.
 
     Its own session, so that Ctrl-C at the terminal reaches the lab alone, which then stops the children in
-    order. ``account`` holds `subprocess`'s arguments for running as somebody else. The kernel sends it ``stop_signal`` when the lab dies of whatever cause (Linux).
+    order. ``account`` holds `subprocess`'s arguments for running as somebody else. The kernel sends it
+    ``stop_signal`` when the lab dies of whatever cause (Linux).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     _rotate(log)

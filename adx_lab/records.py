@@ -1,13 +1,14 @@
 """What the rooms hand to one another: the columns of a run's tables and the frozen records beside them.
 
-A run is one immutable folder. Measuring writes it, judging reads it, and neither knows the other; what both must
-agree on stands here and nowhere else.
+A run is one immutable folder. Measuring writes it, judging reads it, and neither knows the other; what both
+must agree on stands here and nowhere else.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -129,9 +130,9 @@ def new_run_id(now: datetime | None = None) -> str:
 def to_plain(value: Any) -> Any:
     """Turn records into what ``json`` can write; non-finite floats become null, since JSON has none."""
     if isinstance(value, msgspec.Struct):
-        return to_plain(msgspec.structs.asdict(value))
-    if is_dataclass(value) and not isinstance(value, type):
-        return to_plain(asdict(value))
+        value = msgspec.structs.asdict(value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -140,9 +141,7 @@ def to_plain(value: Any) -> Any:
         return str(value)
     if hasattr(value, "item") and not isinstance(value, str | bytes):  # a NumPy scalar
         return to_plain(value.item())
-    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):
-        return None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

@@ -1,9 +1,9 @@
 """One frozen tree of settings, read once, at the command line.
 
 Four layers, the later wins: the defaults below, ``adx-lab.toml`` in the home folder, ``ADX_LAB_*`` in the
-environment (``ADX_LAB_LOAD_RATE_PER_S=200`` is ``load.rate_per_s``), and flags. An unknown name is refused with
-the nearest known one, since a misspelt setting that is silently ignored makes a wrong measurement. What was
-resolved is saved in each run.
+environment (``ADX_LAB_LOAD_RATE_PER_S=200`` is ``load.rate_per_s``), and flags. An unknown name is refused
+with the nearest known one, since a misspelt setting that is silently ignored makes a wrong measurement. What
+was resolved is saved in each run.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class NotebookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that can be set. ``home`` is the folder with ``data/``, ``notebooks/`` and ``locustfiles/``."""
+    """Everything that can be set. ``home`` holds ``data/``, ``notebooks/`` and ``locustfiles/``."""
 
     home: str = str(CHECKOUT)
     data: str = "data"

@@ -102,7 +102,7 @@ def statement_rows(before: Statements, after: Statements, named: Mapping[str, Qu
 
 
 def _normal(sql: str) -> str:
-    # pg_stat_statements keeps the text of the first call, with its constants numbered on: compare without them.
+    # pg_stat_statements keeps the text of the first call, with its constants numbered: compare without.
     without_comments = re.sub(r"--[^\n]*", " ", sql)
     without_values = re.sub(r"'(?:[^']|'')*'|\$\d+|\b\d+\b", "?", without_comments)
     return " ".join(without_values.lower().split()).rstrip("; ")

@@ -1,7 +1,7 @@
 """The command line: one file a verb, and the one place where an error becomes a line and an exit code.
 
-Exit codes: 0 pass; 1 regressed or over budget; 2 wrong use or wrong configuration; 3 could not decide or could not
-measure. Verbs are loaded when they are called, so that ``--help`` never waits for pandas.
+Exit codes: 0 pass; 1 regressed or over budget; 2 wrong use or wrong configuration; 3 could not decide or
+could not measure. Verbs are loaded when they are called, so that ``--help`` never waits for pandas.
 """
 
 from __future__ import annotations
@@ -49,45 +49,44 @@ def main() -> None:
 
 
 def _run(words: list[str], *, debug: bool) -> int:
+    try:
+        _check_verb(words)
+        code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # here every error becomes a line and a code
+        if debug:
+            traceback.print_exc()
+        line, code = _explain(error)
+        if line:
+            say_error(line)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """Return the one line that tells a person what is wrong, and the exit code."""
+    match error:
+        case AdxLabError():
+            return str(error), error.exit_code
+        case CycloptsError():
+            return f"{' '.join(str(error).split()).rstrip('.')}; see adx-lab --help", UsageError.exit_code
+        case KeyboardInterrupt():
+            return "interrupted", 130
+        case BrokenPipeError():  # whoever read our output has left; that is no fault
+            sys.stderr.close()
+            return "", 0
+        case OSError():
+            where = f" ({error.filename})" if error.filename else ""
+            said = f"the operating system refused: {error.strerror or error}{where}"
+            return f"{said}; run adx-lab doctor", AdxLabError.exit_code
+    return f"a fault of ADX Lab itself: {type(error).__name__}: {error}; --debug shows where", 3
+
+
+def _check_verb(words: list[str]) -> None:
     if words and not words[0].startswith("-") and words[0] not in VERBS:
         near = difflib.get_close_matches(words[0], VERBS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"verbs are {', '.join(VERBS)}"
-        say_error(f"unknown verb {words[0]}; {hint}")
-        return UsageError.exit_code
-    try:
-        code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
-    except CycloptsError as error:
-        say_error(f"{_one_line(error)}; see adx-lab --help")
-        return UsageError.exit_code
-    except AdxLabError as error:
-        if debug:
-            traceback.print_exc()
-        say_error(str(error))
-        return error.exit_code
-    except KeyboardInterrupt:
-        say_error("interrupted")
-        return 130
-    except BrokenPipeError:  # whoever read our output has left; that is no fault
-        sys.stderr.close()
-        return 0
-    except OSError as error:
-        if debug:
-            traceback.print_exc()
-        where = f" ({error.filename})" if error.filename else ""
-        say_error(f"the operating system refused: {error.strerror or error}{where}; run adx-lab doctor")
-        return AdxLabError.exit_code
-    except Exception as error:  # noqa: BLE001  # the last line of defence: a fault of ours, said as such
-        if debug:
-            traceback.print_exc()
-        say_error(f"a fault of ADX Lab itself: {type(error).__name__}: {error}; --debug shows where")
-        return AdxLabError.exit_code
-    return code if isinstance(code, int) else 0
+        mend = f"did you mean {near[0]}?" if near else f"verbs are {', '.join(VERBS)}"
+        raise UsageError(f"unknown verb {words[0]}", mend=mend)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
     # A polite kill takes the road of Ctrl-C, so that every ``finally`` runs and no child is left.
     raise KeyboardInterrupt
-
-
-def _one_line(error: CycloptsError) -> str:
-    return " ".join(str(error).split()).rstrip(".")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from adx_lab.records import to_json
@@ -66,7 +67,7 @@ def print_pairs(pairs: dict[str, Any]) -> None:
         print(f"{name:<{width}}  {value}")
 
 
-def print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """Print rows in columns as wide as their contents; numbers (right of the first column) to the right."""
     widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
     for line in (header, tuple("-" * width for width in widths), *rows):

@@ -8,7 +8,7 @@ from adx_lab.stack.doctor import examine
 
 
 def run(*, json: bool = False) -> int:
-    """Check machine, limits and dependencies, and say how to mend each thing; exit 3 where something stops us.
+    """Check machine, limits and dependencies; exit 3 where something stops us.
 
     Parameters
     ----------

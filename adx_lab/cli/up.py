@@ -84,7 +84,12 @@ def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -
     environ = os.environ | {"ADX_LAB_HOME": str(settings.home_dir)}
     with output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environ, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environ,
+            start_new_session=True,
         )
     return _await_detached(settings, process, log.read_text)
 
@@ -102,7 +107,9 @@ def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_l
         if state is not None and state.holder_pid == process.pid:
             return state
         if process.poll() is not None:
-            reason = next((line for line in reversed(lines) if line.startswith("adx-lab: ")), "it said nothing")
+            reason = next(
+                (line for line in reversed(lines) if line.startswith("adx-lab: ")), "it said nothing"
+            )
             kind = UsageError if process.returncode == UsageError.exit_code else StackError
             raise kind(reason.removeprefix("adx-lab: "))
         time.sleep(0.05)
@@ -115,4 +122,6 @@ def _show(state: StackState, *, json: bool) -> None:
     if json:
         print_json(health)
     else:
-        print_pairs({name: health[name] for name in ("status", "base_url", "docs_url", "database_url", "logs")})
+        print_pairs(
+            {name: health[name] for name in ("status", "base_url", "docs_url", "database_url", "logs")}
+        )

@@ -1,7 +1,7 @@
 """When requests should leave.
 
-An open loop sends when the schedule says so, whatever the service does; that is what a crowd of independent people
-does, and the only way in which a stall of the service shows at its full size.
+An open loop sends when the schedule says so, whatever the service does; that is what a crowd of independent
+people does, and the only way in which a stall of the service shows at its full size.
 """
 
 from __future__ import annotations

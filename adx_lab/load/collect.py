@@ -1,4 +1,4 @@
-"""Turn what the Locust processes wrote into the run's tables, in chunks, so that hours fit into little memory."""
+"""Turn what the Locust processes wrote into the run's tables, in chunks: hours fit into little memory."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class _Tables:
         self._last_s = 0.0
 
     def append(self, raw: pd.DataFrame, began: float, worker: int) -> None:
-        splits = [parse(header) for header in raw["timing"]]
+        splits = [parse(header if isinstance(header, str) else None) for header in raw["timing"]]
         samples = pd.DataFrame(
             {
                 "t_intended_s": raw["t_intended"] - began,
@@ -142,7 +142,9 @@ def _read_stream(path: Path, caveats: list[Caveat]) -> Iterator[pd.DataFrame]:
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
             for batch in reader:
-                yield batch.to_pandas()
+                # Not pandas' guess for text: a column of nulls alone would come back as NaN.
+                text = {name: batch.column(name).to_pylist() for name in ("timing", "error", "tenant")}
+                yield batch.to_pandas().assign(**text)
     except (pa.ArrowInvalid, OSError) as error:
         # A killed process leaves half a batch at the end; what came before is whole.
         caveats.append(Caveat("truncated", f"{path.name} ends in the middle: {error}"))
@@ -155,7 +157,10 @@ def _read_beats(path: Path) -> list[dict[str, Any]]:
 
 def _audit(beats: list[list[dict[str, Any]]], began: float) -> dict[str, Any]:
     lags = [
-        beat["loop_lag_ms"] for lines in beats for beat in lines if "loop_lag_ms" in beat and beat["t"] >= began
+        beat["loop_lag_ms"]
+        for lines in beats
+        for beat in lines
+        if "loop_lag_ms" in beat and beat["t"] >= began
     ]
     shares, rss, pending = [0.0], [0.0], [0]
     for lines in beats:

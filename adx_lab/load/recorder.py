@@ -1,9 +1,9 @@
 """Write down every request that Locust makes, at full resolution.
 
-Locust's own statistics round to a millisecond and forget each request; a verdict can't stand on them. Here every
-request is one row. Rows gather in memory for a second and are then appended to one Arrow stream a process, so that
-memory stays bounded and a killed Locust loses its last second at the most. The ``Server-Timing`` header is kept as
-it came: taking it apart would cost the load generator time, and can wait.
+Locust's own statistics round to a millisecond and forget each request; a verdict can't stand on them. Here
+every request is one row. Rows gather in memory for a second and are then appended to one Arrow stream a
+process, so that memory stays bounded and a killed Locust loses its last second at the most. The
+``Server-Timing`` header is kept as it came: taking it apart would cost the load generator time, and can wait.
 
 Importing this module inside Locust registers it, once.
 """
@@ -21,27 +21,10 @@ import psutil
 import pyarrow as pa
 from locust import events
 
+from adx_lab.load.raw import RAW_SCHEMA
 from adx_lab.load.spec import LoadSpec, read_spec
 
 FLUSH_EVERY_S = 1.0
-
-RAW_SCHEMA = pa.schema(
-    [
-        ("t_intended", pa.float64()),  # seconds since the epoch, as all clocks here
-        ("t_sent", pa.float64()),
-        ("service_ms", pa.float64()),
-        ("endpoint", pa.string()),
-        ("group", pa.string()),
-        ("tenant", pa.string()),
-        ("status", pa.int16()),
-        ("bytes", pa.int64()),
-        ("variant", pa.string()),
-        ("pair", pa.int64()),
-        ("timing", pa.string()),
-        ("error", pa.string()),
-    ]
-)
-"""What a Locust process writes; `adx_lab.load.collect` makes the run's tables of it."""
 
 
 class Recorder:
@@ -103,7 +86,10 @@ class Recorder:
         """Append what has gathered, and a line on how this process itself is doing."""
         rows, self._rows = self._rows, []
         if rows:
-            columns = [pa.array(column, type=field.type) for column, field in zip(zip(*rows, strict=True), RAW_SCHEMA, strict=True)]
+            columns = [
+                pa.array(column, type=field.type)
+                for column, field in zip(zip(*rows, strict=True), RAW_SCHEMA, strict=True)
+            ]
             self._writer.write_batch(pa.record_batch(columns, schema=RAW_SCHEMA))
             self._requests += len(rows)
         cpu = self._process.cpu_times()
@@ -155,17 +141,20 @@ def _register() -> None:
     if spec is None:
         return
 
-    @events.init.add_listener
-    def _start(environment: Any, **_: Any) -> None:
+    def start(environment: Any, **_: Any) -> None:
         if type(environment.runner).__name__ == "MasterRunner":
             return  # it sends nothing itself
         recorder = Recorder(spec)
         _registered.append(recorder)
         environment.events.request.add_listener(recorder.on_request)
         # Users that know better (a schedule that begins after its logins) tell again; the latest counts.
-        environment.events.test_start.add_listener(lambda **_: recorder.tell(began=time.time() + spec.warmup_s))
+        environment.events.test_start.add_listener(
+            lambda **_: recorder.tell(began=time.time() + spec.warmup_s)
+        )
         environment.events.quitting.add_listener(lambda **_: recorder.close())
         gevent.spawn(recorder.beat_until_closed)
+
+    events.init.add_listener(start)
 
 
 _register()

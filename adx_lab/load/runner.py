@@ -70,7 +70,6 @@ async def run_locust(
         Locust died or did not end.
     """
     raw_dir = Path(order.spec.raw_dir)
-    raw_dir.mkdir(parents=True, exist_ok=True)
     spec_file = raw_dir / "spec.json"
     write_spec(order.spec, spec_file)
     environ = os.environ | {VARIABLE: str(spec_file), "PYTHONUNBUFFERED": "1"}

@@ -1,7 +1,7 @@
 """Read the ``Server-Timing`` response header (W3C Server Timing, https://www.w3.org/TR/server-timing/).
 
-The core says ``total;dur=2.1, db;dur=0.8;desc="users.get", cache;desc="l1:permissions", valkey;dur=0.3``. Any other
-service that names its parts ``total``, ``db``, ``cache``, ``valkey`` or ``pool`` gets the same split.
+The core says ``total;dur=2.1, db;dur=0.8;desc="users.get", cache;desc="l1:permissions", valkey;dur=0.3``. Any
+other service that names its parts ``total``, ``db``, ``cache``, ``valkey`` or ``pool`` gets the same split.
 """
 
 from __future__ import annotations

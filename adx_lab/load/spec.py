@@ -29,7 +29,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_spec(spec: LoadSpec, path: Path) -> None:
-    """Save a spec for the Locust processes."""
+    """Save a spec for the Locust processes, and make the folder that they record into."""
+    Path(spec.raw_dir).mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.encode(spec))
 
 

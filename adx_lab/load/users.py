@@ -7,9 +7,9 @@ A scenario is a class with weighted actions::
         def list_users(self, ask: Ask) -> None:
             ask("GET", "/api/v1/users")
 
-Each arrival picks an action by weight and an account by its tenant's size, and runs in a greenlet of its own: a slow
-answer never delays the next arrival, and where it does all the same (no connection free) the latency says so, since
-it counts from the intended start.
+Each arrival picks an action by weight and an account by its tenant's size, and runs in a greenlet of its own:
+a slow answer never delays the next arrival, and where it does all the same (no connection free) the latency
+says so, since it counts from the intended start.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def action(weight: float, endpoint: str, *, group: str) -> Callable[[Any], Any]:
     """
 
     def mark(method: Callable[[Any, Ask], None]) -> Callable[[Any, Ask], None]:
-        method.__adx_action__ = Action(weight, endpoint, group, method)  # type: ignore[attr-defined]
+        method.__adx_action__ = Action(weight, endpoint, group, method)
         return method
 
     return mark
@@ -149,7 +149,10 @@ class OpenLoopUser(FastHttpUser):  # type: ignore[misc]
         if record is not None:
             record.tell(began=began)
         for moment in poisson(
-            self.spec.rate_per_s / self.spec.workers, -self.spec.warmup_s, self.spec.duration_s, self.spec.seed
+            self.spec.rate_per_s / self.spec.workers,
+            -self.spec.warmup_s,
+            self.spec.duration_s,
+            self.spec.seed,
         ):
             intended = began + moment
             delay = intended - time.time()
@@ -186,7 +189,9 @@ def log_in_accounts(client: Any, spec: LoadSpec, choose: random.Random) -> list[
     pool = Pool(_LOGINS_AT_ONCE)
 
     def log_in(tenant: dict[str, Any]) -> Account:
-        person = choose.choice([user for user in tenant["users"] if user["role"] in WRITERS] or tenant["users"])
+        person = choose.choice(
+            [user for user in tenant["users"] if user["role"] in WRITERS] or tenant["users"]
+        )
         body = {"tenant_id": tenant["id"], "email": person["email"], "password": sample["password"]}
         context = {"group": "auth", "endpoint": "POST /auth/login", "tenant": kinds[tenant["id"]]}
         answer = client.post("/api/v1/auth/login", name="POST /auth/login", json=body, context=context)

@@ -1,7 +1,7 @@
 """Pictures of a run, with units on every axis and a sentence that says what to see.
 
-A figure is a `Figure`: the Plotly figure and its sentence. It draws itself in JupyterLab and in a page of a report,
-whose head loads the one copy of plotly.js that lies in the report's folder: nothing needs a network.
+A figure is a `Figure`: the Plotly figure and its sentence. It draws itself in JupyterLab and in a page of a
+report, whose head loads the one copy of plotly.js that lies in the report's folder: nothing needs a network.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Figure:
         document = json.dumps(json.loads(self.plot.to_json())).replace("</", "<\\/")
         return (
             f'<figure class="adx-figure" role="img" aria-label="{_escape(self.sentence)}">'
-            f'<div id="{name}" class="adx-plot"></div><figcaption>{_escape(self.sentence)}</figcaption></figure>'
+            f'<div id="{name}" class="adx-plot"></div>'
+            f"<figcaption>{_escape(self.sentence)}</figcaption></figure>"
             f"<script>(function(){{var f={document};var dark=window.matchMedia&&"
             "window.matchMedia('(prefers-color-scheme: dark)').matches;"
             "f.layout.font={...f.layout.font,color:dark?'#dde3ea':'#20262e'};"
@@ -82,7 +83,9 @@ def latency_distribution(samples: pd.DataFrame, *, by: str = "group") -> Figure:
     sentence = "No request was answered."
     if worst is not None:
         slowest = number(worst.value_ms[-1])
-        sentence = f"Latency from the intended start, by {by}; the slowest request took {slowest} ms ({worst.subject})."
+        sentence = (
+            f"Latency from the intended start, by {by}; the slowest took {slowest} ms ({worst.subject})."
+        )
     return Figure(_styled(plot), sentence)
 
 
@@ -200,7 +203,8 @@ def _usage(rows: pd.DataFrame) -> tuple[Any, Any]:
 def _cache_sentence(shares: HitShares) -> str:
     if not shares.lookups:
         return "No cache look-up was counted."
-    parts = [f"{label} {100 * shares.overall[layer]:.1f}%" for layer, label in LAYERS.items() if layer in shares.overall]
+    known = [layer for layer in LAYERS if layer in shares.overall]
+    parts = [f"{LAYERS[layer]} {100 * shares.overall[layer]:.1f}%" for layer in known]
     return f"Who answered {shares.lookups:,} cache look-ups: {', '.join(parts)}."
 
 

@@ -14,7 +14,9 @@ def budget_findings(judgement: Judgement) -> tuple[Finding, ...]:
     broken = [item for item in judgement.budgets if item.status == "fail" and item.value is not None]
     if not broken:
         return ()
-    tails = {tail.subject: tail for tail in tail_attribution(judgement.samples, judgement.queries, by="group")}
+    tails = {
+        tail.subject: tail for tail in tail_attribution(judgement.samples, judgement.queries, by="group")
+    }
     return tuple(_finding(item, tails) for item in sorted(broken, key=_excess, reverse=True))
 
 

@@ -1,4 +1,4 @@
-"""Put a stored run before the analysis: everything that its page, its notebook and its verdict are made from."""
+"""Put a stored run before the analysis: what its page, notebook and verdict are made from."""
 
 from __future__ import annotations
 

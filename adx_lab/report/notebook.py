@@ -30,7 +30,9 @@ def open_judgement(*, run_id: str = "latest", home: str = "") -> Judgement:
     """
     for name, value in (("run_id", run_id), ("home", home)):
         if not isinstance(value, str):
-            raise UsageError(f"the parameter {name} is {value!r}, not text", mend="correct the parameters cell")
+            raise UsageError(
+                f"the parameter {name} is {value!r}, not text", mend="correct the parameters cell"
+            )
     settings = read_settings(flags={"home": home or None})
     run = open_run(settings.runs_dir, run_id)
     return Judgement(run, Path(settings.data_dir / "budgets.toml"))

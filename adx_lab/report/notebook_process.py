@@ -1,7 +1,8 @@
 """The process that executes one notebook: ``python -m adx_lab.report.notebook_process ORDER.json``.
 
-papermill marks every cell as completed where a cell timed out or the kernel died, and raises three unrelated errors
-for three ways to fail; here the status is stamped by ourselves, on the saved notebook and in the result.
+papermill marks every cell as completed where a cell timed out or the kernel died, and raises three unrelated
+errors for three ways to fail; here the status is stamped by ourselves, on the saved notebook and in the
+result.
 """
 
 from __future__ import annotations
@@ -67,7 +68,11 @@ def _failed_cell(code: list[Any]) -> int | None:
     for number, cell in enumerate(code, start=1):
         facts = cell.metadata.get("papermill", {})
         began, ended = facts.get("start_time"), facts.get("end_time")
-        if cell.source.strip() and not cell.get("execution_count") and (not began or not ended or not cell.outputs):
+        if (
+            cell.source.strip()
+            and not cell.get("execution_count")
+            and (not began or not ended or not cell.outputs)
+        ):
             return number
     return None
 

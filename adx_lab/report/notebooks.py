@@ -1,7 +1,7 @@
 """Execute notebooks and make pages of them.
 
-Each runs in a process of its own (`adx_lab.report.notebook_process`), so that a kernel that hangs or dies takes
-nothing with it, and Ctrl-C reaches all of it.
+Each runs in a process of its own (`adx_lab.report.notebook_process`), so that a kernel that hangs or dies
+takes nothing with it, and Ctrl-C reaches all of it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class NotebookOutcome:
 async def execute_notebook(
     notebook: Path, executed: Path, parameters: Mapping[str, Any], *, cell_timeout_s: int, log: Path
 ) -> NotebookOutcome:
-    """Execute a notebook with parameters and save it as ``executed``; a failure is an outcome, not an error."""
+    """Execute a notebook with parameters and save it as ``executed``; failing is an outcome."""
     order = executed.with_suffix(".order.json")
     result = executed.with_suffix(".result.json")
     order.write_text(
@@ -69,12 +69,12 @@ async def execute_notebook(
         [sys.executable, "-m", "adx_lab.report.notebook_process", order],
         log=log,
         # The kernel must find this very package, and must not open a debugger's port for each notebook.
-        environ=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "IPYTHONDIR": str(executed.parent / ".ipython")},
+        environ=os.environ
+        | {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "IPYTHONDIR": str(executed.parent / ".ipython")},
         cwd=notebook.parent,
     )
     try:
-        while child.alive:
-            await asyncio.sleep(0.1)
+        await asyncio.to_thread(child.process.wait)
     finally:
         await stop_child(child, grace_s=5)
     if not result.is_file():

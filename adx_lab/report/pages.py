@@ -119,8 +119,8 @@ def _write(folder: Path, judgement: Judgement, verdict: Verdict, outcomes: list[
 
 
 _BUDGET_NOTE = (
-    "A budget passes when its whole interval keeps the limit, fails when all of it breaks it, and is undecided "
-    "between. Intervals within one run cover that run only."
+    "A budget passes when its whole interval keeps the limit, fails when all of it breaks it, and is "
+    "undecided between. Intervals within one run cover that run only."
 )
 
 
@@ -179,8 +179,8 @@ def _sections(judgement: Judgement, verdict: Verdict) -> list[Section]:
 
 
 _PLANS_NOTE = (
-    "Every named query as PostgreSQL executed it, by kind of tenant and plan mode (custom: made for the values; "
-    "generic: made for any). Pages are of 8 kB."
+    "Every named query as PostgreSQL executed it, by kind of tenant and plan mode (custom: made for the "
+    "values; generic: made for any). Pages are of 8 kB."
 )
 
 

@@ -40,9 +40,7 @@ class Table:
         """Return the table as HTML that scrolls sideways on a narrow page."""
         head = "".join(f"<th{self._class(name)}>{escape(name)}</th>" for name in self.header)
         body = "".join(f"<tr>{''.join(self._cells(row))}</tr>" for row in self.rows)
-        return (
-            f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        )
+        return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -125,7 +123,15 @@ def plans(captured: Sequence[dict[str, Any]]) -> Table:
     """Return each captured plan in a line."""
     header = ("query", "tenant", "mode", "ms", "pages", "read from disk", "plan")
     rows = (
-        (row.query, row.tenant, row.mode, number(row.execution_ms), number(row.pages), number(row.read), row.summary)
+        (
+            row.query,
+            row.tenant,
+            row.mode,
+            number(row.execution_ms),
+            number(row.pages),
+            number(row.read),
+            row.summary,
+        )
         for row in plan_rows(captured)
     )
     return Table(header, tuple(rows), frozenset(header[3:6]))

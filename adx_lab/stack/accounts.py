@@ -1,9 +1,9 @@
 """Who runs the servers, and where their files can lie.
 
-PostgreSQL refuses to run as root. Root therefore lends its servers to an unprivileged account, and that account
-must reach the binaries and the data folder, which under a 0700 folder (root's home, some CI checkouts) it can't.
-So it is tried out before ``initdb``, and where it fails the lab uses a folder of its own in a place that everybody
-can reach, with a copy of the binaries.
+PostgreSQL refuses to run as root. Root therefore lends its servers to an unprivileged account, and that
+account must reach the binaries and the data folder, which under a 0700 folder (root's home, some CI
+checkouts) it can't. So it is tried out before ``initdb``, and where it fails the lab uses a folder of its own
+in a place that everybody can reach, with a copy of the binaries.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Account:
 class Places:
     """The folders of one checkout's servers.
 
-    ``binaries`` is PostgreSQL's ``bin``; ``data`` lasts between starts; ``sockets`` is private to the account.
-    ``borrowed`` is the folder outside the checkout that the lab must clean up, or None.
+    ``binaries`` is PostgreSQL's ``bin``; ``data`` lasts between starts; ``sockets`` is private to the
+    account. ``borrowed`` is the folder outside the checkout that the lab must clean up, or None.
     """
 
     binaries: Path

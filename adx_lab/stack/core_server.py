@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adx_lab.errors import StackError, UsageError
-from adx_lab.settings import CHECKOUT, CoreSettings
 from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
+from adx_lab.settings import CHECKOUT, CoreSettings
 
 READY_PATH = "/api/v1/ready"
 
@@ -109,7 +109,10 @@ def is_ready(base_url: str) -> bool:
     try:
         with urllib.request.urlopen(base_url + READY_PATH, timeout=5) as answer:
             return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):  # refused, reset or 503: not ready, and the caller has a deadline
+    except (
+        OSError,
+        urllib.error.URLError,
+    ):  # refused, reset or 503: not ready, and the caller has a deadline
         return False
 
 

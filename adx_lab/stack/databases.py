@@ -13,10 +13,11 @@ import asyncpg
 from adx_lab.errors import StackError, UsageError
 from adx_lab.progress import Progress
 from adx_lab.settings import DatasetSettings
+from adx_lab.sql import load_queries
 from adx_lab.stack.core_server import CorePlan, run_core_command
 from adx_lab.stack.postgres import Postgres
 
-SERVICE_DATABASE = "adx_core"
+_QUERIES = load_queries(Path(__file__).parent)
 _TEMPLATES_KEPT = 4
 
 
@@ -51,7 +52,7 @@ async def ensure_template(
     """
     name = f"adx_template_{_fingerprint(plan.source, dataset)}"
     async with connected(postgres.url()) as connection:
-        if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
+        if await connection.fetchval(_QUERIES["databases.exists"].sql, name):
             return name
         progress.step(f"making the {dataset.scale} data set (seed {dataset.seed}), once")
         building = name.replace("template", "building")
@@ -73,9 +74,7 @@ async def seed(plan: CorePlan, dataset: DatasetSettings, *, log: Path) -> None:
 async def clone(postgres: Postgres, template: str, name: str, *, fresh: bool) -> str:
     """Return the URL of a database cloned from a template; an existing clone is kept unless ``fresh``."""
     async with connected(postgres.url()) as connection:
-        origin = await connection.fetchval(
-            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1", name
-        )
+        origin = await connection.fetchval(_QUERIES["databases.origin"].sql, name)
         if fresh or origin != template:
             await _drop(connection, name)
             await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
@@ -95,17 +94,13 @@ async def check_external(url: str) -> bool:
     Raises
     ------
     UsageError
-        It holds something else, or we may not make tables there: the lab never writes into a stranger's tables.
+        It holds something else, or we may not make tables there: the lab never writes into a stranger's
+        tables.
     StackError
         It can't be reached.
     """
     async with connected(url) as connection:
-        tables = {
-            row["name"]
-            for row in await connection.fetch(
-                "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'"
-            )
-        }
+        tables = {row["name"] for row in await connection.fetch(_QUERIES["databases.tables"].sql)}
         if {"tenants", "users", "events"} <= tables:
             return True
         if tables:
@@ -113,7 +108,7 @@ async def check_external(url: str) -> bool:
                 f"the database at {without_password(url)} holds tables that are not ADX Core's",
                 mend="name an empty database, or measure your own service with --url",
             )
-        if not await connection.fetchval("SELECT has_schema_privilege('public', 'CREATE')"):
+        if not await connection.fetchval(_QUERIES["databases.may_create"].sql):
             raise UsageError(
                 f"the account of {without_password(url)} may not create tables",
                 mend="GRANT CREATE ON SCHEMA public to it",
@@ -142,8 +137,6 @@ async def _drop(connection: asyncpg.Connection, name: str) -> None:
 
 
 async def _prune(connection: asyncpg.Connection) -> None:
-    rows = await connection.fetch(
-        "SELECT datname FROM pg_database WHERE datname LIKE 'adx\\_template\\_%' ORDER BY oid DESC"
-    )
+    rows = await connection.fetch(_QUERIES["databases.templates"].sql)
     for row in rows[_TEMPLATES_KEPT:]:
-        await _drop(connection, row["datname"])
+        await _drop(connection, row["name"])

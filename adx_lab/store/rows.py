@@ -1,7 +1,7 @@
 """The run store: one row a run with its figures, in SQLite or, for a team, in PostgreSQL.
 
-The folder is the evidence; the row is what is searched and what the history is drawn from. A row without a folder
-can still be read.
+The folder is the evidence; the row is what is searched and what the history is drawn from. A row without a
+folder can still be read.
 """
 
 from __future__ import annotations
@@ -83,4 +83,6 @@ class RunStore:
         except sa.exc.SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).splitlines()[0]
             url = self._engine.url.render_as_string(hide_password=True)
-            raise StoreError(f"the run store {url} refused: {reason}", mend="mend it or set store.url") from error
+            raise StoreError(
+                f"the run store {url} refused: {reason}", mend="mend it or set store.url"
+            ) from error

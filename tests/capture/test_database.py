@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from adx_lab.capture.database import connected, describe_database, read_statements, statement_rows
+from adx_lab.errors import StackError
+from adx_lab.sql import Query
+
+
+async def test_the_difference_names_what_ran(postgres_url: str) -> None:
+    sql = "SELECT relname FROM pg_class WHERE oid = $1 AND relkind = 'r'"
+    named = {"tables.get": Query("tables.get", "", f"-- a comment\n{sql}", (("oid", "$int"),), writes=False)}
+    async with connected(postgres_url) as connection:
+        before = await read_statements(connection)
+        for _ in range(3):
+            await connection.fetch(sql, 1259)
+        after = await read_statements(connection)
+        rows = statement_rows(before, after, named)
+        assert [(row["query"], row["calls"]) for row in rows if row["query"]] == [("tables.get", 3)]
+        assert all(row["calls"] > 0 for row in rows)
+        described = await describe_database(connection)
+        assert described["version"].startswith("PostgreSQL 17")
+        assert described["settings"]["shared_buffers"] == "327688kB"
+
+
+async def test_a_database_without_statistics_is_one_error(postgres_url: str) -> None:
+    async with connected(postgres_url) as connection:
+        await connection.execute("CREATE DATABASE bare TEMPLATE template0")
+    async with connected(postgres_url.replace("/postgres?", "/bare?")) as connection:
+        with pytest.raises(StackError, match="pg_stat_statements can't be read"):
+            await read_statements(connection)
+
+
+async def test_nobody_at_the_url_is_one_error() -> None:
+    with pytest.raises(StackError, match="can't be reached for capture"):
+        async with connected("postgresql://127.0.0.1:1/x"):
+            pass

@@ -1,0 +1,84 @@
+"""Wrong use gets one clear line and exit code 2 or 3; what was stored stays."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Home
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("nigthly",), 2, "unknown verb nigthly; did you mean nightly?"),
+        (("load", "mixde"), 2, "unknown scenario mixde"),
+        (("load", "mixed", "--duration", "0"), 2, "--duration 0 is not a positive number"),
+        (("load", "mixed", "--rate", "fast"), 2, 'Invalid value "fast" for --rate'),
+        (("load",), 2, "requires an argument"),
+        (("nightly", "--profile", "slow"), 2, '"slow"'),
+        (("runs", "show", "1999"), 2, "there is no run 1999"),
+        (("runs", "delete", "1999"), 2, "there is no run 1999"),
+        (("report",), 2, "there is no run latest"),
+        (("up", "--scale", "enormous"), 2, "enormous"),
+        (("up", "--rules-off", "cache.l9"), 2, "cache.l9"),
+        (("status", "--jsno"), 2, "Unknown option: --jsno"),
+    ],
+)
+def test_one_line_and_the_code(home: Home, words: tuple[str, ...], code: int, said: str) -> None:
+    done = home.adx_lab(*words)
+    assert done.code == code, done.err
+    assert len(done.error_lines) == 1
+    assert said in done.error_lines[0]
+    assert "Traceback" not in done.err
+    assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("ADX_LAB_LOAD_RATE", "5", "did you mean ADX_LAB_LOAD_RATE_PER_S?"),
+        ("ADX_LAB_LOAD_RATE_PER_S", "many", "Expected `float`"),
+        ("ADX_LAB_STORE_URL", "sqlite:////nowhere/at/all/runs.sqlite", "unable to open"),
+        ("ADX_LAB_STORE_URL", "nonsense", "not a database URL"),
+    ],
+)
+def test_wrong_settings(home: Home, variable: str, value: str, said: str) -> None:
+    done = home.adx_lab("runs", "list", environ={variable: value})
+    assert done.code in {2, 3}
+    assert len(done.error_lines) == 1
+    assert said in done.error_lines[0]
+
+
+def test_debug_shows_the_whole_chain(home: Home) -> None:
+    done = home.adx_lab("runs", "show", "1999", "--debug")
+    assert "Traceback" in done.err
+    assert done.error_lines == ["adx-lab: " + done.error_lines[0].removeprefix("adx-lab: ")]
+
+
+def test_help_needs_nothing_heavy() -> None:
+    # Start-up time counts: what costs tenths of a second must not be imported for a page of help.
+    code = "import sys, adx_lab.cli; print(sorted({'pandas', 'plotly', 'locust', 'scipy', 'sqlalchemy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_an_empty_store_lists_nothing(home: Home) -> None:
+    assert home.adx_lab("runs", "list", "--json").json() == []
+
+
+def test_doctor_says_what_it_found(home: Home) -> None:
+    done = home.adx_lab("doctor", "--json")
+    checks = {check["name"]: check for check in done.json()}
+    assert {"python", "memory", "disk", "open files", "server account"} <= set(checks)
+    assert all(check["mend"] for check in checks.values() if not check["ok"])
+    assert done.code == (3 if any(not c["ok"] and c["needed"] for c in checks.values()) else 0)
+
+
+def test_doctor_sees_a_folder_that_cannot_be_used(home: Home, tmp_path: Path) -> None:
+    (home.data / "stack").write_text("a file where a folder should be")
+    done = home.adx_lab("doctor")
+    assert done.code == 3

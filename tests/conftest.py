@@ -1,0 +1,122 @@
+"""One embedded stack for the whole session, in a home of its own, for every test that needs a server."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command line that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def error_lines(self) -> list[str]:
+        return [line for line in self.err.splitlines() if line.startswith("adx-lab: ")]
+
+
+@dataclass(frozen=True)
+class Home:
+    """A home folder of the lab, and its command line."""
+
+    path: Path
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    def environ(self) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ADX_")}
+        return inherited | {"ADX_LAB_HOME": str(self.path)}
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "adx_lab.cli", *words]
+
+    def adx_lab(self, *words: str, timeout_s: float = 240, environ: dict[str, str] | None = None) -> Finished:
+        done = subprocess.run(
+            self.command(*words),
+            env=self.environ() | (environ or {}),
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def make_home(path: Path) -> Home:
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "data").mkdir()
+    shutil.copy(CHECKOUT / "data" / "budgets.toml", path / "data")
+    for folder in ("notebooks", "locustfiles"):
+        shutil.copytree(CHECKOUT / folder, path / folder)
+    return Home(path)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A fresh home folder without a stack."""
+    return make_home(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def stack_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """The session's home folder, with its stack up."""
+    home = make_home(tmp_path_factory.mktemp("session") / "home")
+    started = home.adx_lab("up", "--detach", "--json")
+    assert started.code == 0, started.err
+    try:
+        yield home
+    finally:
+        stopped = home.adx_lab("down", "--purge")
+        assert stopped.code == 0, stopped.err
+
+
+@pytest.fixture(scope="session")
+def stack_state(stack_home: Home) -> dict[str, Any]:
+    """What ``status`` says of the session's stack."""
+    state: dict[str, Any] = stack_home.adx_lab("status", "--json").json()
+    assert state["status"] == "up"
+    return state
+
+
+@pytest.fixture(scope="session")
+def postgres_url(stack_state: dict[str, Any]) -> str:
+    """A superuser's URL of the session's PostgreSQL: make a database of your own there."""
+    url: str = stack_state["database_url"]
+    return url.replace("/adx_core?", "/postgres?")
+
+
+@pytest.fixture(scope="session")
+def valkey_url(stack_state: dict[str, Any]) -> str:
+    """The session's Valkey: use a key prefix of your own."""
+    url: str = stack_state["valkey_url"]
+    return url
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a headless browser; the test is skipped, and says so, where there is none."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("no chromium on this machine: browser tests are skipped")
+    return found

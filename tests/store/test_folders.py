@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from adx_lab.errors import StoreError, UsageError
+from adx_lab.records import FORMAT, Caveat, RunRecord, new_run_id
+from adx_lab.store.folders import (
+    TABLES,
+    delete_run_folder,
+    new_run_folder,
+    open_run,
+    run_ids,
+    write_plans,
+    write_record,
+    write_table,
+)
+
+
+def record(run_id: str) -> RunRecord:
+    caveats = (Caveat("noise", "a neighbour was loud"),)
+    return RunRecord(run_id, "load", "mixed", "2026-01-01T00:00:00+00:00", 3.0, 1, caveats=caveats)
+
+
+def make_run(runs: Path, run_id: str) -> Path:
+    with new_run_folder(runs, run_id) as folder:
+        for table in TABLES:
+            write_table(folder, table, [])
+        write_plans(folder, [{"query": "a"}])
+        write_record(folder, record(run_id))
+    return runs / run_id
+
+
+def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
+    make_run(tmp_path, "20260101T000000-aaaaaa")
+    stored = open_run(tmp_path, "latest")
+    assert stored.record == record("20260101T000000-aaaaaa")
+    assert stored.plans() == [{"query": "a"}]
+    assert list(stored.table("samples").columns) == list(TABLES["samples"])
+
+
+def test_a_run_that_died_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), new_run_folder(tmp_path, "20260101T000000-bbbbbb"):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / ".20260101T000000-cccccc.partial").mkdir()  # as kill -9 leaves it
+    assert run_ids(tmp_path) == []
+
+
+def test_ids_sort_by_time_and_can_be_shortened(tmp_path: Path) -> None:
+    for run_id in ("20260102T000000-aaaaaa", "20260101T000000-aaaaaa", "20260102T000000-bbbbbb"):
+        make_run(tmp_path, run_id)
+    assert run_ids(tmp_path)[-1] == "20260102T000000-bbbbbb"
+    assert open_run(tmp_path, "20260101").record.run_id == "20260101T000000-aaaaaa"
+    with pytest.raises(UsageError, match="20260102 names 2 runs; say more of it"):
+        open_run(tmp_path, "20260102")
+    with pytest.raises(UsageError, match="there is no run 1999"):
+        open_run(tmp_path, "1999")
+    assert len({new_run_id() for _ in range(100)}) == 100
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "20260101T000000-aaaaaa")
+    stored = open_run(tmp_path, "latest")
+    whole = (folder / "samples.parquet").read_bytes()
+    (folder / "samples.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StoreError, match=r"samples\.parquet is damaged"):
+        stored.table("samples")
+    (folder / "samples.parquet").unlink()
+    with pytest.raises(StoreError, match=r"has no samples\.parquet; restore"):
+        stored.table("samples")
+    with pytest.raises(StoreError, match=r"queries\.parquet is damaged"):
+        stored.table("queries", columns=["no_such_column"])
+    (folder / "run.json").write_text('{"run_id": ')
+    with pytest.raises(StoreError, match=r"run\.json is damaged"):
+        open_run(tmp_path, "latest")
+    (folder / "run.json").write_text('{"run_id": "x"}')
+    with pytest.raises(StoreError, match="missing 5 required"):
+        open_run(tmp_path, "latest")
+    (folder / "run.json").unlink()
+    with pytest.raises(StoreError, match=r"run\.json is missing"):
+        open_run(tmp_path, "latest")
+
+
+def test_a_newer_versions_run_is_refused(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "20260101T000000-aaaaaa")
+    document = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(document | {"format": FORMAT + 1}))
+    with pytest.raises(StoreError, match=r"newer version .format 2, known is 1\); update"):
+        open_run(tmp_path, "latest")
+
+
+def test_a_deleted_run_is_gone(tmp_path: Path) -> None:
+    make_run(tmp_path, "20260101T000000-aaaaaa")
+    delete_run_folder(tmp_path, "20260101T000000-aaaaaa")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,181 @@
+"""The main job, from nothing to a page that a person opens."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Home
+from tests.stack.test_processes import gone
+
+SHORT = ("--duration", "6", "--rate", "150")
+
+
+@pytest.fixture(scope="module")
+def night(stack_home: Home) -> Any:
+    """One nightly on the session's stack; several tests read what it left."""
+    done = stack_home.adx_lab("nightly", *SHORT, "--json")
+    assert done.code in {0, 1, 3}, done.err
+    return done
+
+
+def folder_of(night: Any) -> Path:
+    return Path(night.json()["report"]).parent
+
+
+def test_it_yields_a_verdict(night: Any) -> None:
+    verdict = night.json()
+    assert set(verdict) == {
+        *("run_id", "status", "exit_code", "budgets", "comparisons", "findings", "validity", "calibration"),
+        "report",
+    }
+    assert verdict["status"] in {"pass", "regressed", "undecided", "invalid"}
+    assert night.code == verdict["exit_code"]
+    assert {item["name"] for item in verdict["budgets"]} >= {"API gateway", "Authentication", "Error rate"}
+    assert all(item["status"] in {"pass", "fail", "undecided"} for item in verdict["budgets"])
+    assert json.loads((folder_of(night) / "verdict.json").read_text()) == verdict
+    assert [line for line in night.err.splitlines() if "load mixed: 150 requests/s" in line]
+
+
+def test_the_run_is_stored_whole(night: Any, stack_home: Home) -> None:
+    run_id = night.json()["run_id"]
+    rows = stack_home.adx_lab("runs", "list", "--json").json()
+    assert [row["status"] for row in rows if row["run_id"] == run_id] == [night.json()["status"]]
+    shown = stack_home.adx_lab("runs", "show", run_id, "--json").json()
+    assert shown["scenario"] == "mixed"
+    assert shown["audit"]["requests"] > 500
+    assert shown["figures"]["throughput_per_s"] > 100
+    assert "PostgreSQL 17" in shown["target"]["database"]["version"]
+    files = {path.name for path in Path(shown["folder"]).iterdir()}
+    tables = {f"{name}.parquet" for name in ("samples", "queries", "resources", "database", "cache")}
+    assert files >= tables | {"run.json", "plans.json"}
+    assert "raw" not in files
+    plans = json.loads((Path(shown["folder"]) / "plans.json").read_text())
+    assert {(plan["tenant"], plan["mode"]) for plan in plans if plan["query"] == "users.get"} >= {
+        (tenant, mode) for tenant in ("whale", "small") for mode in ("custom", "generic")
+    }
+
+
+def test_the_server_told_where_the_time_went(night: Any, stack_home: Home) -> None:
+    import pandas as pd
+
+    run = stack_home.data / "runs" / night.json()["run_id"]
+    samples, queries = pd.read_parquet(run / "samples.parquet"), pd.read_parquet(run / "queries.parquet")
+    assert samples["server_ms"].notna().all()
+    assert (samples["server_ms"] <= samples["service_ms"] + 0.5).all()
+    assert (samples["service_ms"] <= samples["latency_ms"] + 0.5).all()
+    assert set(samples["cache"]) <= {"l1", "l2", "miss", "none"}
+    assert "users.list.first" in set(queries["query"])
+    assert queries["sample"].between(0, len(samples) - 1).all()
+    assert samples["error"].isna().all()
+    database, cache = pd.read_parquet(run / "database.parquet"), pd.read_parquet(run / "cache.parquet")
+    assert "users.create" in set(database["query"].dropna())
+    assert {"l1", "database"} <= set(cache["layer"])
+
+
+def test_the_report_needs_no_network(night: Any) -> None:
+    for page in folder_of(night).glob("*.html"):
+        text = page.read_text()
+        loaded = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"([^\"]+)\"", text)
+        assert loaded
+        assert all("//" not in address for address in loaded), loaded
+        assert all((folder_of(night) / address).is_file() for address in loaded)
+
+
+def test_the_report_can_be_made_again_from_the_stored_run(night: Any, stack_home: Home) -> None:
+    again = stack_home.adx_lab("report", night.json()["run_id"], "--json").json()
+    assert again == night.json()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("page", "charts"), [("index.html", 5), ("regression_report.html", 5)])
+def test_the_pages_draw_their_charts(
+    night: Any, chromium: str, tmp_path: Path, page: str, charts: int
+) -> None:
+    words = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --virtual-time-budget=15000 --dump-dom"
+    ).split()
+    address = f"file://{folder_of(night) / page}"
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    done = subprocess.run(
+        [chromium, *words, profile, address], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.count('class="main-svg"') >= charts
+    assert done.stdout.count('class="adx-figure"') == charts
+
+
+def test_a_broken_notebook_makes_the_verdict_invalid(night: Any, stack_home: Home) -> None:
+    source = stack_home.path / "notebooks" / "regression_report.ipynb"
+    whole = source.read_text()
+    notebook = json.loads(whole)
+    notebook["cells"][-1]["source"] = ["judged.no_such_thing"]
+    source.write_text(json.dumps(notebook))
+    try:
+        done = stack_home.adx_lab("report", night.json()["run_id"], "--json")
+    finally:
+        source.write_text(whole)
+    assert (done.code, done.json()["status"]) == (3, "invalid")
+    page = Path(done.json()["report"]).read_text()
+    number = sum(cell["cell_type"] == "code" for cell in notebook["cells"]) + 1  # and the injected parameters
+    assert f"in code cell {number}" in " ".join(page.split())
+    assert "AttributeError" in page
+
+
+def test_a_second_nightly_beside_the_first_is_refused(stack_home: Home) -> None:
+    first = subprocess.Popen(
+        stack_home.command("nightly", *SHORT), env=stack_home.environ(), stderr=subprocess.PIPE, text=True
+    )
+    assert first.stderr is not None
+    with first, first.stderr:
+        told = next((line for line in first.stderr if "load mixed" in line), None)
+        assert told is not None
+        before = stack_home.adx_lab("runs", "list", "--json").json()
+        second = stack_home.adx_lab("nightly", *SHORT)
+        assert second.code == 3
+        assert len(second.error_lines) == 1
+        assert "a nightly of this checkout is running already" in second.error_lines[0]
+        # Ctrl-C in the middle of the load: no run, no half run, no process.
+        children = [int(pid) for pid in _children(first.pid)]
+        first.terminate()
+        first.stderr.read()
+        assert first.wait(60) == 130
+    assert children
+    assert all(gone(pid) for pid in children)
+    assert stack_home.adx_lab("runs", "list", "--json").json() == before
+    assert not list((stack_home.data / "runs").glob(".*"))
+
+
+def _children(pid: int) -> list[str]:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        if found:
+            return found
+        time.sleep(0.05)
+    return []
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_store_whole(stack_home: Home, night: Any) -> None:
+    before = stack_home.adx_lab("runs", "list", "--json").json()
+    # A limit on a file's size is what a full disk looks like to a writer, and needs no root.
+    command = " ".join(stack_home.command("load", "mixed", "--duration", "2", "--rate", "50"))
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 8; exec {command}"],
+        env=stack_home.environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode in {2, 3}
+    assert len([line for line in done.stderr.splitlines() if line.startswith("adx-lab: ")]) == 1
+    assert "Traceback" not in done.stderr
+    assert stack_home.adx_lab("runs", "list", "--json").json() == before
+    assert not list((stack_home.data / "runs").glob(".*"))
