@@ -1,4 +1,4 @@
-"""The load generator's audit: was it able to make the load that it claims to have made?
+"""The load generator's audit: whether it was able to make the load that it claims to have made.
 
 A generator that fails its audit makes a run invalid, not slow.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LOOP_LAG_P99_MS = 50.0
-"""A greenlet that wakes this late sends this late: more would be the generator's latency, not the service's."""
+"""A greenlet that wakes this late sends this late: more would be the generator's latency."""
 
 CPU_SHARE = 0.9
 """Of one core, for each Locust process: above it the process itself is the queue."""
@@ -43,8 +43,8 @@ def audit_generator(audit: Mapping[str, Any]) -> tuple[ValidityCheck, ...]:
     Parameters
     ----------
     audit
-        ``requests``, ``unanswered``, ``loop_lag_p99_ms``, ``cpu_share_max`` and ``steal_share``; what is missing
-        was not recorded and is not judged.
+        ``unanswered``, ``loop_lag_p99_ms``, ``cpu_share_max``, ``steal_share``; what is missing was not
+        recorded and is not judged.
     """
     limits = {
         "loop_lag_p99_ms": LOOP_LAG_P99_MS,
