@@ -175,9 +175,11 @@ class Request:
         received = 0
         body = aiter(self._body)
         while True:
-            async with asyncio.timeout(self.chunk_timeout_s):
-                chunk = await anext(body, None)
-            if chunk is None:
+            try:
+                # Not anext() with a default: the server's awaitable is none that it can wrap.
+                async with asyncio.timeout(self.chunk_timeout_s):
+                    chunk = await body.__anext__()
+            except StopAsyncIteration:
                 return
             received += len(chunk)
             if received > self.body_max:

@@ -161,11 +161,11 @@ def _reserve_port(host: str, port: int) -> socket.socket:
 def _announce(ready: Connection, settings: Settings, port: int, main: int) -> None:
     living: list[int] = []
     while True:
-        living = [pid for pid in living if _is_child(pid, main)]
         try:
-            living.append(ready.recv())
+            new = ready.recv()
         except (EOFError, OSError):
             return
+        living = [pid for pid in living if _is_child(pid, main)] + [new]
         if len(living) < settings.workers:
             continue
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -176,8 +176,7 @@ def _announce(ready: Connection, settings: Settings, port: int, main: int) -> No
 
 def _is_child(pid: int, main: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1] == str(
-            main
-        )
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     except OSError:
         return False
+    return fields[0] != "Z" and fields[1] == str(main)

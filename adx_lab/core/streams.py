@@ -99,6 +99,7 @@ class Streams:
         transport, protocol = await loop.connect_write_pipe(
             lambda: asyncio.streams.FlowControlMixin(loop), os.fdopen(pipe, "wb", 0)
         )
+        transport.set_write_buffer_limits(0)  # all that was written is in the pipe before the next is made
         writer = asyncio.StreamWriter(transport, protocol, None, loop)
         try:
             async for chunk in chunks:

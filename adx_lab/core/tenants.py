@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,8 +12,6 @@ from adx_lab.core.cache import Family
 from adx_lab.core.http import Problem, Request, Response
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from adx_lab.core.service import Service
 
 CONFIG = Family("tenant")

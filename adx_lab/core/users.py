@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import asyncpg
@@ -17,8 +18,6 @@ from adx_lab.core.streams import rows_response
 from adx_lab.core.tokens import user_scope
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from adx_lab.core.service import Service
     from adx_lab.core.timing import Timing
 

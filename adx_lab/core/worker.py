@@ -101,18 +101,17 @@ async def _launch(settings: Settings) -> None:
     await DBOS.register_queue_async(RUNS_QUEUE, worker_concurrency=_AT_ONCE, polling_interval_sec=0.1)
     # A queue of its own: behind a busy one the caches would get cold.
     await DBOS.register_queue_async(WARMING_QUEUE, global_concurrency=1, polling_interval_sec=0.5)
-    schedules: list[ScheduleInput] = []
-    if settings.on("cache.warming"):
-        schedules.append(
-            ScheduleInput(
-                schedule_name="warming",
-                workflow_fn=warm_workflow,
-                schedule=cron(settings.warming.every_s),
-                context=None,
-                queue_name=WARMING_QUEUE,
-            )
-        )
-    await DBOS.apply_schedules_async(schedules)
+    if not settings.on("cache.warming"):
+        await DBOS.delete_schedule_async("warming")
+        return
+    schedule = ScheduleInput(
+        schedule_name="warming",
+        workflow_fn=warm_workflow,
+        schedule=cron(settings.warming.every_s),
+        context=None,
+        queue_name=WARMING_QUEUE,
+    )
+    await DBOS.apply_schedules_async([schedule])
 
 
 def cron(every_s: float) -> str:

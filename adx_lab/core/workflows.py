@@ -7,6 +7,7 @@ could be lost between, and a run that was asked for with an idempotency key can'
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -17,8 +18,6 @@ from adx_lab.core.http import JSON, Problem, Request, Response, reply
 from adx_lab.core.ids import checked_id, new_id
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from adx_lab.core.service import Service
 
 FILE_PROCESS = "file-process"

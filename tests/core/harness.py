@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +125,10 @@ class Client:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         # Bound to this object, so that it outlives the call even when nobody else holds it.
-        return lambda *args, **kwargs: getattr(self.http, name)(*args, **kwargs)
+        return partial(self._call, name)
+
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return getattr(self.http, name)(*args, **kwargs)
 
     def at(self, url: str) -> Client:
         """The same user at another replica."""
