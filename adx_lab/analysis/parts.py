@@ -14,13 +14,22 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
-__all__ = ["PartKind", "PartMeans", "kind_of", "part_means", "text_codes"]
+__all__ = ["BASE_PARTS", "PartKind", "PartMeans", "part_means", "text_codes"]
 
 PartKind = Literal["client", "network", "query", "database", "cache", "pool", "service"]
 
-_CACHES = frozenset({"l1", "l2", "cache", "valkey"})
+BASE_PARTS: Mapping[str, PartKind] = {
+    "queueing": "client",
+    "network": "network",
+    "service": "service",
+    "database": "database",
+    "valkey": "cache",
+    "pool": "pool",
+}
 
 
 @dataclass(frozen=True)
@@ -49,17 +58,6 @@ class PartMeans:
     count: NDArray[np.int64]
 
 
-def kind_of(name: str) -> PartKind:
-    """Return the kind of a part that the server named: a cache layer, waiting for the pool, or a query.
-
-    `l1`, `l2`, `valkey`, `cache` and `pool` are reserved, alone or before a dot; all other names are queries.
-    """
-    stem = name.split(".", 1)[0]
-    if stem in _CACHES:
-        return "cache"
-    return "pool" if stem == "pool" else "query"
-
-
 def part_means(
     samples: pd.DataFrame, queries: pd.DataFrame | None, group: NDArray[np.integer], groups: int
 ) -> PartMeans:
@@ -68,7 +66,8 @@ def part_means(
     Parameters
     ----------
     samples
-        One row a request: `latency_ms`, `service_ms`, `server_ms`, `db_ms`. Without `server_ms` (NaN) all of
+        One row a request: `latency_ms`, `service_ms`, `server_ms`, and where the server tells them
+        `db_ms`, `valkey_ms` and `pool_ms`. Without `server_ms` (NaN) all of
         the service time counts as `service`.
     queries
         One row an execution: `sample`, `query`, `ms`.
@@ -81,38 +80,46 @@ def part_means(
     -------
     PartMeans
     """
-    keep = group >= 0
-    count = np.bincount(group[keep], minlength=groups)
+    count = np.bincount(group[group >= 0], minlength=groups)
     sums, times, names = _named(queries, group, groups)
-    kinds = tuple(kind_of(name) for name in names)
-    latency, service, server, database = (
+    latency, service, server = (
         samples[column].to_numpy(dtype=np.float64, copy=False)
-        for column in ("latency_ms", "service_ms", "server_ms", "db_ms")
+        for column in ("latency_ms", "service_ms", "server_ms")
     )
     known = np.isfinite(server)
-    of_queries = sums[[kind == "query" for kind in kinds]].sum(axis=0)
-    of_database = np.maximum(of_queries, _sum(np.nan_to_num(database), group, groups))
+    of_database, valkey, pool = (
+        _told(samples, name, group, groups) for name in ("db_ms", "valkey_ms", "pool_ms")
+    )
+    of_queries = sums.sum(axis=0)
+    of_database = np.maximum(of_queries, of_database)
     of_server = _sum(np.where(known, server, service), group, groups)
-    # Named parts that are neither queries nor in `db_ms`: the caches and the wait for the pool.
-    elsewhere = sums.sum(axis=0) - of_queries
     base = np.vstack(
         [
             _sum(latency - service, group, groups),
             _sum(np.where(known, service - server, 0.0), group, groups),
-            of_server - of_database - elsewhere,
+            of_server - of_database - valkey - pool,
             of_database - of_queries,
+            valkey,
+            pool,
         ]
     )
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_ms = np.vstack([base, sums]) / count
         per_request = np.vstack([np.ones_like(base) * count, times]) / count
     return PartMeans(
-        names=("queueing", "network", "service", "database", *names),
-        kinds=("client", "network", "service", "database", *kinds),
+        names=(*BASE_PARTS, *names),
+        kinds=(*BASE_PARTS.values(), *("query" for _ in names)),
         mean_ms=mean_ms,
         per_request=per_request,
         count=count,
     )
+
+
+def _told(samples: pd.DataFrame, column: str, group: NDArray[np.integer], groups: int) -> NDArray[np.float64]:
+    """Sum what the server told of one part; nothing where it told nothing."""
+    if column not in samples:
+        return np.zeros(groups)
+    return _sum(np.nan_to_num(samples[column].to_numpy(dtype=np.float64)), group, groups)
 
 
 def _sum(values: NDArray[np.float64], group: NDArray[np.integer], groups: int) -> NDArray[np.float64]:

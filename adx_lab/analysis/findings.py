@@ -1,0 +1,40 @@
+"""One thing that the analysis says, with its evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Finding"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One cause, whatever the number of endpoints that suffer from it.
+
+    Attributes
+    ----------
+    kind : str
+        A short fixed name, such as `index`, `cache.l1` or `budget`.
+    subject : str
+        What it is about: a query, a cache layer, the pool, an endpoint.
+    cause : str
+        One sentence for a person.
+    evidence : mapping
+        The numbers behind it, by name, units in the names.
+    share : float or None
+        The part of the slower endpoints' added time that it explains, 0 to 1; None where time isn't the
+        matter.
+    endpoints : tuple of str
+        Those that suffer from it, first the worst.
+    """
+
+    kind: str
+    subject: str
+    cause: str
+    evidence: Mapping[str, Any]
+    share: float | None = None
+    endpoints: tuple[str, ...] = ()
