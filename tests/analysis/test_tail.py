@@ -58,7 +58,7 @@ def test_parts_add_up_to_the_latency() -> None:
 
 def test_without_server_timing_all_is_service() -> None:
     samples, _ = a_run()
-    bare = samples.assign(server_ms=np.nan, db_ms=np.nan)
+    bare = samples.assign(server_ms=np.nan, db_ms=np.nan, valkey_ms=np.nan, pool_ms=np.nan)
     (row,) = tail_attribution(bare, by=None)
     assert [part.name for part in row.parts] == ["service", "queueing"]
 
