@@ -19,7 +19,7 @@ from adx_lab.analysis.distribution import heat_map, percentile_axis, timeline
 from adx_lab.report.format import number
 
 PLOTLY_JS = "plotly.min.js"
-CONFIG = {"showSendToCloud": False, "displaylogo": False, "responsive": True}
+CONFIG = {"showSendToCloud": False, "displaylogo": False, "displayModeBar": False, "responsive": True}
 LAYERS = {"l1": "L1 (in process)", "l2": "L2 (Valkey)", "database": "missed both: database"}
 
 _COLOURS = ("#3b76c4", "#d9822b", "#2f9e6e", "#a855b5", "#c23d4b", "#7a8599", "#b59f00", "#008b9c")

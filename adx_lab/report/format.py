@@ -19,7 +19,9 @@ def number(value: float | None) -> str:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Return an interval's ends in brackets; an open end is said as such."""
+    """Return an interval's ends; an open end is said as such, and so is a value that was read off."""
     if low is None and high is None:
         return "–"
+    if low == high:
+        return "exact"
     return f"{'…' if low is None else number(low)} to {'…' if high is None else number(high)}"

@@ -192,7 +192,9 @@ def _calibration_note(verdict: Verdict) -> str:
 
 def _notebook_body(executed: Path) -> Any:
     # "basic" has no page around it, and so none of the scripts that the lab template takes from the network.
-    body, _ = HTMLExporter(template_name="basic").from_filename(str(executed))
+    body, _ = HTMLExporter(
+        template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True, anchor_link_text=""
+    ).from_filename(str(executed))
     return body
 
 

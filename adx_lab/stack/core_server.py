@@ -33,8 +33,8 @@ class CorePlan:
     settings: CoreSettings
     source: Path = CHECKOUT
 
-    def environ(self) -> dict[str, str]:
-        """Return the whole environment of the process."""
+    def environ(self, role: str = "core") -> dict[str, str]:
+        """Return the whole environment of the core's process, or of its worker's."""
         files = self.stack_dir / "files" / self.name
         own = {
             "ADX_CORE_DATABASE_URL": self.database_url,
@@ -45,7 +45,7 @@ class CorePlan:
             "ADX_CORE_WORKERS": str(self.settings.workers),
             "ADX_CORE_RULES_OFF": self.settings.rules_off,
             "ADX_CORE_FILES_URL": str(files),
-            "ADX_CORE_ANNOUNCE": str(self.announce),
+            "ADX_CORE_ANNOUNCE": str(self.announce(role)),
             "ADX_CORE_SERVER_TIMING": "1",
             "ADX_CORE_DIE_WITH_PARENT": "1",
             **self.settings.env,
@@ -54,10 +54,9 @@ class CorePlan:
         # The source tree goes first on the path, before whatever is installed.
         return inherited | {"PYTHONPATH": str(self.source), "PYTHONUNBUFFERED": "1"} | own
 
-    @property
-    def announce(self) -> Path:
-        """The file in which the core says where it listens."""
-        return self.stack_dir / f"core-{self.name}.json"
+    def announce(self, role: str) -> Path:
+        """Return the file in which a process of this core says that it is ready."""
+        return self.stack_dir / f"{role}-{self.name}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,20 @@ class Core:
     async def stop(self) -> None:
         """Let it finish what it serves, then stop it."""
         await stop_child(self.child, grace_s=8)
-        self.plan.announce.unlink(missing_ok=True)
+        self.plan.announce("core").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The core's running workflow worker."""
+
+    child: Child
+    plan: CorePlan
+
+    async def stop(self) -> None:
+        """Stop it; a workflow goes on with the step it was in when a worker starts again."""
+        await stop_child(self.child, grace_s=8)
+        self.plan.announce("worker").unlink(missing_ok=True)
 
 
 async def start_core(plan: CorePlan, *, log: Path, seconds: float = 30.0) -> Core:
@@ -85,23 +97,45 @@ async def start_core(plan: CorePlan, *, log: Path, seconds: float = 30.0) -> Cor
     StackError
         It died or did not get ready; the message quotes its log.
     """
-    plan.announce.unlink(missing_ok=True)
+    announce = plan.announce("core")
+    announce.unlink(missing_ok=True)
     (plan.stack_dir / "files" / plan.name).mkdir(parents=True, exist_ok=True)
     child = start_child("core", _command("serve"), log=log, environ=plan.environ(), cwd=plan.source)
     try:
-        await wait_until_ready(child, plan.announce.exists, seconds=seconds)
-        told = json.loads(plan.announce.read_text(encoding="utf-8"))
+        await wait_until_ready(child, announce.exists, seconds=seconds)
+        told = json.loads(announce.read_text(encoding="utf-8"))
         await wait_until_ready(child, lambda: is_ready(told["url"]), seconds=seconds)
     except StackError as error:
         refused = child.process.poll() == UsageError.exit_code
         await stop_child(child)
         if refused:
-            raise UsageError(f"the core refused to start: {_last_line(log)}") from error
+            raise _refused(log) from error
         raise
     except BaseException:
         await stop_child(child)
         raise
     return Core(child, told["url"], (told["pid"], *told["worker_pids"]), plan)
+
+
+async def start_worker(plan: CorePlan, *, log: Path, seconds: float = 60.0) -> Worker:
+    """Start a core's workflow worker and wait until it takes work.
+
+    Raises
+    ------
+    StackError
+        It died or did not get ready; the message quotes its log.
+    """
+    announce = plan.announce("worker")
+    announce.unlink(missing_ok=True)
+    child = start_child(
+        "worker", _command("worker"), log=log, environ=plan.environ("worker"), cwd=plan.source
+    )
+    try:
+        await wait_until_ready(child, announce.exists, seconds=seconds)
+    except BaseException:
+        await stop_child(child)
+        raise
+    return Worker(child, plan)
 
 
 def is_ready(base_url: str) -> bool:
@@ -123,6 +157,8 @@ async def run_core_command(
 
     Raises
     ------
+    UsageError
+        The core refused its settings or its arguments.
     StackError
         It failed; the message quotes its log.
     """
@@ -131,7 +167,9 @@ async def run_core_command(
     )
     try:
         await wait_until_ready(child, lambda: child.process.poll() == 0, seconds=seconds)
-    except StackError:
+    except StackError as error:
+        if child.process.poll() == UsageError.exit_code:
+            raise _refused(log) from error
         if child.process.poll() != 0:
             raise
     finally:
@@ -142,9 +180,9 @@ def _command(*words: str) -> list[str | Path]:
     return [sys.executable, "-m", "adx_lab.core", *words]
 
 
-def _last_line(log: Path) -> str:
+def _refused(log: Path) -> UsageError:
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it said nothing"
+    return UsageError(f"the core refused: {lines[-1].strip() if lines else 'it said nothing'}", log=log)
 
 
 def server_environment(environ: Mapping[str, str]) -> dict[str, str]:

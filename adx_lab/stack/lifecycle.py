@@ -23,7 +23,15 @@ from adx_lab.progress import Progress
 from adx_lab.records import Target, to_json
 from adx_lab.settings import CHECKOUT, CoreSettings, Settings
 from adx_lab.stack import accounts, databases
-from adx_lab.stack.core_server import Core, CorePlan, is_ready, run_core_command, start_core
+from adx_lab.stack.core_server import (
+    Core,
+    CorePlan,
+    Worker,
+    is_ready,
+    run_core_command,
+    start_core,
+    start_worker,
+)
 from adx_lab.stack.locks import hold, holder
 from adx_lab.stack.postgres import Postgres, start_postgres
 from adx_lab.stack.valkey import Valkey, start_valkey
@@ -58,6 +66,7 @@ class Stack:
     postgres: Postgres | None = None
     valkey: Valkey | None = None
     core: Core | None = None
+    worker: Worker | None = None
     template: str | None = None
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -80,7 +89,7 @@ class Stack:
     @property
     def children(self) -> tuple[Child, ...]:
         """Every process that the stack started."""
-        servers = (self.postgres, self.valkey, self.core)
+        servers = (self.postgres, self.valkey, self.core, self.worker)
         return tuple(server.child for server in servers if server is not None)
 
     def plan(
@@ -180,6 +189,9 @@ async def running_stack(
         progress.step("starting the core")
         stack.core = await start_core(stack.plan(), log=logs_dir(settings) / "core.log")
         cleanup.push_async_callback(stack.core.stop)
+        progress.step("starting the workflow worker")
+        stack.worker = await start_worker(stack.plan(), log=logs_dir(settings) / "worker.log")
+        cleanup.push_async_callback(stack.worker.stop)
         await _write_sample(stack)
         _write_state(stack)
         cleanup.callback(lambda: _state_file(settings).unlink(missing_ok=True))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -44,9 +45,10 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 @contextmanager
 def new_run_folder(runs_dir: Path, run_id: str) -> Iterator[Path]:
     """Give a folder to write a run into; named when the block ends well, removed otherwise."""
-    partial = runs_dir / f".{run_id}.partial"
+    partial = runs_dir / f".{run_id}.{os.getpid()}.partial"
     try:
         partial.mkdir(parents=True)
+        _sweep(runs_dir)
     except OSError as error:
         raise StoreError(
             f"the run can't be stored in {runs_dir}: {error.strerror}",
@@ -146,9 +148,16 @@ def run_ids(runs_dir: Path) -> list[str]:
 
 def delete_run_folder(runs_dir: Path, run_id: str) -> None:
     """Remove a run; renamed first, so that an interrupted removal leaves no half run under its name."""
-    doomed = runs_dir / f".{run_id}.deleted"
+    doomed = runs_dir / f".{run_id}.{os.getpid()}.deleted"
     (runs_dir / run_id).rename(doomed)
     shutil.rmtree(doomed)
+
+
+def _sweep(runs_dir: Path) -> None:
+    """Remove what killed runs left; a folder's name says whose it is."""
+    for leftover in [*runs_dir.glob(".*.partial"), *runs_dir.glob(".*.deleted")]:
+        if not psutil.pid_exists(int(leftover.suffixes[-2][1:])):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _record(folder: Path) -> RunRecord:

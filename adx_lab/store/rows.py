@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from adx_lab.errors import StoreError
+from adx_lab.errors import StoreError, UsageError
 from adx_lab.records import RunRecord, to_json
 
 _METADATA = sa.MetaData()
@@ -36,12 +36,19 @@ class RunStore:
 
     Raises
     ------
+    UsageError
+        The URL is no database's, or its driver is not installed.
     StoreError
         The store can't be opened.
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(url)
+        try:
+            self._engine = sa.create_engine(url)
+        except (sa.exc.ArgumentError, ImportError) as error:
+            raise UsageError(
+                f"store.url is not a database URL that can be used: {error}", mend="correct it"
+            ) from error
         with self._guarded():
             _METADATA.create_all(self._engine)
 

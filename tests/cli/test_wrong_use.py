@@ -17,7 +17,7 @@ from tests.conftest import Home
         (("nigthly",), 2, "unknown verb nigthly; did you mean nightly?"),
         (("load", "mixde"), 2, "unknown scenario mixde"),
         (("load", "mixed", "--duration", "0"), 2, "--duration 0 is not a positive number"),
-        (("load", "mixed", "--rate", "fast"), 2, 'Invalid value "fast" for --rate'),
+        (("load", "mixed", "--rate", "fast"), 2, 'Invalid value for --rate: unable to convert "fast"'),
         (("load",), 2, "requires an argument"),
         (("nightly", "--profile", "slow"), 2, '"slow"'),
         (("runs", "show", "1999"), 2, "there is no run 1999"),

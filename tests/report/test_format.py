@@ -28,3 +28,4 @@ def test_three_digits(value: float | None, text: str) -> None:
 def test_open_ends_are_said() -> None:
     assert interval(1.0, None) == "1 to …"
     assert interval(None, None) == "–"
+    assert interval(2.0, 2.0) == "exact"

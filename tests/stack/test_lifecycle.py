@@ -44,7 +44,7 @@ def test_up_status_down_and_again(own_home: Home) -> None:
     assert own_home.adx_lab("down").out == "the stack was not up\n"
 
 
-@pytest.mark.parametrize("victim", ["postgres", "valkey", "core"])
+@pytest.mark.parametrize("victim", ["postgres", "valkey", "core", "worker"])
 def test_a_killed_server_stops_the_stack_and_the_next_start_recovers(own_home: Home, victim: str) -> None:
     first = own_home.adx_lab("up", "--detach", "--json").json()
     os.kill(first["processes"][victim][0], signal.SIGKILL)
@@ -136,7 +136,7 @@ def test_external_servers_are_used_and_nothing_is_started(
     }
     up = own_home.adx_lab("up", "--detach", "--json", environ=external)
     assert up.code == 0, up.err
-    assert set(up.json()["processes"]) == {"core"}
+    assert set(up.json()["processes"]) == {"core", "worker"}
     assert own_home.adx_lab("down").code == 0
     strange = external | {"ADX_LAB_DATABASE_URL": postgres_url.replace("/postgres?", "/external_stranger?")}
     refused = own_home.adx_lab("up", "--detach", environ=strange)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -45,8 +47,16 @@ def test_a_run_that_died_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), new_run_folder(tmp_path, "20260101T000000-bbbbbb"):
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / ".20260101T000000-cccccc.partial").mkdir()  # as kill -9 leaves it
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    leftover = tmp_path / f".20260101T000000-cccccc.{gone.pid}.partial"  # as kill -9 leaves it
+    leftover.mkdir()
+    others = tmp_path / f".20260101T000000-dddddd.{os.getppid()}.partial"  # somebody is still writing it
+    others.mkdir()
     assert run_ids(tmp_path) == []
+    make_run(tmp_path, "20260101T000000-eeeeee")
+    assert not leftover.exists()
+    assert others.exists()
 
 
 def test_ids_sort_by_time_and_can_be_shortened(tmp_path: Path) -> None:
