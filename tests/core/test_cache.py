@@ -184,7 +184,7 @@ async def test_what_does_not_exist_is_remembered_for_a_short_time(valkey_url: st
         source.value = b"made"
 
         async def made() -> bool:
-            return await get(cache, source) == b"made"
+            return bool(await get(cache, source) == b"made")
 
         await until(made)
 
@@ -284,7 +284,7 @@ async def test_an_invalidation_that_could_not_be_sent_goes_out_before_valkey_is_
         process.send_signal(signal.SIGCONT)
 
         async def reader_sees_it() -> bool:
-            return await get(reader, source) == b"new"
+            return bool(await get(reader, source) == b"new")
 
         await until(reader_sees_it)
         writer.forget_all()
@@ -303,7 +303,7 @@ async def test_l1_forgets_all_when_messages_may_have_been_missed(
         process.wait()
 
         async def forgotten() -> bool:
-            return await get(cache, source) == b"new"
+            return bool(await get(cache, source) == b"new")
 
         await until(forgotten)
         (tmp_path / "v.sock").unlink()

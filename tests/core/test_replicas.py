@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -30,8 +31,12 @@ def new_editor(admin: Client, sample: Sample) -> dict[str, str]:
 def test_a_permission_that_was_taken_away_is_granted_nowhere(
     replicas: tuple[Core, Core], sample: Sample
 ) -> None:
-    here, there = replicas
-    admin = log_in_as(here.url, sample)
+    admin = log_in_as(replicas[0].url, sample)
+    body = {
+        "email": "x",
+        "name": "X",
+        "password": "12345678",
+    }  # refused for its address, once it may be tried
     for _ in range(3):
         user = new_editor(admin, sample)
         credentials = {"tenant_id": user["tenant_id"], "email": user["email"], "password": sample.password}
@@ -44,10 +49,15 @@ def test_a_permission_that_was_taken_away_is_granted_nowhere(
         }  # refused for its address, once it may be tried
         assert [editor.post("/users", json=body).status_code for editor in editors] == [422, 422]
         assert admin.put(f"/users/{user['id']}/roles", json={"roles": ["viewer"]}).status_code == 200
-        eventually(lambda e=editors: e[1].post("/users", json=body).status_code == 403)  # type: ignore[misc]
+        eventually(partial(_refused, editors[1], body))
         for _ in range(20):
             assert [editor.post("/users", json=body).status_code for editor in editors] == [403, 403]
             assert [e.get(f"/users/{user['id']}").json()["roles"] for e in editors] == [["viewer"]] * 2
+
+
+def _refused(editor: Client, body: dict[str, str]) -> bool:
+    code: int = editor.post("/users", json=body).status_code
+    return code == 403
 
 
 def test_lists_and_users_change_on_both(replicas: tuple[Core, Core], sample: Sample) -> None:

@@ -69,7 +69,9 @@ def test_a_client_that_leaves_gives_its_connection_back(
 async def _open_transactions(url: str) -> int:
     connection = await asyncpg.connect(url)
     try:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state ~ '^idle in'"
+        )
         count: int = await connection.fetchval(query)
         return count
     finally:
