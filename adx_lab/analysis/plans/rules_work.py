@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.plans.conditions import index_sql, quoted
@@ -97,6 +98,10 @@ def misestimate(view: View) -> Finding | None:
         return None
     if view.node.parent is None or view.text("One-Time Filter") or "SubPlan" in view.text("Filter"):
         return None  # nothing above was decided by it, or nothing could have told the planner
+    if factor < 1 and _is_generic(view):
+        return (
+            None  # planned for the average of all values, and this one has less: that is what generic means
+        )
     if _is_stale(view):
         return None  # said by the rule on stale statistics, with the mend that fits
     return view.finding(
@@ -197,12 +202,20 @@ def _seen_before(view: View) -> bool:
     return any(same)
 
 
+def _is_generic(view: View) -> bool:
+    """Tell whether a node's conditions hold parameters whose values the planner did not know."""
+    keys = ("Filter", "Index Cond", "Recheck Cond")
+    return any(re.search(r"\$\d", view.text(key)) for key in keys)
+
+
 def _better_statistics(view: View) -> str:
     relation = view.node.relation
     if relation is None or view.node.type in {"Function Scan", "CTE Scan"}:
         return (
             "ANALYZE the tables below; if it stays, the columns depend on each other: see CREATE STATISTICS"
         )
+    if _is_generic(view):
+        return "the plan was made without the parameter's value: SET plan_cache_mode = force_custom_plan"
     columns = view.conditions("Filter", "Index Cond", "Recheck Cond").columns
     plain = [name for name in columns if "(" not in name]
     if len(plain) > 1:
