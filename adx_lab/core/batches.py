@@ -30,7 +30,7 @@ class BatchItem(msgspec.Struct, omit_defaults=True):
     """What became of one of them: a user, or a problem."""
 
     status: int
-    user: msgspec.Raw | None = None
+    user: Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})] | None = None
     problem: str | None = None
 
 

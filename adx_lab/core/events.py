@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from adx_lab.core.auth import Id
 from adx_lab.core.streams import rows_response
 
 if TYPE_CHECKING:
-    from adx_lab.core.auth import Id
     from adx_lab.core.http import Request, Response
     from adx_lab.core.service import Service
 
@@ -32,7 +32,7 @@ class Event(msgspec.Struct):
     id: int
     user_id: Id
     kind: str
-    data: dict[str, object]
+    data: dict[str, Any]
     created_at: datetime
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from contextlib import suppress
@@ -42,13 +43,20 @@ class Shedder:
 
 
 class _Allowance:
-    """What a tenant may still do here in the present second."""
+    """What a tenant may still do here in the present second; ``taking`` while more is being asked for."""
 
-    __slots__ = ("left", "second")
+    __slots__ = ("left", "refused", "second", "taken", "taking")
 
     def __init__(self) -> None:
-        self.second = 0
+        self.begin(0)
+        self.taking: asyncio.Future[None] | None = None
+
+    def begin(self, second: int) -> None:
+        """Forget the second before."""
+        self.second = second
         self.left = 0
+        self.taken = 0
+        self.refused = False
 
 
 class RateLimiter:
@@ -83,31 +91,43 @@ class RateLimiter:
         Problem
             429 with ``Retry-After``: the tenant has used up this second.
         """
-        second = int(time.time())
         allowance = self._find(tenant_id)
         if allowance is None:
             allowance = self._allowances[tenant_id] = _Allowance()
-        if allowance.second != second:
-            allowance.second, allowance.left = second, 0
-        elif allowance.left < 0:
-            raise _too_many()  # Valkey said so already in this second
-        granted = await self._take(tenant_id, second, allowance)
-        if granted <= 0:
-            allowance.left = -1
-            raise _too_many()
-        # Others may have taken a lease for the same tenant meanwhile.
-        allowance.left = max(0, allowance.left) + granted - 1
+        while True:
+            if allowance.second != (second := int(time.time())):
+                allowance.begin(second)
+            if allowance.left > 0:
+                allowance.left -= 1
+                return
+            if allowance.refused:
+                raise _too_many()
+            # One asks for all who wait: a crowd at the turn of a second would take a lease each.
+            if allowance.taking is None:
+                await self._take_more(tenant_id, allowance)
+            else:
+                await asyncio.shield(allowance.taking)
 
-    async def _take(self, tenant_id: str, second: int, allowance: _Allowance) -> int:
+    async def _take_more(self, tenant_id: str, allowance: _Allowance) -> None:
+        allowance.taking = asyncio.get_running_loop().create_future()
+        second = allowance.second
+        try:
+            granted = await self._take(tenant_id, second, allowance.taken)
+        finally:
+            allowance.taking.set_result(None)
+            allowance.taking = None
+        if allowance.second == second:
+            allowance.left = max(0, granted)
+            allowance.taken += allowance.left
+            allowance.refused = granted <= 0
+
+    async def _take(self, tenant_id: str, second: int, taken: int) -> int:
         key = f"{self._prefix}{tenant_id}:{second}"
         if self._valkey is not None:
-            try:
+            with suppress(ValkeyUnavailableError):
                 used, _ = await self._valkey.ask_all(("INCRBY", key, self._lease), ("EXPIRE", key, 3))
-            except ValkeyUnavailableError:
-                pass
-            else:
                 return min(self._lease, self._limit - (int(used) - self._lease))
-        return self._share if allowance.left == 0 else 0
+        return max(0, self._share - taken)
 
 
 class Attempts:

@@ -13,7 +13,7 @@ class Rule(msgspec.Struct, frozen=True):
     """One REQUIRED of the performance rules.
 
     ``off`` says what the service does with the rule switched off; ``where`` is the module that implements it;
-    ``test`` the test that shows the difference.
+    ``test`` is the test that shows the difference.
     """
 
     id: str
@@ -27,31 +27,61 @@ RULES: dict[str, Rule] = {
     rule.id: rule
     for rule in (
         Rule(
-            "db.indexes",
-            "an index for every named query",
-            "primary and unique keys only",
-            "indexes.sql",
-            "db",
+            "db.indexes", "an index for each query", "unique only", "schema", "test_rules.py::test_db_indexes"
         ),
-        Rule("db.pagination", "at most 100 a page, cursors", "OFFSET, uncapped", "pages.py", "db"),
-        Rule("db.prepared", "statements prepared once a connection", "parsed each time", "database.py", "db"),
-        Rule("db.slow_log", "queries above 10 ms logged by name", "silent", "database.py", "db"),
-        Rule("pool.config", "100/10 connections, real time-outs", "five connections", "pool.py", "pool"),
-        Rule("pool.monitor", "real figures, pressure warned at 80%", "none", "monitor.py", "pool"),
-        Rule("cache.l1", "300 s in the process", "skipped", "cache.py", "cache"),
-        Rule("cache.l2", "600 s in Valkey", "skipped", "cache.py", "cache"),
-        Rule("cache.invalidation", "every replica within 100 ms", "by time only", "cache.py", "cache"),
-        Rule("cache.warming", "hot entries loaded every 15 minutes", "cold", "warming.py", "workflows"),
-        Rule("async.bounded", "batches ten at a time", "all at once", "users.py", "users"),
         Rule(
-            "async.streaming", "large results by server-side cursor", "fetched whole", "streams.py", "streams"
+            "db.pagination",
+            "100 a page, cursors",
+            "OFFSET, no cap",
+            "pages",
+            "test_rules.py::test_db_pagination",
         ),
-        Rule("json.streaming", "NDJSON a chunk at a time", "one JSON document", "streams.py", "streams"),
-        Rule("files.chunked", "files in chunks, constant memory", "read whole", "files.py", "files"),
-        Rule("metrics.http", "latency by method, route, status", "none", "app.py", "metrics"),
-        Rule("metrics.db", "latency and errors by query", "none", "database.py", "metrics"),
-        Rule("metrics.memory", "memory of every worker", "none", "monitor.py", "metrics"),
-        Rule("alerts.thresholds", "p95, memory, errors over a window", "none", "alerts.py", "alerts"),
+        Rule("db.prepared", "prepared once", "parsed anew", "database", "test_rules.py::test_db_prepared"),
+        Rule("db.slow_log", "queries above 10 ms", "silent", "database", "test_rules.py::test_db_slow_log"),
+        Rule(
+            "pool.config",
+            "100/10, real time-outs",
+            "only five",
+            "database",
+            "test_rules.py::test_pool_config",
+        ),
+        Rule("pool.monitor", "real figures, pressure", "none", "monitor", "test_rules.py::test_pool_monitor"),
+        Rule("cache.l1", "300 s in the process", "skipped", "cache", "test_rules.py::test_cache_l1"),
+        Rule("cache.l2", "600 s in Valkey", "skipped", "cache", "test_rules.py::test_cache_l2"),
+        Rule(
+            "cache.invalidation",
+            "every replica, at once",
+            "by time only",
+            "cache",
+            "test_rules.py::test_cache_invalidation",
+        ),
+        Rule(
+            "cache.warming",
+            "hot ones every 15 min",
+            "cold",
+            "worker",
+            "test_workflows.py::test_cache_warming",
+        ),
+        Rule("async.bounded", "ten at a time", "all at once", "batches", "test_rules.py::test_async_bounded"),
+        Rule(
+            "async.streaming",
+            "server-side cursors",
+            "fetched whole",
+            "streams",
+            "test_rules.py::test_async_streaming",
+        ),
+        Rule(
+            "json.streaming",
+            "NDJSON as it is read",
+            "one document",
+            "streams",
+            "test_rules.py::test_json_streaming",
+        ),
+        Rule("files.chunked", "constant memory", "read whole", "files", "test_rules.py::test_files_chunked"),
+        Rule("metrics.http", "by route and status", "none", "app", "test_rules.py::test_metrics"),
+        Rule("metrics.db", "by query, with errors", "none", "database", "test_rules.py::test_metrics"),
+        Rule("metrics.memory", "of every worker", "none", "monitor", "test_rules.py::test_metrics"),
+        Rule("alerts.thresholds", "p95, memory, errors", "none", "server", "test_alerts.py::test_thresholds"),
     )
 }
 
@@ -70,3 +100,14 @@ def parse_rules_off(text: str) -> frozenset[str]:
             nearest = get_close_matches(name, RULES, n=1, cutoff=0.0)
             raise ConfigError(f"ADX_CORE_RULES_OFF: no rule is called {name!r}; did you mean {nearest[0]!r}?")
     return frozenset(names)
+
+
+def table() -> str:
+    """Return the rules as a table of text."""
+    rows = [("rule", "what", "switched off", "where", "test")]
+    rows += [(rule.id, rule.what, rule.off, rule.where, rule.test) for rule in RULES.values()]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    ruler = tuple("=" * width for width in widths)
+    framed = [ruler, rows[0], ruler, *rows[1:], ruler]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in framed)
+    return "\n".join(line.rstrip() for line in padded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,7 +23,7 @@ class Tenant(msgspec.Struct):
     id: Id
     name: str
     plan: str
-    config: dict[str, object]
+    config: dict[str, Any]
     created_at: datetime
 
 

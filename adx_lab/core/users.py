@@ -29,8 +29,8 @@ _lister = Lister("users.list")
 _FIRST = PageQuery()
 
 
-class User(msgspec.Struct):
-    """A user as others see it."""
+class UserRow(msgspec.Struct):
+    """A user in a list."""
 
     id: Id
     tenant_id: Id
@@ -39,6 +39,11 @@ class User(msgspec.Struct):
     is_active: bool
     created_at: datetime
     updated_at: datetime
+
+
+class User(UserRow):
+    """A user as others see it."""
+
     roles: list[str]
 
 
@@ -49,9 +54,9 @@ class Me(User):
 
 
 class UserPage(msgspec.Struct):
-    """A page of users, without their roles."""
+    """A page of users."""
 
-    items: list[dict[str, object]]
+    items: list[UserRow]
     next_cursor: str | None
 
 

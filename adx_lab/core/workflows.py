@@ -8,7 +8,7 @@ could be lost between, and a run that was asked for with an idempotency key can'
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -44,7 +44,7 @@ INPUTS: dict[str, type[msgspec.Struct]] = {TENANT_REPORT: ReportInput, FILE_PROC
 class NewRun(msgspec.Struct, forbid_unknown_fields=True):
     """What a run works on."""
 
-    input: dict[str, object] = {}
+    input: dict[str, Any] = {}
 
 
 class Accepted(msgspec.Struct):
@@ -61,10 +61,10 @@ class Run(msgspec.Struct):
     tenant_id: Id
     user_id: Id
     name: str
-    input: dict[str, object]
+    input: dict[str, Any]
     status: str
     steps_done: int
-    result: dict[str, object] | None
+    result: dict[str, Any] | None
     created_at: datetime
     updated_at: datetime
 

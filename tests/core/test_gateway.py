@@ -83,8 +83,7 @@ def locked(url: str, table: str) -> Iterator[None]:
         async with connection.transaction():
             await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             held.set()
-            while not release.is_set():
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(release.wait)
         await connection.close()
 
     thread = threading.Thread(target=asyncio.run, args=(hold(),))
@@ -149,7 +148,8 @@ def test_a_slow_sender_holds_nobody_up(start_core: StartCore, sample: Sample) ->
     client = log_in_as(core.url, sample)
     parts = urlsplit(core.url)
     with socket.create_connection((parts.hostname or "", parts.port or 0)) as slow:
-        head = "POST /api/v1/users HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n"
+        head = "POST /api/v1/users HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n"
+        head += "content-type: application/json\r\n"
         slow.sendall(f"{head}authorization: Bearer {client.token}\r\n\r\n{{".encode())
         assert client.get("/auth/me").status_code == 200
         slow.settimeout(10)

@@ -38,6 +38,7 @@ async def test_the_one_used_last_comes_first_and_the_figures_are_real(seeded_url
         pool.release(second)
         assert await pool.acquire() is second
         assert (pool.figures().active, pool.figures().idle) == (1, 1)
+        pool.release(second)
 
 
 async def test_who_waits_longest_is_served_first_and_nobody_for_ever(seeded_url: str) -> None:

@@ -15,9 +15,10 @@ from adx_lab.core.schema import index_statements
 from adx_lab.core.sql import PLACEHOLDERS, load_queries
 
 FOLDER = Path(adx_lab.core.__file__).parent
+MOMENT = datetime(2025, 1, 1, tzinfo=UTC)
 SAMPLES: dict[str, Any] = {
-    "$email": "x", "$now": datetime(2025, 1, 1, tzinfo=UTC), "$cursor_created_at": datetime(2025, 1, 1, tzinfo=UTC),
-    "$limit": 3, "$offset": 0, "$text": "x", "$bool": True, "$int": 1, "$json": "{}", "$bytes": b"x", "$texts": ["x"],
+    "$email": "x", "$now": MOMENT, "$cursor_created_at": MOMENT, "$limit": 3, "$offset": 0, "$text": "x",
+    "$bool": True, "$int": 1, "$json": "{}", "$bytes": b"x", "$texts": ["x"],
 }  # fmt: skip
 
 

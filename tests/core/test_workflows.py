@@ -150,7 +150,7 @@ def test_warming_puts_hot_users_and_tenants_into_valkey(
         assert warm()
 
 
-def test_without_the_rule_nothing_is_warmed(settings: dict[str, Any], folder: Path) -> None:
+def test_cache_warming(settings: dict[str, Any], folder: Path) -> None:
     async def schedules() -> list[str]:
         connection = await asyncpg.connect(settings["database_url"])
         try:

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+
+from adx_lab.core.openapi import describe
+from adx_lab.core.routes import ROUTES
+from tests.core.harness import Client, Core
+
+DOCUMENT = describe(ROUTES)
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+def test_the_document_is_served_and_names_every_route(core: Core) -> None:
+    served = httpx.get(f"{core.url}/openapi.json").json()
+    assert served == DOCUMENT
+    operations = {(method.upper(), path) for path, methods in served["paths"].items() for method in methods}
+    assert operations == {(route.method, route.template) for route in ROUTES}
+    ids = [op["operationId"] for methods in served["paths"].values() for op in methods.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_page_needs_no_network(core: Core) -> None:
+    page = httpx.get(f"{core.url}/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert not re.search(r"(?:src|href)=[\"']?https?:", page.text)
+    assert "<script" not in page.text
+    assert all(route.template in page.text for route in ROUTES)
+
+
+@pytest.fixture(scope="module")
+def fuzzer(core: Core, admin: Client) -> Client:
+    return Client(core.url, admin.token)
+
+
+@SCHEMA.exclude(path_regex="/auth/logout").parametrize()
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+def test_bad_input_is_never_an_internal_error(case: Any, fuzzer: Client, core: Core) -> None:
+    answer = case.call(base_url=core.url, headers={"authorization": f"Bearer {fuzzer.token}"})
+    assert answer.status_code != 500, (case.as_curl_command(), answer.text)
+    if answer.status_code >= 400:
+        assert answer.headers["content-type"] == ["application/problem+json"], answer.headers
+        problem = answer.json()
+        assert problem["status"] == answer.status_code
+        expected = case.operation.definition.raw["responses"]
+        assert str(answer.status_code) in expected or answer.status_code in {404, 405}, (
+            case.path,
+            answer.text,
+        )
