@@ -106,10 +106,10 @@ def part_means(
     with np.errstate(invalid="ignore", divide="ignore"):
         mean_ms = np.vstack([base, sums]) / count
         per_request = np.vstack([np.ones_like(base) * count, times]) / count
-    of_names: tuple[PartKind, ...] = ("query",) * len(names)
+    query: PartKind = "query"
     return PartMeans(
         names=(*BASE_PARTS, *names),
-        kinds=(*BASE_PARTS.values(), *of_names),
+        kinds=(*BASE_PARTS.values(), *([query] * len(names))),
         mean_ms=mean_ms,
         per_request=per_request,
         count=count,
