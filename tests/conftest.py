@@ -14,6 +14,18 @@ from typing import Any
 
 import pytest
 
+HEADLESS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+"""Chromium's words for a browser that draws and talks to nobody."""
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 

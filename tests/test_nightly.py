@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from tests.conftest import Home
+from tests.conftest import HEADLESS, Home
 from tests.stack.test_processes import gone
 
 SHORT = ("--duration", "6", "--rate", "150")
@@ -63,8 +64,6 @@ def test_the_run_is_stored_whole(night: Any, stack_home: Home) -> None:
 
 
 def test_the_server_told_where_the_time_went(night: Any, stack_home: Home) -> None:
-    import pandas as pd
-
     run = stack_home.data / "runs" / night.json()["run_id"]
     samples, queries = pd.read_parquet(run / "samples.parquet"), pd.read_parquet(run / "queries.parquet")
     assert samples["server_ms"].notna().all()
@@ -98,14 +97,14 @@ def test_the_report_can_be_made_again_from_the_stored_run(night: Any, stack_home
 def test_the_pages_draw_their_charts(
     night: Any, chromium: str, tmp_path: Path, page: str, charts: int
 ) -> None:
-    words = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-        "--disable-component-update --disable-sync --virtual-time-budget=15000 --dump-dom"
-    ).split()
     address = f"file://{folder_of(night) / page}"
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     done = subprocess.run(
-        [chromium, *words, profile, address], capture_output=True, text=True, check=True, timeout=120
+        [chromium, *HEADLESS, "--virtual-time-budget=15000", "--dump-dom", profile, address],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
     )
     assert done.stdout.count('class="main-svg"') >= charts
     assert done.stdout.count('class="adx-figure"') == charts

@@ -13,6 +13,7 @@ import os
 import pwd
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,10 +116,11 @@ def purge(places: Places) -> None:
 def remove_orphans() -> None:
     """Remove borrowed folders whose checkout is gone: nobody else ever would."""
     for folder in _REACHABLE.glob(f"adx-lab-{os.geteuid()}-*"):
-        origin = folder / "origin"
-        if folder.lstat().st_uid == os.geteuid() and origin.is_file():
-            checkout = Path(origin.read_text(encoding="utf-8").strip())
-            if not checkout.exists():
+        # Another lab may be cleaning up the same folder just now.
+        with suppress(FileNotFoundError):
+            ours = folder.lstat().st_uid == os.geteuid()
+            checkout = Path((folder / "origin").read_text(encoding="utf-8").strip())
+            if ours and not checkout.exists():
                 shutil.rmtree(folder, ignore_errors=True)
 
 
