@@ -68,7 +68,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     stream_timeout_s: float = 30.0
     streams_max: int = 16
     in_flight_max: int = 1_000
-    rate_per_s: float = 20_000.0
+    rate_per_s: float = 50_000.0
 
 
 class AlertSettings(msgspec.Struct, frozen=True):
