@@ -41,11 +41,14 @@ __all__ = ["ChangePoint", "Night", "change_points", "evidence", "permutation_p",
 
 CORRELATIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 BEFORE_MIN, AFTER_MIN = 8, 2
-LONG_BEFORE, LONG_AFTER = 25, 8
-# In nats. A change must show itself clearly at once, or steadily for eight nights after 25 nights of calm. An
-# improvement alarms nobody and can wait: its threshold is higher, to leave the alarms their share of the
-# errors.
-ENOUGH, ENOUGH_LEARNED, ENOUGH_FASTER, ENOUGH_EARLY = 5.2, 5.9, 8.0, 11.0
+AFTER_LONG = 8
+# Nats of evidence that suffice, by the nights before and after the change: at once if it is plain to see, or
+# steadily over eight nights, and the sooner the longer the calm before it was.
+ENOUGH = ((BEFORE_MIN, AFTER_MIN, 11.0), (12, AFTER_LONG, 7.0), (25, AFTER_LONG, 5.3))
+# A level that was learned gives chance one more way to look like a change; an improvement alarms nobody and
+# can wait, so that the alarms keep their share of the errors.
+LEARNED_MORE = 0.7
+FASTER_MIN = 8.0
 BLOCK_NIGHTS = 4
 PERMUTATIONS = 199
 P_MAX = 0.1
@@ -238,9 +241,10 @@ def sufficient(
     learned
         Whether the level before the change was fitted: then chance has one more way to look like a change.
     """
-    steady = (splits >= LONG_BEFORE) & (nights - splits >= LONG_AFTER)
-    slower = np.where(steady, ENOUGH_LEARNED if learned else ENOUGH, ENOUGH_EARLY)
-    faster = np.where(steady, ENOUGH_FASTER, ENOUGH_EARLY)
+    slower = np.full(splits.size, np.inf)
+    for before, after, enough_nats in ENOUGH:
+        slower[(splits >= before) & (nights - splits >= after)] = enough_nats + LEARNED_MORE * learned
+    faster = np.maximum(slower, FASTER_MIN)
     enough = np.where(nats > 0, nats > slower, -nats > faster)
     size = np.where(enough, np.abs(nats), -1.0)
     return np.where(enough.any(axis=1), size.argmax(axis=1), -1)
@@ -310,6 +314,6 @@ def _describe(
 
 def _cause(before: Sequence[Night], after: Sequence[Night]) -> str | None:
     """Return the cause that the nights after named most often, among those the last nights before did not."""
-    old = {cause for night in before[-LONG_AFTER:] for cause in night.causes}
+    old = {cause for night in before[-AFTER_LONG:] for cause in night.causes}
     new = Counter(cause for night in after for cause in night.causes if cause not in old)
     return min(new, key=lambda cause: (-new[cause], cause)) if new else None

@@ -58,6 +58,14 @@ def test_five_percent_at_three_percent_noise_is_found_within_ten_nights() -> Non
     assert (found > 40).mean() >= 0.90
 
 
+def test_a_change_in_the_first_weeks_is_found_too() -> None:
+    rng = np.random.default_rng(36)
+    logs = NOISE * rng.normal(size=(100, 40))
+    logs[:, 20:] += np.log(1.05)
+    found = first_found(logs)
+    assert (found > 20).mean() >= 0.90
+
+
 def test_the_replay_of_one_series_is_the_detector_of_many() -> None:
     rng = np.random.default_rng(33)
     logs = NOISE * rng.normal(size=(12, 50))
