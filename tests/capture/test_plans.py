@@ -119,7 +119,8 @@ async def test_a_dropped_index(clone: Clone) -> None:
 async def test_a_changed_work_mem(clone: Clone, tmp_path: Path) -> None:
     (tmp_path / "sorted.sql").write_text(
         "-- name: events.sorted\n-- All of a tenant's events in an order no index has.\n"
-        "-- params: tenant_id=$tenant\nSELECT id, data FROM events WHERE tenant_id = $1 ORDER BY md5(data::text);",
+        "-- params: tenant_id=$tenant\n"
+        "SELECT id, data FROM events WHERE tenant_id = $1 ORDER BY md5(data::text);",
         encoding="utf-8",
     )
     async with clone() as url:
@@ -195,9 +196,10 @@ async def test_a_whale_that_grew_tenfold(clone: Clone) -> None:
         whale = base.tenants["whale"]["id"]
         await run(
             url,
-            "insert into files "
-            "(tenant_id, id, owner_id, name, content_type, size, sha256, blob, created_at) select tenant_id, gen_random_uuid(), owner_id, name, content_type, size, sha256, blob, created_at "
-            f"from files, generate_series(1, 9) where tenant_id = '{whale}'",
+            "insert into files"
+            " (tenant_id, id, owner_id, name, content_type, size, sha256, blob, created_at) "
+            "select tenant_id, gen_random_uuid(), owner_id, name, content_type, size, sha256, blob, created_at"
+            f" from files, generate_series(1, 9) where tenant_id = '{whale}'",
             "vacuum analyze files",
         )
         head = await matrix_of(url, "workflows.count_files", "users.export")
