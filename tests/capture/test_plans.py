@@ -198,7 +198,7 @@ async def test_a_whale_that_grew_tenfold(clone: Clone) -> None:
             url,
             "insert into files"
             " (tenant_id, id, owner_id, name, content_type, size, sha256, blob, created_at) "
-            "select tenant_id, gen_random_uuid(), owner_id, name, content_type, size, sha256, blob, created_at"
+            "select tenant_id, gen_random_uuid(), owner_id, name, content_type, size, sha256, blob, now()"
             f" from files, generate_series(1, 9) where tenant_id = '{whale}'",
             "vacuum analyze files",
         )
