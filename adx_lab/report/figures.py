@@ -37,8 +37,8 @@ class Figure:
     def html(self) -> str:
         """Return the picture as HTML, for a page that has loaded plotly.js in its head."""
         name = f"figure-{uuid.uuid4().hex}"
-        # Inside a script tag a "</" would end the script, whatever string it stands in.
-        document = json.dumps(json.loads(self.plot.to_json())).replace("</", "<\\/")
+        # Inside a script tag some tags count as tags, whatever string they stand in.
+        document = json.dumps(json.loads(self.plot.to_json())).replace("<", "\\u003c")
         return (
             f'<figure class="adx-figure" role="img" aria-label="{_escape(self.sentence)}">'
             f'<div id="{name}" class="adx-plot"></div>'

@@ -62,19 +62,13 @@ def _stamp(executed: Path, status: str, error: str) -> int | None:
 
 
 def _failed_cell(code: list[Any]) -> int | None:
-    for number, cell in enumerate(code, start=1):
-        if any(output.output_type == "error" for output in cell.outputs):
-            return number
-    for number, cell in enumerate(code, start=1):
-        facts = cell.metadata.get("papermill", {})
-        began, ended = facts.get("start_time"), facts.get("end_time")
-        if (
-            cell.source.strip()
-            and not cell.get("execution_count")
-            and (not began or not ended or not cell.outputs)
-        ):
-            return number
-    return None
+    """Return the number of the cell that was running: the last that papermill saw begin."""
+    begun = [
+        number
+        for number, cell in enumerate(code, start=1)
+        if cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    return begun[-1] if begun else None
 
 
 if __name__ == "__main__":
