@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from adx_lab.core.timing import Timing
 
 AT_ONCE = 10
-_ITEMS_MAX = 500
+_ITEMS_MAX = 100  # each of them costs the hash of a password
 
 
 class UserBatch(msgspec.Struct, forbid_unknown_fields=True):

@@ -21,6 +21,7 @@ from adx_lab.core.sample import Sample
 from adx_lab.core.settings import Settings
 from tests.core.harness import Client, Core, eventually, log_in_as, metric, run_core, timings
 from tests.core.test_gateway import locked
+from tests.core.test_memory import peak_bytes
 from tests.core.test_streams import open_stream
 from tests.core.test_users import new_user
 
@@ -175,14 +176,6 @@ def test_async_streaming(off: str, held: int, start_core: StartCore, sample: Sam
 def test_json_streaming(off: str, content_type: str, start_core: StartCore, sample: Sample) -> None:
     answer = log_in_as(start_core(rules_off=off).url, sample).get("/users/export")
     assert answer.headers["content-type"] == content_type
-
-
-def peak_bytes(core: Core) -> int:
-    """The most memory that the worker ever had."""
-    text = Path(f"/proc/{core.told['worker_pids'][0]}/status").read_text()
-    match = re.search(r"VmHWM:\s+(\d+) kB", text)
-    assert match is not None
-    return int(match[1]) * 1024
 
 
 @pytest.mark.parametrize("off", [False, True])

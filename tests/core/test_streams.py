@@ -119,8 +119,15 @@ def test_a_stream_that_breaks_off_says_so(
 async def _cut_cursors(url: str) -> None:
     connection = await asyncpg.connect(url)
     try:
-        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'"
-        assert await connection.fetch(query)
+        query = """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND state = 'idle in transaction'
+        """
+        for _ in range(500):
+            if await connection.fetch(query):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("the cursor's transaction was never idle")
     finally:
         await connection.close()
 
