@@ -84,8 +84,9 @@ def test_dependence_between_blocks_widens_the_error() -> None:
         )
         for phi in (0.0, 0.3)
     }
-    assert factors[0.0] < 1.08
-    assert factors[0.3] == pytest.approx(np.sqrt(1.3 / 0.7), rel=0.08)
+    # On the safe side of 1 and of sqrt(1.3 / 0.7) = 1.36, but not by much.
+    assert 1.0 <= factors[0.0] < 1.15
+    assert 1.36 <= factors[0.3] < 1.6
 
 
 def test_the_bootstrap_interval_covers() -> None:
