@@ -61,14 +61,14 @@ ORDER BY name;
 SELECT c.relname AS name, c.reltuples AS rows, c.relpages AS pages,
     coalesce(s.n_mod_since_analyze, 0) AS modified, coalesce(s.n_live_tup, 0) AS live_rows
 FROM pg_class AS c LEFT JOIN pg_stat_user_tables AS s ON s.relid = c.oid
-WHERE c.relkind IN ('r', 'm', 'p') AND c.relnamespace = 'public'::regnamespace
+WHERE c.relkind IN ('r', 'm', 'p') AND c.relnamespace::regnamespace::text NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 ORDER BY c.relname;
 
 -- name: plans.indexes
 -- Every usable index, with the statement that makes it.
 SELECT i.indexname AS name, i.tablename, i.indexdef AS definition
 FROM pg_indexes AS i
-JOIN pg_class AS c ON c.relname = i.indexname AND c.relnamespace = i.schemaname::regnamespace
+JOIN pg_class AS c ON c.relname = i.indexname AND c.relnamespace = quote_ident(i.schemaname)::regnamespace
 JOIN pg_index AS x ON x.indexrelid = c.oid
-WHERE i.schemaname = 'public' AND x.indisvalid
+WHERE i.schemaname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND x.indisvalid
 ORDER BY i.indexname;
