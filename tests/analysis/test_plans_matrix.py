@@ -53,7 +53,7 @@ def test_a_flip_is_told_with_who_brings_it_about_and_what_it_costs() -> None:
     assert (flip.query, flip.tenant, flip.pages_more) == ("q", "whale", 3100)
     assert flip.settles_generic
     assert flip.settled_by == ("whale", "small")
-    assert "900 -> 4,000 pages for the whale tenant" in flip.words
+    assert flip.words == "900 -> 4,000 pages for the whale tenant on a connection that served any tenants"
 
 
 def test_a_tie_is_a_shape_that_other_costs_would_give() -> None:

@@ -113,7 +113,10 @@ def _growth(matrix: Matrix, cell: Cell) -> _Growth | None:
 
 
 def _with_tenant(matrix: Matrix, cell: Cell) -> Iterator[_Growth]:
-    """Hold this tenant against the nearest one of another size that is given the same plan."""
+    """Hold this tenant against one of another size that is given the same plan.
+
+    A larger one where there is one: it shows where a LIMIT stops the growth.
+    """
     relations = {node.relation for node in cell.analysis.nodes if node.relation}
     mine = matrix.tenant_rows(cell.tenant)
     for table in relations & set(mine):
@@ -124,9 +127,9 @@ def _with_tenant(matrix: Matrix, cell: Cell) -> Iterator[_Growth]:
             same = (other.query, other.mode) == (cell.query, cell.mode) and other.tenant != cell.tenant
             apart = max(rows, theirs) >= max(1.0, min(rows, theirs)) * _ROWS_RATIO_MIN
             if same and apart and theirs > 0 and other.analysis.shape == cell.analysis.shape:
-                others.append((abs(theirs - rows), theirs, other.analysis.pages or 0))
+                others.append((theirs < rows, abs(theirs - rows), theirs, other.analysis.pages or 0))
         if others:
-            _, theirs, pages = min(others)
+            _, _, theirs, pages = min(others)
             slope = ((cell.analysis.pages or 0) - pages) / (rows - theirs)
             if slope > 0:
                 yield _Growth(table, of_tenant=True, rows=rows, pages_a_row=slope)

@@ -71,7 +71,7 @@ def find_flips(matrix: Matrix) -> tuple[Flip, ...]:
                 generic=generic,
                 settles_generic=tenant in settled_by,
                 settled_by=settled_by,
-                words=_words(custom, generic, settled_by),
+                words=_words(custom, generic, settled_by, everybody=len(settled_by) == len(kinds)),
             )
         )
     return tuple(sorted(found, key=lambda flip: -flip.pages_more))
@@ -103,11 +103,11 @@ def _settles_generic(custom: Cell, generic: Cell) -> bool:
     return (generic.analysis.root.cost or 0.0) < planned
 
 
-def _words(custom: Cell, generic: Cell, settled_by: tuple[str, ...]) -> str:
+def _words(custom: Cell, generic: Cell, settled_by: tuple[str, ...], *, everybody: bool) -> str:
     pages = f"{custom.analysis.pages or 0:,} -> {generic.analysis.pages or 0:,} pages"
     if not settled_by:
         return (
             f"the generic plan would cost the {custom.tenant} tenant {pages}, but no connection settles on it"
         )
-    who = " or ".join(settled_by)
-    return f"{pages} for the {custom.tenant} tenant on a connection that served {who} tenants first"
+    who = "any tenants" if everybody else f"{' or '.join(settled_by)} tenants first"
+    return f"{pages} for the {custom.tenant} tenant on a connection that served {who}"

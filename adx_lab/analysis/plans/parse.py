@@ -104,8 +104,10 @@ def _scattered(text: str) -> tuple[list[PlanDocument], list[str]]:
     """Read every plan in a text that is more than one JSON value: a log, or documents one after another."""
     found: list[PlanDocument] = []
     faults: list[str] = []
+    line = counted = 1
     for start, part, facts in _log_messages(text):
-        line = _line(text, start)
+        line += text.count("\n", counted - 1, start)
+        counted = start + 1
         documents, wrong = _plans_in(part, facts, line)
         found += documents
         faults += wrong
@@ -135,9 +137,11 @@ def _plans_in(text: str, facts: Mapping[str, Any], first_line: int) -> tuple[lis
     found: list[PlanDocument] = []
     faults: list[str] = []
     position = 0
-    one_line = bool(facts)  # a jsonlog message: its lines are not the file's
+    line, counted = first_line, 0
     while match := _BEGIN.search(text, position):
-        line = first_line if one_line else first_line + text.count("\n", 0, match.start())
+        if not facts:  # within a jsonlog message the lines are not the file's
+            line += text.count("\n", counted, match.start())
+            counted = match.start()
         before = text[position : match.start()]
         try:
             value, end = _decode_plan(text, match)
