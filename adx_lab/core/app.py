@@ -82,10 +82,10 @@ class App:
     async def _answer(self, route: Route, request: Request) -> Response:
         """Shed, authenticate, limit, authorize, handle."""
         service = self.service
-        shedder = service.shedder
         if route.unshed:
             return await route.handler(service, request)
-        shedder.admit()
+        in_flight = service.in_flight
+        task = in_flight.enter(timed=not route.streams)
         try:
             if route.permission is not None:
                 request.principal = await auth.authenticate(service, request)
@@ -94,15 +94,15 @@ class App:
                     await service.limiter.admit(tenant_id)
                 if route.permission:
                     await auth.authorize(service, request, route.permission)
-            if route.streams:
-                request.body_max = self._limits.upload_max
-                request.chunk_timeout_s = self._limits.stream_timeout_s
-                return await route.handler(service, request)
-            request.body_max = self._limits.body_max
-            async with asyncio.timeout(self._limits.timeout_s):
-                return await route.handler(service, request)
+            request.body_max = self._limits.upload_max if route.streams else self._limits.body_max
+            request.chunk_timeout_s = self._limits.stream_timeout_s if route.streams else None
+            return await route.handler(service, request)
+        except asyncio.CancelledError:
+            if in_flight.took_too_long(task):
+                raise TimeoutError("the request took too long") from None
+            raise
         finally:
-            shedder.in_flight -= 1
+            in_flight.leave(task)
 
     async def _stream(self, protocol: Any, response: Stream, headers: list[tuple[str, str]]) -> None:
         gone = asyncio.ensure_future(protocol.client_disconnect())

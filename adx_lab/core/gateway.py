@@ -1,12 +1,14 @@
-"""What stands before every endpoint: load shedding and each tenant's rate limit."""
+"""What stands before every endpoint: load shedding, deadlines, and each tenant's rate limit."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, cast
 
 import cachebox
 
@@ -22,24 +24,64 @@ _LEASES_A_SECOND = 10
 _TENANTS_MAX = 10_000
 
 
-class Shedder:
-    """Turns requests away when too many are being answered: a queue would make all of them late."""
+class InFlight:
+    """The requests that are being answered: not too many, and none for too long.
 
-    def __init__(self, in_flight_max: int) -> None:
+    More than ``in_flight_max`` are turned away at once, since a queue would make all of them late. One task
+    looks for those that are overdue: a timer for each request would cost a quarter of what a cached answer
+    costs.
+    """
+
+    def __init__(self, in_flight_max: int, timeout_s: float) -> None:
         self._max = in_flight_max
-        self.in_flight = 0
+        self._timeout_s = timeout_s
+        self._began: dict[asyncio.Task[object], float] = {}
+        self._overdue: set[asyncio.Task[object]] = set()
+        self._watcher: asyncio.Task[None] | None = None
 
-    def admit(self) -> None:
-        """Let a request in; whoever calls it counts `in_flight` down again.
+    def start(self) -> None:
+        """Begin to look for overdue requests."""
+        self._watcher = asyncio.create_task(self._watch())
+
+    def close(self) -> None:
+        """Stop looking."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def enter(self, *, timed: bool) -> asyncio.Task[object]:
+        """Let the request of this task in; its deadline counts from now, if it is timed.
 
         Raises
         ------
         Problem
             503 with ``Retry-After``.
         """
-        if self.in_flight >= self._max:
+        if len(self._began) >= self._max:
             raise Problem(503, "Overloaded", "try again in a moment", headers=[("retry-after", "1")])
-        self.in_flight += 1
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._began[task] = monotonic() if timed else math.inf
+        return task
+
+    def leave(self, task: asyncio.Task[object]) -> None:
+        """Count a request as answered."""
+        del self._began[task]
+
+    def took_too_long(self, task: asyncio.Task[object]) -> bool:
+        """Return whether a cancelled request was cancelled for its deadline, and clear the cancellation."""
+        if task not in self._overdue:
+            return False
+        self._overdue.remove(task)
+        task.uncancel()
+        return True
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(min(0.25, self._timeout_s / 4))
+            latest = monotonic() - self._timeout_s
+            for task, began in list(self._began.items()):
+                if began < latest and task not in self._overdue:
+                    self._overdue.add(task)
+                    task.cancel()
 
 
 class _Allowance:

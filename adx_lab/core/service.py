@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from adx_lab.core.cache import Cache
 from adx_lab.core.database import Database
 from adx_lab.core.files import FileStore
-from adx_lab.core.gateway import Attempts, RateLimiter, Shedder
+from adx_lab.core.gateway import Attempts, InFlight, RateLimiter
 from adx_lab.core.invalidation import Listener
 from adx_lab.core.metrics import Metrics
 from adx_lab.core.monitor import Monitor
@@ -34,7 +34,7 @@ class Service:
     passwords: Passwords
     attempts: Attempts
     limiter: RateLimiter
-    shedder: Shedder
+    in_flight: InFlight
     streams: Streams
     files: FileStore
     monitor: Monitor
@@ -47,11 +47,13 @@ class Service:
         if self.listener is not None:
             await self.listener.start()
         self.streams.start()
+        self.in_flight.start()
         self.monitor.start()
 
     async def close(self) -> None:
         """Let go of everything."""
         self.monitor.close()
+        self.in_flight.close()
         self.streams.close()
         if self.listener is not None:
             await self.listener.close()
@@ -77,7 +79,7 @@ def build_service(settings: Settings, memory: Memory | None = None) -> Service:
         passwords=Passwords(settings.auth),
         attempts=Attempts(settings, cache.valkey),
         limiter=RateLimiter(settings, cache.valkey),
-        shedder=Shedder(settings.gateway.in_flight_max),
+        in_flight=InFlight(settings.gateway.in_flight_max, settings.gateway.timeout_s),
         streams=Streams(settings),
         files=FileStore(settings.files_url),
         monitor=Monitor(settings, metrics, db.pool),
