@@ -58,7 +58,9 @@ def test_what_psql_prints() -> None:
     lines = json.dumps(json.loads(ONE), indent=2).splitlines()
     table = " QUERY PLAN \n------------\n" + "\n".join(f" {line:<60}+" for line in lines) + "\n(1 row)\n"
     bordered = "|  QUERY PLAN  |\n|--------------|\n" + "\n".join(f"| {line:<60} +|" for line in lines)
-    for text in (table, bordered, table.replace("\n", "\r\n")):
+    drawn = "┌──┐\n│ QUERY PLAN │\n├──┤\n" + "\n".join(f"│ {line:<60}↵│" for line in lines) + "\n└──┘\n"
+    quoted = '"' + ONE.replace('"', '""') + '"\n'
+    for text in (table, bordered, drawn, quoted, table.replace("\n", "\r\n")):
         (document,) = read_plans(text)
         assert document.root["Relation Name"] == "users"
 

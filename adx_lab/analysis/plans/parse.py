@@ -27,8 +27,8 @@ _STAMP = re.compile(
 )
 _PROCESS = re.compile(r"\[(\d+)\]")
 _CSV_FIELD = re.compile(r'(?:[^"]|"")*')
-_TABLE_END = re.compile(r"[ \t]*\+?[ \t]*\|?[ \t]*$", re.MULTILINE)
-_TABLE_BEGIN = re.compile(r"^[ \t]*\|", re.MULTILINE)
+_TABLE_END = re.compile(r"[ \t]*[+↵]?[ \t]*[|│║]?[ \t]*$", re.MULTILINE)
+_TABLE_BEGIN = re.compile(r"^[ \t]*[|│║]", re.MULTILINE)
 _SYSLOG = re.compile(r"^[^\n{}\"]*?#011", re.MULTILINE)
 _ESCAPES = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
