@@ -1,15 +1,16 @@
-"""How many requests a second one worker answers: ``python -m adx_lab.core.bench --sample FILE --url URL``.
+"""How many requests a second one worker answers: ``python -m adx_lab.core.bench --help``.
 
 Closed loop, a few connections that are always busy: a figure for comparing servers and for profiling, not for
 budgets. The client only counts bytes, so that little of the machine goes into it. It logs in as the first
 user of the largest tenant, and asks for its own account, for users of the tenant in turn, and for the first
-page of them.
+page of them. The core has to be started with a limit that is high enough (``ADX_CORE_GATEWAY_RATE_PER_S``).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 import time
 import urllib.request
@@ -30,10 +31,14 @@ _WARM_UP_S = 1.0
 
 
 class Result(msgspec.Struct):
-    """What one endpoint did; times in milliseconds."""
+    """What one endpoint did; times in milliseconds, the worker's CPU in microseconds a request.
+
+    On a machine that others use too, the CPU is the figure that can be trusted.
+    """
 
     endpoint: str
     requests_per_s: float
+    cpu_us: float
     p50_ms: float
     p95_ms: float
     p99_ms: float
@@ -77,7 +82,7 @@ class _Client(asyncio.Protocol):
 
 
 async def measure(
-    url: str, endpoint: str, requests: list[bytes], *, connections: int, seconds: float
+    url: str, endpoint: str, requests: list[bytes], *, pids: list[int], connections: int, seconds: float
 ) -> Result:
     """Ask for as much as the server gives, and return how much that was."""
     parts = urlsplit(url)
@@ -92,17 +97,32 @@ async def measure(
     ]
     await asyncio.sleep(_WARM_UP_S)
     latencies.clear()
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), cpu_s(pids)
     await asyncio.sleep(seconds)
-    elapsed = time.perf_counter() - started
+    elapsed, cpu = time.perf_counter() - started, cpu_s(pids) - cpu_started
     ranked = sorted(latencies)
     for _, client in made:
         client.close()
     p50, p95, p99 = (ranked[int(len(ranked) * share)] * 1e3 for share in (0.5, 0.95, 0.99))
     errors = sum(client.errors for _, client in made)
     return Result(
-        endpoint, round(len(ranked) / elapsed, 1), round(p50, 3), round(p95, 3), round(p99, 3), errors
+        endpoint,
+        requests_per_s=round(len(ranked) / elapsed, 1),
+        cpu_us=round(cpu / len(ranked) * 1e6, 1),
+        p50_ms=round(p50, 3),
+        p95_ms=round(p95, 3),
+        p99_ms=round(p99, 3),
+        errors=errors,
     )
+
+
+def cpu_s(pids: list[int]) -> float:
+    """Return the CPU time that processes took so far."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    fields = (
+        Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split() for pid in pids
+    )
+    return float(sum(int(found[11]) + int(found[12]) for found in fields)) / ticks
 
 
 def plan(url: str, sample: Sample) -> dict[str, list[bytes]]:
@@ -125,9 +145,12 @@ def plan(url: str, sample: Sample) -> dict[str, list[bytes]]:
     }
 
 
-async def _run(url: str, sample: Sample, *, connections: int, seconds: float) -> list[Result]:
+async def _run(asked: argparse.Namespace) -> list[Result]:
+    sample = msgspec.json.decode(asked.sample.read_bytes(), type=Sample)
+    announced = msgspec.json.decode(asked.announced.read_bytes())
+    url, pids = announced["url"], announced["worker_pids"]
     return [
-        await measure(url, name, requests, connections=connections, seconds=seconds)
+        await measure(url, name, requests, pids=pids, connections=asked.connections, seconds=asked.seconds)
         for name, requests in plan(url, sample).items()
     ]
 
@@ -135,13 +158,12 @@ async def _run(url: str, sample: Sample, *, connections: int, seconds: float) ->
 def main() -> None:
     """Measure each endpoint and print the results as JSON lines."""
     parser = argparse.ArgumentParser(prog="python -m adx_lab.core.bench", description=__doc__)
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--announced", type=Path, required=True, help="the core's ADX_CORE_ANNOUNCE file")
     parser.add_argument("--sample", type=Path, required=True, help="what the verb `sample` wrote")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5.0)
     asked = parser.parse_args()
-    sample = msgspec.json.decode(asked.sample.read_bytes(), type=Sample)
-    for result in uvloop.run(_run(asked.url, sample, connections=asked.connections, seconds=asked.seconds)):
+    for result in uvloop.run(_run(asked)):
         sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
 
 
