@@ -57,6 +57,12 @@ def test_a_leader_that_stood_aside_is_replaced_by_the_average() -> None:
     assert selfs(plan(node("Gather", 5.0, scan, Workers_Launched=2), 5.0)) == [1.0, 4.0]
 
 
+def test_a_shutdown_is_charged_to_the_limit_that_waited_for_it() -> None:
+    gather = node("Gather Merge", 1626.206, node("Sort", 1615.0, loops=3), Workers_Launched=2)
+    limit = node("Limit", 1626.219, node("Aggregate", 1621.740, gather))
+    assert selfs(plan(limit, 1626.7)) == [0.013, 0.0, 11.206, 1615.0]
+
+
 def test_a_cte_is_taken_from_its_scans_in_proportion_pages_too() -> None:
     cte = node("Seq Scan", 6.0, Parent_Relationship="InitPlan", Subplan_Name="CTE c", Shared_Hit_Blocks=60)
     first = node("CTE Scan", 8.0, CTE_Name="c", Shared_Hit_Blocks=60)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from adx_lab.analysis.plans.debts import charged_node, ctes, init_plans, is_debt, shares, whole_shares
 from adx_lab.analysis.plans.inclusive import Times, inclusive_times
 from adx_lab.analysis.plans.records import ZERO, Interval
-from adx_lab.analysis.plans.tree import Tree, count, number, text
+from adx_lab.analysis.plans.tree import Tree, count, is_gather, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +55,7 @@ def settle(tree: Tree) -> Account:
     outside_pages = {key: _take_pages_from_scans(tree, key, held, sources) for key, held in pages.items()}
     for source in init_plans(tree):
         _charge(tree, source, times.clock, selfs, pages)
+    _settle_shutdown(tree, selfs)
     return Account(
         times, tuple(selfs), outside, {key: tuple(held) for key, held in pages.items()}, outside_pages
     )
@@ -183,3 +184,22 @@ def _charge(
         part = min(amount, max(0, pages[key][user] or 0)) if user != owner else amount
         _lower_count(pages[key], user, part)
         _lower_count(pages[key], owner, amount - part)
+
+
+def _settle_shutdown(tree: Tree, selfs: list[Interval | None]) -> None:
+    """Charge the shutdown of a Gather to the node that waited for it, where those between were not timed.
+
+    A LIMIT that is done shuts down the workers below it. Before PostgreSQL 12 that time counted for the
+    Gather and for the LIMIT but for no node between them, which seem to take less time than what is below
+    them.
+    """
+    for index in tree.bottom_up():
+        own = selfs[index]
+        if own is None or own.high >= 0 or not any(is_gather(tree.nodes[i]) for i in tree.below(index)):
+            continue
+        for ancestor in tree.ancestors(index):
+            above = selfs[ancestor]
+            if above is not None and above.high + own.high >= 0:
+                selfs[ancestor] = above + own
+                selfs[index] = Interval(0.0, 0.0, own.high - own.low)
+                break

@@ -315,3 +315,21 @@ select count(*) from corpus_file where line like '%a%';
 select array(select id from users where score = u.id % 5 limit 3) from users u where id < 100;
 -- name: any_sublink
 select count(*) from users where score = any (array(select slow(id) from notes where id < 50));
+-- name: parallel_limit_above_group
+-- parallel
+-- set: enable_hashagg=off
+select tenant_id, count(*) from users group by tenant_id order by tenant_id limit 1;
+-- name: parallel_limit_above_join
+-- parallel
+-- set: enable_hashjoin=off
+-- set: enable_mergejoin=off
+-- set: enable_memoize=off
+select * from tenants t join users u on u.tenant_id = t.id and slow(u.score) > 1 limit 2;
+-- name: parallel_exists
+-- parallel
+select exists (select from users where slow(score) > 990), (select count(*) from tenants);
+-- name: parallel_below_merge
+-- parallel
+-- set: enable_hashjoin=off
+-- set: enable_nestloop=off
+select * from (select user_id, count(*) c from orders group by 1 order by 1) s join tenants t on t.id = s.user_id;
