@@ -12,7 +12,11 @@ from playwright.sync_api import sync_playwright
 from rich.console import Console
 
 from adx_lab.analysis.plans import PlanAnalysis, PlanDocument, analyse
+from adx_lab.analysis.plans.captured import read_matrix
+from adx_lab.analysis.plans.causes import Cause
+from adx_lab.analysis.plans.compare import compare_matrices
 from adx_lab.report.plan_figure import plan_figure
+from adx_lab.report.plan_matrix_text import changes_text, matrix_text
 from adx_lab.report.plan_text import plan_text, print_plans
 
 if TYPE_CHECKING:
@@ -117,3 +121,25 @@ def test_no_words_overlap_in_the_browser(chromium: str, tmp_path: Path) -> None:
                 break
             apart = other[0] >= right - 1 or left >= other[2] - 1 or other[1] >= bottom - 4
             assert apart, ((left, top, right, bottom), other)
+
+
+def test_the_matrix_and_its_changes_as_text() -> None:
+    def item(pages: int, mode: str, index: str) -> dict[str, Any]:
+        node = scan("users", 0) | {"Shared Hit Blocks": pages, "Total Cost": 8.0, "Index Name": index}
+        plan = {"Plan": node, "Execution Time": 2.0}
+        return {"query": "users.get", "tenant": "whale", "mode": mode, "arguments": {}, "plan": plan}
+
+    base = read_matrix([item(7, "custom", "a"), item(900, "generic", "b")])
+    head = read_matrix([item(800, "custom", "c")])
+    cause = Cause("index", "a", "the index a is gone")
+    output = io.StringIO()
+    console = Console(width=120, color_system=None, file=output)
+    console.print(matrix_text(base))
+    console.print(changes_text(compare_matrices(base, head), [cause]))
+    console.print(changes_text(()))
+    text = output.getvalue()
+    assert "7 p 2 ms ⇄ 900 p 2 ms" in text
+    assert "flip: users.get: 7 -> 900 pages" in text
+    assert "7 -> 800 pages for the whale tenant" in text
+    assert "cause: the index a is gone" in text
+    assert "no plan changed" in text
