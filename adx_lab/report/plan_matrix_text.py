@@ -1,4 +1,4 @@
-"""The matrix of plans on a terminal: a row a query, a column a kind of tenant; what it means is said below."""
+"""The matrix of plans on a terminal: a row a query, a column a kind of tenant; what it means below."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from adx_lab.report.format import number
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from adx_lab.analysis.plans import Finding
     from adx_lab.analysis.plans.captured import Cell, Matrix
     from adx_lab.analysis.plans.causes import Cause
     from adx_lab.analysis.plans.compare import PlanChange
@@ -78,7 +79,7 @@ def _figures(cell: Cell) -> str:
 
 def _findings(matrix: Matrix) -> list[Text]:
     """Return each query's findings, one of a kind: the first, since the whale comes first."""
-    found = {}
+    found: dict[tuple[str, str], tuple[Cell, Finding]] = {}
     for cell in matrix.cells.values():
         for finding in cell.analysis.findings:
             found.setdefault((cell.query, finding.kind), (cell, finding))

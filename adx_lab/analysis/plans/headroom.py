@@ -119,7 +119,7 @@ def _with_tenant(matrix: Matrix, cell: Cell) -> Iterator[_Growth]:
     """
     relations = {node.relation for node in cell.analysis.nodes if node.relation}
     mine = matrix.tenant_rows(cell.tenant)
-    for table in relations & set(mine):
+    for table in sorted(relations & set(mine)):  # the same order in every process
         rows = mine[table]
         others = []
         for other in matrix.cells.values():
