@@ -5,12 +5,13 @@ Each function here is one verb's whole story; the rooms do the work.
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +19,9 @@ from typing import Any
 
 import msgspec
 
+from adx_lab.analysis.plans.captured import Matrix
+from adx_lab.analysis.plans.causes import Cause, name_cause, plan_trials
+from adx_lab.analysis.plans.compare import PlanChange, compare_matrices
 from adx_lab.capture.database import (
     Statements,
     connected,
@@ -25,18 +29,23 @@ from adx_lab.capture.database import (
     read_statements,
     statement_rows,
 )
-from adx_lab.capture.plans import capture_plans
+from adx_lab.capture.metrics import read_metrics
+from adx_lab.capture.plan_causes import Statement, try_changes
+from adx_lab.capture.plans import capture_matrix
+from adx_lab.capture.plans_anywhere import capture_anywhere
 from adx_lab.capture.resources import describe_machine
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.errors import UsageError
 from adx_lab.load.collect import Collected
-from adx_lab.load.runner import LoadOrder, run_locust
+from adx_lab.load.reach import check_reachable
+from adx_lab.load.replay import write_schedule
+from adx_lab.load.runner import LoadOrder, Machines, run_locust
 from adx_lab.load.spec import LoadSpec
 from adx_lab.progress import Progress
 from adx_lab.records import Caveat, RunRecord, Target, new_run_id
 from adx_lab.report.judgement import Judgement, figures_of
 from adx_lab.report.pages import Report, make_report
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.settings import CHECKOUT, LoadSettings, Settings
 from adx_lab.sql import load_queries
 from adx_lab.stack.databases import without_password
 from adx_lab.stack.lifecycle import read_state, running_stack
@@ -50,11 +59,30 @@ _LIBRARIES = ("asyncpg", "granian", "locust", "numpy", "pandas", "scipy", "valke
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """What is to be loaded, and how."""
+    """What is to be loaded, and how.
+
+    Attributes
+    ----------
+    given
+        The settings of ``load`` that the command line names: they win over the scenario's own.
+    url
+        Somebody else's service; None for the stack's.
+    sample_file
+        Whom to log in as there.
+    replay
+        The run whose schedule is sent again.
+    machines
+        How the load is spread over processes and machines.
+    """
 
     scenario: str
     locustfile: Path
     kind: str = "load"
+    given: frozenset[str] = frozenset()
+    url: str | None = None
+    sample_file: str | None = None
+    replay: str | None = None
+    machines: Machines = field(default_factory=Machines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +96,9 @@ class Surroundings:
     target: Target
     processes: Mapping[str, list[int]]
     sample_file: str | None
+
+
+Drive = Callable[..., Awaitable[tuple[Collected, Samples]]]
 
 
 def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadRequest:
@@ -104,24 +135,28 @@ async def surroundings(
 
 
 async def record_load(
-    settings: Settings, around: Surroundings, request: LoadRequest, progress: Progress
+    settings: Settings,
+    around: Surroundings,
+    request: LoadRequest,
+    progress: Progress,
+    *,
+    drive: Drive | None = None,
 ) -> StoredRun:
-    """Make one load run with all its captures, and store it."""
+    """Make one load run with all its captures, and store it.
+
+    ``drive`` makes the load, or attends one that somebody else started; it returns what was recorded.
+    """
     run_id = new_run_id()
     started_at = datetime.now(UTC)
     with new_run_folder(settings.runs_dir, run_id) as run_dir:
         async with _maybe_connected(around.target.database_url) as connection:
             before: Statements = await read_statements(connection) if connection else {}
             described = await describe_database(connection) if connection else {}
-            collected, seen = await _drive(
+            collected, seen = await (drive or _drive)(
                 settings, around, request, run_dir, progress, connection=connection
             )
             after: Statements = await read_statements(connection) if connection else {}
-        plans = []
-        if around.target.database_url:
-            progress.step("capturing the plan of every named query")
-            plans = await capture_plans(around.target.database_url, CORE_QUERIES)
-        write_plans(run_dir, plans)
+        write_plans(run_dir, await _capture_plans(around, progress))
         write_table(run_dir, "resources", seen.resources)
         write_table(run_dir, "cache", seen.cache)
         write_table(run_dir, "database", statement_rows(before, after, load_queries(CORE_QUERIES)))
@@ -153,11 +188,36 @@ def judge(settings: Settings, run: StoredRun) -> Judgement:
 
 async def load(settings: Settings, request: LoadRequest, progress: Progress) -> Judgement:
     """Make, store and judge one load run."""
-    async with surroundings(settings, progress) as around:
-        run = await record_load(settings, around, request, progress)
+    if request.url is not None:
+        run = await record_load(settings, await elsewhere(settings, request), request, progress)
+    else:
+        async with surroundings(settings, progress) as around:
+            run = await record_load(settings, around, request, progress)
+    return keep(settings, run)
+
+
+def keep(settings: Settings, run: StoredRun) -> Judgement:
+    """Judge a run and keep its figures among those of the others."""
     judgement = judge(settings, run)
     _keep_row(settings, judgement, status=None)
     return judgement
+
+
+async def elsewhere(settings: Settings, request: LoadRequest) -> Surroundings:
+    """Return somebody else's service as a target; nothing of the stack is started.
+
+    Raises
+    ------
+    StackError
+        Nobody answers at its URL.
+    """
+    assert request.url is not None
+    url = request.url.rstrip("/")
+    await asyncio.to_thread(check_reachable, url)
+    metrics = f"{url}/metrics"
+    answers = await asyncio.to_thread(read_metrics, metrics)
+    target = Target(url, settings.database.url, settings.valkey.url, metrics if answers else None)
+    return Surroundings(target, {}, request.sample_file)
 
 
 async def nightly(settings: Settings, progress: Progress) -> Report:
@@ -173,6 +233,41 @@ async def nightly(settings: Settings, progress: Progress) -> Report:
         async with surroundings(settings, progress, fresh=read_state(settings) is None) as around:
             run = await record_load(settings, around, request, progress)
         return await report(settings, run, progress)
+
+
+async def plans(settings: Settings, database_url: str | None, progress: Progress) -> dict[str, Any]:
+    """Capture plans now: of the stack's named queries, or of any database's dearest statements."""
+    if database_url is not None:
+        progress.step("explaining the dearest statements; nothing is executed")
+        return await capture_anywhere(database_url)
+    async with surroundings(settings, progress) as around:
+        assert around.target.database_url is not None
+        progress.step("explaining every named query for four kinds of tenant")
+        return await capture_matrix(around.target.database_url, CORE_QUERIES)
+
+
+async def explain_changes(
+    settings: Settings, base: Matrix, head: Matrix, progress: Progress
+) -> list[tuple[PlanChange, Cause | None]]:
+    """Say what differs between two captures, and why where the stack's database can be asked.
+
+    The cause is found by changing one thing at a time back, in transactions that are rolled back.
+    """
+    changes = compare_matrices(base, head)
+    state = read_state(settings)
+    explained: list[tuple[PlanChange, Cause | None]] = []
+    for change in changes:
+        if state is None or change.tie or not change.worse:
+            explained.append((change, None))
+            continue
+        progress.step(f"looking for the cause: {change.query} for the {change.tenant} tenant")
+        cell = head.cells[change.key]
+        text = str(head.queries[change.query]["text"])
+        statement = Statement(text, tuple(cell.arguments.values()), change.mode)
+        trials = [trial.plain() for trial in plan_trials(base, head, change)]
+        tried = await try_changes(state.database_url, statement, trials)
+        explained.append((change, name_cause(base, head, change, tried)))
+    return explained
 
 
 async def report(settings: Settings, run: StoredRun, progress: Progress) -> Report:
@@ -192,23 +287,26 @@ async def _drive(
     *,
     connection: Any,
 ) -> tuple[Collected, Samples]:
-    load = settings.load
-    progress.step(
-        f"load {request.scenario}: {load.rate_per_s:g} requests/s for {load.duration_s:g} s "
-        f"after {load.warmup_s:g} s of warm-up"
-    )
+    progress.step(f"starting Locust with {request.locustfile.name}")
     raw_dir = run_dir / "raw"
     spec = LoadSpec(
         raw_dir=str(raw_dir),
         scenario=request.scenario,
-        rate_per_s=load.rate_per_s,
-        duration_s=load.duration_s,
-        warmup_s=load.warmup_s,
-        seed=load.seed,
-        timeout_s=load.timeout_s,
+        seed=settings.load.seed,
+        timeout_s=settings.load.timeout_s,
         sample_file=around.sample_file,
+        budget_file=str(settings.data_dir / "budgets.toml"),
+        **_asked(settings, request),
     )
-    order = LoadOrder(spec, request.locustfile, around.target.base_url, run_dir / "locust.log")
+    if request.replay is not None:
+        earlier = open_run(settings.runs_dir, request.replay).folder / "samples.parquet"
+        schedule = raw_dir / "schedule.arrow"
+        duration_s = write_schedule(earlier, schedule)
+        spec = msgspec.structs.replace(spec, schedule_file=str(schedule), duration_s=duration_s)
+    base_url = around.target.base_url
+    order = LoadOrder(
+        spec, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines
+    )
     roots = dict(around.processes)
     async with sampling(lambda: roots, around.target.metrics_url, connection) as seen:
         collected = await run_locust(
@@ -216,6 +314,29 @@ async def _drive(
         )
     shutil.rmtree(raw_dir)
     return collected, seen.shifted(collected.began)
+
+
+def _asked(settings: Settings, request: LoadRequest) -> dict[str, Any]:
+    """Return what was asked of the load; what nobody set is left to the scenario."""
+    defaults = LoadSettings()
+    names = ("rate_per_s", "duration_s", "warmup_s", "users")
+    values = {name: getattr(settings.load, name) for name in names}
+    return {
+        name: value
+        for name, value in values.items()
+        if name in request.given or value != getattr(defaults, name)
+    }
+
+
+async def _capture_plans(around: Surroundings, progress: Progress) -> dict[str, Any]:
+    url = around.target.database_url
+    if url is None:
+        return {"plans": []}
+    if around.sample_file is None:
+        progress.step("capturing the plans of the dearest statements")
+        return await capture_anywhere(url)
+    progress.step("capturing the plan of every named query")
+    return await capture_matrix(url, CORE_QUERIES)
 
 
 @asynccontextmanager
@@ -228,7 +349,9 @@ async def _maybe_connected(url: str | None) -> AsyncIterator[Any]:
 
 
 def _audit(collected: Collected, seen: Samples) -> dict[str, Any]:
-    facts = {name: value for name, value in asdict(collected).items() if name != "caveats"}
+    facts = {
+        name: value for name, value in asdict(collected).items() if name != "caveats" and value is not None
+    }
     facts["steal_share"] = seen.steal_share
     if seen.connections:
         facts["connections_max"] = max(count for _, count in seen.connections)

@@ -1,3 +1,5 @@
 """Given to Locust beside somebody's locustfile (``-f``), this makes it record; it has no users of its own."""
 
-import adx_lab.load.recorder  # noqa: F401  # importing it registers it
+from adx_lab.load.session import register
+
+register()

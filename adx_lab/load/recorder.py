@@ -1,53 +1,64 @@
 """Write down every request that Locust makes, at full resolution.
 
 Locust's own statistics round to a millisecond and forget each request; a verdict can't stand on them. Here
-every request is one row. Rows gather in memory for a second and are then appended to one Arrow stream a
-process, so that memory stays bounded and a killed Locust loses its last second at the most. The
-``Server-Timing`` header is kept as it came: taking it apart would cost the load generator time, and can wait.
-
-Importing this module inside Locust registers it, once.
+every request is one row. Rows gather in memory for a second and are then handed on (to a file, or to the
+master over Locust's own connection), so that memory stays bounded and a killed Locust loses its last second
+at the most. The ``Server-Timing`` header is kept as it came: taking it apart would cost the load generator
+time, and can wait.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import gevent
 import psutil
 import pyarrow as pa
-from locust import events
 
-from adx_lab.load.raw import RAW_SCHEMA
-from adx_lab.load.spec import LoadSpec, read_spec
+from adx_lab.load.raw import Row, batch_of
 
 FLUSH_EVERY_S = 1.0
+_ROWS_AT_ONCE = 20_000
+
+
+class Sink(Protocol):
+    """Where a record goes."""
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append requests."""
+
+    def tell(self, facts: dict[str, Any]) -> None:
+        """Append a line of facts."""
+
+    def close(self) -> None:
+        """End the record."""
 
 
 class Recorder:
-    """The record of one Locust process.
+    """The record of one test in one Locust process.
 
     Parameters
     ----------
-    spec
-        The load that this process is a part of.
+    sink
+        Where it goes.
+    variant
+        What the requests are sent to, where a request does not say so itself.
+    vitals
+        Asked at every beat for facts about the load.
     """
 
-    def __init__(self, spec: LoadSpec) -> None:
-        self._spec = spec
-        self._rows: list[tuple[Any, ...]] = []
+    def __init__(self, sink: Sink, variant: str, vitals: Callable[[], dict[str, Any]] = dict) -> None:
+        self._sink = sink
+        self._vitals = vitals
+        self._variant = variant
+        self._rows: list[Row] = []
         self._process = psutil.Process()
-        base = Path(spec.raw_dir) / f"worker-{os.getpid()}"
-        self._sink = pa.OSFile(str(base.with_suffix(".arrows")), "wb")
-        self._writer = pa.ipc.new_stream(self._sink, RAW_SCHEMA)
-        self._beats: IO[str] = base.with_suffix(".jsonl").open("w", encoding="utf-8")
         self._requests = 0
         self._closed = False
-        self.pending = 0
-        """Arrivals that are due and not yet answered, told by whoever schedules them."""
+        self.watchers: list[Callable[[Sequence[Row]], None]] = []
+        """Called with each beat's rows."""
 
     def on_request(
         self,
@@ -75,44 +86,45 @@ class Recorder:
                 told.get("tenant"),
                 getattr(response, "status_code", 0) or 0,
                 response_length or 0,
-                told.get("variant", self._spec.variant),
+                told.get("variant", self._variant),
                 told.get("pair", -1),
                 headers.get("Server-Timing") if headers else None,
                 None if exception is None else _short(exception),
             )
         )
 
-    def beat(self) -> None:
-        """Append what has gathered, and a line on how this process itself is doing."""
+    def flush(self) -> None:
+        """Hand on what has gathered."""
         rows, self._rows = self._rows, []
-        if rows:
-            columns = [
-                pa.array(column, type=field.type)
-                for column, field in zip(zip(*rows, strict=True), RAW_SCHEMA, strict=True)
-            ]
-            self._writer.write_batch(pa.record_batch(columns, schema=RAW_SCHEMA))
-            self._requests += len(rows)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            self._sink.write(batch_of(rows[start : start + _ROWS_AT_ONCE]))
+        self._requests += len(rows)
+        for watch in self.watchers:
+            watch(rows)
+
+    def beat(self) -> None:
+        """Hand on what has gathered, and how this process itself is doing."""
+        self.flush()
         cpu = self._process.cpu_times()
         self.tell(
             requests=self._requests,
-            pending=self.pending,
             cpu_s=cpu.user + cpu.system,
             rss_mb=self._process.memory_info().rss / 2**20,
+            **self._vitals(),
         )
 
     def tell(self, **facts: Any) -> None:
-        """Append a line of facts for the lab."""
-        self._beats.write(json.dumps({"t": time.time(), **facts}) + "\n")
-        self._beats.flush()
+        """Tell the lab something."""
+        if not self._closed:
+            self._sink.tell({"t": time.time(), **facts})
 
     def close(self) -> None:
-        """Append the rest and end the stream."""
+        """Hand on the rest and end the record."""
         if not self._closed:
-            self._closed = True
             self.beat()
-            self._writer.close()
+            self.tell(closed=True)
+            self._closed = True
             self._sink.close()
-            self._beats.close()
 
     def beat_until_closed(self) -> None:
         """Beat every second; runs as a greenlet beside the users."""
@@ -126,35 +138,3 @@ class Recorder:
 
 def _short(exception: BaseException) -> str:
     return f"{type(exception).__name__}: {exception}"[:200]
-
-
-def current() -> Recorder | None:
-    """Return this process's recorder, where it records."""
-    return _registered[0] if _registered else None
-
-
-_registered: list[Recorder] = []
-
-
-def _register() -> None:
-    spec = read_spec()
-    if spec is None:
-        return
-
-    def start(environment: Any, **_: Any) -> None:
-        if type(environment.runner).__name__ == "MasterRunner":
-            return  # it sends nothing itself
-        recorder = Recorder(spec)
-        _registered.append(recorder)
-        environment.events.request.add_listener(recorder.on_request)
-        # Users that know better (a schedule that begins after its logins) tell again; the latest counts.
-        environment.events.test_start.add_listener(
-            lambda **_: recorder.tell(began=time.time() + spec.warmup_s)
-        )
-        environment.events.quitting.add_listener(lambda **_: recorder.close())
-        gevent.spawn(recorder.beat_until_closed)
-
-    events.init.add_listener(start)
-
-
-_register()

@@ -6,23 +6,55 @@ A subprocess always: gevent patches the event loop, and a notebook's kernel that
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from adx_lab.errors import MeasurementError, UsageError
 from adx_lab.load.collect import Collected, collect
+from adx_lab.load.plan import Plan
+from adx_lab.load.raw import all_facts
 from adx_lab.load.spec import VARIABLE, LoadSpec, write_spec
 from adx_lab.processes import Child, start_child, stop_child
 from adx_lab.progress import Progress
 
 PLUGIN = Path(__file__).with_name("locust_plugin.py")
-_SETUP_S = 60.0
-_DRAIN_S = 45.0
+_SETUP_S = 90.0
+_DRAIN_S = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """How the load is spread.
+
+    Attributes
+    ----------
+    processes
+        Locust processes on this machine, besides the master that more than one need.
+    expect
+        Workers that come from other machines; then this process is their master.
+    bind
+        Address and port at which the master listens for them.
+    """
+
+    processes: int = 1
+    expect: int = 0
+    bind: str = "127.0.0.1:5557"
+
+    def words(self) -> Iterator[str]:
+        """Yield Locust's options for it."""
+        if self.expect:
+            host, _, port = self.bind.rpartition(":")
+            yield from ("--master", "--expect-workers", str(self.expect), "--expect-workers-max-wait", "60")
+            yield from ("--master-bind-host", host, "--master-bind-port", port)
+        elif self.processes > 1:
+            yield from ("--processes", str(self.processes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +65,7 @@ class LoadOrder:
     locustfile: Path
     base_url: str
     log: Path
+    machines: Machines = Machines()
 
     def command(self) -> list[str]:
         """Return Locust's command line."""
@@ -40,10 +73,15 @@ class LoadOrder:
             *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
             *("-f", f"{PLUGIN},{self.locustfile}"),
             *("--host", self.base_url),
-            *("--users", str(self.spec.users), "--spawn-rate", str(self.spec.users)),
-            *("--run-time", f"{int(self.spec.warmup_s + self.spec.duration_s + _DRAIN_S)}s"),
+            *self._users(),
+            *self.machines.words(),
             *("--exit-code-on-error", "0", "--stop-timeout", "5", "--loglevel", "WARNING"),
         ]
+
+    def _users(self) -> Iterator[str]:
+        # A scenario of the lab says itself what it needs; these reach somebody else's.
+        if self.spec.users is not None:
+            yield from ("--users", str(self.spec.users), "--spawn-rate", str(max(1, self.spec.users // 5)))
 
 
 async def run_locust(
@@ -79,37 +117,75 @@ async def run_locust(
         await _follow(child, order.spec, raw_dir, progress)
     finally:
         await stop_child(child, grace_s=5)
-    if child.process.returncode != 0:
-        raise _failure(child, order)
+    _refuse_failures(child, order, raw_dir)
     return await asyncio.to_thread(collect, raw_dir, run_dir)
 
 
+async def join_master(locustfile: Path, master: str, *, log: Path) -> None:
+    """Be one more worker of a master on another machine, until it says that the load is over.
+
+    Raises
+    ------
+    MeasurementError
+        Locust died.
+    """
+    host, _, port = master.partition(":")
+    command = [
+        *(sys.executable, "-m", "locust", "--worker", "-f", f"{PLUGIN},{locustfile}"),
+        *("--master-host", host, "--master-port", port or "5557", "--loglevel", "WARNING"),
+    ]
+    child = start_child("locust", command, log=log)
+    try:
+        await asyncio.to_thread(child.process.wait)
+    finally:
+        await stop_child(child, grace_s=5)
+    if child.process.returncode != 0:
+        raise MeasurementError(f"the worker of {master} ended badly", log=log)
+
+
 async def _follow(child: Child, spec: LoadSpec, raw_dir: Path, progress: Progress) -> None:
-    limit_s = _SETUP_S + spec.warmup_s + spec.duration_s + _DRAIN_S
     started = time.monotonic()
+    began: float | None = None
+    plan: Plan | None = None
     while child.alive:
+        if plan is None:
+            found = _begin(raw_dir)
+            if found is not None:
+                began, plan = found
+                progress.step(f"load {spec.scenario}: {plan.describe()}")
+        limit_s = _SETUP_S if plan is None else _SETUP_S + plan.warmup_s + plan.duration_s + _DRAIN_S
+        if plan is None and spec.users:
+            limit_s += spec.users / 100
         if time.monotonic() - started > limit_s:
             raise MeasurementError(f"locust did not end within {limit_s:g} s", log=child.log)
-        began = _began(raw_dir)
-        if began is not None and (done := time.time() - began) > 0:
-            progress.advance("load", min(done, spec.duration_s), spec.duration_s, "s")
+        if plan is not None and began is not None and (done := time.time() - began) > 0:
+            progress.advance("load", min(done, plan.duration_s), plan.duration_s, "s")
         await asyncio.sleep(0.25)
 
 
-def _began(raw_dir: Path) -> float | None:
-    told = [
-        float(json.loads(line)["began"])
-        for file in raw_dir.glob("worker-*.jsonl")
-        for line in file.read_text(encoding="utf-8").splitlines()
-        if '"began"' in line and line.endswith("}")
-    ]
-    return max(told, default=None)
+def _begin(raw_dir: Path) -> tuple[float, Plan] | None:
+    found: tuple[float, Plan] | None = None
+    for fact in all_facts(raw_dir):
+        if "began" in fact:
+            found = float(fact["began"]), msgspec.convert(fact["plan"], Plan)
+    return found
 
 
-def _failure(child: Child, order: LoadOrder) -> UsageError | MeasurementError:
+def _refuse_failures(child: Child, order: LoadOrder, raw_dir: Path) -> None:
+    """Raise what Locust failed with, where it did."""
+    facts: list[dict[str, Any]] = list(all_facts(raw_dir))
+    failed = next((fact for fact in facts if "failed" in fact), None)
+    if failed is not None:
+        kind = UsageError if failed["exit_code"] == UsageError.exit_code else MeasurementError
+        raise kind(failed["failed"])
+    if child.process.returncode == 0 or any("began" in fact for fact in facts):
+        return  # even a killed one: what it recorded is whole but for its last second, and says so
     words = order.log.read_text(encoding="utf-8", errors="replace")
-    for mark in ("No User class found", "SyntaxError", "ModuleNotFoundError", "ImportError", "UsageError"):
+    for mark in ("No User class found", "Error: ", "Could not find", "ImportError"):
         lines = [line.strip() for line in words.splitlines() if mark in line]
         if lines:
-            return UsageError(f"the locustfile {order.locustfile} can't be run: {lines[-1]}", log=order.log)
-    return MeasurementError(f"locust exited with status {child.process.returncode}", log=order.log)
+            raise UsageError(f"the locustfile {order.locustfile} can't be run: {lines[-1]}", log=order.log)
+    if "Traceback" in words:
+        last = words.strip().splitlines()[-1]
+        raise UsageError(f"the locustfile {order.locustfile} can't be run: {last}", log=order.log)
+    raise MeasurementError(f"locust exited with status {child.process.returncode}", log=order.log)

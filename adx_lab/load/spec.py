@@ -1,4 +1,4 @@
-"""What the lab tells the Locust processes, in one file that ``ADX_LAB_LOAD_SPEC`` names."""
+"""What the lab tells the Locust processes, in one file that ``ADX_LOAD_SPEC`` names."""
 
 from __future__ import annotations
 
@@ -9,23 +9,39 @@ import msgspec
 
 from adx_lab.errors import UsageError
 
-VARIABLE = "ADX_LAB_LOAD_SPEC"
+VARIABLE = "ADX_LOAD_SPEC"
 
 
 class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One load: how fast, how long, on whose behalf, and where the record goes."""
+    """One load: how fast, how long, on whose behalf, and where the record goes.
+
+    What is None is the scenario's own business, and the lab's default where the scenario does not care.
+
+    Attributes
+    ----------
+    sample_file
+        Tells whom to log in as; None for somebody else's service.
+    budget_file
+        The budgets that the web page shows live and that a climbing load stops at.
+    schedule_file
+        A recorded schedule to be sent again (an Arrow file, see `adx_lab.load.replay`).
+    endless
+        Somebody watches, and stops it by hand.
+    """
 
     raw_dir: str
     scenario: str
-    rate_per_s: float
-    duration_s: float
-    warmup_s: float
-    seed: int
-    workers: int = 1
-    users: int = 1
+    rate_per_s: float | None = None
+    duration_s: float | None = None
+    warmup_s: float | None = None
+    users: int | None = None
+    seed: int = 1
     timeout_s: float = 30.0
     sample_file: str | None = None
+    budget_file: str | None = None
+    schedule_file: str | None = None
     variant: str = "head"
+    endless: bool = False
 
 
 def write_spec(spec: LoadSpec, path: Path) -> None:
@@ -34,9 +50,9 @@ def write_spec(spec: LoadSpec, path: Path) -> None:
     path.write_bytes(msgspec.json.encode(spec))
 
 
-def read_spec() -> LoadSpec | None:
+def read_spec(path: str | Path | None = None) -> LoadSpec | None:
     """Return the spec of the load that this process is a part of, or None outside the lab."""
-    path = os.environ.get(VARIABLE)
+    path = path or os.environ.get(VARIABLE)
     if not path:
         return None
     try:

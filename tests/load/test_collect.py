@@ -100,7 +100,7 @@ def test_a_killed_process_loses_its_last_batch_and_no_more(tmp_path: Path) -> No
     path.write_bytes(whole[: len(whole) - 120])
     found = collect(tmp_path, tmp_path)
     assert found.requests == 2
-    assert [caveat.code for caveat in found.caveats] == ["truncated"]
+    assert [caveat.code for caveat in found.caveats] == ["truncated", "killed"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,282 @@
+"""One Locust process's part in a test: when it begins, what it records, when it ends.
+
+Whoever started Locust, the same happens: the test's record is opened when the test starts, accounts are
+logged in before the first user is spawned, all processes begin at one moment, and the record is closed when
+the test stops. Under the lab's command line a spec says where the record goes, and the lab stores the run.
+Without one (the web page, plain ``locust -f``) this process starts a companion that stores it; see
+`adx_lab.sessions`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gevent
+import msgspec
+import psutil
+from gevent.event import AsyncResult
+from locust import events
+
+from adx_lab.errors import AdxLabError, MeasurementError
+from adx_lab.load.accounts import Account, keep_logged_in, log_in_accounts
+from adx_lab.load.limits import allow_connections
+from adx_lab.load.plan import ENDLESS_S, Plan, make_plan
+from adx_lab.load.raw import FileSink
+from adx_lab.load.recorder import Recorder
+from adx_lab.load.spec import LoadSpec, read_spec, write_spec
+from adx_lab.records import new_run_id
+from adx_lab.settings import read_settings
+
+DRAIN_S = 30.0
+_OPEN_LOOP_CONNECTIONS = 400
+_LEAD_S = 0.1
+"""Between the word to begin and the beginning: a message to a worker takes its time."""
+
+_COMPANION_S = 120.0
+
+
+class Session:
+    """The part of a process that sends requests by itself (Locust's local runner).
+
+    Parameters
+    ----------
+    environment
+        Locust's.
+    """
+
+    def __init__(self, environment: Any) -> None:
+        self.environment = environment
+        self.given = read_spec()
+        self.scenario = next((cls for cls in environment.user_classes if hasattr(cls, "load_kind")), None)
+        self.spec = self.given or self._own_spec()
+        self.plan: Plan = make_plan(self.spec, self.scenario, read_settings().load)
+        self.recorder: Recorder | None = None
+        self.accounts: Sequence[Account] = ()
+        self.index, self.workers = 0, 1
+        self.go: AsyncResult[float] = AsyncResult()
+        """Set to the moment at which the measured part begins, on this machine's clock."""
+        self.ending = False
+        self.in_flight = 0
+        self.blocked_s = 0.0
+        """How long the schedule stood still because every connection was busy."""
+        self._timers: list[Any] = []
+        self._files_before = 0
+        self._companion: subprocess.Popen[bytes] | None = None
+        self._fill_in_options()
+        environment.events.test_start.add_listener(lambda **_: self.on_test_start())
+        environment.events.test_stop.add_listener(lambda **_: self.on_test_stop())
+        environment.events.spawning_complete.add_listener(lambda **_: self.on_spawned())
+        environment.events.quitting.add_listener(lambda **_: self.on_quitting())
+
+    def on_test_start(self) -> None:
+        """Open the record and let people in; a service that lets nobody in can't be measured."""
+        self._reset()
+        try:
+            self._open()
+            self._prepare()
+        except AdxLabError as error:
+            self.fail(error)
+        except OSError as error:
+            self.fail(MeasurementError(f"the record can't be written: {error}"))
+
+    def on_spawned(self) -> None:
+        """Begin, where users need nothing but to be there."""
+        if self.plan.kind != "open" and not self.go.ready() and not self.ending:
+            self.begin()
+
+    def ready(self) -> None:
+        """Begin: the one user of an open loop stands ready."""
+        self.begin()
+
+    def begin(self) -> None:
+        """Set the moment at which the measured part begins, and the one at which it ends."""
+        began = time.time() + _LEAD_S + self.plan.warmup_s
+        self.start_clock(began)
+        if self.plan.duration_s < ENDLESS_S and self.plan.kind != "open":
+            self._after(began + self.plan.duration_s - time.time(), self.drain)
+
+    def start_clock(self, began: float) -> None:
+        """Tell the record and the users when the measured part begins."""
+        self.tell(began=began, plan=msgspec.to_builtins(self.plan), scenario=self.spec.scenario)
+        self.go.set(began)
+
+    def drain(self) -> None:
+        """Let nobody send any more, wait for what is under way, and finish."""
+        self.end()
+        deadline = time.monotonic() + DRAIN_S
+        while self.in_flight and time.monotonic() < deadline:
+            gevent.sleep(0.02)
+        self.done(self.in_flight)
+
+    def end(self) -> None:
+        """Let nobody send any more."""
+        self.ending = True
+        self.tell(ended=time.time())
+
+    def done(self, unanswered: int) -> None:
+        """Note that this process has sent all and waited for the answers."""
+        self.tell(unanswered=unanswered)
+        self.finish()
+
+    def finish(self) -> None:
+        """Stop the test; without a web page Locust ends with it."""
+        self.ending = True
+        self._after(0, self.environment.runner.stop if self.environment.web_ui else self._quit)
+
+    def broke(self) -> None:
+        """End a climbing load: a budget is broken."""
+        self.ending = True
+
+    def fail(self, error: AdxLabError) -> None:
+        """Say why there will be no load, and end."""
+        sys.stderr.write(f"adx-lab: {error}\n")
+        self.tell(failed=str(error), exit_code=error.exit_code)
+        self.environment.process_exit_code = error.exit_code
+        self.finish()
+
+    def tell(self, **facts: Any) -> None:
+        """Tell the lab something."""
+        if self.recorder is not None:
+            self.recorder.tell(**facts)
+
+    def on_test_stop(self) -> None:
+        """Close the record."""
+        self.ending = True
+        for timer in self._timers:
+            if timer is not gevent.getcurrent():
+                timer.kill(block=False)
+        self._timers.clear()
+        if self.recorder is not None:
+            self.environment.events.request.remove_listener(self.recorder.on_request)
+            self.recorder.close()
+            self.recorder = None
+
+    def on_quitting(self) -> None:
+        """Close what is still open, and let the companion finish."""
+        self.on_test_stop()
+        if self._companion is not None:
+            try:
+                self._companion.wait(_COMPANION_S)
+            except subprocess.TimeoutExpired:
+                sys.stderr.write("adx-lab: the run is still being stored\n")
+
+    def vitals(self) -> dict[str, Any]:
+        """Return what each beat tells of the load."""
+        if self.plan.kind == "crowd":
+            # Every connection is an open file: what is counted is there, whatever users believe.
+            connected = psutil.Process().num_fds() - self._files_before
+            return {"pending": self.in_flight, "connected": connected}
+        return {"pending": self.in_flight, "blocked_s": self.blocked_s}
+
+    def sink(self) -> Any:
+        """Return where this process records."""
+        return FileSink(Path(self.spec.raw_dir), f"worker-{os.getpid()}")
+
+    def _open(self) -> None:
+        self.recorder = Recorder(self.sink(), self.spec.variant, self.vitals)
+        self.environment.events.request.add_listener(self.recorder.on_request)
+        for listen in listeners:
+            listen(self, self.recorder)
+        gevent.spawn(self.recorder.beat_until_closed)
+        if self.given is None:
+            self._start_companion()
+
+    def _prepare(self) -> None:
+        connections = self.plan.users // self.workers if self.plan.kind != "open" else _OPEN_LOOP_CONNECTIONS
+        self.tell(open_files_limit=allow_connections(connections))
+        if self.scenario is not None and self.spec.sample_file is not None:
+            host = self.environment.host or self.scenario.host
+            self.accounts = log_in_accounts(self.environment, host, self.scenario, self.spec)
+            self._timers.append(gevent.spawn(keep_logged_in, self, host))
+        self._files_before = psutil.Process().num_fds()
+
+    def _reset(self) -> None:
+        self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
+        self.go = AsyncResult()
+        if self.given is None:
+            self.spec = self._own_spec()
+            self.plan = make_plan(self.spec, self.scenario, read_settings().load)
+
+    def _own_spec(self) -> LoadSpec:
+        """Return the spec of a test that somebody started without the lab's command line."""
+        settings, options = read_settings(), self.environment.parsed_options
+        sample = settings.stack_dir / "sample.json"
+        watched = not options.headless or options.run_time
+        return LoadSpec(
+            raw_dir=str(settings.data_dir / "raw" / new_run_id()),
+            scenario=Path(self.environment.parsed_locustfiles[-1]).stem,
+            rate_per_s=getattr(options, "rate", None),
+            users=options.num_users,
+            seed=settings.load.seed,
+            warmup_s=1.0 if watched else None,
+            timeout_s=settings.load.timeout_s,
+            sample_file=str(sample) if sample.exists() and self.scenario is not None else None,
+            budget_file=str(settings.data_dir / "budgets.toml"),
+            endless=bool(watched),
+        )
+
+    def _fill_in_options(self) -> None:
+        """Let Locust know what the scenario wants, where nobody said otherwise."""
+        options = self.environment.parsed_options
+        if self.scenario is None:
+            return
+        if self.plan.kind == "open":
+            self.scenario.fixed_count = options.num_users = max(1, options.expect_workers)
+        elif options.num_users is None:
+            options.num_users = self.plan.users
+        options.spawn_rate = options.spawn_rate or self.plan.spawn_per_s
+
+    def _start_companion(self) -> None:
+        raw_dir = Path(self.spec.raw_dir)
+        write_spec(self.spec, raw_dir / "spec.json")
+        host = self.environment.host or getattr(self.scenario, "host", None) or ""
+        command = [sys.executable, "-m", "adx_lab.sessions", str(raw_dir), host, str(os.getpid())]
+        self._companion = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def _after(self, seconds: float, call: Any) -> None:
+        self._timers.append(gevent.spawn_later(max(0.0, seconds), call))
+
+    def _quit(self) -> None:
+        self.environment.runner.quit()
+
+
+listeners: list[Any] = []
+"""Called with the session and its recorder when a test's record is opened (the web page's tab)."""
+
+_current: list[Session] = []
+
+
+def current() -> Session:
+    """Return this process's session."""
+    return _current[0]
+
+
+def register() -> None:
+    """Take part in whatever this Locust process does; once, however many files ask for it."""
+    if _start not in events.init._handlers:  # noqa: SLF001  # Locust has no other way to ask
+        _listen(events.init_command_line_parser, _add_arguments)
+        _listen(events.init, _start)
+
+
+def _listen(event: Any, listener: Any) -> None:
+    event.add_listener(listener)
+
+
+def _add_arguments(parser: Any) -> None:
+    parser.add_argument("--rate", type=float, default=None, help="requests a second of an open loop")
+
+
+def _start(environment: Any, **_: Any) -> None:
+    from adx_lab.load import distributed, tab  # noqa: PLC0415  # both need this module whole
+
+    kinds = {"MasterRunner": distributed.MasterSession, "WorkerRunner": distributed.WorkerSession}
+    kind = kinds.get(type(environment.runner).__name__, Session)
+    _current[:] = [kind(environment)]
+    if environment.web_ui is not None:
+        tab.add_tab(environment)
