@@ -23,10 +23,15 @@ VERBS = {
     "down": "Stop the stack.",
     "status": "Show the stack's URLs and health.",
     "load": "Make one recorded headless load run.",
+    "ui": "Serve the Locust web page with the lab's tab, on this machine only.",
     "nightly": "Do everything: one verdict, one report, one exit code.",
+    "plans": "Capture query plans now, read any plan, compare two captures.",
     "runs": "List, show or delete stored runs.",
     "report": "Make the report of a stored run again.",
 }
+
+GROUPS = frozenset({"plans", "runs"})
+"""Verbs that have verbs of their own."""
 
 app = App(
     name="adx-lab",
@@ -35,7 +40,7 @@ app = App(
     help_flags=["--help", "-h"],
 )
 for _verb, _help in VERBS.items():
-    app.command(f"adx_lab.cli.{_verb}:{'app' if _verb == 'runs' else 'run'}", name=_verb, help=_help)
+    app.command(f"adx_lab.cli.{_verb}:{'app' if _verb in GROUPS else 'run'}", name=_verb, help=_help)
 
 
 def main() -> None:

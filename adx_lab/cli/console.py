@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adx_lab.records import to_json
+
+if TYPE_CHECKING:
+    from adx_lab.report.tables import Table
 
 _PLAIN_EVERY_S = 10.0
 _BAR_CELLS = 24
@@ -76,6 +79,11 @@ def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
             for cell, width in zip(line, widths, strict=True)
         ]
         print("  ".join(cells).rstrip())
+
+
+def print_rows(table: Table) -> None:
+    """Print a report's table."""
+    print_table(table.header, table.rows)
 
 
 def _is_number(cell: str) -> bool:

@@ -14,6 +14,7 @@ import pandas as pd
 from adx_lab.analysis.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.budgets import Budget, BudgetResult, judge
 from adx_lab.analysis.latency import LatencySummary, measure, summarise
+from adx_lab.analysis.plans.captured import Matrix, read_matrix
 from adx_lab.analysis.quantiles import Estimate
 from adx_lab.analysis.tail import TailAttribution, tail_attribution
 from adx_lab.errors import UsageError
@@ -99,9 +100,9 @@ class Judgement:
         return self.run.table("database")
 
     @cached_property
-    def plans(self) -> list[dict[str, Any]]:
-        """The captured plans."""
-        return self.run.plans()
+    def plans(self) -> Matrix:
+        """The captured plans, analysed."""
+        return read_matrix(self.run.plans())
 
     @cached_property
     def endpoints(self) -> tuple[LatencySummary, ...]:

@@ -6,11 +6,9 @@ import asyncio
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import plotly
 from jinja2 import Environment, FileSystemLoader, select_autoescape
-from nbconvert import HTMLExporter
 
 from adx_lab.analysis.audit import ValidityCheck
 from adx_lab.analysis.verdict import Verdict, decide
@@ -22,6 +20,7 @@ from adx_lab.report.figures import Figure
 from adx_lab.report.findings import budget_findings
 from adx_lab.report.judgement import Judgement
 from adx_lab.report.notebooks import NotebookOutcome, execute_notebook
+from adx_lab.report.plan_table import headroom_table, matrix_table, notable_table
 from adx_lab.report.tables import Table
 from adx_lab.settings import Settings
 
@@ -100,7 +99,7 @@ def _write(folder: Path, judgement: Judgement, verdict: Verdict, outcomes: list[
     shutil.copyfile(script, folder / figures.PLOTLY_JS)
     for outcome in outcomes:
         page = environment.get_template("notebook.html.j2").render(
-            name=outcome.name, run_id=verdict.run_id, outcome=outcome, body=_notebook_body(outcome.executed)
+            name=outcome.name, run_id=verdict.run_id, outcome=outcome, body=outcome.body
         )
         (folder / f"{outcome.name}.html").write_text(page, encoding="utf-8")
     summary = summarise_verdict(verdict)
@@ -159,6 +158,7 @@ class Section:
     title: str
     show: Figure | Table
     note: str = ""
+    folded: bool = False
 
 
 def _sections(judgement: Judgement, verdict: Verdict) -> list[Section]:
@@ -171,13 +171,18 @@ def _sections(judgement: Judgement, verdict: Verdict) -> list[Section]:
         Section("tails", "Where the slowest 5% spend their time", tables.tails(judgement.tails)),
         Section("cache", "Cache", figures.cache_over_time(judgement.cache)),
         Section("resources", "Resources", figures.resources_over_time(judgement.resources)),
-        Section("plans", "Query plans", tables.plans(judgement.plans), _PLANS_NOTE),
+        Section("notable", "Plans that deserve a look", notable_table(judgement.plans)),
+        Section("headroom", "How long queries keep 10 ms", headroom_table(judgement.plans), _HEADROOM_NOTE),
+        Section("plans", "Every query plan", matrix_table(judgement.plans), _PLANS_NOTE, folded=True),
         Section("statements", "Dearest statements", tables.statements(judgement.database)),
         Section("validity", "Can this run be trusted?", tables.validity(verdict.validity)),
     ]
     return [part for part in parts if not (isinstance(part.show, Table) and not part.show.rows)]
 
 
+_HEADROOM_NOTE = (
+    "From the measured time a page: how many times today's rows fit before the query leaves its 10 ms."
+)
 _PLANS_NOTE = (
     "Every named query as PostgreSQL executed it, by kind of tenant and plan mode (custom: made for the "
     "values; generic: made for any). Pages are of 8 kB."
@@ -188,14 +193,6 @@ def _calibration_note(verdict: Verdict) -> str:
     if verdict.calibration is None:
         return "This machine has no calibration yet: how often it cries wolf is not known."
     return f"Calibration of this machine: {verdict.calibration}."
-
-
-def _notebook_body(executed: Path) -> Any:
-    # "basic" has no page around it, and so none of the scripts that the lab template takes from the network.
-    body, _ = HTMLExporter(
-        template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True, anchor_link_text=""
-    ).from_filename(str(executed))
-    return body
 
 
 def _environment() -> Environment:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 import pandas as pd
 
@@ -15,7 +14,6 @@ from adx_lab.analysis.latency import LatencySummary
 from adx_lab.analysis.tail import TailAttribution
 from adx_lab.records import RunRecord
 from adx_lab.report.format import interval, number
-from adx_lab.report.plan_table import plan_rows
 
 _DEAREST = 15
 _PARTS = 3
@@ -117,24 +115,6 @@ def tails(attributions: Sequence[TailAttribution]) -> Table:
         for tail in attributions
     )
     return Table(header, tuple(rows), frozenset(header[1:3]))
-
-
-def plans(captured: Sequence[dict[str, Any]]) -> Table:
-    """Return each captured plan in a line."""
-    header = ("query", "tenant", "mode", "ms", "pages", "read from disk", "plan")
-    rows = (
-        (
-            row.query,
-            row.tenant,
-            row.mode,
-            number(row.execution_ms),
-            number(row.pages),
-            number(row.read),
-            row.summary,
-        )
-        for row in plan_rows(captured)
-    )
-    return Table(header, tuple(rows), frozenset(header[3:6]))
 
 
 def statements(database: pd.DataFrame) -> Table:
