@@ -18,10 +18,11 @@ import msgspec
 from dbos import DBOS, DBOSConfig, ScheduleInput, SetWorkflowID
 
 from adx_lab.core.announcing import announce
-from adx_lab.core.database import UNAVAILABLE, connect
-from adx_lab.core.errors import ConfigError
+from adx_lab.core.database import UNAVAILABLE
+from adx_lab.core.errors import ConfigError, CoreError
 from adx_lab.core.logs import log
 from adx_lab.core.runs import run_with, run_workflow, warm_workflow
+from adx_lab.core.schema import open_database
 from adx_lab.core.service import Service, build_service
 from adx_lab.core.settings import PoolSettings, Settings
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 RUNS_QUEUE, WARMING_QUEUE = "runs", "warming"
 _AT_ONCE = 8
+_NICENESS = 10  # nobody waits for a run, but somebody does for each request
 _CONNECTIONS = PoolSettings(max=5, min=1)
 _LOOK_EVERY_S = 1.0
 _LOCK = 0x_AD_C0_0E
@@ -46,7 +48,10 @@ def work(settings: Settings) -> None:
     ------
     ConfigError
         Another worker runs under the same name.
+    CoreError
+        The database can't be reached.
     """
+    os.nice(_NICENESS)
     asyncio.run(_work(settings))
 
 
@@ -60,11 +65,11 @@ async def _work(settings: Settings) -> None:
     service = build_service(
         msgspec.structs.replace(settings, workers=1, pool=_CONNECTIONS, rules_off=rules_off)
     )
+    listening = await _listen(settings)
     await service.start()
     run_with(service)
     dispatcher: asyncio.Task[None] | None = None
     try:
-        listening = await _listen(settings)
         await _launch(settings)
         dispatcher = asyncio.create_task(_dispatch(service, settings, listening))
         announce(settings, {"pid": os.getpid()})
@@ -122,7 +127,7 @@ def cron(every_s: float) -> str:
 
 
 async def _listen(settings: Settings) -> asyncpg.Connection:
-    connection = await connect(settings.database_url)
+    connection = await open_database(settings)
     name = f"{settings.key_prefix}{settings.worker_name}"
     if not await connection.fetchval("SELECT pg_try_advisory_lock($1, hashtext($2))", _LOCK, name):
         await connection.close()
@@ -138,10 +143,8 @@ async def _dispatch(service: Service, settings: Settings, connection: asyncpg.Co
                 await _hand_over(service)
         except UNAVAILABLE as error:
             log(_logger, logging.WARNING, "the database went away", error=repr(error))
-        except ConfigError:
-            log(_logger, logging.WARNING, "the lock of the old connection is still held")
         await asyncio.sleep(_LOOK_EVERY_S / 2)
-        with suppress(*UNAVAILABLE, ConfigError):
+        with suppress(*UNAVAILABLE, CoreError):
             connection = await _listen(settings)
 
 
