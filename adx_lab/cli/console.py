@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from adx_lab.records import to_json
 
 if TYPE_CHECKING:
-    from adx_lab.report.tables import Table
+    from rich.console import RenderableType
 
 _PLAIN_EVERY_S = 10.0
 _BAR_CELLS = 24
+_FILE_WIDTH = 220
 
 
 class ConsoleProgress:
@@ -81,9 +82,11 @@ def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
         print("  ".join(cells).rstrip())
 
 
-def print_rows(table: Table) -> None:
-    """Print a report's table."""
-    print_table(table.header, table.rows)
+def print_rich(shown: RenderableType) -> None:
+    """Print what `rich` draws, as wide as it needs where nobody looks at a terminal."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, soft_wrap=True).print(shown)
 
 
 def _is_number(cell: str) -> bool:

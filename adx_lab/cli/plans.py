@@ -12,10 +12,11 @@ from cyclopts import App
 from adx_lab.analysis.plans.captured import Matrix, read_matrix
 from adx_lab.analysis.plans.headroom import headrooms
 from adx_lab.analysis.plans.matrix import find_flips, find_ties
-from adx_lab.cli.console import ConsoleProgress, print_json, print_rows
+from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
 from adx_lab.cli.plans_show import read_text
 from adx_lab.errors import UsageError
 from adx_lab.report.plan_json import plan_document
+from adx_lab.report.plan_matrix_text import changes_text, matrix_text
 from adx_lab.settings import read_settings
 
 app = App(name="plans", help="Capture query plans now, read any plan, compare two captures.")
@@ -37,7 +38,6 @@ def capture(*, database: str | None = None, out: Path | None = None, json: bool 
         Print the capture with its flips, ties and headroom as one JSON document.
     """
     from adx_lab import experiment
-    from adx_lab.report.plan_table import headroom_table, matrix_table, notable_table
 
     document = asyncio.run(experiment.plans(read_settings(), database, ConsoleProgress()))
     if out is not None:
@@ -49,14 +49,7 @@ def capture(*, database: str | None = None, out: Path | None = None, json: bool 
         plain = [{"query": flip.query, "tenant": flip.tenant, "words": flip.words} for flip in flips]
         print_json({"capture": document, "plans": cells, "flips": plain, "ties": ties, "headroom": rooms})
         return 0
-    print_rows(matrix_table(matrix))
-    for title, table in (
-        ("Worth a look", notable_table(matrix)),
-        ("Closest to 10 ms", headroom_table(matrix)),
-    ):
-        if table.rows:
-            print(f"\n{title}")
-            print_rows(table)
+    print_rich(matrix_text(matrix))
     for fault in document.get("faults", ()):
         print(f"not captured: {fault}")
     return 0
@@ -81,14 +74,8 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
     explained = asyncio.run(experiment.explain_changes(read_settings(), before, after, ConsoleProgress()))
     if json:
         print_json([{"change": change, "cause": cause} for change, cause in explained])
-    elif not explained:
-        print("nothing changed")
     else:
-        for change, cause in explained:
-            kind = "worse" if change.worse else "other"
-            print(f"{kind}  {change.query}, {change.tenant}, {change.mode}: {change.words}")
-            if cause is not None:
-                print(f"       because: {cause.words}")
+        print_rich(changes_text([change for change, _ in explained], [cause for _, cause in explained]))
     return 1 if any(change.worse and not change.tie for change, _ in explained) else 0
 
 

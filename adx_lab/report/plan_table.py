@@ -35,7 +35,7 @@ def notable_table(matrix: Matrix) -> Table:
         for finding in cell.analysis.findings:
             rows[(cell.query, cell.tenant, finding.kind, finding.reason, finding.mend)] = None
     for flip in find_flips(matrix):
-        if abs(flip.pages_more) > _PAGES_THAT_MATTER:
+        if flip.settled_by and abs(flip.pages_more) > _PAGES_THAT_MATTER:
             rows[(flip.query, flip.tenant, "flip", flip.words, "")] = None
     for tie in find_ties(matrix):
         words = "slightly different costs, or the next ANALYZE, would turn this plan over"
