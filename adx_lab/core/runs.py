@@ -6,6 +6,7 @@ here only reads, or writes what it may write again.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_turns = asyncio.Semaphore(4)  # steps at once, of all runs: each of them holds a connection
 _here: dict[str, Service] = {}
 
 
@@ -92,7 +94,8 @@ async def _step(work: Callable[..., Coroutine[Any, Any, T]], *args: object) -> T
         max_attempts=8,
         backoff_rate=2.0,
     )
-    return await DBOS.run_step_async(options, work, *args)
+    async with _turns:
+        return await DBOS.run_step_async(options, work, *args)
 
 
 async def _note_progress(run_id: str, steps_done: int) -> None:

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-RUNS_QUEUE, WARMING_QUEUE = "runs", "warming"
-_AT_ONCE = 8
+_WARMING_QUEUE = "warming"
 _NICENESS = 10  # nobody waits for a run, but somebody does for each request
 _CONNECTIONS = PoolSettings(max=5, min=1)
 _LOOK_EVERY_S = 1.0
@@ -85,6 +84,7 @@ async def _work(settings: Settings) -> None:
 
 
 async def _launch(settings: Settings) -> None:
+    polling_s = min(5.0, settings.warming.every_s / 2)  # an idle worker should cost nothing
     DBOS(
         config=DBOSConfig(
             name="adx-core",
@@ -96,16 +96,14 @@ async def _launch(settings: Settings) -> None:
             sys_db_pool_size=5,
             max_executor_threads=8,
             log_level="WARNING",
-            scheduler_polling_interval_sec=1.0,
+            scheduler_polling_interval_sec=polling_s,
         )
     )
     dbos_logger = logging.getLogger("dbos")
     dbos_logger.handlers.clear()
     dbos_logger.propagate = True
     DBOS.launch()
-    await DBOS.register_queue_async(RUNS_QUEUE, worker_concurrency=_AT_ONCE, polling_interval_sec=0.1)
-    # A queue of its own: behind a busy one the caches would get cold.
-    await DBOS.register_queue_async(WARMING_QUEUE, global_concurrency=1, polling_interval_sec=0.5)
+    await DBOS.register_queue_async(_WARMING_QUEUE, global_concurrency=1, polling_interval_sec=polling_s)
     if not settings.on("cache.warming"):
         await DBOS.delete_schedule_async("warming")
         return
@@ -114,7 +112,7 @@ async def _launch(settings: Settings) -> None:
         workflow_fn=warm_workflow,
         schedule=cron(settings.warming.every_s),
         context=None,
-        queue_name=WARMING_QUEUE,
+        queue_name=_WARMING_QUEUE,
     )
     await DBOS.apply_schedules_async([schedule])
 
@@ -169,7 +167,7 @@ async def _hand_over(service: Service) -> None:
     pending = [row["id"] for row in rows if row["status"] == "pending"]
     for run_id in pending:
         with SetWorkflowID(str(run_id)):
-            await DBOS.enqueue_workflow_async(RUNS_QUEUE, run_workflow, str(run_id))
+            await DBOS.start_workflow_async(run_workflow, str(run_id))
     if pending:
         await service.db.fetch("workflows.queued", pending, timing=None)
     for row in rows:

@@ -6,14 +6,16 @@ WITH added AS (
     INSERT INTO workflow_runs (tenant_id, id, user_id, name, idempotency_key, input) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (tenant_id, name, idempotency_key) DO NOTHING
     RETURNING id, input
-), told AS (
-    SELECT pg_notify('adx_workflows', id::text) FROM added
 )
-SELECT id, input = $6::jsonb AS same FROM added LEFT JOIN told ON true
+SELECT id, input = $6::jsonb AS same FROM added
 UNION ALL
 SELECT id, input = $6::jsonb FROM workflow_runs
 WHERE tenant_id = $1 AND name = $4 AND idempotency_key = $5
 LIMIT 1;
+
+-- name: workflows.wake
+-- Tell the workers that there is something to look at.
+SELECT pg_notify('adx_workflows', '');
 
 -- name: workflows.get
 -- A run, as JSON.
@@ -31,7 +33,7 @@ FROM (
 WITH cancelled AS (
     UPDATE workflow_runs SET status = 'cancelled', updated_at = now()
     WHERE tenant_id = $1 AND id = $2 AND status IN ('pending', 'queued', 'running')
-    RETURNING id, pg_notify('adx_workflows', id::text)
+    RETURNING id
 )
 SELECT 'cancelled' FROM cancelled
 UNION ALL
