@@ -352,7 +352,7 @@ def _audit(collected: Collected, seen: Samples) -> dict[str, Any]:
     facts = {
         name: value for name, value in asdict(collected).items() if name != "caveats" and value is not None
     }
-    facts["steal_share"] = seen.steal_share
+    facts |= {"steal_share": seen.steal_share, "foreign_cpu_share": seen.foreign_share}
     if seen.connections:
         facts["connections_max"] = max(count for _, count in seen.connections)
     return facts
