@@ -97,6 +97,9 @@ async def _launch(settings: Settings) -> None:
             max_executor_threads=8,
             log_level="WARNING",
             scheduler_polling_interval_sec=polling_s,
+            # Nothing here sends events or messages; by default it looks a hundred times a second.
+            notification_coalesce_sec=1.0,
+            notification_listener_polling_interval_sec=5.0,
         )
     )
     dbos_logger = logging.getLogger("dbos")
