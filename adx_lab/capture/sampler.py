@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,9 +17,11 @@ from adx_lab.capture.cache import cache_rows
 from adx_lab.capture.database import count_connections
 from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.resources import read_machine_clock, sample_processes, used_seconds
+from adx_lab.capture.waits import Waits, read_waits
 from adx_lab.records import Caveat
 
 _EVERY_S = 0.5
+_WAITS_EVERY_S = 0.1
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Samples:
     resources: list[dict[str, Any]] = field(default_factory=list)
     cache: list[dict[str, Any]] = field(default_factory=list)
     connections: list[tuple[float, int]] = field(default_factory=list)
+    waits: Waits = field(default_factory=Counter)
     steal_share: float = 0.0
     foreign_share: float = 0.0
     gaps: int = 0
@@ -42,6 +46,7 @@ class Samples:
             [{**row, "t_s": row["t_s"] - began} for row in self.resources if row["t_s"] >= began],
             [{**row, "t_s": row["t_s"] - began} for row in self.cache if row["t_s"] >= began],
             [(t - began, count) for t, count in self.connections if t >= began],
+            self.waits,
             self.steal_share,
             self.foreign_share,
             self.gaps,
@@ -92,4 +97,7 @@ async def _sample(
             samples.gaps += not page
         if connection is not None:
             samples.connections.append((now, await count_connections(connection)))
-        await asyncio.sleep(max(0.0, _EVERY_S - (time.time() - now)))
+        while (rest_s := _EVERY_S - (time.time() - now)) > 0:
+            if connection is not None:
+                samples.waits.update(await read_waits(connection))
+            await asyncio.sleep(min(rest_s, _WAITS_EVERY_S))

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from adx_lab.analysis.plans import analyse, read_plans
-from adx_lab.cli.console import print_json
+from adx_lab.analysis.plans import analyse, read_plans, scan_plans
+from adx_lab.cli.console import print_json, say_error
 from adx_lab.errors import UsageError
 from adx_lab.report.plan_json import plan_document
 from adx_lab.report.plan_text import print_plans
@@ -25,7 +25,11 @@ def show(file: Annotated[str, Parameter(allow_leading_hyphen=True)], /, *, json:
     json
         Print each plan with all its nodes as one JSON document.
     """
-    analyses = [analyse(document) for document in read_plans(read_text(file))]
+    text = read_text(file)
+    reading = scan_plans(text)
+    analyses = [analyse(document) for document in reading.documents or read_plans(text)]
+    for fault in reading.faults:
+        say_error(f"left out: {fault}")
     if json:
         documents = [plan_document(analysis) for analysis in analyses]
         print_json(documents[0] if len(documents) == 1 else documents)

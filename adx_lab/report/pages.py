@@ -14,13 +14,14 @@ from adx_lab.analysis.audit import ValidityCheck
 from adx_lab.analysis.verdict import Verdict, decide
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.progress import Progress
-from adx_lab.records import Caveat, to_json
+from adx_lab.records import Caveat, RunRecord, to_json
 from adx_lab.report import figures, tables
 from adx_lab.report.figures import Figure
 from adx_lab.report.findings import budget_findings
+from adx_lab.report.format import number
 from adx_lab.report.judgement import Judgement
 from adx_lab.report.notebooks import NotebookOutcome, execute_notebook
-from adx_lab.report.plan_table import headroom_table, matrix_table, notable_table
+from adx_lab.report.plan_table import headroom_table, matrix_table, notable_table, slow_table
 from adx_lab.report.tables import Table
 from adx_lab.settings import Settings
 
@@ -112,6 +113,7 @@ def _write(folder: Path, judgement: Judgement, verdict: Verdict, outcomes: list[
         sections=sections,
         caveats=all_caveats(judgement),
         calibration_note=_calibration_note(verdict),
+        observing_note=_observing_note(judgement.record),
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
     return summary
@@ -171,6 +173,8 @@ def _sections(judgement: Judgement, verdict: Verdict) -> list[Section]:
         Section("tails", "Where the slowest 5% spend their time", tables.tails(judgement.tails)),
         Section("cache", "Cache", figures.cache_over_time(judgement.cache)),
         Section("resources", "Resources", figures.resources_over_time(judgement.resources)),
+        Section("slow", "Queries above 10 ms under load", slow_table(judgement), _SLOW_NOTE),
+        Section("waits", "What the database waited for", tables.waits(judgement.record), _WAITS_NOTE),
         Section("notable", "Plans that deserve a look", notable_table(judgement.plans)),
         Section("headroom", "How long queries keep 10 ms", headroom_table(judgement.plans), _HEADROOM_NOTE),
         Section("plans", "Every query plan", matrix_table(judgement.plans), _PLANS_NOTE, folded=True),
@@ -180,6 +184,11 @@ def _sections(judgement: Judgement, verdict: Verdict) -> list[Section]:
     return [part for part in parts if not (isinstance(part.show, Table) and not part.show.rows)]
 
 
+_SLOW_NOTE = (
+    "The slowest executions with the plans they really had (auto_explain), and the requests that "
+    "suffered. A good plan in a slow execution means that the query waited: for a processor, a lock or a disk."
+)
+_WAITS_NOTE = "Samples of the database's active clients, ten a second; CPU: running waits for nothing."
 _HEADROOM_NOTE = (
     "From the measured time a page: how many times today's rows fit before the query leaves its 10 ms."
 )
@@ -187,6 +196,18 @@ _PLANS_NOTE = (
     "Every named query as PostgreSQL executed it, by kind of tenant and plan mode (custom: made for the "
     "values; generic: made for any). Pages are of 8 kB."
 )
+
+
+def _observing_note(record: RunRecord) -> str:
+    cost = record.audit.get("observing")
+    if cost is None:
+        return "What observing cost was not measured."
+    bare_ms, observed_ms, timed_ms = cost["bare_ms"], cost["observed_ms"], cost["timed_ms"]
+    return (
+        f"Observing the database makes the shortest query take {number(observed_ms)} ms instead of "
+        f"{number(bare_ms)} ms ({observed_ms / bare_ms - 1:+.0%}); with a clock on every plan node it would "
+        f"be {number(timed_ms)} ms."
+    )
 
 
 def _calibration_note(verdict: Verdict) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from adx_lab.analysis.plans.captured import Cell, Matrix
 from adx_lab.analysis.plans.headroom import headrooms
 from adx_lab.analysis.plans.matrix import find_flips, find_ties
+from adx_lab.analysis.plans.records import PlanAnalysis
 from adx_lab.report.format import number
+from adx_lab.report.judgement import Judgement
 from adx_lab.report.tables import Table
 
 _TIGHTEST = 12
+_SLOWEST = 20
 _PAGES_THAT_MATTER = 10
 """A flip that costs less is told by the matrix alone."""
 
@@ -22,9 +25,9 @@ def matrix_table(matrix: Matrix) -> Table:
         generic = matrix.cells.get((query, tenant, "generic"))
         if mode == "custom" and generic is not None:
             flips_here = "yes" if (query, tenant) in flips else ""
-            rows.append((query, tenant, *_cost(cell), *_cost(generic), flips_here, _reads(cell)))
+            rows.append((query, tenant, *_cost(cell), *_cost(generic), flips_here, _reads(cell.analysis)))
         elif mode == "generic" and (query, tenant, "custom") not in matrix.cells:
-            rows.append((query, tenant, "–", "–", *_cost(cell), "", _reads(cell)))
+            rows.append((query, tenant, "–", "–", *_cost(cell), "", _reads(cell.analysis)))
     return Table(header, tuple(rows), frozenset(header[2:6]))
 
 
@@ -67,12 +70,33 @@ def headroom_table(matrix: Matrix) -> Table:
     return Table(header, tuple(rows), frozenset(header[3:8]))
 
 
+def slow_table(judgement: Judgement) -> Table:
+    """Return the queries that took more than 10 ms under load, the slowest first, and who waited for them."""
+    header = ("query", "ms", "users of the tenant", "pages", "request that waited", "its latency ms", "plan")
+    rows = []
+    for place, item in enumerate(judgement.slow_queries):
+        waited = judgement.sufferers.get(place)
+        request = None if waited is None else judgement.samples.loc[waited]
+        row = (
+            item.query or "",
+            number(item.duration_ms),
+            number(item.tenant_rows),
+            number(item.analysis.pages),
+            "unknown" if request is None else str(request["endpoint"]),
+            "–" if request is None else number(float(judgement.samples["latency_ms"].iloc[waited or 0])),
+            _reads(item.analysis),
+        )
+        rows.append((-(item.duration_ms or 0.0), row))
+    ordered = sorted(rows, key=lambda pair: pair[0])[:_SLOWEST]
+    return Table(header, tuple(row for _, row in ordered), frozenset({*header[1:4], header[5]}))
+
+
 def _cost(cell: Cell) -> tuple[str, str]:
     return number(cell.analysis.execution_ms), number(cell.analysis.pages)
 
 
-def _reads(cell: Cell) -> str:
-    nodes = cell.analysis.nodes
+def _reads(analysis: PlanAnalysis) -> str:
+    nodes = analysis.nodes
     shown = [
         f"{node.type} on {node.relation}" + (f" by {node.index}" if node.index else "")
         for node in nodes

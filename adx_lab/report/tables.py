@@ -133,6 +133,14 @@ def statements(database: pd.DataFrame) -> Table:
     return Table(header, tuple(rows), frozenset(header[1:]))
 
 
+def waits(record: RunRecord) -> Table:
+    """Return what the database's clients waited for, the most frequent first."""
+    counted: dict[str, int] = record.audit.get("waits", {})
+    whole = sum(counted.values())
+    rows = ((name, f"{count:,}", f"{count / whole:.1%}") for name, count in counted.items())
+    return Table(("kind: event", "samples", "share"), tuple(rows), frozenset({"samples", "share"}))
+
+
 def validity(checks: Sequence[ValidityCheck]) -> Table:
     """Return the load generator's audit."""
     header = ("check", "found", "limit", "status")

@@ -80,6 +80,11 @@ def write_plans(run_dir: Path, plans: Mapping[str, Any]) -> None:
     (run_dir / "plans.json").write_text(to_json(plans) + "\n", encoding="utf-8")
 
 
+def write_log(run_dir: Path, text: str) -> None:
+    """Write ``postgres.log``: what the database said during the run."""
+    (run_dir / "postgres.log").write_text(text, encoding="utf-8")
+
+
 @dataclass(frozen=True, slots=True)
 class StoredRun:
     """A run that was stored; its tables are read when they are asked for."""
@@ -108,6 +113,11 @@ class StoredRun:
         """Return the captured matrix of plans; it has no plans where there was no database to ask."""
         document: dict[str, Any] = _read_json(self.folder / "plans.json")
         return document
+
+    def server_log(self) -> str:
+        """Return what the database said during the run; nothing where it was not the lab's own."""
+        path = self.folder / "postgres.log"
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 _RESTORE = "restore the folder from a copy, or delete the run"
