@@ -186,7 +186,8 @@ def _sections(judgement: Judgement, verdict: Verdict) -> list[Section]:
 
 _SLOW_NOTE = (
     "The slowest executions with the plans they really had (auto_explain), and the requests that "
-    "suffered. A good plan in a slow execution means that the query waited: for a processor, a lock or a disk."
+    "suffered (– for a workflow's query, or one of the warm-up). A good plan in a slow execution means that "
+    "the query waited: for a processor, a lock or a disk."
 )
 _WAITS_NOTE = "Samples of the database's active clients, ten a second; CPU: running waits for nothing."
 _HEADROOM_NOTE = (

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from adx_lab.analysis.plans.captured import Cell, Matrix
 from adx_lab.analysis.plans.headroom import headrooms
 from adx_lab.analysis.plans.matrix import find_flips, find_ties
 from adx_lab.analysis.plans.records import PlanAnalysis
+from adx_lab.analysis.plans.slow import SlowQuery
 from adx_lab.report.format import number
 from adx_lab.report.judgement import Judgement
 from adx_lab.report.tables import Table
 
 _TIGHTEST = 12
-_SLOWEST = 20
 _PAGES_THAT_MATTER = 10
 """A flip that costs less is told by the matrix alone."""
 
@@ -71,24 +73,32 @@ def headroom_table(matrix: Matrix) -> Table:
 
 
 def slow_table(judgement: Judgement) -> Table:
-    """Return the queries that took more than 10 ms under load, the slowest first, and who waited for them."""
-    header = ("query", "ms", "users of the tenant", "pages", "request that waited", "its latency ms", "plan")
-    rows = []
+    """Return each query that took more than 10 ms under load: how often, and its slowest execution."""
+    header = ("query", "times", "slowest ms", "users of the tenant", "pages", "request that waited", "plan")
+    worst: dict[str, tuple[int, SlowQuery]] = {}
+    times: Counter[str] = Counter()
     for place, item in enumerate(judgement.slow_queries):
-        waited = judgement.sufferers.get(place)
-        request = None if waited is None else judgement.samples.loc[waited]
-        row = (
-            item.query or "",
-            number(item.duration_ms),
-            number(item.tenant_rows),
-            number(item.analysis.pages),
-            "unknown" if request is None else str(request["endpoint"]),
-            "–" if request is None else number(float(judgement.samples["latency_ms"].iloc[waited or 0])),
-            _reads(item.analysis),
+        name = item.query or ""
+        times[name] += 1
+        if name not in worst or (item.duration_ms or 0) > (worst[name][1].duration_ms or 0):
+            worst[name] = (place, item)
+    ordered = sorted(worst.items(), key=lambda entry: -(entry[1][1].duration_ms or 0.0))
+    rows = (
+        (
+            *(name, f"{times[name]:,}", number(item.duration_ms), number(item.tenant_rows)),
+            *(number(item.analysis.pages), _waited(judgement, place), _reads(item.analysis)),
         )
-        rows.append((-(item.duration_ms or 0.0), row))
-    ordered = sorted(rows, key=lambda pair: pair[0])[:_SLOWEST]
-    return Table(header, tuple(row for _, row in ordered), frozenset({*header[1:4], header[5]}))
+        for name, (place, item) in ordered
+    )
+    return Table(header, tuple(rows), frozenset(header[1:5]))
+
+
+def _waited(judgement: Judgement, place: int) -> str:
+    row = judgement.sufferers.get(place)
+    if row is None:
+        return "–"
+    latency_ms = judgement.samples["latency_ms"].iloc[row]
+    return f"{judgement.samples['endpoint'].iloc[row]}, {number(latency_ms)} ms"
 
 
 def _cost(cell: Cell) -> tuple[str, str]:
