@@ -9,12 +9,10 @@ import asyncio
 import difflib
 import json
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +43,12 @@ from adx_lab.load.replay import write_schedule
 from adx_lab.load.runner import LoadOrder, Machines, run_locust
 from adx_lab.load.spec import LoadSpec
 from adx_lab.progress import Progress
+from adx_lab.provenance import describe_git, describe_settings, describe_target, describe_versions
 from adx_lab.records import Caveat, RunRecord, Target, new_run_id
 from adx_lab.report.judgement import Judgement, figures_of
 from adx_lab.report.pages import Report, make_report
 from adx_lab.settings import CHECKOUT, LoadSettings, Settings
 from adx_lab.sql import load_queries
-from adx_lab.stack.databases import without_password
 from adx_lab.stack.lifecycle import StackState, read_state, running_stack
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import (
@@ -66,7 +64,6 @@ from adx_lab.store.rows import RunStore
 
 OBSERVED_QUERY = "users.get"
 CORE_QUERIES = CHECKOUT / "adx_lab" / "core" / "queries"
-_LIBRARIES = ("asyncpg", "granian", "locust", "numpy", "pandas", "scipy", "valkey")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +188,11 @@ async def record_load(
                 started_at=started_at.isoformat(timespec="seconds"),
                 duration_s=collected.duration_s,
                 seed=settings.load.seed,
-                settings=_shown(settings),
+                settings=describe_settings(settings),
                 machine=describe_machine(),
-                versions={name: version(name) for name in _LIBRARIES} | {"adx-lab": version("adx-lab")},
-                git=_describe_git(settings.home_dir),
-                target=_shown_target(around.target) | {"database": described, "tenants": _tenants(around)},
+                versions=describe_versions(),
+                git=describe_git(settings.home_dir),
+                target=describe_target(around.target) | {"database": described, "tenants": _tenants(around)},
                 audit=_audit(collected, seen) | await _cost_of_observing(around, plans),
                 caveats=(*collected.caveats, *seen.caveats(), *_caveats(around)),
             ),
@@ -404,37 +401,6 @@ def _caveats(around: Surroundings) -> tuple[Caveat, ...]:
     if around.target.database_url is None:
         return (Caveat("no_database", "no database URL was given: no plans, no statement statistics"),)
     return ()
-
-
-def _shown(settings: Settings) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.to_builtins(settings)
-    for section in ("database", "valkey", "store"):
-        if shown[section]["url"]:
-            shown[section]["url"] = without_password(shown[section]["url"])
-    return shown
-
-
-def _shown_target(target: Target) -> dict[str, Any]:
-    return {
-        name: without_password(value) if value and name.endswith("_url") else value
-        for name, value in asdict(target).items()
-    }
-
-
-def _describe_git(folder: Path) -> dict[str, Any]:
-    def ask(*words: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *words], cwd=folder, check=False, capture_output=True, text=True)
-        except FileNotFoundError:  # no git on this machine: the run is as good without
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    changed = ask("status", "--porcelain")
-    return {
-        "commit": ask("rev-parse", "HEAD"),
-        "subject": ask("log", "-1", "--format=%s"),
-        "changed_files": None if changed is None else len(changed.splitlines()),
-    }
 
 
 def _keep_row(settings: Settings, judgement: Judgement, *, status: str | None) -> None:
