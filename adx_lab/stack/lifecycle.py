@@ -278,8 +278,3 @@ def _write_state(stack: Stack) -> None:
     partial = file.with_suffix(".partial")
     partial.write_text(to_json(stack.state(), indent=2) + "\n", encoding="utf-8")
     partial.replace(file)
-
-
-def with_core(settings: Settings, **changes: object) -> Settings:
-    """Return settings with some of the core's replaced."""
-    return msgspec.structs.replace(settings, core=msgspec.structs.replace(settings.core, **changes))
