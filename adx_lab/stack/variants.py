@@ -30,7 +30,8 @@ from adx_lab.stack.sources import Tree, export_ref, patched, same_lock, working_
 
 _OPTION = re.compile(r"\+(?=[\w.]+=)")
 _FILES = ("patch", "sql")
-_OWN = ("host", "port", "announce", "die_with_parent", "database_url", "valkey_url", "key_prefix", "files_url")
+_OWN = ("host", "port", "announce", "die_with_parent", "database_url")
+_OWN += ("valkey_url", "key_prefix", "files_url")
 _DESCRIBE_S = 60
 
 
@@ -111,7 +112,8 @@ def read_variant(text: str, settings: Settings) -> Variant:
     tree = checkout if name == "." else export_ref(CHECKOUT, name, folder)
     caveats: tuple[Caveat, ...] = ()
     if not same_lock(tree, checkout):
-        caveats = (Caveat("lock", f"{name} asks for other libraries than those installed, which it runs with"),)
+        doubt = f"{name} asks for other libraries than those that are installed, and runs with these"
+        caveats = (Caveat("lock", doubt),)
     pairs = [option.split("=", 1) for option in options]
     if any(len(pair) != 2 for pair in pairs):
         raise UsageError(f"{text!r} has an option without a value", mend="write it as .+name=value")
