@@ -23,6 +23,7 @@ VERBS = {
     "down": "Stop the stack.",
     "status": "Show the stack's URLs and health.",
     "load": "Make one recorded headless load run.",
+    "duet": "Compare two variants: both up at once, the same requests to both.",
     "nightly": "Do everything: one verdict, one report, one exit code.",
     "runs": "List, show or delete stored runs.",
     "report": "Make the report of a stored run again.",

@@ -76,7 +76,7 @@ class Pair:
             # The second is due when the first has answered: waiting for the other variant is not its own.
             due = intended if place == 0 else time.time()
             marks = {"variant": side.variant, "pair": number}
-            user.act(side.client, side.accounts, due, number, endpoint, marks)
+            user.act(side.client, side.accounts, due, number, endpoint, marks=marks)
 
     def _log_in(self, place: int) -> None:
         session, rival = self._session, self._session.spec.rivals[place]

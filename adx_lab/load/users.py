@@ -80,6 +80,7 @@ class Ask:
         intended: float,
         account: Account,
         choose: random.Random,
+        *,
         marks: Mapping[str, Any] | None = None,
     ) -> None:
         self._client = client
@@ -158,6 +159,7 @@ class _Scenario(FastHttpUser):
         intended: float,
         number: int,
         endpoint: str | None = None,
+        *,
         marks: Mapping[str, Any] | None = None,
     ) -> None:
         """Do the thing of this number with a client; ``marks`` are recorded with each of its requests."""
@@ -166,7 +168,7 @@ class _Scenario(FastHttpUser):
         chosen = choose.choices(self.actions, cum_weights=self._weights)[0]
         account = choose.choice(accounts) if accounts else _NOBODY
         chosen = self._by_name.get(endpoint or "", chosen)
-        chosen.perform(Ask(client, chosen, intended, account, choose, marks))
+        chosen.perform(Ask(client, chosen, intended, account, choose, marks=marks))
 
 
 class OpenLoopUser(_Scenario):

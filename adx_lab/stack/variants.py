@@ -30,8 +30,11 @@ from adx_lab.stack.sources import Tree, export_ref, patched, same_lock, working_
 
 _OPTION = re.compile(r"\+(?=[\w.]+=)")
 _FILES = ("patch", "sql")
-_OWN = ("host", "port", "announce", "die_with_parent", "database_url")
-_OWN += ("valkey_url", "key_prefix", "files_url")
+_OWN = frozenset(
+    ("host", "port", "announce", "die_with_parent", "database_url", "valkey_url", "key_prefix", "files_url")
+)
+"""What the lab itself decides for every variant."""
+
 _DESCRIBE_S = 60
 
 
