@@ -157,7 +157,7 @@ class Bench:
         for side, outcome in zip(ordered, done, strict=True):
             if isinstance(outcome, Started):
                 started[side] = outcome
-                cleanup.push_async_callback(self._stop_one, outcome)
+        cleanup.push_async_callback(self._stop, list(started.values()))
         for outcome in done:
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -190,6 +190,9 @@ class Bench:
             raise VariantError(side, error) from error
         watched = Watched(core.pids, f"{core.url}/metrics", url, plan.valkey_url)
         return Started(core.url, watched, core, database)
+
+    async def _stop(self, started: Iterable[Started]) -> None:
+        await asyncio.gather(*(self._stop_one(one) for one in started))
 
     async def _stop_one(self, started: Started) -> None:
         if started.core is not None:

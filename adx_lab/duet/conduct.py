@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -82,7 +82,9 @@ async def play(settings: Settings, order: DuetOrder, progress: Progress) -> Play
         run_id = new_run_id()
         try:
             async with servers(settings, progress) as up:
-                run = await _measure(settings, order, variants, up, scenario.locustfile, run_id, progress)
+                run = await _Duet(settings, order, variants, run_id, progress).measure(
+                    up, scenario.locustfile
+                )
         except (VariantError, MeasurementError) as error:
             return Played(_not_measured(run_id, error), None)
     answer = judge_duet(read_evidence(run))
@@ -92,111 +94,98 @@ async def play(settings: Settings, order: DuetOrder, progress: Progress) -> Play
     return Played(answer, run, run.record.caveats)
 
 
-async def _measure(
-    settings: Settings,
-    order: DuetOrder,
-    variants: Mapping[str, Variant],
-    up: Servers,
-    locustfile: Path,
-    run_id: str,
-    progress: Progress,
-) -> StoredRun:
-    started_at = datetime.now(UTC)
-    sides = await prepare(settings, up, variants, progress)
-    gathered = Gathered(
-        order.plan,
-        {side: variants[side].describe() for side in SIDES},
-        latest_calibration(settings),
-    )
-    bench = Bench(settings, order, up, sides, locustfile, run_id.rpartition("-")[2])
-    with (
-        new_run_folder(settings.runs_dir, run_id) as run_dir,
-        tempfile.TemporaryDirectory(prefix=".duet-", dir=settings.data_dir) as scratch,
-    ):
-        rate_per_s = order.rate_per_s or await _find_rate(bench, Path(scratch), progress)
-        await _play_blocks(bench, gathered, Path(scratch), rate_per_s, run_id, progress)
-        gathered.write(run_dir, _record(settings, order, variants, gathered, run_id, started_at, rate_per_s))
-        # From the files, not from memory: what is sealed is what can be judged again.
-        write_verdict(run_dir, judge_duet(read_evidence(open_folder(run_dir))).verdict)
-    return open_run(settings.runs_dir, run_id)
+@dataclass
+class _Duet:
+    """One duet that is under way."""
 
+    settings: Settings
+    order: DuetOrder
+    variants: Mapping[str, Variant]
+    run_id: str
+    progress: Progress
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-async def _play_blocks(
-    bench: Bench, gathered: Gathered, scratch: Path, rate_per_s: float, run_id: str, progress: Progress
-) -> None:
-    order, plan = bench.order, gathered.plan
-    target, number = min(plan.looks[0], order.cap), 0
-    progress.step(
-        f"{target} blocks of {order.seconds:g} s at {rate_per_s:.3g} pairs/s; "
-        f"up to {order.cap} where that does not decide it"
-    )
-    while number < target:
-        number += 1
-        folder = scratch / f"block-{number}"
-        block = await bench.run_block(number, folder, rate_per_s=rate_per_s, seconds=order.seconds)
-        gathered.add(block)
-        progress.advance("duet", number, target, "blocks")
-        if number == 1 and broken_early(gathered.evidence(run_id)):
-            progress.step("one block is enough: this can't become a comparison")
-            return
-        if number == target:
-            more = needs_more(comparisons_of(gathered.evidence(run_id)), plan, blocks=number)
-            if more and number < order.cap:
-                target = min(number + more, order.cap)
-                progress.step(f"undecided after {number} blocks: going on to {target}")
+    async def measure(self, up: Servers, locustfile: Path) -> StoredRun:
+        """Play the blocks and write the run."""
+        settings, order = self.settings, self.order
+        sides = await prepare(settings, up, self.variants, self.progress)
+        described = {side: self.variants[side].describe() for side in SIDES}
+        gathered = Gathered(order.plan, described, latest_calibration(settings))
+        bench = Bench(settings, order, up, sides, locustfile, self.run_id.rpartition("-")[2])
+        with (
+            new_run_folder(settings.runs_dir, self.run_id) as run_dir,
+            tempfile.TemporaryDirectory(prefix=".duet-", dir=settings.data_dir) as scratch,
+        ):
+            rate_per_s = order.rate_per_s or await self._find_rate(bench, Path(scratch))
+            await self._play_blocks(bench, gathered, Path(scratch), rate_per_s)
+            gathered.write(run_dir, self._record(gathered, rate_per_s))
+            # From the files, not from memory: what is sealed is what can be judged again.
+            write_verdict(run_dir, judge_duet(read_evidence(open_folder(run_dir))).verdict)
+        return open_run(settings.runs_dir, self.run_id)
 
+    async def _play_blocks(self, bench: Bench, gathered: Gathered, scratch: Path, rate_per_s: float) -> None:
+        order, plan, progress = self.order, gathered.plan, self.progress
+        target, number = min(plan.looks[0], order.cap), 0
+        progress.step(
+            f"{target} blocks of {order.seconds:g} s at {rate_per_s:.3g} pairs/s; "
+            f"up to {order.cap} where that does not decide it"
+        )
+        while number < target:
+            number += 1
+            folder = scratch / f"block-{number}"
+            block = await bench.run_block(number, folder, rate_per_s=rate_per_s, seconds=order.seconds)
+            gathered.add(block)
+            progress.advance("duet", number, target, "blocks")
+            if number == 1 and broken_early(gathered.evidence(self.run_id)):
+                progress.step("one block is enough: this can't become a comparison")
+                return
+            if number == target:
+                more = needs_more(comparisons_of(gathered.evidence(self.run_id)), plan, blocks=number)
+                if more and number < order.cap:
+                    target = min(number + more, order.cap)
+                    progress.step(f"undecided after {number} blocks: going on to {target}")
 
-async def _find_rate(bench: Bench, scratch: Path, progress: Progress) -> float:
-    """Find a rate well below what the slower variant can serve, from what a slow one costs.
+    async def _find_rate(self, bench: Bench, scratch: Path) -> float:
+        """Find a rate well below what the slower variant can serve, from what a slow one costs.
 
-    Pairs are limited by a core's event loop, and by the processors that both cores, the database and the load
-    generator share. The share that somebody else takes just now is not ours.
-    """
-    progress.step("looking for a rate that both can serve easily")
-    block = await bench.run_block(0, scratch / "probe", rate_per_s=_PROBE_RATE_PER_S, seconds=_PROBE_S)
-    return _rate_from(block)
+        Pairs are limited by a core's event loop, and by the processors that both cores, the database and the load
+        generator share. The share that somebody else takes just now is not ours.
+        """
+        self.progress.step("looking for a rate that both can serve easily")
+        block = await bench.run_block(0, scratch / "probe", rate_per_s=_PROBE_RATE_PER_S, seconds=_PROBE_S)
+        return _rate_from(block)
+
+    def _record(self, gathered: Gathered, rate_per_s: float) -> RunRecord:
+        order = self.order
+        caveats = tuple(caveat for variant in self.variants.values() for caveat in variant.caveats)
+        if len(gathered.audits) < DECISIVE_MIN:
+            text = f"{len(gathered.audits)} blocks can't decide anything: {DECISIVE_MIN} is the least"
+            caveats += (Caveat("few-blocks", text),)
+        tree = working_tree(CHECKOUT)
+        measured = {"rate_per_s": rate_per_s, "seconds": order.seconds, "warmup_s": order.warmup_s}
+        return RunRecord(
+            run_id=self.run_id,
+            kind=order.kind,
+            scenario=order.scenario,
+            started_at=self.started_at.isoformat(timespec="seconds"),
+            duration_s=gathered.duration_s,
+            seed=order.seed,
+            variants=(order.base, order.head),
+            settings=_shown(self.settings),
+            machine=describe_machine(),
+            versions={name: version(name) for name in _LIBRARIES} | {"adx-lab": version("adx-lab")},
+            git={"commit": tree.commit, "changed": tree.changed},
+            audit=gathered.audit() | measured,
+            caveats=caveats,
+        )
 
 
 def _rate_from(block: Block) -> float:
     pairs = max(block.collected.requests / 2, 1)
     free = (os.cpu_count() or 1) * max(_FREE_MIN, 1 - block.others_cpu_share)
     limits = [free / max(block.busy_s / pairs, 1e-6)]
-    for companions in block.companions.values():
-        if companions["cpu_s"] > 0:
-            limits.append(pairs / companions["cpu_s"])
+    limits += [pairs / one["cpu_s"] for one in block.companions.values() if one["cpu_s"] > 0]
     return round(min(max(_UTILISATION * min(limits), _RATE_MIN), _RATE_MAX))
-
-
-def _record(
-    settings: Settings,
-    order: DuetOrder,
-    variants: Mapping[str, Variant],
-    gathered: Gathered,
-    run_id: str,
-    started_at: datetime,
-    rate_per_s: float,
-) -> RunRecord:
-    caveats = tuple(caveat for variant in variants.values() for caveat in variant.caveats)
-    if len(gathered.audits) < DECISIVE_MIN:
-        text = f"{len(gathered.audits)} blocks can't decide anything: {DECISIVE_MIN} is the least"
-        caveats += (Caveat("few-blocks", text),)
-    tree = working_tree(CHECKOUT)
-    measured = {"rate_per_s": rate_per_s, "seconds": order.seconds, "warmup_s": order.warmup_s}
-    return RunRecord(
-        run_id=run_id,
-        kind=order.kind,
-        scenario=order.scenario,
-        started_at=started_at.isoformat(timespec="seconds"),
-        duration_s=gathered.duration_s,
-        seed=order.seed,
-        variants=(order.base, order.head),
-        settings=_shown(settings),
-        machine=describe_machine(),
-        versions={name: version(name) for name in _LIBRARIES} | {"adx-lab": version("adx-lab")},
-        git={"commit": tree.commit, "changed": tree.changed},
-        audit=gathered.audit() | measured,
-        caveats=caveats,
-    )
 
 
 def _not_measured(run_id: str, error: VariantError | MeasurementError) -> DuetAnswer:

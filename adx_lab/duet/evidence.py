@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from adx_lab.analysis.attribution import attribute
@@ -21,7 +22,7 @@ from adx_lab.analysis.verdict import Calibration, Verdict, decide
 from adx_lab.duet.facts import facts_of
 
 SIDES = (BASE, HEAD)
-OTHERS_CPU_SHARE = 0.6
+OTHERS_CPU_SHARE = 0.75
 """Of the machine, taken by somebody else: what is left is too little to load two services on."""
 
 FALSE_POSITIVE_RATE = 0.15
@@ -29,7 +30,7 @@ EQUAL_MIN = 10
 """After so many A/A duets a machine that cries wolf is known to."""
 
 ENDPOINT_GONE = 0.5
-_WORST = ("loop_lag_p99_ms", "cpu_share_max", "steal_share", "others_cpu_share")
+_AUDITED = ("loop_lag_p99_ms", "cpu_share_max", "steal_share")
 
 
 @dataclass(frozen=True)
@@ -136,16 +137,11 @@ def _series(evidence: DuetEvidence) -> tuple[BlockSeries, ...]:
 
 
 def _validity(evidence: DuetEvidence, comparisons: tuple[Comparison, ...]) -> tuple[ValidityCheck, ...]:
-    worst = {
-        name: max(float(block[name]) for block in evidence.blocks)
-        for name in _WORST[:-1]
-        if all(name in block for block in evidence.blocks)
-    }
-    unanswered = sum(int(block.get("unanswered", 0)) for block in evidence.blocks)
-    checks = [*_paired_checks(evidence), *audit_generator({**worst, "unanswered": unanswered})]
-    shares = sorted(float(block["others_cpu_share"]) for block in evidence.blocks)
-    # The median: pairs and blocks bear a busy moment, not a busy machine.
-    others = shares[len(shares) // 2]
+    # The median block: pairs and blocks bear a busy moment, not a busy machine.
+    usual = {name: _median([float(block[name]) for block in evidence.blocks]) for name in _AUDITED}
+    unanswered = sum(int(block["unanswered"]) for block in evidence.blocks)
+    checks = [*_paired_checks(evidence), *audit_generator({**usual, "unanswered": unanswered})]
+    others = _median([float(block["others_cpu_share"]) for block in evidence.blocks])
     checks.append(ValidityCheck("others_cpu_share", others, OTHERS_CPU_SHARE, others <= OTHERS_CPU_SHARE))
     if evidence.equal:
         checks.append(check_equal(comparisons))
@@ -155,6 +151,10 @@ def _validity(evidence: DuetEvidence, comparisons: tuple[Comparison, ...]) -> tu
         fine = rate <= FALSE_POSITIVE_RATE
         checks.append(ValidityCheck("machine_false_positive_rate", rate, FALSE_POSITIVE_RATE, fine))
     return tuple(checks)
+
+
+def _median(values: list[float]) -> float:
+    return float(np.median(values)) if values else 0.0
 
 
 def _paired_checks(evidence: DuetEvidence) -> list[ValidityCheck]:

@@ -114,8 +114,8 @@ def _lag_ms(blocks: Sequence[Mapping[str, float]]) -> float | None:
     """
     sums: dict[float, float] = {}
     for block in blocks:
-        for edge, count in block.items():
-            sums[float(edge)] = sums.get(float(edge), 0.0) + float(count)
+        for name, count in block.items():
+            sums[float(name)] = sums.get(float(name), 0.0) + float(count)
     edges = sorted(sums)
     if not edges or sums[edges[-1]] < _LAG_COUNT_MIN:
         return None
