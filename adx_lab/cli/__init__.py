@@ -25,7 +25,10 @@ VERBS = {
     "load": "Make one recorded headless load run.",
     "duet": "Compare two variants: both up at once, the same requests to both.",
     "nightly": "Do everything: one verdict, one report, one exit code.",
-    "runs": "List, show or delete stored runs.",
+    "calibrate": "Find out what this machine's verdicts are worth.",
+    "verdict": "Compute the verdict of a stored duet again.",
+    "baseline": "Set or show what the working tree is compared with.",
+    "runs": "List, show or delete stored runs; look back at all of them.",
     "report": "Make the report of a stored run again.",
 }
 
@@ -36,7 +39,8 @@ app = App(
     help_flags=["--help", "-h"],
 )
 for _verb, _help in VERBS.items():
-    app.command(f"adx_lab.cli.{_verb}:{'app' if _verb == 'runs' else 'run'}", name=_verb, help=_help)
+    _of_verbs = _verb in {"runs", "baseline"}
+    app.command(f"adx_lab.cli.{_verb}:{'app' if _of_verbs else 'run'}", name=_verb, help=_help)
 
 
 def main() -> None:

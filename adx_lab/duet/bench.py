@@ -131,7 +131,7 @@ class Bench:
             The load generator failed.
         """
         began = time.monotonic()
-        folder.mkdir(parents=True)
+        await asyncio.to_thread(folder.mkdir, parents=True)
         # A fresh coin a block: a port, a clone or a place in the start order that is the better one by
         # nature must fall to each variant as often as to the other.
         slots = dict(zip(SIDES, random.Random(f"{self.tag}-{number}").sample("ab", 2), strict=True))  # noqa: S311
@@ -139,9 +139,9 @@ class Bench:
             started = await self._start(slots, number, cleanup)
             edges = _Edges()
             collected = await self._load(
-                started, folder, slots, number, edges, rate_per_s=rate_per_s, seconds=seconds
+                started, folder, edges, slots=slots, number=number, rate_per_s=rate_per_s, seconds=seconds
             )
-            block = await self._close(started, edges, collected, number, slots, folder)
+            block = await self._close(started, edges, collected, number=number, slots=slots, folder=folder)
             if number == 1:
                 await self._capture_plans(started, block)
         block.took_s = time.monotonic() - began
@@ -153,10 +153,8 @@ class Bench:
         ordered = sorted(SIDES, key=lambda side: slots[side])
         jobs = [asyncio.create_task(self._start_one(side, slots[side], number)) for side in ordered]
         done = await asyncio.gather(*jobs, return_exceptions=True)
-        started = {}
-        for side, outcome in zip(ordered, done, strict=True):
-            if isinstance(outcome, Started):
-                started[side] = outcome
+        outcomes = dict(zip(ordered, done, strict=True))
+        started = {side: one for side, one in outcomes.items() if isinstance(one, Started)}
         cleanup.push_async_callback(self._stop, list(started.values()))
         for outcome in done:
             if isinstance(outcome, BaseException):
@@ -213,10 +211,10 @@ class Bench:
         self,
         started: Mapping[str, Started],
         folder: Path,
-        slots: Mapping[str, str],
-        number: int,
         edges: _Edges,
         *,
+        slots: Mapping[str, str],
+        number: int,
         rate_per_s: float,
         seconds: float,
     ) -> Collected:
@@ -261,6 +259,7 @@ class Bench:
         started: Mapping[str, Started],
         edges: _Edges,
         collected: Collected,
+        *,
         number: int,
         slots: Mapping[str, str],
         folder: Path,

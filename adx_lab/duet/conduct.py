@@ -19,6 +19,7 @@ from adx_lab.analysis.compare import needs_more
 from adx_lab.analysis.findings import Finding
 from adx_lab.analysis.verdict import decide
 from adx_lab.capture.resources import describe_machine
+from adx_lab.duet.baseline import read_baseline
 from adx_lab.duet.bench import SIDES, Bench, Block
 from adx_lab.duet.evidence import (
     DuetAnswer,
@@ -88,7 +89,7 @@ async def play(settings: Settings, order: DuetOrder, progress: Progress) -> Play
         except (VariantError, MeasurementError) as error:
             return Played(_not_measured(run_id, error), None)
     answer = judge_duet(read_evidence(run))
-    _keep_row(settings, run, answer)
+    _keep_row(settings, run, answer, nightly=_is_nightly(settings, order, variants))
     if len(run.record.audit["duet"]["blocks"]) >= DECISIVE_MIN:
         note_equal(settings, run, answer.verdict)
     return Played(answer, run, run.record.caveats)
@@ -148,8 +149,8 @@ class _Duet:
     async def _find_rate(self, bench: Bench, scratch: Path) -> float:
         """Find a rate well below what the slower variant can serve, from what a slow one costs.
 
-        Pairs are limited by a core's event loop, and by the processors that both cores, the database and the load
-        generator share. The share that somebody else takes just now is not ours.
+        Pairs are limited by a core's event loop, and by the processors that both cores, the database and the
+        load generator share. The share that somebody else takes just now is not ours.
         """
         self.progress.step("looking for a rate that both can serve easily")
         block = await bench.run_block(0, scratch / "probe", rate_per_s=_PROBE_RATE_PER_S, seconds=_PROBE_S)
@@ -200,10 +201,24 @@ def _not_measured(run_id: str, error: VariantError | MeasurementError) -> DuetAn
     )
 
 
-def _keep_row(settings: Settings, run: StoredRun, answer: DuetAnswer) -> None:
+def _is_nightly(settings: Settings, order: DuetOrder, variants: Mapping[str, Variant]) -> bool:
+    """Tell whether this is the working tree, as it is, against the baseline."""
+    baseline, base = read_baseline(settings), variants[BASE].tree
+    return (
+        order.kind == "duet"
+        and order.head == "."
+        and baseline is not None
+        and base is not None
+        and (base.commit, base.changed) == (baseline.commit, False)
+        and variants[BASE].core == variants[HEAD].core
+    )
+
+
+def _keep_row(settings: Settings, run: StoredRun, answer: DuetAnswer, *, nightly: bool) -> None:
+    figures = figures_of_duet(answer.verdict, nightly=nightly)
     store = RunStore(settings.store_url)
     try:
-        store.save(run.record, status=answer.verdict.status, figures=figures_of_duet(answer.verdict))
+        store.save(run.record, status=answer.verdict.status, figures=figures)
     finally:
         store.close()
 

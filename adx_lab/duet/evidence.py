@@ -115,9 +115,14 @@ def broken_early(evidence: DuetEvidence) -> bool:
     )
 
 
-def figures_of_duet(verdict: Verdict) -> dict[str, float | None]:
-    """Return what the run store keeps of a duet: its ratios, and its causes with their shares."""
-    ratios = {f"ratio {one.subject} {one.metric}": one.ratio for one in verdict.comparisons}
+def figures_of_duet(verdict: Verdict, *, nightly: bool) -> dict[str, float | None]:
+    """Return what the run store keeps of a duet: its ratios, and its causes with their shares.
+
+    Those of the working tree against the baseline (``nightly``) make the history; others have another name,
+    since what somebody tried out is no change of the tree.
+    """
+    word = "ratio" if nightly else "tried"
+    ratios = {f"{word} {one.subject} {one.metric}": one.ratio for one in verdict.comparisons}
     causes = {f"cause {one.kind} {one.subject}": one.share for one in verdict.findings}
     return {**ratios, **causes}
 

@@ -57,6 +57,11 @@ def working_tree(checkout: Path) -> Tree:
     return Tree(checkout, commit, changed=bool(changed))
 
 
+def commit_of(checkout: Path, ref: str) -> str | None:
+    """Return the commit that a ref names, or None."""
+    return _git(checkout, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+
+
 def export_ref(checkout: Path, ref: str, folder: Path) -> Tree:
     """Return the tree of a git ref, exported once and kept.
 
@@ -65,7 +70,7 @@ def export_ref(checkout: Path, ref: str, folder: Path) -> Tree:
     UsageError
         There is no repository, no such ref, or no core in it.
     """
-    commit = _git(checkout, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+    commit = commit_of(checkout, ref)
     if commit is None:
         raise UsageError(
             f"{ref} names no commit of {checkout}",
