@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import json
 import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,13 @@ from adx_lab.capture.database import (
     statement_rows,
 )
 from adx_lab.capture.metrics import read_metrics
+from adx_lab.capture.observing import measure_observing
 from adx_lab.capture.plan_causes import Statement, try_changes
 from adx_lab.capture.plans import capture_matrix
 from adx_lab.capture.plans_anywhere import capture_anywhere
 from adx_lab.capture.resources import describe_machine
 from adx_lab.capture.sampler import Samples, sampling
+from adx_lab.capture.server_log import LogTail
 from adx_lab.errors import UsageError
 from adx_lab.load.collect import Collected
 from adx_lab.load.reach import check_reachable
@@ -42,19 +43,27 @@ from adx_lab.load.replay import write_schedule
 from adx_lab.load.runner import LoadOrder, Machines, run_locust
 from adx_lab.load.spec import LoadSpec
 from adx_lab.progress import Progress
+from adx_lab.provenance import describe_git, describe_settings, describe_target, describe_versions
 from adx_lab.records import Caveat, RunRecord, Target, new_run_id
 from adx_lab.report.judgement import Judgement, figures_of
 from adx_lab.report.pages import Report, make_report
 from adx_lab.settings import CHECKOUT, LoadSettings, Settings
 from adx_lab.sql import load_queries
-from adx_lab.stack.databases import without_password
-from adx_lab.stack.lifecycle import read_state, running_stack
+from adx_lab.stack.lifecycle import StackState, read_state, running_stack
 from adx_lab.stack.locks import hold
-from adx_lab.store.folders import StoredRun, new_run_folder, open_run, write_plans, write_record, write_table
+from adx_lab.store.folders import (
+    StoredRun,
+    new_run_folder,
+    open_run,
+    write_log,
+    write_plans,
+    write_record,
+    write_table,
+)
 from adx_lab.store.rows import RunStore
 
+OBSERVED_QUERY = "users.get"
 CORE_QUERIES = CHECKOUT / "adx_lab" / "core" / "queries"
-_LIBRARIES = ("asyncpg", "granian", "locust", "numpy", "pandas", "scipy", "valkey")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +98,20 @@ class LoadRequest:
 class Surroundings:
     """The target of a load and what is known around it.
 
-    ``processes`` are the ids by role; ``sample_file`` tells the load whom to log in as. Both are empty for
-    somebody else's service.
+    ``processes`` are the ids by role; ``sample_file`` tells the load whom to log in as; ``server_log`` is
+    what the embedded PostgreSQL writes. None of them is known of somebody else's service.
     """
 
     target: Target
     processes: Mapping[str, list[int]]
     sample_file: str | None
+    server_log: Path | None = None
+
+    @classmethod
+    def of_stack(cls, state: StackState) -> Surroundings:
+        """Return the surroundings of the reference core."""
+        log = Path(state.logs) / "postgres.log" if "postgres" in state.processes else None
+        return cls(state.target(), state.processes, state.sample_file, log)
 
 
 Drive = Callable[..., Awaitable[tuple[Collected, Samples]]]
@@ -126,11 +142,11 @@ async def surroundings(
     state = None if fresh else read_state(settings)
     if state is not None:
         progress.step(f"using the stack that is up at {state.base_url}")
-        yield Surroundings(state.target(), state.processes, state.sample_file)
+        yield Surroundings.of_stack(state)
         return
     async with running_stack(settings, progress, fresh=fresh) as stack:
         state = stack.state()
-        yield Surroundings(state.target(), state.processes, state.sample_file)
+        yield Surroundings.of_stack(state)
         progress.step("stopping the stack")
 
 
@@ -152,11 +168,14 @@ async def record_load(
         async with _maybe_connected(around.target.database_url) as connection:
             before: Statements = await read_statements(connection) if connection else {}
             described = await describe_database(connection) if connection else {}
+            log = LogTail(around.server_log)
             collected, seen = await (drive or _drive)(
                 settings, around, request, run_dir, progress, connection=connection
             )
             after: Statements = await read_statements(connection) if connection else {}
-        write_plans(run_dir, await _capture_plans(around, progress))
+        plans = await _capture_plans(around, progress)
+        write_plans(run_dir, plans)
+        write_log(run_dir, log.read())
         write_table(run_dir, "resources", seen.resources)
         write_table(run_dir, "cache", seen.cache)
         write_table(run_dir, "database", statement_rows(before, after, load_queries(CORE_QUERIES)))
@@ -169,12 +188,12 @@ async def record_load(
                 started_at=started_at.isoformat(timespec="seconds"),
                 duration_s=collected.duration_s,
                 seed=settings.load.seed,
-                settings=_shown(settings),
+                settings=describe_settings(settings),
                 machine=describe_machine(),
-                versions={name: version(name) for name in _LIBRARIES} | {"adx-lab": version("adx-lab")},
-                git=_describe_git(settings.home_dir),
-                target=_shown_target(around.target) | {"database": described},
-                audit=_audit(collected, seen),
+                versions=describe_versions(),
+                git=describe_git(settings.home_dir),
+                target=describe_target(around.target) | {"database": described, "tenants": _tenants(around)},
+                audit=_audit(collected, seen) | await _cost_of_observing(around, plans),
                 caveats=(*collected.caveats, *seen.caveats(), *_caveats(around)),
             ),
         )
@@ -328,6 +347,25 @@ def _asked(settings: Settings, request: LoadRequest) -> dict[str, Any]:
     }
 
 
+def _tenants(around: Surroundings) -> dict[str, int]:
+    """Return how many users each tenant of the data set has, by id."""
+    if around.sample_file is None:
+        return {}
+    sample = json.loads(Path(around.sample_file).read_text(encoding="utf-8"))
+    return {tenant["id"]: tenant["user_count"] for tenant in sample["tenants"]}
+
+
+async def _cost_of_observing(around: Surroundings, plans: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure what auto_explain adds to the shortest query of all, once the load is over."""
+    query = plans.get("queries", {}).get(OBSERVED_QUERY)
+    if around.target.database_url is None or query is None:
+        return {}
+    cells = (cell for cell in plans["plans"] if cell["query"] == OBSERVED_QUERY)
+    arguments = list(next(cells)["arguments"].values())
+    cost = await measure_observing(around.target.database_url, query["text"], arguments)
+    return {"observing": asdict(cost)}
+
+
 async def _capture_plans(around: Surroundings, progress: Progress) -> dict[str, Any]:
     url = around.target.database_url
     if url is None:
@@ -352,7 +390,8 @@ def _audit(collected: Collected, seen: Samples) -> dict[str, Any]:
     facts = {
         name: value for name, value in asdict(collected).items() if name != "caveats" and value is not None
     }
-    facts["steal_share"] = seen.steal_share
+    facts |= {"steal_share": seen.steal_share, "foreign_cpu_share": seen.foreign_share}
+    facts["waits"] = {f"{kind}: {event}": count for (kind, event), count in seen.waits.most_common()}
     if seen.connections:
         facts["connections_max"] = max(count for _, count in seen.connections)
     return facts
@@ -362,37 +401,6 @@ def _caveats(around: Surroundings) -> tuple[Caveat, ...]:
     if around.target.database_url is None:
         return (Caveat("no_database", "no database URL was given: no plans, no statement statistics"),)
     return ()
-
-
-def _shown(settings: Settings) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.to_builtins(settings)
-    for section in ("database", "valkey", "store"):
-        if shown[section]["url"]:
-            shown[section]["url"] = without_password(shown[section]["url"])
-    return shown
-
-
-def _shown_target(target: Target) -> dict[str, Any]:
-    return {
-        name: without_password(value) if value and name.endswith("_url") else value
-        for name, value in asdict(target).items()
-    }
-
-
-def _describe_git(folder: Path) -> dict[str, Any]:
-    def ask(*words: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *words], cwd=folder, check=False, capture_output=True, text=True)
-        except FileNotFoundError:  # no git on this machine: the run is as good without
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    changed = ask("status", "--porcelain")
-    return {
-        "commit": ask("rev-parse", "HEAD"),
-        "subject": ask("log", "-1", "--format=%s"),
-        "changed_files": None if changed is None else len(changed.splitlines()),
-    }
 
 
 def _keep_row(settings: Settings, judgement: Judgement, *, status: str | None) -> None:

@@ -62,7 +62,7 @@ async def _surroundings(settings: Settings, request: LoadRequest) -> Surrounding
     """Return the stack that is up, where the load goes to it; otherwise somebody else's service."""
     state = read_state(settings)
     if state is not None and state.base_url == request.url:
-        return Surroundings(state.target(), state.processes, state.sample_file)
+        return Surroundings.of_stack(state)
     return await experiment.elsewhere(settings, request)
 
 

@@ -1,4 +1,4 @@
-"""Few endpoints, each asked often and each by another road: what calibrates must see every kind of mistake."""
+"""Few endpoints, each asked often and each by another road: calibration must see every mistake."""
 
 from adx_lab.load.users import OpenLoopUser
 

@@ -18,6 +18,9 @@ CPU_SHARE = 0.9
 STEAL_SHARE = 0.05
 """Of the machine, given by the hypervisor to others: the service was slowed by somebody we can't see."""
 
+FOREIGN_CPU_SHARE = 0.2
+"""Of the machine, used by processes that are neither the stack's nor the lab's."""
+
 
 @dataclass(frozen=True)
 class ValidityCheck:
@@ -43,13 +46,14 @@ def audit_generator(audit: Mapping[str, Any]) -> tuple[ValidityCheck, ...]:
     Parameters
     ----------
     audit
-        ``unanswered``, ``loop_lag_p99_ms``, ``cpu_share_max``, ``steal_share``; what is missing was not
-        recorded and is not judged.
+        ``unanswered``, ``loop_lag_p99_ms``, ``cpu_share_max``, ``steal_share``, ``foreign_cpu_share``;
+        what is missing was not recorded and is not judged.
     """
     limits = {
         "loop_lag_p99_ms": LOOP_LAG_P99_MS,
         "cpu_share_max": CPU_SHARE,
         "steal_share": STEAL_SHARE,
+        "foreign_cpu_share": FOREIGN_CPU_SHARE,
         "unanswered": 0.0,
     }
     return tuple(

@@ -111,6 +111,21 @@ async def capture_matrix(
     return matrix
 
 
+async def capture_resampled(
+    database_url: str, queries_folder: Path, *, rounds: int = 3
+) -> list[dict[str, Any]]:
+    """Capture again after each of some ANALYZEs: a shape that changes with the sample is a tie.
+
+    For a clone that is thrown away afterwards, since it writes new statistics.
+    """
+    found = []
+    for _ in range(rounds):
+        async with connected(database_url) as connection:
+            await connection.execute("ANALYZE")
+        found.append(await capture_matrix(database_url, queries_folder))
+    return found
+
+
 def quoted(value: str) -> str:
     """Return a text as an SQL literal."""
     return "'" + value.replace("'", "''") + "'"

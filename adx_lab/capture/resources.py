@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -29,9 +30,34 @@ def sample_processes(roots: Mapping[str, Iterable[int]], t_s: float) -> list[dic
     return rows
 
 
-def steal_seconds() -> float:
-    """Return the CPU seconds that a hypervisor has given to others since the machine began."""
-    return float(getattr(psutil.cpu_times(), "steal", 0.0))
+@dataclass(frozen=True, slots=True)
+class MachineClock:
+    """CPU seconds of the whole machine since it began: in use, and given to others by a hypervisor."""
+
+    busy_s: float
+    steal_s: float
+
+
+def read_machine_clock() -> MachineClock:
+    """Return what the machine's processors have done so far."""
+    times = psutil.cpu_times()
+    idle_s = times.idle + getattr(times, "iowait", 0.0)
+    steal_s = getattr(times, "steal", 0.0)
+    # Guests are counted within user time already.
+    whole_s = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+    return MachineClock(whole_s - idle_s - steal_s, steal_s)
+
+
+def used_seconds(rows: list[dict[str, Any]]) -> float:
+    """Return the CPU seconds that the sampled processes used between the first sample and the last.
+
+    A process that came later is counted from its beginning.
+    """
+    if not rows:
+        return 0.0
+    first_s = rows[0]["t_s"]
+    before = sum(row["cpu_s"] for row in rows if row["t_s"] == first_s)
+    return float(sum({row["pid"]: row["cpu_s"] for row in rows}.values()) - before)
 
 
 def describe_machine() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,23 +16,28 @@ import asyncpg
 from adx_lab.capture.cache import cache_rows
 from adx_lab.capture.database import count_connections
 from adx_lab.capture.metrics import read_metrics
-from adx_lab.capture.resources import sample_processes, steal_seconds
+from adx_lab.capture.resources import read_machine_clock, sample_processes, used_seconds
+from adx_lab.capture.waits import Waits, read_waits
 from adx_lab.records import Caveat
 
 _EVERY_S = 0.5
+_WAITS_EVERY_S = 0.1
 
 
 @dataclass
 class Samples:
     """What the sampler has gathered; times are seconds on the wall clock until `shifted`.
 
-    ``steal_share`` is the part of the machine that the hypervisor gave to others meanwhile.
+    ``steal_share`` is the part of the machine that the hypervisor gave to others meanwhile, ``foreign_share``
+    the part that processes used which belong neither to the stack nor to the lab.
     """
 
     resources: list[dict[str, Any]] = field(default_factory=list)
     cache: list[dict[str, Any]] = field(default_factory=list)
     connections: list[tuple[float, int]] = field(default_factory=list)
+    waits: Waits = field(default_factory=Counter)
     steal_share: float = 0.0
+    foreign_share: float = 0.0
     gaps: int = 0
 
     def shifted(self, began: float) -> Samples:
@@ -40,7 +46,9 @@ class Samples:
             [{**row, "t_s": row["t_s"] - began} for row in self.resources if row["t_s"] >= began],
             [{**row, "t_s": row["t_s"] - began} for row in self.cache if row["t_s"] >= began],
             [(t - began, count) for t, count in self.connections if t >= began],
+            self.waits,
             self.steal_share,
+            self.foreign_share,
             self.gaps,
         )
 
@@ -59,15 +67,17 @@ async def sampling(
 ) -> AsyncIterator[Samples]:
     """Sample for as long as the block runs; the processes' ids are asked for anew each time."""
     samples = Samples()
-    began, stolen_before = time.monotonic(), steal_seconds()
+    began, before, own_before_s = time.monotonic(), read_machine_clock(), time.process_time()
     task = asyncio.create_task(_sample(samples, roots, metrics_url, connection))
     try:
         yield samples
     finally:
         task.cancel()
         await asyncio.wait([task])
-        stolen_s = steal_seconds() - stolen_before
-        samples.steal_share = stolen_s / (time.monotonic() - began) / (os.cpu_count() or 1)
+        after, capacity_s = read_machine_clock(), (time.monotonic() - began) * (os.cpu_count() or 1)
+        ours_s = used_seconds(samples.resources) + time.process_time() - own_before_s
+        samples.steal_share = (after.steal_s - before.steal_s) / capacity_s
+        samples.foreign_share = max(0.0, after.busy_s - before.busy_s - ours_s) / capacity_s
     if not task.cancelled():
         task.result()  # it never returns: if it ended, it failed, and the run must say so
 
@@ -87,4 +97,7 @@ async def _sample(
             samples.gaps += not page
         if connection is not None:
             samples.connections.append((now, await count_connections(connection)))
-        await asyncio.sleep(max(0.0, _EVERY_S - (time.time() - now)))
+        while (rest_s := _EVERY_S - (time.time() - now)) > 0:
+            if connection is not None:
+                samples.waits.update(await read_waits(connection))
+            await asyncio.sleep(min(rest_s, _WAITS_EVERY_S))

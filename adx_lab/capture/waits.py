@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,13 +18,6 @@ Waits = Counter[tuple[str, str]]
 
 
 async def read_waits(connection: asyncpg.Connection) -> Waits:
-    """Return what the active clients wait for just now."""
+    """Return what the active clients wait for just now; it takes about 0.3 ms of the server's time."""
     rows = await connection.fetch(_OWN["waits.read"].sql)
     return Counter({(row["kind"], row["event"]): row["backends"] for row in rows})
-
-
-async def sample_waits(connection: asyncpg.Connection, waits: Waits, *, every_s: float = 0.1) -> None:
-    """Add samples to ``waits`` until cancelled. A read takes about 0.3 ms of the server's time."""
-    while True:
-        waits.update(await read_waits(connection))
-        await asyncio.sleep(every_s)

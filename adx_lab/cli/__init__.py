@@ -23,14 +23,19 @@ VERBS = {
     "down": "Stop the stack.",
     "status": "Show the stack's URLs and health.",
     "load": "Make one recorded headless load run.",
+    "ui": "Serve the Locust web page with the lab's tab, on this machine only.",
     "duet": "Compare two variants: both up at once, the same requests to both.",
     "nightly": "Do everything: one verdict, one report, one exit code.",
+    "plans": "Capture query plans now, read any plan, compare two captures.",
     "calibrate": "Find out what this machine's verdicts are worth.",
     "verdict": "Compute the verdict of a stored duet again.",
     "baseline": "Set or show what the working tree is compared with.",
     "runs": "List, show or delete stored runs; look back at all of them.",
     "report": "Make the report of a stored run again.",
 }
+
+GROUPS = frozenset({"baseline", "plans", "runs"})
+"""Verbs that have verbs of their own."""
 
 app = App(
     name="adx-lab",
@@ -39,8 +44,7 @@ app = App(
     help_flags=["--help", "-h"],
 )
 for _verb, _help in VERBS.items():
-    _of_verbs = _verb in {"runs", "baseline"}
-    app.command(f"adx_lab.cli.{_verb}:{'app' if _of_verbs else 'run'}", name=_verb, help=_help)
+    app.command(f"adx_lab.cli.{_verb}:{'app' if _verb in GROUPS else 'run'}", name=_verb, help=_help)
 
 
 def main() -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adx_lab.records import to_json
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 _PLAIN_EVERY_S = 10.0
 _BAR_CELLS = 24
+_FILE_WIDTH = 220
 
 
 class ConsoleProgress:
@@ -76,6 +80,13 @@ def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Non
             for cell, width in zip(line, widths, strict=True)
         ]
         print("  ".join(cells).rstrip())
+
+
+def print_rich(shown: RenderableType) -> None:
+    """Print what `rich` draws, as wide as it needs where nobody looks at a terminal."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, soft_wrap=True).print(shown)
 
 
 def _is_number(cell: str) -> bool:

@@ -10,7 +10,7 @@ from adx_lab.cli.console import ConsoleProgress, print_json
 from adx_lab.cli.verdict_text import print_report
 from adx_lab.settings import read_settings
 
-PROFILES = {"quick": {"load.duration_s": 30.0, "load.warmup_s": 5.0}}
+PROFILES = {"quick": {"load.rate_per_s": 300.0, "load.duration_s": 40.0, "load.warmup_s": 5.0}}
 
 
 def run(
@@ -33,9 +33,9 @@ def run(
     json
         Print the verdict as one JSON document.
     """
-    flags = PROFILES[profile] | {"load.rate_per_s": rate}
-    if duration is not None:
-        flags["load.duration_s"] = duration
+    flags: dict[str, float] = dict(PROFILES[profile])
+    given = {"load.rate_per_s": rate, "load.duration_s": duration}
+    flags |= {name: value for name, value in given.items() if value is not None}
     settings = read_settings(flags=flags)
     made = asyncio.run(experiment.nightly(settings, ConsoleProgress()))
     if json:

@@ -22,6 +22,7 @@ from adx_lab.core.logs import log
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+OPENING_MAX = 4
 _logger = logging.getLogger("adx_lab.core.pool")
 
 
@@ -82,6 +83,7 @@ class Pool:
         self._idle: deque[Link] = deque()
         self._waiters: deque[asyncio.Future[Link]] = deque()
         self._size = 0  # open, being opened, or being closed
+        self._opening = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
@@ -134,10 +136,9 @@ class Pool:
             return link
         if self._closed:
             raise PoolClosedError
-        if self._size < self.size_max:
-            return await self._open()
         waiter: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
+        self._grow()
         try:
             async with asyncio.timeout(self._acquire_s):
                 return await waiter
@@ -190,24 +191,38 @@ class Pool:
 
     def _gone(self) -> None:
         self._size -= 1
-        if any(not waiter.done() for waiter in self._waiters) and not self._closed:
+        self._grow()
+
+    def _grow(self) -> None:
+        """Open connections for those who wait, a few at a time.
+
+        Opening one takes longer than most queries, so that in a burst many get one that was given back
+        meanwhile.
+        """
+        waiting = sum(not waiter.done() for waiter in self._waiters)
+        while self._opening < min(waiting, OPENING_MAX) and self._size < self.size_max and not self._closed:
+            self._opening += 1
+            self._size += 1
             self._spawn(self._open_for_waiter())
 
     async def _open_for_waiter(self) -> None:
-        if self._size >= self.size_max:
-            return
-        self._size += 1
         try:
             link = Link(await self._connect(), time.monotonic())
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             self._size -= 1
-            while self._waiters:
-                waiter = self._waiters.popleft()
-                if not waiter.done():
-                    waiter.set_exception(error)
-                    return
+            self._opening -= 1
+            self._fail_first(error)
         else:
-            self._offer(link)
+            self._opening -= 1
+            self.release(link)
+        self._grow()
+
+    def _fail_first(self, error: Exception) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(error)
+                return
 
     def _retire(self, link: Link) -> None:
         self._spawn(self._close_link(link))

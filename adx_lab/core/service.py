@@ -15,6 +15,7 @@ from adx_lab.core.monitor import Monitor
 from adx_lab.core.passwords import Passwords
 from adx_lab.core.streams import Streams
 from adx_lab.core.tokens import Tokens
+from adx_lab.core.waking import Waker
 
 if TYPE_CHECKING:
     from adx_lab.core.metrics import Memory
@@ -37,6 +38,7 @@ class Service:
     in_flight: InFlight
     streams: Streams
     files: FileStore
+    waker: Waker
     monitor: Monitor
 
     async def start(self) -> None:
@@ -82,5 +84,6 @@ def build_service(settings: Settings, memory: Memory | None = None) -> Service:
         in_flight=InFlight(settings.gateway.in_flight_max, settings.gateway.timeout_s),
         streams=Streams(settings),
         files=FileStore(settings.files_url),
+        waker=Waker(db),
         monitor=Monitor(settings, metrics, db.pool),
     )

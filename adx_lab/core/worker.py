@@ -18,10 +18,11 @@ import msgspec
 from dbos import DBOS, DBOSConfig, ScheduleInput, SetWorkflowID
 
 from adx_lab.core.announcing import announce
-from adx_lab.core.database import UNAVAILABLE, connect
-from adx_lab.core.errors import ConfigError
+from adx_lab.core.database import UNAVAILABLE
+from adx_lab.core.errors import ConfigError, CoreError
 from adx_lab.core.logs import log
 from adx_lab.core.runs import run_with, run_workflow, warm_workflow
+from adx_lab.core.schema import open_database
 from adx_lab.core.service import Service, build_service
 from adx_lab.core.settings import PoolSettings, Settings
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-RUNS_QUEUE, WARMING_QUEUE = "runs", "warming"
-_AT_ONCE = 8
+_WARMING_QUEUE = "warming"
+_NICENESS = 10  # nobody waits for a run, but somebody does for each request
 _CONNECTIONS = PoolSettings(max=5, min=1)
 _LOOK_EVERY_S = 1.0
 _LOCK = 0x_AD_C0_0E
@@ -46,7 +47,10 @@ def work(settings: Settings) -> None:
     ------
     ConfigError
         Another worker runs under the same name.
+    CoreError
+        The database can't be reached.
     """
+    os.nice(_NICENESS)
     asyncio.run(_work(settings))
 
 
@@ -60,11 +64,11 @@ async def _work(settings: Settings) -> None:
     service = build_service(
         msgspec.structs.replace(settings, workers=1, pool=_CONNECTIONS, rules_off=rules_off)
     )
+    listening = await _listen(settings)
     await service.start()
     run_with(service)
     dispatcher: asyncio.Task[None] | None = None
     try:
-        listening = await _listen(settings)
         await _launch(settings)
         dispatcher = asyncio.create_task(_dispatch(service, settings, listening))
         announce(settings, {"pid": os.getpid()})
@@ -80,6 +84,7 @@ async def _work(settings: Settings) -> None:
 
 
 async def _launch(settings: Settings) -> None:
+    polling_s = min(5.0, settings.warming.every_s / 2)  # an idle worker should cost nothing
     DBOS(
         config=DBOSConfig(
             name="adx-core",
@@ -91,16 +96,17 @@ async def _launch(settings: Settings) -> None:
             sys_db_pool_size=5,
             max_executor_threads=8,
             log_level="WARNING",
-            scheduler_polling_interval_sec=1.0,
+            scheduler_polling_interval_sec=polling_s,
+            # Nothing here sends events or messages; by default it looks a hundred times a second.
+            notification_coalesce_sec=1.0,
+            notification_listener_polling_interval_sec=5.0,
         )
     )
     dbos_logger = logging.getLogger("dbos")
     dbos_logger.handlers.clear()
     dbos_logger.propagate = True
     DBOS.launch()
-    await DBOS.register_queue_async(RUNS_QUEUE, worker_concurrency=_AT_ONCE, polling_interval_sec=0.1)
-    # A queue of its own: behind a busy one the caches would get cold.
-    await DBOS.register_queue_async(WARMING_QUEUE, global_concurrency=1, polling_interval_sec=0.5)
+    await DBOS.register_queue_async(_WARMING_QUEUE, global_concurrency=1, polling_interval_sec=polling_s)
     if not settings.on("cache.warming"):
         await DBOS.delete_schedule_async("warming")
         return
@@ -109,7 +115,7 @@ async def _launch(settings: Settings) -> None:
         workflow_fn=warm_workflow,
         schedule=cron(settings.warming.every_s),
         context=None,
-        queue_name=WARMING_QUEUE,
+        queue_name=_WARMING_QUEUE,
     )
     await DBOS.apply_schedules_async([schedule])
 
@@ -122,7 +128,7 @@ def cron(every_s: float) -> str:
 
 
 async def _listen(settings: Settings) -> asyncpg.Connection:
-    connection = await connect(settings.database_url)
+    connection = await open_database(settings)
     name = f"{settings.key_prefix}{settings.worker_name}"
     if not await connection.fetchval("SELECT pg_try_advisory_lock($1, hashtext($2))", _LOCK, name):
         await connection.close()
@@ -138,10 +144,8 @@ async def _dispatch(service: Service, settings: Settings, connection: asyncpg.Co
                 await _hand_over(service)
         except UNAVAILABLE as error:
             log(_logger, logging.WARNING, "the database went away", error=repr(error))
-        except ConfigError:
-            log(_logger, logging.WARNING, "the lock of the old connection is still held")
         await asyncio.sleep(_LOOK_EVERY_S / 2)
-        with suppress(*UNAVAILABLE, ConfigError):
+        with suppress(*UNAVAILABLE, CoreError):
             connection = await _listen(settings)
 
 
@@ -166,7 +170,7 @@ async def _hand_over(service: Service) -> None:
     pending = [row["id"] for row in rows if row["status"] == "pending"]
     for run_id in pending:
         with SetWorkflowID(str(run_id)):
-            await DBOS.enqueue_workflow_async(RUNS_QUEUE, run_workflow, str(run_id))
+            await DBOS.start_workflow_async(run_workflow, str(run_id))
     if pending:
         await service.db.fetch("workflows.queued", pending, timing=None)
     for row in rows:

@@ -1,8 +1,10 @@
 """Asking for durable work: a run is a row, and that it stands is the acknowledgement.
 
-The workers hear of the row by the database's own notification, in the transaction that makes it, and look for
-rows that they missed. So asking costs one statement, needs neither a second system nor a second write that
-could be lost between, and a run that was asked for with an idempotency key can't be asked for twice.
+The workers are woken by a notification of the database's, and look for themselves every second, so that one
+that is lost delays a run and loses nothing. It is not part of the transaction that makes the row: notifying
+transactions commit one after the other, and fifty at once would wait for fifty writes to the disk. So asking
+costs one statement, there is no second system and no second write that could be lost between, and a run that
+was asked for with an idempotency key can't be asked for twice.
 """
 
 from __future__ import annotations
@@ -119,6 +121,7 @@ async def cancel_run(service: Service, request: Request) -> Response:
         raise Problem(404, "Not found")
     if status != "cancelled":
         raise Problem(409, "Conflict", f"the run is {status}")
+    service.waker.wake()
     return reply(RunStatus(run_id, status), 202)
 
 
@@ -146,6 +149,7 @@ async def _ask(service: Service, request: Request, name: str, given: msgspec.Str
         raise Problem(409, "Conflict", "the same run is being asked for", headers=[("retry-after", "1")])
     if not rows[0]["same"]:
         raise Problem(422, "Invalid value", "the key was used with another input", field="idempotency-key")
+    service.waker.wake()
     run_id = str(rows[0]["id"])
     url = f"/api/v1/workflows/runs/{run_id}"
     return Response(msgspec.json.encode(Accepted(run_id, url)), 202, [JSON, ("location", url)])

@@ -1,4 +1,4 @@
-"""Find out what this machine's verdicts are worth: duets of which the truth is known, added up in a ledger."""
+"""Find out what this machine's verdicts are worth: duets of which the truth is known, added up."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from adx_lab.analysis.sequential import Plan
 from adx_lab.errors import UsageError
 
 BLOCKS_MAX = 64
-SECONDS, WARMUP_S = 6.0, 1.5
+SECONDS, WARMUP_S = 5.0, 1.0
 DECISIVE_MIN = 7
 """Fewer blocks can't reach the level that a verdict needs, whatever they hold."""
 

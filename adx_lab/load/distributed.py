@@ -15,7 +15,7 @@ from typing import Any
 import gevent
 import msgspec
 import pyarrow as pa
-from gevent.event import AsyncResult
+from gevent.event import AsyncResult, Event
 
 from adx_lab.errors import MeasurementError
 from adx_lab.load.plan import ENDLESS_S, make_plan
@@ -51,9 +51,6 @@ class MasterSession(Session):
         """Return where the master tells how it is doing."""
         return FileSink(Path(self.spec.raw_dir), "master")
 
-    def ready(self) -> None:
-        """Do nothing: the master has no users."""
-
     def start_clock(self, began: float) -> None:
         """Let all workers begin at one moment."""
         super().start_clock(began + _LEAD_S)
@@ -84,6 +81,9 @@ class MasterSession(Session):
         super()._quit()
 
     def _prepare(self) -> None:
+        """Do nothing: the master logs nobody in."""
+
+    def _check(self) -> None:
         runner = self.environment.runner
         clients = [client.id for client in runner.clients.all]
         self._ready, self._done = set(), set()
@@ -147,7 +147,8 @@ class MasterSession(Session):
     def _on_ready(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self._ready.add(msg.node_id)
         if len(self._ready) == self.workers:
-            self.begin()
+            self.prepared.set()
+            self.begin_when_ready()
 
     def _on_done(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self._done.add(msg.node_id)
@@ -199,7 +200,7 @@ class WorkerSession(Session):
 
     def _reset(self) -> None:
         self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
-        self.go = AsyncResult()
+        self.go, self.prepared, self.spawned = AsyncResult(), Event(), False
 
     def _on_ping(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self.environment.runner.send_message("adx_pong", {"now": time.time()})

@@ -18,7 +18,7 @@ from adx_lab.errors import UsageError
 from adx_lab.load.raw import RAW_SCHEMA, Row
 
 _Z = 1.96
-_KEPT = 200_000
+_KEPT = 20_000
 COLUMN = {name: place for place, name in enumerate(RAW_SCHEMA.names)}
 
 

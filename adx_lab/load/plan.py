@@ -53,7 +53,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             what = f"{self.users:,} users"
             if self.think_s:
                 what += f" who think {self.think_s:g} s on average"
-        return f"{what} {lasting} after {self.warmup_s:g} s of warm-up"
+        return f"{what} {lasting}, after {self.warmup_s:g} s of warm-up"
 
 
 def make_plan(spec: LoadSpec, scenario: Any, defaults: LoadSettings) -> Plan:

@@ -8,6 +8,15 @@ from urllib.parse import urlsplit
 from adx_lab.errors import StackError, UsageError
 
 
+def answers(url: str) -> bool:
+    """Tell whether a server answers at a URL."""
+    try:
+        check_reachable(url)
+    except StackError:
+        return False
+    return True
+
+
 def check_reachable(url: str, *, timeout_s: float = 5.0) -> None:
     """Return if a server answers at all; what it answers is its own business.
 

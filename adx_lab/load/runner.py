@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from adx_lab.errors import MeasurementError, UsageError
+from adx_lab.errors import MeasurementError, StackError, UsageError
 from adx_lab.load.collect import Collected, collect
 from adx_lab.load.plan import Plan
 from adx_lab.load.raw import all_facts
+from adx_lab.load.reach import answers
 from adx_lab.load.spec import VARIABLE, LoadSpec, write_spec
-from adx_lab.processes import Child, start_child, stop_child
+from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
 from adx_lab.progress import Progress
 
 PLUGIN = Path(__file__).with_name("locust_plugin.py")
@@ -121,6 +123,53 @@ async def run_locust(
     return await asyncio.to_thread(collect, raw_dir, run_dir)
 
 
+async def serve_page(
+    locustfile: Path,
+    base_url: str,
+    port: int,
+    options: Sequence[str],
+    *,
+    log: Path,
+    environ: Mapping[str, str],
+    progress: Progress,
+) -> None:
+    """Serve Locust's web page on this machine until cancelled; each test's companion stores its run.
+
+    Raises
+    ------
+    UsageError
+        The port is taken, or the locustfile can't be run.
+    """
+    command = [
+        *(sys.executable, "-m", "locust", "-f", f"{PLUGIN},{locustfile}", "--host", base_url),
+        *("--web-host", "127.0.0.1", "--web-port", str(port), "--stop-timeout", "5", "--loglevel", "WARNING"),
+        *options,
+    ]
+    page = f"http://127.0.0.1:{port}"
+    _refuse_taken(port)
+    child = start_child("locust", command, log=log, environ=os.environ | environ)
+    try:
+        await wait_until_ready(child, lambda: answers(page), seconds=_SETUP_S)
+        progress.step(f"the page is at {page}; Ctrl-C ends it")
+        await asyncio.to_thread(child.process.wait)
+    except StackError as error:
+        raise _bad_locustfile(locustfile, log) or error from error
+    finally:
+        # Long enough for a companion to store the run of a test that was still going.
+        await stop_child(child, grace_s=_DRAIN_S)
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise UsageError(
+                f"port {port} can't be used: {error.strerror}", mend="choose another with --port"
+            ) from error
+
+
 async def join_master(locustfile: Path, master: str, *, log: Path) -> None:
     """Be one more worker of a master on another machine, until it says that the load is over.
 
@@ -180,12 +229,16 @@ def _refuse_failures(child: Child, order: LoadOrder, raw_dir: Path) -> None:
         raise kind(failed["failed"])
     if child.process.returncode == 0 or any("began" in fact for fact in facts):
         return  # even a killed one: what it recorded is whole but for its last second, and says so
-    words = order.log.read_text(encoding="utf-8", errors="replace")
-    for mark in ("No User class found", "Error: ", "Could not find", "ImportError"):
-        lines = [line.strip() for line in words.splitlines() if mark in line]
-        if lines:
-            raise UsageError(f"the locustfile {order.locustfile} can't be run: {lines[-1]}", log=order.log)
-    if "Traceback" in words:
-        last = words.strip().splitlines()[-1]
-        raise UsageError(f"the locustfile {order.locustfile} can't be run: {last}", log=order.log)
-    raise MeasurementError(f"locust exited with status {child.process.returncode}", log=order.log)
+    raise _bad_locustfile(order.locustfile, order.log) or MeasurementError(
+        f"locust exited with status {child.process.returncode}", log=order.log
+    )
+
+
+def _bad_locustfile(locustfile: Path, log: Path) -> UsageError | None:
+    """Return what is wrong with a locustfile, where Locust's log says that something is."""
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    for mark in ("No User class found", "Error: ", "Could not find", "ImportError", "Error"):
+        found = [line for line in lines if mark in line]
+        if found:
+            return UsageError(f"the locustfile {locustfile} can't be run: {found[-1]}", log=log)
+    return None

@@ -20,7 +20,7 @@ from typing import Any
 import gevent
 import msgspec
 import psutil
-from gevent.event import AsyncResult
+from gevent.event import AsyncResult, Event
 from locust import events
 
 from adx_lab.errors import AdxLabError, MeasurementError
@@ -64,6 +64,9 @@ class Session:
         self.index, self.workers = 0, 1
         self.go: AsyncResult[float] = AsyncResult()
         """Set to the moment at which the measured part begins, on this machine's clock."""
+        self.prepared = Event()
+        """Set when everybody is logged in."""
+        self.spawned = False
         self.ending = False
         self.in_flight = 0
         self.blocked_s = 0.0
@@ -78,24 +81,31 @@ class Session:
         environment.events.quitting.add_listener(lambda **_: self.on_quitting())
 
     def on_test_start(self) -> None:
-        """Open the record and let people in; a service that lets nobody in can't be measured."""
+        """Open the record, and let people in beside: the web page must not wait for their logins."""
         self._reset()
         try:
             self._open()
-            self._prepare()
+            self._check()
         except AdxLabError as error:
             self.fail(error)
         except OSError as error:
             self.fail(MeasurementError(f"the record can't be written: {error}"))
+        else:
+            self._timers.append(gevent.spawn(self._prepare))
 
     def on_spawned(self) -> None:
-        """Begin, where users need nothing but to be there."""
-        if self.plan.kind != "open" and not self.go.ready() and not self.ending:
-            self.begin()
+        """Begin, if everybody is logged in as well."""
+        self.spawned = True
+        self.begin_when_ready()
 
     def ready(self) -> None:
-        """Begin: the one user of an open loop stands ready."""
-        self.begin()
+        """Begin, if everybody is spawned as well."""
+        self.begin_when_ready()
+
+    def begin_when_ready(self) -> None:
+        """Begin once all users are there and logged in."""
+        if self.spawned and self.prepared.is_set() and not self.go.ready() and not self.ending:
+            self.begin()
 
     def begin(self) -> None:
         """Set the moment at which the measured part begins, and the one at which it ends."""
@@ -190,21 +200,30 @@ class Session:
         if self.given is None:
             self._start_companion()
 
-    def _prepare(self) -> None:
+    def _check(self) -> None:
         connections = self.plan.users // self.workers if self.plan.kind != "open" else _OPEN_LOOP_CONNECTIONS
         self.tell(open_files_limit=allow_connections(connections))
-        if self.spec.rivals:
-            self.pair = Pair(self)
-            self.pair.log_in()
-        elif self.scenario is not None and self.spec.sample_file is not None:
-            host = self.environment.host or self.scenario.host
-            self.accounts = log_in_accounts(self.environment, host, self.scenario, self.spec)
-            self._timers.append(gevent.spawn(keep_logged_in, self, host))
         self._files_before = psutil.Process().num_fds()
+
+    def _prepare(self) -> None:
+        """Log people in; a service that lets nobody in can't be measured."""
+        try:
+            if self.spec.rivals:
+                self.pair = Pair(self)
+                self.pair.log_in()
+            elif self.scenario is not None and self.spec.sample_file is not None:
+                host = self.environment.host or self.scenario.host
+                self.accounts = log_in_accounts(self.environment, host, self.scenario, self.spec)
+                self._timers.append(gevent.spawn(keep_logged_in, self, host))
+        except AdxLabError as error:
+            self.fail(error)
+            return
+        self.prepared.set()
+        self.ready()
 
     def _reset(self) -> None:
         self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
-        self.go = AsyncResult()
+        self.go, self.prepared, self.spawned = AsyncResult(), Event(), False
         if self.given is None:
             self.spec = self._own_spec()
             self.plan = make_plan(self.spec, self.scenario, read_settings().load)

@@ -197,7 +197,6 @@ class OpenLoopUser(_Scenario):
     def send_schedule(self) -> None:
         """Send every arrival at its time, wait for the answers, and end the run."""
         session = self.session
-        session.ready()
         began = session.go.get()
         watch = StepWatch(session, began) if session.plan.climbs else None
         pool = Pool(self.concurrency)
@@ -279,6 +278,7 @@ class CrowdUser(_Scenario):
     def live(self) -> None:
         """Think, then ask."""
         session = self.session
+        session.prepared.wait()
         self._pause_s = self._clock.expovariate(1 / self.think_s)
         due = time.time() + self._pause_s
         pause: Any = self.wait  # Locust's own, so that stopping need not wait for people who think

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import pandas as pd
 from adx_lab.analysis.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.budgets import Budget, BudgetResult, judge
 from adx_lab.analysis.latency import LatencySummary, measure, summarise
+from adx_lab.analysis.plans import scan_plans
+from adx_lab.analysis.plans.captured import Matrix, read_matrix
+from adx_lab.analysis.plans.slow import SlowQuery, requests_that_waited, slow_queries
 from adx_lab.analysis.quantiles import Estimate
 from adx_lab.analysis.tail import TailAttribution, tail_attribution
 from adx_lab.errors import UsageError
@@ -99,9 +103,24 @@ class Judgement:
         return self.run.table("database")
 
     @cached_property
-    def plans(self) -> list[dict[str, Any]]:
-        """The captured plans."""
-        return self.run.plans()
+    def plans(self) -> Matrix:
+        """The captured plans, analysed."""
+        return read_matrix(self.run.plans())
+
+    @cached_property
+    def slow_queries(self) -> tuple[SlowQuery, ...]:
+        """The queries above 10 ms, with the plans that they really had under load."""
+        known = {name: str(facts["text"]) for name, facts in self.plans.queries.items() if "text" in facts}
+        tenants = self.record.target.get("tenants", {})
+        found = slow_queries(scan_plans(self.run.server_log()).documents, known, tenants)
+        # The lab's own statements (captures) are in the log too; they have no name.
+        return tuple(item for item in found if item.query is not None)
+
+    @cached_property
+    def sufferers(self) -> dict[int, int]:
+        """For each slow query, the row of the request that waited for it."""
+        began = datetime.fromtimestamp(self.record.audit["began"], UTC)
+        return requests_that_waited(self.slow_queries, self.samples, self.queries, began)
 
     @cached_property
     def endpoints(self) -> tuple[LatencySummary, ...]:

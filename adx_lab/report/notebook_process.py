@@ -15,6 +15,7 @@ from typing import Any
 import nbformat
 import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
@@ -44,8 +45,23 @@ def main() -> None:
         status, error = "kernel died", "the kernel died; it may have run out of memory"
     if status != "completed":
         cell = _stamp(executed, status, str(error))
-    result = {"status": status, "cell": cell, "error": error and " ".join(error.split())[:300]}
+    result = {
+        "status": status,
+        "cell": cell,
+        "error": error and " ".join(error.split())[:300],
+        "body": _as_html(executed),
+    }
     Path(order["result"]).write_text(json.dumps(result), encoding="utf-8")
+
+
+def _as_html(executed: Path) -> str:
+    # "basic" has no page around it, and so none of the scripts that the lab template takes from the network.
+    # Here and not where the page is written: importing nbconvert takes seconds, and no verb should wait.
+    exporter = HTMLExporter(
+        template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True, anchor_link_text=""
+    )
+    body: str = exporter.from_filename(str(executed))[0]
+    return body
 
 
 def _stamp(executed: Path, status: str, error: str) -> int | None:

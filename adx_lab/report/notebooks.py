@@ -32,6 +32,8 @@ class NotebookOutcome:
         The number (from 1) of the code cell that failed, or None.
     error
         One line, or None.
+    body
+        The executed notebook as HTML, without a page around it.
     """
 
     name: str
@@ -39,6 +41,7 @@ class NotebookOutcome:
     cell: int | None
     error: str | None
     executed: Path
+    body: str
 
     @property
     def ok(self) -> bool:
@@ -83,4 +86,4 @@ async def execute_notebook(
     told = json.loads(result.read_text(encoding="utf-8"))
     order.unlink()
     result.unlink()
-    return NotebookOutcome(notebook.stem, told["status"], told["cell"], told["error"], executed)
+    return NotebookOutcome(notebook.stem, told["status"], told["cell"], told["error"], executed, told["body"])

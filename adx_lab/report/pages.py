@@ -6,22 +6,22 @@ import asyncio
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import plotly
 from jinja2 import Environment, FileSystemLoader, select_autoescape
-from nbconvert import HTMLExporter
 
 from adx_lab.analysis.audit import ValidityCheck
 from adx_lab.analysis.verdict import Verdict, decide
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.progress import Progress
-from adx_lab.records import Caveat, to_json
+from adx_lab.records import Caveat, RunRecord, to_json
 from adx_lab.report import figures, tables
 from adx_lab.report.figures import Figure
 from adx_lab.report.findings import budget_findings
+from adx_lab.report.format import number
 from adx_lab.report.judgement import Judgement
 from adx_lab.report.notebooks import NotebookOutcome, execute_notebook
+from adx_lab.report.plan_table import headroom_table, matrix_table, notable_table, slow_table
 from adx_lab.report.tables import Table
 from adx_lab.settings import Settings
 
@@ -100,7 +100,7 @@ def _write(folder: Path, judgement: Judgement, verdict: Verdict, outcomes: list[
     shutil.copyfile(script, folder / figures.PLOTLY_JS)
     for outcome in outcomes:
         page = environment.get_template("notebook.html.j2").render(
-            name=outcome.name, run_id=verdict.run_id, outcome=outcome, body=_notebook_body(outcome.executed)
+            name=outcome.name, run_id=verdict.run_id, outcome=outcome, body=outcome.body
         )
         (folder / f"{outcome.name}.html").write_text(page, encoding="utf-8")
     summary = summarise_verdict(verdict)
@@ -113,6 +113,7 @@ def _write(folder: Path, judgement: Judgement, verdict: Verdict, outcomes: list[
         sections=sections,
         caveats=all_caveats(judgement),
         calibration_note=_calibration_note(verdict),
+        observing_note=_observing_note(judgement.record),
     )
     (folder / "index.html").write_text(page, encoding="utf-8")
     return summary
@@ -159,6 +160,7 @@ class Section:
     title: str
     show: Figure | Table
     note: str = ""
+    folded: bool = False
 
 
 def _sections(judgement: Judgement, verdict: Verdict) -> list[Section]:
@@ -171,31 +173,48 @@ def _sections(judgement: Judgement, verdict: Verdict) -> list[Section]:
         Section("tails", "Where the slowest 5% spend their time", tables.tails(judgement.tails)),
         Section("cache", "Cache", figures.cache_over_time(judgement.cache)),
         Section("resources", "Resources", figures.resources_over_time(judgement.resources)),
-        Section("plans", "Query plans", tables.plans(judgement.plans), _PLANS_NOTE),
+        Section("slow", "Queries above 10 ms under load", slow_table(judgement), _SLOW_NOTE),
+        Section("waits", "What the database waited for", tables.waits(judgement.record), _WAITS_NOTE),
+        Section("notable", "Plans that deserve a look", notable_table(judgement.plans)),
+        Section("headroom", "How long queries keep 10 ms", headroom_table(judgement.plans), _HEADROOM_NOTE),
+        Section("plans", "Every query plan", matrix_table(judgement.plans), _PLANS_NOTE, folded=True),
         Section("statements", "Dearest statements", tables.statements(judgement.database)),
         Section("validity", "Can this run be trusted?", tables.validity(verdict.validity)),
     ]
     return [part for part in parts if not (isinstance(part.show, Table) and not part.show.rows)]
 
 
+_SLOW_NOTE = (
+    "The slowest executions with the plans they really had (auto_explain), and the requests that "
+    "suffered (– for a workflow's query, or one of the warm-up). A good plan in a slow execution means that "
+    "the query waited: for a processor, a lock or a disk."
+)
+_WAITS_NOTE = "Samples of the database's active clients, ten a second; CPU: running waits for nothing."
+_HEADROOM_NOTE = (
+    "From the measured time a page: how many times today's rows fit before the query leaves its 10 ms."
+)
 _PLANS_NOTE = (
     "Every named query as PostgreSQL executed it, by kind of tenant and plan mode (custom: made for the "
     "values; generic: made for any). Pages are of 8 kB."
 )
 
 
+def _observing_note(record: RunRecord) -> str:
+    cost = record.audit.get("observing")
+    if cost is None:
+        return "What observing cost was not measured."
+    bare_ms, observed_ms, timed_ms = cost["bare_ms"], cost["observed_ms"], cost["timed_ms"]
+    return (
+        f"Observing the database makes the shortest query take {number(observed_ms)} ms instead of "
+        f"{number(bare_ms)} ms ({observed_ms / bare_ms - 1:+.0%}); with a clock on every plan node it would "
+        f"be {number(timed_ms)} ms."
+    )
+
+
 def _calibration_note(verdict: Verdict) -> str:
     if verdict.calibration is None:
         return "This machine has no calibration yet: how often it cries wolf is not known."
     return f"Calibration of this machine: {verdict.calibration}."
-
-
-def _notebook_body(executed: Path) -> Any:
-    # "basic" has no page around it, and so none of the scripts that the lab template takes from the network.
-    body, _ = HTMLExporter(
-        template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True, anchor_link_text=""
-    ).from_filename(str(executed))
-    return body
 
 
 def _environment() -> Environment:

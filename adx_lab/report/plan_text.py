@@ -76,7 +76,7 @@ def _headline(analysis: PlanAnalysis) -> Text:
     if not analysis.analysed:
         said.append("not executed: estimates only")
     elif not analysis.timed:
-        said.append("executed without timing")
+        said.append("nodes not timed")
     return Text(" · ".join(said), style="bold")
 
 

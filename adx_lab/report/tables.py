@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 import pandas as pd
 
@@ -15,7 +14,6 @@ from adx_lab.analysis.latency import LatencySummary
 from adx_lab.analysis.tail import TailAttribution
 from adx_lab.records import RunRecord
 from adx_lab.report.format import interval, number
-from adx_lab.report.plan_table import plan_rows
 
 _DEAREST = 15
 _PARTS = 3
@@ -119,24 +117,6 @@ def tails(attributions: Sequence[TailAttribution]) -> Table:
     return Table(header, tuple(rows), frozenset(header[1:3]))
 
 
-def plans(captured: Sequence[dict[str, Any]]) -> Table:
-    """Return each captured plan in a line."""
-    header = ("query", "tenant", "mode", "ms", "pages", "read from disk", "plan")
-    rows = (
-        (
-            row.query,
-            row.tenant,
-            row.mode,
-            number(row.execution_ms),
-            number(row.pages),
-            number(row.read),
-            row.summary,
-        )
-        for row in plan_rows(captured)
-    )
-    return Table(header, tuple(rows), frozenset(header[3:6]))
-
-
 def statements(database: pd.DataFrame) -> Table:
     """Return the statements that cost the most during the run."""
     header = ("query", "calls", "total ms", "mean ms", "pages a call")
@@ -151,6 +131,14 @@ def statements(database: pd.DataFrame) -> Table:
         for row in database.head(_DEAREST).to_dict("records")
     )
     return Table(header, tuple(rows), frozenset(header[1:]))
+
+
+def waits(record: RunRecord) -> Table:
+    """Return what the database's clients waited for, the most frequent first."""
+    counted: dict[str, int] = record.audit.get("waits", {})
+    whole = sum(counted.values())
+    rows = ((name, f"{count:,}", f"{count / whole:.1%}") for name, count in counted.items())
+    return Table(("kind: event", "samples", "share"), tuple(rows), frozenset({"samples", "share"}))
 
 
 def validity(checks: Sequence[ValidityCheck]) -> Table:

@@ -7,7 +7,6 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,8 +182,3 @@ def _command(*words: str) -> list[str | Path]:
 def _refused(log: Path) -> UsageError:
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return UsageError(f"the core refused: {lines[-1].strip() if lines else 'it said nothing'}", log=log)
-
-
-def server_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of an environment that decides how a core behaves, for the run's record."""
-    return {name: value for name, value in sorted(environ.items()) if name.startswith("ADX_CORE_")}

@@ -13,6 +13,7 @@ import asyncpg
 
 from adx_lab.errors import StackError, UsageError
 from adx_lab.progress import Progress
+from adx_lab.records import without_password
 from adx_lab.settings import DatasetSettings
 from adx_lab.sql import load_queries
 from adx_lab.stack.core_server import CorePlan, run_core_command
@@ -121,13 +122,6 @@ async def check_external(url: str) -> bool:
                 mend="GRANT CREATE ON SCHEMA public to it",
             )
     return False
-
-
-def without_password(url: str) -> str:
-    """Return a URL that can be shown."""
-    head, at, tail = url.rpartition("@")
-    scheme, _, account = head.partition("://")
-    return f"{scheme}://{account.split(':')[0]}@{tail}" if at else url
 
 
 def _fingerprint(source: Path, dataset: DatasetSettings) -> str:

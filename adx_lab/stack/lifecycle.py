@@ -20,7 +20,7 @@ import msgspec
 from adx_lab.errors import StackError
 from adx_lab.processes import Child
 from adx_lab.progress import Progress
-from adx_lab.records import Target, to_json
+from adx_lab.records import Target, to_json, without_password
 from adx_lab.settings import CHECKOUT, CoreSettings, Settings
 from adx_lab.stack import accounts, databases
 from adx_lab.stack.core_server import (
@@ -231,8 +231,8 @@ def health(state: StackState) -> dict[str, object]:
     return {
         "status": "up" if is_ready(state.base_url) else "unready",
         **msgspec.to_builtins(state),
-        "database_url": databases.without_password(state.database_url),
-        "valkey_url": databases.without_password(state.valkey_url),
+        "database_url": without_password(state.database_url),
+        "valkey_url": without_password(state.valkey_url),
         "docs_url": f"{state.base_url}/docs",
     }
 
@@ -298,8 +298,3 @@ def _write_state(stack: Stack) -> None:
     partial = file.with_suffix(".partial")
     partial.write_text(to_json(stack.state(), indent=2) + "\n", encoding="utf-8")
     partial.replace(file)
-
-
-def with_core(settings: Settings, **changes: object) -> Settings:
-    """Return settings with some of the core's replaced."""
-    return msgspec.structs.replace(settings, core=msgspec.structs.replace(settings.core, **changes))

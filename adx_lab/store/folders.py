@@ -75,9 +75,14 @@ def write_record(run_dir: Path, record: RunRecord) -> None:
     (run_dir / "run.json").write_text(to_json(record, indent=2) + "\n", encoding="utf-8")
 
 
-def write_plans(run_dir: Path, plans: list[dict[str, Any]]) -> None:
-    """Write ``plans.json``: the captured plans as PostgreSQL told them."""
+def write_plans(run_dir: Path, plans: Mapping[str, Any]) -> None:
+    """Write ``plans.json``: the captured matrix of plans, as PostgreSQL told them."""
     (run_dir / "plans.json").write_text(to_json(plans) + "\n", encoding="utf-8")
+
+
+def write_log(run_dir: Path, text: str) -> None:
+    """Write ``postgres.log``: what the database said during the run."""
+    (run_dir / "postgres.log").write_text(text, encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +109,15 @@ class StoredRun:
             reason = str(error).splitlines()[0]
             raise StoreError(f"{path} is damaged: {reason}", mend=_RESTORE) from error
 
-    def plans(self) -> list[dict[str, Any]]:
-        """Return the captured plans."""
-        document: list[dict[str, Any]] = _read_json(self.folder / "plans.json")
+    def plans(self) -> dict[str, Any]:
+        """Return the captured matrix of plans; it has no plans where there was no database to ask."""
+        document: dict[str, Any] = _read_json(self.folder / "plans.json")
         return document
+
+    def server_log(self) -> str:
+        """Return what the database said during the run; nothing where it was not the lab's own."""
+        path = self.folder / "postgres.log"
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 _RESTORE = "restore the folder from a copy, or delete the run"

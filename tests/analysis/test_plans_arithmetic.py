@@ -154,6 +154,10 @@ def test_estimates_know_fractions_pruning_and_early_stops() -> None:
     assert [item.estimate_factor for item in blocked.nodes] == [1, None, pytest.approx(0.005)]
 
 
+def test_query_ids_keep_all_their_bits() -> None:
+    assert plan(node("Result", 1.0), Query_Identifier=-2554755193460711317).query_id == -2554755193460711317
+
+
 def test_a_wrong_sum_is_not_certified() -> None:
     found = plan(node("Limit", 1.0, node("Seq Scan", 2.0)), 1.0)
     assert not found.certificate.holds

@@ -13,9 +13,9 @@ import pytest
 from adx_lab.analysis.plans.captured import Matrix, read_matrix
 from adx_lab.analysis.plans.causes import Cause, name_cause, plan_trials
 from adx_lab.analysis.plans.compare import PlanChange, compare_matrices
-from adx_lab.analysis.plans.matrix import find_flips, find_ties
+from adx_lab.analysis.plans.matrix import find_flips, find_resampled_ties, find_ties
 from adx_lab.capture.plan_causes import Statement, try_changes
-from adx_lab.capture.plans import capture_matrix
+from adx_lab.capture.plans import capture_matrix, capture_resampled
 from adx_lab.errors import MeasurementError, UsageError
 from adx_lab.sql import load_queries
 
@@ -101,6 +101,14 @@ async def test_flips_and_ties_are_named(clone: Clone) -> None:
     assert flips[0].pages_more >= flips[-1].pages_more
     assert "pages" in flips[0].words
     assert all(tie.shape not in tie.others for tie in find_ties(matrix))
+
+
+async def test_analysing_again_shows_ties(clone: Clone) -> None:
+    async with clone() as url:
+        matrices = [read_matrix(document) for document in await capture_resampled(url, QUERIES, rounds=2)]
+    ties = find_resampled_ties(matrices)
+    assert all(tie.shape not in tie.others for tie in ties)
+    assert find_resampled_ties(matrices[:1]) == find_resampled_ties([]) == ()
 
 
 async def test_a_dropped_index(clone: Clone) -> None:

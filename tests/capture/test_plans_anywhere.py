@@ -15,7 +15,7 @@ from adx_lab.analysis.plans.captured import read_matrix
 from adx_lab.analysis.plans.slow import slow_queries
 from adx_lab.capture.observing import measure_observing
 from adx_lab.capture.plans_anywhere import capture_anywhere
-from adx_lab.capture.waits import Waits, read_waits, sample_waits
+from adx_lab.capture.waits import Waits, read_waits
 from adx_lab.errors import StackError
 
 if TYPE_CHECKING:
@@ -81,15 +81,15 @@ async def test_a_database_without_the_extension_is_refused(postgres_url: str) ->
 async def test_waits_are_sampled(shop: str) -> None:
     watcher, sleeper = await asyncpg.connect(shop), await asyncpg.connect(shop)
     assert await read_waits(watcher) == Counter()
+    sleeping = asyncio.create_task(sleeper.execute("select pg_sleep(1)"))
     waits: Waits = Counter()
-    sampling = asyncio.create_task(sample_waits(watcher, waits, every_s=0.02))
-    await sleeper.execute("select pg_sleep(0.3)")
-    sampling.cancel()
-    await asyncio.gather(sampling, return_exceptions=True)
+    while not sleeping.done() and not waits:
+        waits.update(await read_waits(watcher))
+        await asyncio.sleep(0.02)
+    await sleeping
     assert waits["Timeout", "PgSleep"] > 0
     await sleeper.close()
-    await asyncio.sleep(0.05)
-    watcher.terminate()
+    await watcher.close()
 
 
 async def test_the_cost_of_observing_is_a_figure(shop: str) -> None:

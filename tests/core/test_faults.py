@@ -229,7 +229,8 @@ def test_the_core_starts_when_valkey_is_away_and_uses_it_when_it_comes(
     eventually(lambda: client.get("/ready").json()["status"] == "ok")
 
 
-def test_a_database_that_is_away_at_the_start_is_one_line(tmp_path: Path) -> None:
-    done = run_core(database_url=database_url("postgresql://x@/x?host=/nowhere", "x"))
+@pytest.mark.parametrize("verb", ["serve", "worker", "migrate", "seed"])
+def test_a_database_that_is_away_at_the_start_is_one_line(verb: str) -> None:
+    done = run_core(verb, database_url=database_url("postgresql://x@/x?host=/nowhere", "x"))
     assert done.returncode == 3
     assert len([line for line in done.stderr.splitlines() if not line.startswith("{")]) == 1

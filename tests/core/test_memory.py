@@ -17,7 +17,7 @@ from adx_lab.core.sample import Sample
 from tests.core.harness import Core, log_in_as
 
 MEGABYTE = 1 << 20
-FILE_MEGABYTES = 512
+FILE_MEGABYTES = 256
 ROWS = 300_000
 CONNECTIONS = 2_000
 

@@ -39,7 +39,7 @@ def fuzzer(core: Core, admin: Client) -> Client:
 
 
 @SCHEMA.exclude(path_regex="/auth/logout").parametrize()
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_bad_input_is_never_an_internal_error(case: Any, fuzzer: Client, core: Core) -> None:
     answer = case.call(base_url=core.url, headers={"authorization": f"Bearer {fuzzer.token}"})
     assert answer.status_code != 500, (case.as_curl_command(), answer.text)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
+from adx_lab.core.valkey import open_link
 from adx_lab.core.worker import cron
 from tests.core.harness import Client, Core, eventually, log_in_as, make_database, running_core, timings
 
@@ -135,19 +135,26 @@ def test_unknown_workflows_runs_and_inputs(client: Client) -> None:
     assert missing.status_code == 404
 
 
+async def exist(url: str, *keys: str) -> bool:
+    link = await open_link(url, 1)
+    try:
+        return bool(await link.send(("EXISTS", *keys))[-1] == len(keys))
+    finally:
+        link.close()
+
+
 def test_warming_puts_hot_users_and_tenants_into_valkey(
-    worker: Core, api: Core, client: Client, settings: dict[str, Any], sample: Sample, folder: Path
+    worker: Core, api: Core, settings: dict[str, Any], sample: Sample, folder: Path
 ) -> None:
-    # A second replica that never saw the user finds it warm.
-    hot = log_in_as(api.url, sample, "viewer", tenant=4)
+    hot = log_in_as(api.url, sample, "viewer", tenant=4)  # asked for nothing yet
+    tenant = sample.tenants[4]
+    user = next(user for user in tenant.users if user.role == "viewer")
+    scope = f"workflows:user:{tenant.id}:{user.id}"
+    keys = (f"{scope}:permissions", f"{scope}:roles", f"workflows:tenant:{tenant.id}:tenant")
+    eventually(lambda: asyncio.run(exist(settings["valkey_url"], *keys)), 30)
     with running_core(folder / "replica", **settings) as replica:
-
-        def warm() -> bool:
-            names = timings(hot.at(replica.url).get("/tenants/current"))
-            return "l2:permissions" in names and "l2:tenant" in names
-
-        time.sleep(5)  # two schedules
-        assert warm()
+        names = timings(hot.at(replica.url).get("/tenants/current"))
+    assert {"l2:permissions", "l2:tenant"} <= set(names)
 
 
 def test_cache_warming(settings: dict[str, Any], folder: Path) -> None:

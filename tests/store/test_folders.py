@@ -30,7 +30,7 @@ def make_run(runs: Path, run_id: str) -> Path:
     with new_run_folder(runs, run_id) as folder:
         for table in TABLES:
             write_table(folder, table, [])
-        write_plans(folder, [{"query": "a"}])
+        write_plans(folder, {"plans": [{"query": "a"}]})
         write_record(folder, record(run_id))
     return runs / run_id
 
@@ -39,7 +39,7 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     make_run(tmp_path, "20260101T000000-aaaaaa")
     stored = open_run(tmp_path, "latest")
     assert stored.record == record("20260101T000000-aaaaaa")
-    assert stored.plans() == [{"query": "a"}]
+    assert stored.plans() == {"plans": [{"query": "a"}]}
     assert list(stored.table("samples").columns) == list(TABLES["samples"])
 
 

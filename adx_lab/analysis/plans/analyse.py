@@ -62,7 +62,7 @@ def analyse(document: PlanDocument, context: Context | None = None) -> PlanAnaly
         nodes=nodes,
         findings=(),
         query_text=document.query_text,
-        query_id=count(document.body, "Query Identifier"),
+        query_id=_query_id(document.body),
         triggers=outside.triggers,
         serialization_ms=outside.serialization_ms,
         jit_ms=_jit_ms(document.body),
@@ -151,6 +151,11 @@ def _rows_removed(node: Mapping[str, Any], loops: float | None) -> float | None:
 def _io_ms(node: Mapping[str, Any]) -> float | None:
     found = [value for key in _IO_TIMES if (value := number(node, key)) is not None]
     return sum(found) if found else None
+
+
+def _query_id(body: Mapping[str, Any]) -> int | None:
+    value = body.get("Query Identifier")  # 64 bits: more than a float holds
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _jit_ms(body: Mapping[str, Any]) -> float | None:

@@ -63,41 +63,51 @@ def read_matrix(document: Any) -> Matrix:
     """
     whole = {"plans": document} if isinstance(document, list) else document
     if not isinstance(whole, dict) or not isinstance(whole.get("plans"), list):
-        raise UsageError("this is no capture of plans", mend="capture one with `adx-lab plans --json`")
-    tables = {
-        name: TableFacts(
-            rows=float(facts.get("rows", -1)),
-            pages=int(facts.get("pages", 0)),
-            modified=float(facts.get("modified", 0)),
-            live_rows=facts.get("live_rows"),
-        )
-        for name, facts in whole.get("tables", {}).items()
-    }
+        raise UsageError("this is no capture of plans", mend="capture one with `adx-lab plans --out FILE`")
+    try:
+        return _read(whole)
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        raise UsageError(f"a captured plan is damaged: {error!r}", mend="capture the plans again") from error
+
+
+def _read(whole: dict[str, Any]) -> Matrix:
+    tables = {name: _table(facts) for name, facts in whole.get("tables", {}).items()}
     context = Context(tables=tables)
     cells = (_cell(item, context) for item in whole["plans"])
     return Matrix(
         cells={cell.key: cell for cell in cells},
-        settings=whole.get("settings", {}),
+        settings={name: str(value) for name, value in whole.get("settings", {}).items()},
         tables=tables,
-        indexes=whole.get("indexes", {}),
-        tenants=whole.get("tenants", {}),
-        queries=whole.get("queries", {}),
+        indexes={name: dict(index) for name, index in whole.get("indexes", {}).items()},
+        tenants={kind: _tenant(facts) for kind, facts in whole.get("tenants", {}).items()},
+        queries={name: dict(query) for name, query in whole.get("queries", {}).items()},
     )
 
 
-def _cell(item: Any, context: Context) -> Cell:
-    try:
-        plan = item["plan"]
-        document = PlanDocument(plan) if "Plan" in plan else read_plans(str(plan))[0]
-        near = {shape_of(other["Plan"]) for other in item.get("near", ())}
-        analysis = analyse(document, context)
-        return Cell(
-            query=str(item["query"]),
-            tenant=str(item.get("tenant", "")),
-            mode=str(item.get("mode", "custom")),
-            arguments=item.get("arguments", {}),
-            analysis=analysis,
-            near=tuple(sorted(near - {analysis.shape})),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"a captured plan is damaged: {error!r}", mend="capture the plans again") from error
+def _table(facts: dict[str, Any]) -> TableFacts:
+    return TableFacts(
+        rows=float(facts.get("rows", -1)),
+        pages=int(facts.get("pages", 0)),
+        modified=float(facts.get("modified", 0)),
+        live_rows=facts.get("live_rows"),
+    )
+
+
+def _tenant(facts: dict[str, Any]) -> dict[str, Any]:
+    rows = {table: float(count) for table, count in facts.get("rows", {}).items()}
+    return {"id": facts.get("id"), "rows": rows}
+
+
+def _cell(item: dict[str, Any], context: Context) -> Cell:
+    plan = item["plan"]
+    document = PlanDocument(plan) if "Plan" in plan else read_plans(str(plan))[0]
+    near = {shape_of(other["Plan"]) for other in item.get("near", ())}
+    analysis = analyse(document, context)
+    return Cell(
+        query=str(item["query"]),
+        tenant=str(item.get("tenant", "")),
+        mode=str(item.get("mode", "custom")),
+        arguments=dict(item.get("arguments", {})),
+        analysis=analysis,
+        near=tuple(sorted(near - {analysis.shape})),
+    )

@@ -86,9 +86,15 @@ def find_ties(matrix: Matrix) -> tuple[Tie, ...]:
     )
 
 
-def tied_shapes(cells: Sequence[Cell]) -> frozenset[str]:
-    """Return all shapes that one cell showed over several captures; more than one is a tie."""
-    return frozenset(shape for cell in cells for shape in (cell.analysis.shape, *cell.near))
+def find_resampled_ties(matrices: Sequence[Matrix]) -> tuple[Tie, ...]:
+    """Return every plan whose shape was not the same in all of several captures of one database."""
+    found = []
+    for key, cell in matrices[0].cells.items() if matrices else ():
+        shapes = {matrix.cells[key].analysis.shape for matrix in matrices if key in matrix.cells}
+        others = tuple(sorted(shapes - {cell.analysis.shape}))
+        if others:
+            found.append(Tie(*key, cell.analysis.shape, others))
+    return tuple(found)
 
 
 def _custom_of(matrix: Matrix, query: str) -> Mapping[str, Cell]:

@@ -96,14 +96,8 @@ def misestimate(view: View) -> Finding | None:
     rows, planned = view.node.rows or 0.0, view.node.planned_rows or 0.0
     if max(rows, planned) < view.limits.misestimate_rows_min or _comes_from_below(view, factor):
         return None
-    if view.node.parent is None or view.text("One-Time Filter") or "SubPlan" in view.text("Filter"):
-        return None  # nothing above was decided by it, or nothing could have told the planner
-    if factor < 1 and _is_generic(view):
-        return (
-            None  # planned for the average of all values, and this one has less: that is what generic means
-        )
-    if _is_stale(view):
-        return None  # said by the rule on stale statistics, with the mend that fits
+    if _excused(view, factor):
+        return None
     return view.finding(
         "misestimate",
         f"{amount(rows)} rows came where {amount(planned)} were planned",
@@ -175,6 +169,15 @@ def _costs_by_loops(view: View) -> bool:
     if loops < view.limits.loops_min:
         return False
     return pages is None or pages >= view.limits.loop_pages_min
+
+
+def _excused(view: View, factor: float) -> bool:
+    """Tell whether an estimate that is far off is no news, or nobody's fault."""
+    decided_nothing = view.node.parent is None or bool(view.text("One-Time Filter"))
+    unknowable = "SubPlan" in view.text("Filter")
+    # What isn't there is found quickly by any plan; a generic plan is made for the average of all values.
+    too_few = view.node.rows == 0 or (factor < 1 and _is_generic(view))
+    return decided_nothing or unknowable or too_few or _is_stale(view)
 
 
 def _comes_from_below(view: View, factor: float) -> bool:

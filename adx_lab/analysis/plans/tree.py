@@ -5,12 +5,13 @@ Everything that follows walks over this list and never recurses, so that a plan 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from adx_lab.analysis.plans.records import RawNode, children_of
+
+_FIGURE_MAX = 1e15
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def flatten(root: RawNode) -> Tree:
 
 
 def number(node: Mapping[str, Any], key: str) -> float | None:
-    """Return a figure of a node, or None where it is missing, not a number, or not finite."""
+    """Return a figure of a node, or None where it is missing, not a number, or beyond all measure."""
     value = node.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -75,7 +76,7 @@ def number(node: Mapping[str, Any], key: str) -> float | None:
         figure = float(value)
     except OverflowError:
         return None
-    return figure if math.isfinite(figure) else None
+    return figure if abs(figure) <= _FIGURE_MAX else None  # that is false for NaN, too
 
 
 def count(node: Mapping[str, Any], key: str) -> int | None:

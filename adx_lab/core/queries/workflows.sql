@@ -6,14 +6,16 @@ WITH added AS (
     INSERT INTO workflow_runs (tenant_id, id, user_id, name, idempotency_key, input) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (tenant_id, name, idempotency_key) DO NOTHING
     RETURNING id, input
-), told AS (
-    SELECT pg_notify('adx_workflows', id::text) FROM added
 )
-SELECT id, input = $6::jsonb AS same FROM added LEFT JOIN told ON true
+SELECT id, input = $6::jsonb AS same FROM added
 UNION ALL
 SELECT id, input = $6::jsonb FROM workflow_runs
 WHERE tenant_id = $1 AND name = $4 AND idempotency_key = $5
 LIMIT 1;
+
+-- name: workflows.wake
+-- Tell the workers that there is something to look at.
+SELECT pg_notify('adx_workflows', '');
 
 -- name: workflows.get
 -- A run, as JSON.
@@ -31,7 +33,7 @@ FROM (
 WITH cancelled AS (
     UPDATE workflow_runs SET status = 'cancelled', updated_at = now()
     WHERE tenant_id = $1 AND id = $2 AND status IN ('pending', 'queued', 'running')
-    RETURNING id, pg_notify('adx_workflows', id::text)
+    RETURNING id
 )
 SELECT 'cancelled' FROM cancelled
 UNION ALL
@@ -77,14 +79,29 @@ WHERE id = $1 AND status IN ('pending', 'queued', 'running');
 SELECT count(*) FROM users WHERE tenant_id = $1 AND is_active;
 
 -- name: workflows.count_files
--- How many files a tenant has, and their bytes.
--- params: tenant_id=$tenant
-SELECT count(*), coalesce(sum(size), 0)::bigint FROM files WHERE tenant_id = $1;
+-- How many files a slice of a tenant's holds, their bytes, and the place at which it ends: the whole of a large
+-- tenant in one execution would take longer than a query may.
+-- params: tenant_id=$tenant, created_at=$cursor_created_at, file_id=$cursor_id, slice_size=$limit
+WITH slice AS (
+    SELECT id, size, created_at FROM files
+    WHERE tenant_id = $1 AND (created_at, id) < ($2, $3)
+    ORDER BY created_at DESC, id DESC LIMIT $4
+)
+SELECT count(*) AS count, sum(slice.size)::bigint AS bytes, ending.created_at, ending.id
+FROM slice, (SELECT created_at, id FROM slice ORDER BY created_at, id LIMIT 1) ending
+GROUP BY ending.created_at, ending.id;
 
 -- name: workflows.count_events
--- How many events of each kind a tenant had in a period.
--- params: tenant_id=$tenant, since=$now
-SELECT kind, count(*) FROM events WHERE tenant_id = $1 AND created_at >= $2 GROUP BY kind ORDER BY kind;
+-- How many events of each kind a slice of a tenant's holds, and the place at which it ends.
+-- params: tenant_id=$tenant, created_at=$cursor_created_at, event_id=$int, slice_size=$limit
+WITH slice AS (
+    SELECT id, kind, created_at FROM events
+    WHERE tenant_id = $1 AND (created_at, id) > ($2, $3)
+    ORDER BY created_at, id LIMIT $4
+)
+SELECT slice.kind, count(*) AS count, ending.created_at, ending.id
+FROM slice, (SELECT created_at, id FROM slice ORDER BY created_at DESC, id DESC LIMIT 1) ending
+GROUP BY slice.kind, ending.created_at, ending.id ORDER BY slice.kind;
 
 -- name: warming.hot_users
 -- Who used the service last: users with live sessions.

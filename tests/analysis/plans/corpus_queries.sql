@@ -70,6 +70,9 @@ select user_id % 100, count(*) from orders group by 1;
 select placed, count(*) from orders group by placed;
 -- name: aggregate_spill
 -- set: work_mem=64kB
+-- set: enable_sort=off
+-- set: enable_indexscan=off
+-- set: enable_indexonlyscan=off
 select user_id, count(*) from orders group by user_id;
 -- name: grouping_sets
 select placed, total, count(*) from orders group by grouping sets ((placed), (total), ());

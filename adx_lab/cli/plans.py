@@ -1,0 +1,102 @@
+"""``adx-lab plans`` and ``plans compare BASE HEAD``; ``plans show`` is in a file of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json as jsonlib
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App
+
+from adx_lab.analysis.plans.captured import Matrix, read_matrix
+from adx_lab.analysis.plans.headroom import headrooms
+from adx_lab.analysis.plans.matrix import find_flips, find_ties
+from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
+from adx_lab.cli.plans_show import read_text
+from adx_lab.errors import UsageError
+from adx_lab.report.plan_json import plan_document
+from adx_lab.report.plan_matrix_text import changes_text, matrix_text
+from adx_lab.settings import read_settings
+
+app = App(name="plans", help="Capture query plans now, read any plan, compare two captures.")
+app.command("adx_lab.cli.plans_show:show", name="show")
+
+
+@app.default
+def capture(*, database: str | None = None, out: Path | None = None, json: bool = False) -> int:
+    """Capture the plan of every named query, for each kind of tenant, custom and generic.
+
+    Parameters
+    ----------
+    database
+        Any PostgreSQL instead of the stack's: the generic plans of its dearest statements, none of which
+        is executed.
+    out
+        Save the capture there, for ``plans compare``.
+    json
+        Print the capture with its flips, ties and headroom as one JSON document.
+    """
+    from adx_lab import experiment
+
+    document = asyncio.run(experiment.plans(read_settings(), database, ConsoleProgress()))
+    if out is not None:
+        _save(document, out)
+    matrix = read_matrix(document)
+    if json:
+        flips, ties, rooms = find_flips(matrix), find_ties(matrix), headrooms(matrix)
+        cells = [_cell(cell) for cell in matrix.cells.values()]
+        plain = [{"query": flip.query, "tenant": flip.tenant, "words": flip.words} for flip in flips]
+        print_json({"capture": document, "plans": cells, "flips": plain, "ties": ties, "headroom": rooms})
+        return 0
+    print_rich(matrix_text(matrix))
+    for fault in document.get("faults", ()):
+        print(f"not captured: {fault}")
+    return 0
+
+
+@app.command
+def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
+    """Say what differs between two captures, and why; exit 1 where something got worse.
+
+    Parameters
+    ----------
+    base
+        The earlier capture (``adx-lab plans --out FILE``).
+    head
+        The later one.
+    json
+        Print the changes as one JSON document.
+    """
+    from adx_lab import experiment
+
+    before, after = _load(base), _load(head)
+    explained = asyncio.run(experiment.explain_changes(read_settings(), before, after, ConsoleProgress()))
+    if json:
+        print_json([{"change": change, "cause": cause} for change, cause in explained])
+    else:
+        print_rich(changes_text([change for change, _ in explained], [cause for _, cause in explained]))
+    return 1 if any(change.worse and not change.tie for change, _ in explained) else 0
+
+
+def _cell(cell: Any) -> dict[str, Any]:
+    return {"query": cell.query, "tenant": cell.tenant, "mode": cell.mode} | plan_document(cell.analysis)
+
+
+def _load(file: Path) -> Matrix:
+    try:
+        document = jsonlib.loads(read_text(str(file)))
+    except jsonlib.JSONDecodeError as error:
+        raise UsageError(
+            f"{file} is not JSON: {error}", mend="capture with adx-lab plans --out FILE"
+        ) from error
+    return read_matrix(document)
+
+
+def _save(document: dict[str, Any], out: Path) -> None:
+    partial = out.with_name(f"{out.name}.partial")
+    try:
+        partial.write_text(jsonlib.dumps(document), encoding="utf-8")
+        partial.replace(out)
+    except OSError as error:
+        raise UsageError(f"{out} can't be written: {error.strerror}") from error

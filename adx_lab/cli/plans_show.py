@@ -1,0 +1,54 @@
+"""``adx-lab plans show FILE``: apart from its siblings, since it needs no stack and should answer at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from adx_lab.analysis.plans import analyse, read_plans, scan_plans
+from adx_lab.cli.console import print_json, say_error
+from adx_lab.errors import UsageError
+from adx_lab.report.plan_json import plan_document
+from adx_lab.report.plan_text import print_plans
+
+
+def show(file: Annotated[str, Parameter(allow_leading_hyphen=True)], /, *, json: bool = False) -> int:
+    """Read any EXPLAIN (FORMAT JSON) document, or a log with auto_explain's JSON, and account for its time.
+
+    Parameters
+    ----------
+    file
+        The file; ``-`` reads standard input.
+    json
+        Print each plan with all its nodes as one JSON document.
+    """
+    text = read_text(file)
+    reading = scan_plans(text)
+    analyses = [analyse(document) for document in reading.documents or read_plans(text)]
+    for fault in reading.faults:
+        say_error(f"left out: {fault}")
+    if json:
+        documents = [plan_document(analysis) for analysis in analyses]
+        print_json(documents[0] if len(documents) == 1 else documents)
+    else:
+        print_plans(analyses)
+    return 0
+
+
+def read_text(file: str) -> str:
+    """Return a file's text, or standard input's.
+
+    Raises
+    ------
+    UsageError
+        The file can't be read.
+    """
+    if file == "-":
+        return sys.stdin.buffer.read().decode("utf-8", errors="replace")
+    try:
+        return Path(file).read_bytes().decode("utf-8", errors="replace")
+    except OSError as error:
+        raise UsageError(f"{file} can't be read: {error.strerror}") from error
