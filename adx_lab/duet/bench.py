@@ -26,7 +26,7 @@ from adx_lab.capture.companions import (
     read_unanalysed,
 )
 from adx_lab.capture.plans import capture_matrix
-from adx_lab.capture.resources import steal_seconds
+from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.duet.order import DuetOrder
 from adx_lab.duet.prepare import Prepared, VariantError
 from adx_lab.errors import AdxLabError
@@ -70,7 +70,7 @@ class Block:
         By side.
     slots
         Which slot each side had.
-    others_cpu_share
+    foreign_cpu_share
         The part of the machine that processes of somebody else took meanwhile.
     folder
         Where its tables lie.
@@ -81,7 +81,7 @@ class Block:
     collected: Collected
     slots: Mapping[str, str]
     companions: dict[str, dict[str, Any]]
-    others_cpu_share: float
+    foreign_cpu_share: float
     steal_share: float
     busy_s: float
     took_s: float = 0.0
@@ -92,7 +92,7 @@ class Block:
         return kept | {
             "block": self.number,
             "slots": dict(self.slots),
-            "others_cpu_share": self.others_cpu_share,
+            "foreign_cpu_share": self.foreign_cpu_share,
             "steal_share": self.steal_share,
             "took_s": self.took_s,
         }
@@ -104,8 +104,7 @@ class _Edges:
 
     before: dict[str, Reading] = field(default_factory=dict)
     ours: float = 0.0
-    machine: float = 0.0
-    stolen: float = 0.0
+    machine: MachineClock = field(default_factory=read_machine_clock)
     at: float = 0.0
 
 
@@ -251,7 +250,7 @@ class Bench:
             await asyncio.sleep(_POLL_S)
         await asyncio.sleep(max(0.0, max(begins) - _READ_BEFORE_S - time.time()))
         edges.before = await self._read(started)
-        edges.at, edges.machine, edges.stolen = time.monotonic(), _machine_busy_s(), steal_seconds()
+        edges.at, edges.machine = time.monotonic(), read_machine_clock()
         edges.ours = self._ours_s(started)
 
     async def _close(
@@ -268,8 +267,8 @@ class Bench:
         locust_s = collected.cpu_share_max * collected.duration_s
         elapsed = max(time.monotonic() - edges.at, 1e-9)
         ours = self._ours_s(started) - edges.ours + locust_s
-        busy = _machine_busy_s() - edges.machine
-        stolen = steal_seconds() - edges.stolen
+        machine = read_machine_clock()
+        busy, stolen = machine.busy_s - edges.machine.busy_s, machine.steal_s - edges.machine.steal_s
         after = await self._read(started)
         companions = {
             side: companions_between(
@@ -286,7 +285,7 @@ class Bench:
             collected=collected,
             slots=slots,
             companions=companions,
-            others_cpu_share=max(0.0, busy - ours) / (elapsed * cores),
+            foreign_cpu_share=max(0.0, busy - ours) / (elapsed * cores),
             steal_share=stolen / (elapsed * cores),
             busy_s=ours,
         )
@@ -320,8 +319,3 @@ def _with_children(pids: Iterable[int]) -> list[int]:
         except psutil.NoSuchProcess:
             continue
     return list(dict.fromkeys(found))
-
-
-def _machine_busy_s() -> float:
-    times = psutil.cpu_times()
-    return float(times.user + times.system + getattr(times, "nice", 0.0))

@@ -35,9 +35,8 @@ from adx_lab.duet.sealed import Gathered, read_evidence, write_verdict
 from adx_lab.errors import MeasurementError
 from adx_lab.experiment import find_scenario
 from adx_lab.progress import Progress
-from adx_lab.records import Caveat, RunRecord, new_run_id
+from adx_lab.records import Caveat, RunRecord, new_run_id, without_password
 from adx_lab.settings import CHECKOUT, Settings
-from adx_lab.stack.databases import without_password
 from adx_lab.stack.locks import hold
 from adx_lab.stack.servers import Servers, servers
 from adx_lab.stack.sources import working_tree
@@ -183,7 +182,7 @@ class _Duet:
 
 def _rate_from(block: Block) -> float:
     pairs = max(block.collected.requests / 2, 1)
-    free = (os.cpu_count() or 1) * max(_FREE_MIN, 1 - block.others_cpu_share)
+    free = (os.cpu_count() or 1) * max(_FREE_MIN, 1 - block.foreign_cpu_share)
     limits = [free / max(block.busy_s / pairs, 1e-6)]
     limits += [pairs / one["cpu_s"] for one in block.companions.values() if one["cpu_s"] > 0]
     return round(min(max(_UTILISATION * min(limits), _RATE_MIN), _RATE_MAX))

@@ -22,7 +22,7 @@ from adx_lab.analysis.verdict import Calibration, Verdict, decide
 from adx_lab.duet.facts import facts_of
 
 SIDES = (BASE, HEAD)
-OTHERS_CPU_SHARE = 0.75
+FOREIGN_CPU_SHARE = 0.75
 """Of the machine, taken by somebody else: what is left is too little to load two services on."""
 
 FALSE_POSITIVE_RATE = 0.15
@@ -146,8 +146,8 @@ def _validity(evidence: DuetEvidence, comparisons: tuple[Comparison, ...]) -> tu
     usual = {name: _median([float(block[name]) for block in evidence.blocks]) for name in _AUDITED}
     unanswered = sum(int(block["unanswered"]) for block in evidence.blocks)
     checks = [*_paired_checks(evidence), *audit_generator({**usual, "unanswered": unanswered})]
-    others = _median([float(block["others_cpu_share"]) for block in evidence.blocks])
-    checks.append(ValidityCheck("others_cpu_share", others, OTHERS_CPU_SHARE, others <= OTHERS_CPU_SHARE))
+    others = _median([float(block["foreign_cpu_share"]) for block in evidence.blocks])
+    checks.append(ValidityCheck("foreign_cpu_share", others, FOREIGN_CPU_SHARE, others <= FOREIGN_CPU_SHARE))
     if evidence.equal:
         checks.append(check_equal(comparisons))
     known = evidence.calibration
@@ -201,7 +201,7 @@ def _explain(check: ValidityCheck, evidence: DuetEvidence) -> Finding:
         most = f", most often {often.index[0][0]} with status {often.index[0][1]}" if len(often) else ""
         endpoints = tuple(dict.fromkeys(str(key[0]) for key in often.index))
         cause = f"{side} fails {check.value:.1%} of its requests{most}"
-    elif check.check == "others_cpu_share":
+    elif check.check == "foreign_cpu_share":
         cause = f"the machine is too busy to measure: others took {check.value:.0%} of it meanwhile"
     elif check.check == "differences_between_equals":
         cause = "the machine sees a difference between two equal variants: it can't judge others now"
