@@ -10,8 +10,8 @@ from adx_lab.analysis.latency import failed
 from adx_lab.analysis.verdict import Calibration
 from adx_lab.duet.conduct import play
 from adx_lab.duet.ledger import calibration_of, keep_trial, trials
-from adx_lab.duet.order import DuetOrder
-from adx_lab.duet.slowdowns import ENDPOINT, Slowdown, busy_patch, catalogue, due
+from adx_lab.duet.order import DECISIVE_MIN, DuetOrder
+from adx_lab.duet.slowdowns import ENDPOINT, SLOWDOWNS, Slowdown, busy_patch, catalogue, due
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.progress import Progress
 from adx_lab.settings import Settings
@@ -49,14 +49,18 @@ async def calibrate(
     Raises
     ------
     UsageError
-        There is no trial of that name.
+        There is no trial of that name, or too few blocks for any.
     """
-    folder = settings.home_dir / settings.data / "slowdowns"
-    known = catalogue(folder)
+    if order.blocks is not None and order.blocks < DECISIVE_MIN:
+        raise UsageError(
+            f"{order.blocks} blocks can't decide anything, and would calibrate nothing",
+            mend=f"give --blocks at least {DECISIVE_MIN}",
+        )
+    known = catalogue(SLOWDOWNS)
     if only is not None:
         known = tuple(one for one in known if one.name == only)
         if not known:
-            names = ", ".join(one.name for one in catalogue(folder))
+            names = ", ".join(one.name for one in catalogue(SLOWDOWNS))
             raise UsageError(f"no trial is called {only}", mend=f"there are {names}")
     for number in range(1, duets + 1):
         chosen = due(known, trials(settings))
@@ -93,8 +97,7 @@ async def _try(
     if chosen.effect is not None:
         microseconds = max(_BUSY_MIN_US, round(chosen.effect * 1000 * _service_ms(settings)))
         progress.step(f"{chosen.name} of the time of {ENDPOINT} is {microseconds} µs here")
-        folder = settings.home_dir / settings.data / "slowdowns"
-        patch = busy_patch(folder, settings.stack_dir / "slowdowns", microseconds)
+        patch = busy_patch(SLOWDOWNS, settings.stack_dir / "slowdowns", microseconds)
         head = head.replace("@PATCH@", str(patch))
     played = await play(
         settings, replace(order, base=chosen.base, head=head, kind="calibrate", seed=seed), progress
