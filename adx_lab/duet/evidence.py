@@ -16,6 +16,7 @@ from adx_lab.analysis.changes import EndpointChange
 from adx_lab.analysis.compare import Comparison, compare
 from adx_lab.analysis.findings import Finding
 from adx_lab.analysis.latency import failed
+from adx_lab.analysis.pairs import pair_series
 from adx_lab.analysis.sequential import Plan
 from adx_lab.analysis.validity import check_duet, check_equal
 from adx_lab.analysis.verdict import Calibration, Verdict, decide
@@ -128,7 +129,8 @@ def figures_of_duet(verdict: Verdict, *, nightly: bool) -> dict[str, float | Non
 
 
 def _series(evidence: DuetEvidence) -> tuple[BlockSeries, ...]:
-    series = block_quantiles(evidence.samples) if len(evidence.samples) else ()
+    # The pairs are what a verdict waits for: quantiles, which the wander of caches widens, come beside them.
+    series = (*pair_series(evidence.samples), *block_quantiles(evidence.samples, gates=()))
     cpu: dict[str, list[float]] = {BASE: [], HEAD: []}
     counts = evidence.samples.groupby(["block", "variant"], observed=True).size()
     for block, companions in zip(evidence.blocks, evidence.companions, strict=True):

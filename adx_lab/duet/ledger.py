@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from adx_lab.analysis.pairs import METRIC
 from adx_lab.analysis.verdict import Calibration, Verdict
 from adx_lab.capture.resources import describe_machine
 from adx_lab.records import digest
@@ -81,7 +82,7 @@ def keep_trial(
     seen = [
         one.smallest_effect_seen
         for one in verdict.comparisons
-        if one.metric == "p50_ms" and one.subject != "all" and one.smallest_effect_seen is not None
+        if one.metric == METRIC and one.subject != "all" and one.smallest_effect_seen is not None
     ]
     trial = Trial(
         run_id=run.record.run_id,

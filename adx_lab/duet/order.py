@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from adx_lab.analysis.sequential import Plan
+from adx_lab.analysis.pairs import METRIC as PAIR
+from adx_lab.analysis.sequential import SMALLEST_EFFECTS, Plan
 from adx_lab.errors import UsageError
 
 BLOCKS_MAX = 64
 SECONDS, WARMUP_S = 5.0, 1.0
+SMALLEST: Mapping[str, float] = {**SMALLEST_EFFECTS, PAIR: SMALLEST_EFFECTS["p50_ms"]}
 DECISIVE_MIN = 7
 """Fewer blocks can't reach the level that a verdict needs, whatever they hold."""
 
@@ -65,9 +68,9 @@ class DuetOrder:
     def plan(self) -> Plan:
         """The looks and what each may spend."""
         if self.blocks is None or self.blocks < DECISIVE_MIN:
-            return Plan()
+            return Plan(smallest=SMALLEST)
         first = math.ceil(0.75 * self.blocks)
-        return Plan(looks=(first, self.blocks) if first >= 12 else (self.blocks,))
+        return Plan(looks=(first, self.blocks) if first >= 12 else (self.blocks,), smallest=SMALLEST)
 
     @property
     def cap(self) -> int:
