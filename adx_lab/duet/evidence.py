@@ -203,6 +203,8 @@ def _explain(check: ValidityCheck, evidence: DuetEvidence) -> Finding:
         most = f", most often {often.index[0][0]} with status {often.index[0][1]}" if len(often) else ""
         endpoints = tuple(dict.fromkeys(str(key[0]) for key in often.index))
         cause = f"{side} fails {check.value:.1%} of its requests{most}"
+    elif check.check == "unpaired_share":
+        cause = f"{check.value:.1%} of the requests have no counterpart: what is compared is not the same"
     elif check.check == "foreign_cpu_share":
         cause = f"the machine is too busy to measure: others took {check.value:.0%} of it meanwhile"
     elif check.check == "differences_between_equals":

@@ -11,7 +11,7 @@ from adx_lab.analysis.sequential import SMALLEST_EFFECTS, Plan
 from adx_lab.errors import UsageError
 
 BLOCKS_MAX = 64
-SECONDS, WARMUP_S = 5.0, 1.0
+SECONDS, WARMUP_S = 5.0, 1.5
 SMALLEST: Mapping[str, float] = {**SMALLEST_EFFECTS, PAIR: SMALLEST_EFFECTS["p50_ms"]}
 DECISIVE_MIN = 7
 """Fewer blocks can't reach the level that a verdict needs, whatever they hold."""

@@ -72,9 +72,11 @@ class Pair:
         """Send one arrival to both. The number decides what is asked, and who is asked first."""
         order = list(self._sides)
         random.Random(self._session.spec.seed * _APART + number).shuffle(order)  # noqa: S311
+        warming = intended < self._session.go.get()
         for place, side in enumerate(order):
-            # The second is due when the first has answered: waiting for the other variant is not its own.
-            due = intended if place == 0 else time.time()
+            # The second is due when the first has answered: waiting for the other variant is not its own. But
+            # a pair of the warm-up stays in it, or half of it would be measured.
+            due = intended if place == 0 or warming else time.time()
             marks = {"variant": side.variant, "pair": number}
             user.act(side.client, side.accounts, due, number, endpoint, marks=marks)
 
