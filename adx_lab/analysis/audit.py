@@ -12,6 +12,9 @@ from typing import Any
 LOOP_LAG_P99_MS = 50.0
 """A greenlet that wakes this late sends this late: more would be the generator's latency."""
 
+SCHEDULE_LAG_P99_MS = 50.0
+"""Between when a request should have left and when it did, while connections were free."""
+
 CPU_SHARE = 0.9
 """Of one core, for each Locust process: above it the process itself is the queue."""
 
@@ -46,11 +49,13 @@ def audit_generator(audit: Mapping[str, Any]) -> tuple[ValidityCheck, ...]:
     Parameters
     ----------
     audit
-        ``unanswered``, ``loop_lag_p99_ms``, ``cpu_share_max``, ``steal_share``, ``foreign_cpu_share``;
-        what is missing was not recorded and is not judged.
+        ``unanswered``, ``loop_lag_p99_ms``, ``schedule_lag_p99_ms``, ``cpu_share_max``, ``steal_share``,
+        ``foreign_cpu_share``; what is missing was not recorded and is not judged. The schedule's lag is the
+        service's doing, and not judged, where every connection was busy (``blocked_s``).
     """
     limits = {
         "loop_lag_p99_ms": LOOP_LAG_P99_MS,
+        **({} if audit.get("blocked_s") else {"schedule_lag_p99_ms": SCHEDULE_LAG_P99_MS}),
         "cpu_share_max": CPU_SHARE,
         "steal_share": STEAL_SHARE,
         "foreign_cpu_share": FOREIGN_CPU_SHARE,

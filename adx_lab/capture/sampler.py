@@ -20,8 +20,8 @@ from adx_lab.capture.resources import read_machine_clock, sample_processes, used
 from adx_lab.capture.waits import Waits, read_waits
 from adx_lab.records import Caveat
 
-_EVERY_S = 0.5
-_WAITS_EVERY_S = 0.1
+_EVERY_S = 1.0
+_WAITS_EVERY_S = 0.2
 
 
 @dataclass

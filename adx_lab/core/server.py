@@ -66,7 +66,7 @@ def serve(settings: Settings) -> None:
         workers=settings.workers,
         loop=Loops.uvloop,
         http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=10_000),
+        http1_settings=HTTP1Settings(header_read_timeout=60_000),
         websockets=False,
         backlog=_BACKLOG,
         backpressure=_BACKLOG,

@@ -237,6 +237,8 @@ def _refuse_failures(child: Child, order: LoadOrder, raw_dir: Path) -> None:
 def _bad_locustfile(locustfile: Path, log: Path) -> UsageError | None:
     """Return what is wrong with a locustfile, where Locust's log says that something is."""
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+    if any("load_locustfile_pytest" in line for line in lines):  # what Locust tries when it finds no user
+        return UsageError(f"the locustfile {locustfile} can't be run: it has no User class", log=log)
     for mark in ("No User class found", "Error: ", "Could not find", "ImportError", "Error"):
         found = [line for line in lines if mark in line]
         if found:

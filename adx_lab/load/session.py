@@ -184,6 +184,8 @@ class Session:
         if self.plan.kind == "crowd":
             # Every connection is an open file: what is counted is there, whatever users believe.
             connected = psutil.Process().num_fds() - self._files_before
+            # Without the connections over which people were logged in.
+            connected = min(connected, self.environment.runner.user_count)
             return {"pending": self.in_flight, "connected": connected}
         return {"pending": self.in_flight, "blocked_s": self.blocked_s}
 

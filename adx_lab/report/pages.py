@@ -189,7 +189,7 @@ _SLOW_NOTE = (
     "suffered (– for a workflow's query, or one of the warm-up). A good plan in a slow execution means that "
     "the query waited: for a processor, a lock or a disk."
 )
-_WAITS_NOTE = "Samples of the database's active clients, ten a second; CPU: running waits for nothing."
+_WAITS_NOTE = "Samples of the database's active clients, five a second; CPU: running waits for nothing."
 _HEADROOM_NOTE = (
     "From the measured time a page: how many times today's rows fit before the query leaves its 10 ms."
 )

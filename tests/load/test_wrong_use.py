@@ -31,7 +31,7 @@ def one_line(done: Finished, code: int) -> str:
         ("import no_such_module\n", "no_such_module"),
         ("def broken(:\n", "SyntaxError"),
         ("raise RuntimeError('not today')\n", "not today"),
-        ("x = 1\n", "No User class found"),
+        ("x = 1\n", "no User class"),
     ],
 )
 def test_a_locustfile_that_is_none(
