@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -52,6 +53,8 @@ _UTILISATION = 0.4
 
 _RATE_MIN, _RATE_MAX = 10.0, 200.0
 _FREE_MIN = 0.3
+LIMIT_S = 175.0
+"""A duet of which nobody said how long takes at most so long, unless its first look alone takes longer."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,7 @@ class _Duet:
 
     async def _play_blocks(self, bench: Bench, gathered: Gathered, scratch: Path, rate_per_s: float) -> None:
         order, plan, progress = self.order, gathered.plan, self.progress
-        target, number = min(plan.looks[0], order.cap), 0
+        target, number, began = min(plan.looks[0], order.cap), 0, time.monotonic()
         progress.step(
             f"{target} blocks of {order.seconds:g} s at {rate_per_s:.3g} pairs/s; "
             f"up to {order.cap} where that does not decide it"
@@ -141,8 +144,13 @@ class _Duet:
                 return
             if number == target:
                 more = needs_more(comparisons_of(gathered.evidence(self.run_id)), plan, blocks=number)
-                if more and number < order.cap:
-                    target = min(number + more, order.cap)
+                spent_s = time.monotonic() - began
+                if more and order.blocks is None and (1 + more / number) * spent_s > LIMIT_S:
+                    # The clock decides, not what was seen: that costs an answer, and no error.
+                    progress.step("undecided, and no time for more blocks; --blocks 16 takes it")
+                    return
+                target = min(number + more, order.cap)
+                if target > number:
                     progress.step(f"undecided after {number} blocks: going on to {target}")
 
     async def _find_rate(self, bench: Bench, scratch: Path) -> float:
