@@ -61,7 +61,7 @@ def test_half_a_pair_does_not_count() -> None:
     samples = world(0.0, 3)
     late = (samples["pair"] < 20) & (samples["variant"] == "head")
     broken = samples.assign(
-        error=["it broke" if one else None for one in late],
+        error=late.map({True: "it broke", False: None}),
         service_ms=np.where(late, 1e4, samples["service_ms"]),
     )
     kept = samples[samples["pair"] >= 20]
