@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,11 +90,16 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
     comparisons = comparisons_of(evidence)
     validity = _validity(evidence, comparisons)
     slower = {one.subject for one in comparisons if one.status == "slower"}
+    base = facts_of(evidence.companions, evidence.variants[BASE], BASE)
+    head = facts_of(evidence.companions, evidence.variants[HEAD], HEAD)
+    # What the planner knows nothing of under either variant (tables that the data set leaves empty) explains
+    # no difference.
+    stale = tuple(table for table in head.stale_tables if table not in base.stale_tables)
     attribution = attribute(
         evidence.samples,
         evidence.queries,
-        base=facts_of(evidence.companions, evidence.variants[BASE], BASE),
-        head=facts_of(evidence.companions, evidence.variants[HEAD], HEAD),
+        base=base,
+        head=replace(head, stale_tables=stale),
         slower=slower,
     )
     broken = tuple(_explain(check, evidence) for check in validity if not check.ok)

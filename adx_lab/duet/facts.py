@@ -12,6 +12,7 @@ from adx_lab.records import digest
 _COUNTERS = ("calls", "plans", "exec_ms", "plan_ms", "rows", "buffers")
 _TENANTS = ("whale", "median", "small")
 _LAG_COUNT_MIN = 10
+_GATHERING = frozenset({"Aggregate", "Subquery Scan", "Result", "GroupAggregate"})
 
 
 def facts_of(
@@ -101,10 +102,29 @@ def _query(counted: Mapping[str, float] | None, cells: Sequence[Cell]) -> QueryF
         indexes=frozenset(node.index for node in nodes if node.index is not None),
         estimate_factor=max(factors, default=None),
         buffers=per_call("buffers"),
-        rows=per_call("rows"),
+        rows=_rows(cells) or per_call("rows"),
         exec_ms=per_call("exec_ms"),
         plan_ms=per_call("plan_ms"),
     )
+
+
+def _rows(cells: Sequence[Cell]) -> float | None:
+    """Return the rows that a query finds, its mean over the tenants.
+
+    A query that answers with one JSON text returns one row, however many went into it: what stands below the
+    aggregate counts.
+    """
+    found = []
+    for cell in cells:
+        nodes, at = cell.analysis.nodes, 0
+        while nodes[at].type in _GATHERING:
+            below = [n for n, node in enumerate(nodes) if node.parent == at]
+            if len(below) != 1:
+                break
+            at = below[0]
+        if (rows := nodes[at].rows_total) is not None:
+            found.append(rows)
+    return sum(found) / len(found) if found else None
 
 
 def _lag_ms(blocks: Sequence[Mapping[str, float]]) -> float | None:
