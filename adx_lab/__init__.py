@@ -8,8 +8,10 @@ The folders are the stages of the pipeline, and `adx_lab.experiment` conducts th
     store    keep the run: an immutable folder and a row
     analysis judge it: samples and plans in, frozen results out
     report   show it: figures, notebooks, pages
+    duet     two variants at once, block by block, and a verdict that is sealed; its own conductor
     cli      one file a verb
 
-Imports go down only: cli, experiment, report, then those five, which never import one another, then records,
-settings, sql and errors. `adx_lab.core`, the service under test, stands apart and runs as its own process.
+Imports go down only: cli, duet, experiment, report, then those five, which never import one another, then
+records, settings, sql and errors. `adx_lab.core`, the service under test, stands apart and runs as its own
+process.
 """

@@ -6,6 +6,7 @@ must agree on stands here and nowhere else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import secrets
@@ -153,3 +154,8 @@ def without_password(url: str) -> str:
     head, at, tail = url.rpartition("@")
     scheme, _, account = head.partition("://")
     return f"{scheme}://{account.split(':')[0]}@{tail}" if at else url
+
+
+def digest(value: Any) -> str:
+    """Return a short stable fingerprint of any plain value, to tell two configurations apart."""
+    return hashlib.sha256(to_json(value).encode()).hexdigest()[:12]

@@ -24,13 +24,17 @@ VERBS = {
     "status": "Show the stack's URLs and health.",
     "load": "Make one recorded headless load run.",
     "ui": "Serve the Locust web page with the lab's tab, on this machine only.",
+    "duet": "Compare two variants: both up at once, the same requests to both.",
     "nightly": "Do everything: one verdict, one report, one exit code.",
     "plans": "Capture query plans now, read any plan, compare two captures.",
-    "runs": "List, show or delete stored runs.",
+    "calibrate": "Find out what this machine's verdicts are worth.",
+    "verdict": "Compute the verdict of a stored duet again.",
+    "baseline": "Set or show what the working tree is compared with.",
+    "runs": "List, show or delete stored runs; look back at all of them.",
     "report": "Make the report of a stored run again.",
 }
 
-GROUPS = frozenset({"plans", "runs"})
+GROUPS = frozenset({"baseline", "plans", "runs"})
 """Verbs that have verbs of their own."""
 
 app = App(

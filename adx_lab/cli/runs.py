@@ -5,13 +5,15 @@ from __future__ import annotations
 from cyclopts import App
 
 from adx_lab.cli.console import print_json, print_pairs, print_table
+from adx_lab.cli.history import show_history
 from adx_lab.records import to_plain
 from adx_lab.report.format import number
 from adx_lab.settings import read_settings
 from adx_lab.store.folders import delete_run_folder, open_run
 from adx_lab.store.rows import RunStore
 
-app = App(name="runs", help="List, show or delete stored runs.")
+app = App(name="runs", help="List, show or delete stored runs; look back at all of them.")
+app.command(show_history, name="history")
 
 
 @app.command(name="list")

@@ -1,4 +1,4 @@
-"""``python -m adx_lab.core [serve|migrate|seed|sample|worker]``: settings from ``ADX_CORE_*``.
+"""``python -m adx_lab.core [serve|migrate|seed|sample|settings|worker]``: settings from ``ADX_CORE_*``.
 
 An error is one line on stderr: exit 2 for what somebody has to correct, 3 for what could not be done.
 """
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     seed.add_argument("--scale", choices=SCALES, default="small")
     seed.add_argument("--seed", type=int, default=42)
     seed.add_argument("--replace", action="store_true", help="drop the tables that are there first")
+    verbs.add_parser("settings", help="show every rule and setting as resolved, as JSON")
     sample = verbs.add_parser("sample", help="write what a load generator needs to know of the data set")
     sample.add_argument("--out", type=Path, required=True)
     return parser
@@ -71,6 +72,10 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> None:
             from adx_lab.core.sample import write_sample  # noqa: PLC0415
 
             write_sample(settings, arguments.out)
+        case "settings":
+            from adx_lab.core.settings import described  # noqa: PLC0415
+
+            print(described(settings))  # noqa: T201
         case "worker":
             from adx_lab.core.worker import work  # noqa: PLC0415
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from adx_lab.core.errors import ConfigError
-from adx_lab.core.rules import parse_rules_off
+from adx_lab.core.rules import RULES, parse_rules_off
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PREFIX = "ADX_CORE_"
+_SECRET = frozenset({"token_secret", "database_url", "valkey_url"})
 
 
 class PoolSettings(msgspec.Struct, frozen=True):
@@ -125,6 +126,18 @@ class Settings(msgspec.Struct, frozen=True):
 def names() -> dict[str, tuple[str, ...]]:
     """Return the path in the tree of every environment variable that the core knows."""
     return dict(_names(Settings, ()))
+
+
+def described(settings: Settings) -> str:
+    """Return every rule and every setting as resolved, by dotted name, as JSON; secrets are left out."""
+    shown: dict[str, object] = {}
+    for path in names().values():
+        value: object = settings
+        for name in path:
+            value = getattr(value, name)
+        shown[".".join(path)] = "(secret)" if path[-1] in _SECRET and value else value
+    rules = {rule: settings.on(rule) for rule in RULES}
+    return msgspec.json.format(msgspec.json.encode({"rules": rules, "settings": shown}), indent=2).decode()
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:

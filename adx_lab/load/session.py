@@ -26,6 +26,7 @@ from locust import events
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.accounts import Account, keep_logged_in, log_in_accounts
 from adx_lab.load.limits import allow_connections
+from adx_lab.load.paired import Pair
 from adx_lab.load.plan import ENDLESS_S, Plan, make_plan
 from adx_lab.load.raw import FileSink
 from adx_lab.load.recorder import Recorder
@@ -58,6 +59,8 @@ class Session:
         self.plan: Plan = make_plan(self.spec, self.scenario, read_settings().load)
         self.recorder: Recorder | None = None
         self.accounts: Sequence[Account] = ()
+        self.pair: Pair | None = None
+        """The two variants of a duet; None where one service is loaded."""
         self.index, self.workers = 0, 1
         self.go: AsyncResult[float] = AsyncResult()
         """Set to the moment at which the measured part begins, on this machine's clock."""
@@ -206,14 +209,17 @@ class Session:
 
     def _prepare(self) -> None:
         """Log people in; a service that lets nobody in can't be measured."""
-        if self.scenario is not None and self.spec.sample_file is not None:
-            host = self.environment.host or self.scenario.host
-            try:
+        try:
+            if self.spec.rivals:
+                self.pair = Pair(self)
+                self.pair.log_in()
+            elif self.scenario is not None and self.spec.sample_file is not None:
+                host = self.environment.host or self.scenario.host
                 self.accounts = log_in_accounts(self.environment, host, self.scenario, self.spec)
-            except AdxLabError as error:
-                self.fail(error)
-                return
-            self._timers.append(gevent.spawn(keep_logged_in, self, host))
+                self._timers.append(gevent.spawn(keep_logged_in, self, host))
+        except AdxLabError as error:
+            self.fail(error)
+            return
         self.prepared.set()
         self.ready()
 

@@ -12,6 +12,14 @@ from adx_lab.errors import UsageError
 VARIABLE = "ADX_LOAD_SPEC"
 
 
+class Rival(msgspec.Struct, frozen=True, kw_only=True):
+    """One variant of a duet: where it answers, and whom to log in as there."""
+
+    variant: str
+    url: str
+    sample_file: str | None = None
+
+
 class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One load: how fast, how long, on whose behalf, and where the record goes.
 
@@ -27,6 +35,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
         A recorded schedule to be sent again (an Arrow file, see `adx_lab.load.replay`).
     endless
         Somebody watches, and stops it by hand.
+    rivals
+        The two variants of a duet: every arrival goes to both.
     """
 
     raw_dir: str
@@ -42,6 +52,7 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     schedule_file: str | None = None
     variant: str = "head"
     endless: bool = False
+    rivals: tuple[Rival, ...] = ()
 
 
 def write_spec(spec: LoadSpec, path: Path) -> None:

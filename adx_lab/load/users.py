@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -71,14 +71,22 @@ def action(weight: float, endpoint: str, *, group: str) -> Callable[[Any], Any]:
 class Ask:
     """Sends the requests of one arrival; the first counts from the intended start, others from their own."""
 
-    __slots__ = ("_action", "_client", "_intended", "account", "choose")
+    __slots__ = ("_action", "_client", "_intended", "_marks", "account", "choose")
 
     def __init__(
-        self, client: Any, chosen: Action, intended: float, account: Account, choose: random.Random
+        self,
+        client: Any,
+        chosen: Action,
+        intended: float,
+        account: Account,
+        choose: random.Random,
+        *,
+        marks: Mapping[str, Any] | None = None,
     ) -> None:
         self._client = client
         self._action = chosen
         self._intended: float | None = intended
+        self._marks = marks or {}
         self.account = account
         self.choose = choose
 
@@ -98,6 +106,7 @@ class Ask:
             "endpoint": name,
             "group": self._action.group,
             "tenant": self.account.tenant_kind,
+            **self._marks,
         }
         if self._intended is not None:
             context["intended"] = self._intended
@@ -138,12 +147,28 @@ class _Scenario(FastHttpUser):
 
     def perform(self, intended: float, number: int, endpoint: str | None = None) -> None:
         """Do one thing; the number of the arrival decides what, and on whose behalf."""
+        if self.session.pair is not None:
+            self.session.pair.perform(self, intended, number, endpoint)
+        else:
+            self.act(self.client, self.session.accounts, intended, number, endpoint)
+
+    def act(
+        self,
+        client: Any,
+        accounts: Sequence[Account],
+        intended: float,
+        number: int,
+        endpoint: str | None = None,
+        *,
+        marks: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Do the thing of this number with a client; ``marks`` are recorded with each of its requests."""
         # Seeded for each arrival: what it draws can't depend on which greenlet came first.
         choose = random.Random(self.session.spec.seed * _SEEDS_APART + number)  # noqa: S311
         chosen = choose.choices(self.actions, cum_weights=self._weights)[0]
-        account = choose.choice(self.session.accounts) if self.session.accounts else _NOBODY
+        account = choose.choice(accounts) if accounts else _NOBODY
         chosen = self._by_name.get(endpoint or "", chosen)
-        chosen.perform(Ask(self.client, chosen, intended, account, choose))
+        chosen.perform(Ask(client, chosen, intended, account, choose, marks=marks))
 
 
 class OpenLoopUser(_Scenario):

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import asyncpg
 
@@ -16,10 +17,16 @@ from adx_lab.records import without_password
 from adx_lab.settings import DatasetSettings
 from adx_lab.sql import load_queries
 from adx_lab.stack.core_server import CorePlan, run_core_command
-from adx_lab.stack.postgres import Postgres
 
 _QUERIES = load_queries(Path(__file__).parent)
 _TEMPLATES_KEPT = 4
+
+
+class Cluster(Protocol):
+    """A PostgreSQL server with room for databases of ours."""
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the URL of one of its databases."""
 
 
 @asynccontextmanager
@@ -45,7 +52,7 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def ensure_template(
-    postgres: Postgres, plan: CorePlan, dataset: DatasetSettings, progress: Progress, *, log: Path
+    postgres: Cluster, plan: CorePlan, dataset: DatasetSettings, progress: Progress, *, log: Path
 ) -> str:
     """Return the name of the template with this data set, making it where it is missing.
 
@@ -72,7 +79,7 @@ async def seed(plan: CorePlan, dataset: DatasetSettings, *, log: Path) -> None:
     )
 
 
-async def clone(postgres: Postgres, template: str, name: str, *, fresh: bool) -> str:
+async def clone(postgres: Cluster, template: str, name: str, *, fresh: bool) -> str:
     """Return the URL of a database cloned from a template; an existing clone is kept unless ``fresh``."""
     async with connected(postgres.url()) as connection:
         origin = await connection.fetchval(_QUERIES["databases.origin"].sql, name)
@@ -83,7 +90,7 @@ async def clone(postgres: Postgres, template: str, name: str, *, fresh: bool) ->
     return postgres.url(name)
 
 
-async def drop(postgres: Postgres, name: str) -> None:
+async def drop(postgres: Cluster, name: str) -> None:
     """Remove a clone, cutting whoever is still connected."""
     async with connected(postgres.url()) as connection:
         await _drop(connection, name)

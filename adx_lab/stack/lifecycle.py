@@ -198,6 +198,26 @@ async def running_stack(
         yield stack
 
 
+@asynccontextmanager
+async def running_servers(settings: Settings, progress: Progress) -> AsyncIterator[Stack]:
+    """Hold PostgreSQL and Valkey alone for as long as the block runs: who uses them brings cores of its own.
+
+    Raises
+    ------
+    BusyError
+        Another process holds this checkout's stack.
+    StackError
+        A server did not start.
+    """
+    async with AsyncExitStack() as cleanup:
+        _make_folder(settings)
+        cleanup.enter_context(hold(_lock_file(settings), what="a stack of this checkout"))
+        _state_file(settings).unlink(missing_ok=True)
+        stack = Stack(settings, progress)
+        await _start_servers(stack, cleanup)
+        yield stack
+
+
 async def watch(stack: Stack) -> None:
     """Return never while all is well; raise what a dying child said."""
     while True:

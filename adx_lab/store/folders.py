@@ -149,6 +149,17 @@ def open_run(runs_dir: Path, run_id: str) -> StoredRun:
     return StoredRun(_record(folder), folder)
 
 
+def open_folder(folder: Path) -> StoredRun:
+    """Open a run by its folder, one that has not got its name yet too.
+
+    Raises
+    ------
+    StoreError
+        It is damaged, or was made by a newer version.
+    """
+    return StoredRun(_record(folder), folder)
+
+
 def run_ids(runs_dir: Path) -> list[str]:
     """Return the ids of all whole runs, oldest first."""
     if not runs_dir.is_dir():

@@ -1,0 +1,203 @@
+"""What a variant did during a block besides taking time: the figures that hardly vary.
+
+Each is the difference of two readings, one just before the measured part and one after it, so that nothing is
+read while the times are taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import psutil
+from valkey import Valkey
+from valkey.exceptions import ValkeyError
+
+from adx_lab.capture.cache import LAYERS
+from adx_lab.capture.database import connected, statement_rows
+from adx_lab.capture.metrics import Sample, read_metrics
+from adx_lab.errors import UsageError
+from adx_lab.sql import Query, load_queries
+
+_QUERIES = load_queries(Path(__file__).parent)
+_COUNTERS = ("calls", "plans", "exec_ms", "plan_ms", "rows", "buffers")
+_NANOSECONDS = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """Where a variant can be looked at; what is None is somebody else's, or does not exist."""
+
+    pids: tuple[int, ...] = ()
+    metrics_url: str | None = None
+    database_url: str | None = None
+    valkey_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything that grows, as it stood at one moment."""
+
+    cpu_s: float = 0.0
+    rss_mb: float = 0.0
+    metrics: Sequence[Sample] = ()
+    statements: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    valkey_commands: int | None = None
+
+
+async def read_companions(watched: Watched) -> Reading:
+    """Read a variant's counters."""
+    cpu_s, rss_mb = process_usage(watched.pids)
+    page = await asyncio.to_thread(read_metrics, watched.metrics_url) if watched.metrics_url else []
+    statements: dict[int, Mapping[str, Any]] = {}
+    if watched.database_url:
+        async with connected(watched.database_url) as connection:
+            rows = await connection.fetch(_QUERIES["companions.statements"].sql)
+            statements = {row["queryid"]: dict(row) for row in rows}
+    commands = await asyncio.to_thread(_valkey_commands, watched.valkey_url) if watched.valkey_url else None
+    return Reading(cpu_s, rss_mb, page, statements, commands)
+
+
+async def read_unanalysed(database_url: str) -> list[str]:
+    """Return the tables of whose contents the planner knows nothing."""
+    async with connected(database_url) as connection:
+        return [row["name"] for row in await connection.fetch(_QUERIES["companions.unanalysed"].sql)]
+
+
+async def execute(database_url: str, statements: str) -> None:
+    """Execute statements that a variant brings along.
+
+    Raises
+    ------
+    UsageError
+        The database refused them.
+    """
+    async with connected(database_url) as connection:
+        try:
+            await connection.execute(statements)
+        except asyncpg.PostgresError as error:
+            raise UsageError(f"the database refused a variant's statements: {error}") from error
+
+
+def companions_between(before: Reading, after: Reading, named: Mapping[str, Query]) -> dict[str, Any]:
+    """Return what a variant did between two readings, as the run keeps it.
+
+    Parameters
+    ----------
+    before, after
+        Of one variant, in one block.
+    named
+        Its own named queries.
+
+    Returns
+    -------
+    dict
+        ``cpu_s``, ``rss_mb`` (before and after), ``cache`` (look-ups by the layer that answered), ``lag``
+        (cumulative counts of the event loop's lateness by bucket), ``pool_max``, ``valkey_commands``, and
+        ``statements``: by query ``calls``, ``plans``, ``exec_ms``, ``plan_ms``, ``rows``, ``buffers``.
+    """
+    commands = (before.valkey_commands, after.valkey_commands)
+    return {
+        "cpu_s": after.cpu_s - before.cpu_s,
+        "rss_mb": [before.rss_mb, after.rss_mb],
+        "cache": _grown(_cache(before.metrics), _cache(after.metrics)),
+        "lag": _grown(_lag(before.metrics), _lag(after.metrics)),
+        "pool_max": max((s.value for s in after.metrics if s.name == "db_connections_max"), default=None),
+        "valkey_commands": None if None in commands else commands[1] - commands[0],  # type: ignore[operator]
+        "statements": _statements(before.statements, after.statements, named),
+    }
+
+
+def process_usage(pids: Iterable[int]) -> tuple[float, float]:
+    """Return CPU seconds used since they began and resident megabytes, summed over processes.
+
+    From the scheduler's own clock where there is one (Linux), which counts nanoseconds; a process's usual
+    times come in hundredths of a second, which is a few percent of a short block.
+    """
+    cpu_s = rss_mb = 0.0
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            rss_mb += process.memory_info().rss / 2**20
+            exact = _scheduled_s(pid)
+            times = process.cpu_times()
+            cpu_s += times.user + times.system if exact is None else exact
+        except psutil.NoSuchProcess:
+            continue
+    return cpu_s, rss_mb
+
+
+def _scheduled_s(pid: int) -> float | None:
+    total = 0
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            total += int((task / "schedstat").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+    return total / _NANOSECONDS
+
+
+def _cache(page: Sequence[Sample]) -> dict[str, float]:
+    found = dict.fromkeys(("l1", "l2", "miss"), 0.0)
+    for sample in page:
+        name = sample.name.removesuffix("_total")
+        if name == "cache_hits":
+            layer = LAYERS.get(sample.labels.get("layer", ""), "l1")
+            found[layer] += sample.value
+        elif name == "cache_misses":
+            found["miss"] += sample.value
+    return found
+
+
+def _lag(page: Sequence[Sample]) -> dict[str, float]:
+    return {sample.labels["le"]: sample.value for sample in page if sample.name == "event_loop_lag_ms_bucket"}
+
+
+def _grown(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    return {name: value - before.get(name, 0.0) for name, value in after.items()}
+
+
+def _statements(
+    before: Mapping[int, Mapping[str, Any]],
+    after: Mapping[int, Mapping[str, Any]],
+    named: Mapping[str, Query],
+) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    names = _names(after, named)
+    for queryid, now in after.items():
+        then = before.get(queryid, {})
+        grown = {key: float(now[key]) - float(then.get(key, 0)) for key in _COUNTERS}
+        if grown["calls"] > 0 and names.get(queryid) is not None:
+            sums = found.setdefault(names[queryid], dict.fromkeys(_COUNTERS, 0.0))
+            for key in _COUNTERS:
+                sums[key] += grown[key]
+    return found
+
+
+def _names(after: Mapping[int, Mapping[str, Any]], named: Mapping[str, Query]) -> dict[int, str]:
+    """Return each statement's name, as `statement_rows` finds it."""
+    zeros = ("total_ms", "shared_hit", "shared_read", "temp_written", "wal_bytes")
+    whole = {queryid: {**row, **dict.fromkeys(zeros, 0)} for queryid, row in after.items()}
+    return {row["queryid"]: row["query"] for row in statement_rows({}, whole, named) if row["query"]}
+
+
+def _valkey_commands(url: str) -> int | None:
+    """Return how many commands the connections to one of Valkey's databases have sent."""
+    parts = urlsplit(url)
+    number = parse_qs(parts.query).get("db", [parts.path.strip("/") if parts.scheme != "unix" else ""])[0]
+    plain = re.sub(r"^valkey", "redis", url) if parts.scheme.startswith("redis") else url
+    try:
+        with Valkey.from_url(plain, socket_timeout=2) as client:
+            listed = client.client_list()
+    except (ValkeyError, OSError, ValueError):  # not allowed, or gone: then it is not known
+        return None
+    counts = [
+        int(one["tot-cmds"]) for one in listed if one.get("db") == (number or "0") and "tot-cmds" in one
+    ]
+    return sum(counts) if counts else None

@@ -1,0 +1,74 @@
+"""The history: the ratios of all stored duets against the baseline, and when they changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from adx_lab.analysis.history import ChangePoint, Night, change_points
+from adx_lab.settings import Settings
+from adx_lab.store.rows import RunStore
+
+_RATIO = re.compile(r"^ratio (?P<subject>.+) (?P<metric>\S+)$")
+_CAUSE = "cause "
+_INVALID = "invalid"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One subject's and metric's nights, and the changes found in them."""
+
+    subject: str
+    metric: str
+    nights: tuple[Night, ...]
+    changes: tuple[ChangePoint, ...]
+
+
+def history(settings: Settings, *, scenario: str = "mixed", metric: str | None = None) -> tuple[Series, ...]:
+    """Look for change points in the ratios of the duets that the run store knows.
+
+    Parameters
+    ----------
+    settings
+        Where the run store is.
+    scenario
+        Ratios of one scenario compare; of two they don't.
+    metric
+        Only this one, such as ``p50_ms``.
+    """
+    store = RunStore(settings.store_url)
+    try:
+        rows = store.list()
+    finally:
+        store.close()
+    return tuple(
+        Series(*key, nights, change_points(nights))
+        for key, nights in sorted(nights_of(rows, scenario).items())
+        if metric is None or key[1] == metric
+    )
+
+
+def nights_of(rows: Iterable[Mapping[str, Any]], scenario: str) -> dict[tuple[str, str], tuple[Night, ...]]:
+    """Return the series of a store's rows: of each subject and metric, oldest first.
+
+    Duets that are invalid say nothing, and calibrations measure what was slowed on purpose.
+    """
+    series: dict[tuple[str, str], list[Night]] = {}
+    for row in rows:
+        if row["kind"] != "duet" or row["scenario"] != scenario or row["status"] == _INVALID:
+            continue
+        causes = tuple(name.removeprefix(_CAUSE) for name in row["figures"] if name.startswith(_CAUSE))
+        for name, value in row["figures"].items():
+            found = _RATIO.match(name)
+            if found is not None and value is not None and value > 0:
+                night = Night(
+                    run_id=row["run_id"],
+                    date=row["started_at"],
+                    commit=row["commit_id"] or "",
+                    ratio=float(value),
+                    causes=causes,
+                )
+                series.setdefault((found["subject"], found["metric"]), []).append(night)
+    return {key: tuple(nights) for key, nights in series.items()}

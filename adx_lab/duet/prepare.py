@@ -1,0 +1,92 @@
+"""What each variant needs before its first block: its template database and the people of its data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from adx_lab.errors import AdxLabError, StackError
+from adx_lab.progress import Progress
+from adx_lab.settings import Settings
+from adx_lab.stack.core_server import run_core_command
+from adx_lab.stack.databases import clone, drop, ensure_template
+from adx_lab.stack.servers import Servers
+from adx_lab.stack.variants import Variant, plan_of
+
+
+class VariantError(StackError):
+    """A variant did not start: the other one may be in order, and there is no comparison all the same."""
+
+    def __init__(self, side: str, error: AdxLabError) -> None:
+        super().__init__(f"{side} does not start: {error.message}", mend=error.mend, log=error.log)
+        self.side = side
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A variant with its template and the people of its data set; a URL has neither."""
+
+    variant: Variant
+    template: str | None = None
+    sample_file: Path | None = None
+
+
+async def prepare(
+    settings: Settings, servers: Servers, variants: Mapping[str, Variant], progress: Progress
+) -> dict[str, Prepared]:
+    """Make the template and the sample of each variant, where they are missing.
+
+    Raises
+    ------
+    VariantError
+        A variant's core can't make its data set.
+    """
+    made: dict[str, Prepared] = {}
+    for side, variant in variants.items():
+        if variant.tree is None:
+            made[side] = Prepared(variant)
+            continue
+        try:
+            made[side] = await _prepare_one(settings, servers, variant, progress)
+        except AdxLabError as error:
+            raise VariantError(side, error) from error
+    known = [one.sample_file for one in made.values() if one.sample_file] or [
+        file for file in [settings.stack_dir / "sample.json"] if file.exists()
+    ]
+    # A URL's data set is taken for ours, which is the same for the same seed.
+    return {
+        side: one if one.sample_file or not known else Prepared(one.variant, None, known[0])
+        for side, one in made.items()
+    }
+
+
+async def _prepare_one(
+    settings: Settings, servers: Servers, variant: Variant, progress: Progress
+) -> Prepared:
+    log = settings.stack_dir / "logs" / "duet-seed.log"
+    assert variant.tree is not None
+    # The data set is made under the core's own defaults: rules and settings are the variant's, not its rows'.
+    plain = Variant(variant.text, tree=variant.tree)
+    plan = plan_of(
+        plain,
+        "duet-seed",
+        database_url=servers.cluster.url(),
+        valkey_url=servers.valkey_url,
+        stack_dir=settings.stack_dir,
+    )
+    template = await ensure_template(servers.cluster, plan, settings.dataset, progress, log=log)
+    sample = settings.stack_dir / "samples" / f"{template}.json"
+    if not sample.exists():
+        sample.parent.mkdir(parents=True, exist_ok=True)
+        url = await clone(servers.cluster, template, "adx_duet_a", fresh=True)
+        plan = plan_of(
+            plain,
+            "duet-seed",
+            database_url=url,
+            valkey_url=servers.valkey_url,
+            stack_dir=settings.stack_dir,
+        )
+        await run_core_command(plan, "sample", "--out", str(sample), log=log, seconds=120)
+        await drop(servers.cluster, "adx_duet_a")
+    return Prepared(variant, template, sample)
