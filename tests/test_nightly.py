@@ -57,7 +57,7 @@ def test_the_run_is_stored_whole(night: Any, stack_home: Home) -> None:
     tables = {f"{name}.parquet" for name in ("samples", "queries", "resources", "database", "cache")}
     assert files >= tables | {"run.json", "plans.json"}
     assert "raw" not in files
-    plans = json.loads((Path(shown["folder"]) / "plans.json").read_text())
+    plans = json.loads((Path(shown["folder"]) / "plans.json").read_text())["plans"]
     assert {(plan["tenant"], plan["mode"]) for plan in plans if plan["query"] == "users.get"} >= {
         (tenant, mode) for tenant in ("whale", "small") for mode in ("custom", "generic")
     }

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -198,6 +197,7 @@ async def _follow(child: Child, spec: LoadSpec, raw_dir: Path, progress: Progres
     plan: Plan | None = None
     while child.alive:
         if plan is None:
+            _refuse_told(raw_dir)  # a Locust that is told to quit while it starts may not hear of it
             found = _begin(raw_dir)
             if found is not None:
                 began, plan = found
@@ -220,14 +220,17 @@ def _begin(raw_dir: Path) -> tuple[float, Plan] | None:
     return found
 
 
-def _refuse_failures(child: Child, order: LoadOrder, raw_dir: Path) -> None:
-    """Raise what Locust failed with, where it did."""
-    facts: list[dict[str, Any]] = list(all_facts(raw_dir))
-    failed = next((fact for fact in facts if "failed" in fact), None)
+def _refuse_told(raw_dir: Path) -> None:
+    failed = next((fact for fact in all_facts(raw_dir) if "failed" in fact), None)
     if failed is not None:
         kind = UsageError if failed["exit_code"] == UsageError.exit_code else MeasurementError
         raise kind(failed["failed"])
-    if child.process.returncode == 0 or any("began" in fact for fact in facts):
+
+
+def _refuse_failures(child: Child, order: LoadOrder, raw_dir: Path) -> None:
+    """Raise what Locust failed with, where it did."""
+    _refuse_told(raw_dir)
+    if child.process.returncode == 0 or any("began" in fact for fact in all_facts(raw_dir)):
         return  # even a killed one: what it recorded is whole but for its last second, and says so
     raise _bad_locustfile(order.locustfile, order.log) or MeasurementError(
         f"locust exited with status {child.process.returncode}", log=order.log

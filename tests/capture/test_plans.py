@@ -200,21 +200,20 @@ async def test_a_query_rewritten_worse(clone: Clone, tmp_path: Path) -> None:
 
 async def test_a_whale_that_grew_tenfold(clone: Clone) -> None:
     async with clone() as url:
-        base = await matrix_of(url, "workflows.count_files", "users.export")
+        base = await matrix_of(url, "workflows.count_users", "users.export")
         whale = base.tenants["whale"]["id"]
         await run(
             url,
-            "insert into files"
-            " (tenant_id, id, owner_id, name, content_type, size, sha256, blob, created_at) "
-            "select tenant_id, gen_random_uuid(), owner_id, name, content_type, size, sha256, blob, now()"
-            f" from files, generate_series(1, 9) where tenant_id = '{whale}'",
-            "vacuum analyze files",
+            "insert into users (tenant_id, id, email, name, is_active, password_hash, created_at) "
+            "select tenant_id, gen_random_uuid(), n || email, name, is_active, password_hash, now()"
+            f" from users, generate_series(1, 9) n where tenant_id = '{whale}'",
+            "vacuum analyze users",
         )
-        head = await matrix_of(url, "workflows.count_files", "users.export")
-        change = worst(compare_matrices(base, head), "workflows.count_files")
+        head = await matrix_of(url, "workflows.count_users", "users.export")
+        change = worst(compare_matrices(base, head), "workflows.count_users")
         assert change.tenant == "whale"
         cause = await cause_of(url, base, head, change)
-    assert (cause.kind, cause.subject) == ("rows", "files")
+    assert (cause.kind, cause.subject) == ("rows", "users")
 
 
 async def test_a_database_without_tenants_is_refused_in_one_line(postgres_url: str) -> None:

@@ -18,7 +18,7 @@ from tests.conftest import Home
         (("load", "mixde"), 2, "unknown scenario mixde"),
         (("load", "mixed", "--duration", "0"), 2, "--duration 0 is not a positive number"),
         (("load", "mixed", "--rate", "fast"), 2, 'Invalid value for --rate: unable to convert "fast"'),
-        (("load",), 2, "requires an argument"),
+        (("load",), 2, "say what to load; name a scenario"),
         (("nightly", "--profile", "slow"), 2, '"slow"'),
         (("runs", "show", "1999"), 2, "there is no run 1999"),
         (("runs", "delete", "1999"), 2, "there is no run 1999"),

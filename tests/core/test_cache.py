@@ -34,10 +34,17 @@ class Source:
         self.loads = 0
         self.gate = asyncio.Event()
         self.gate.set()
+        self._loaded = asyncio.Condition()
+
+    async def asked(self, times: int) -> None:
+        async with self._loaded:
+            await self._loaded.wait_for(lambda: self.loads >= times)
 
     async def load(self) -> bytes | None:
         self.loads += 1
         value = self.value
+        async with self._loaded:
+            self._loaded.notify_all()
         await self.gate.wait()
         return value
 
@@ -147,7 +154,7 @@ async def test_a_load_that_an_invalidation_overtakes_is_not_kept(valkey_url: str
     source.gate.clear()
     async with caches(valkey_url, prefix, 2) as (here, there):
         slow = [asyncio.create_task(get(cache, source)) for cache in (here, there)]
-        await asyncio.sleep(0.05)
+        await source.asked(2)
         source.value = b"new"  # the commit, while both loads still hold what was before it
         await here.invalidate(SCOPE)
         await asyncio.sleep(0.05)
