@@ -7,14 +7,13 @@ folder can still be read.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from adx_lab.errors import StoreError, UsageError
 from adx_lab.records import RunRecord, to_json
+from adx_lab.store.engine import StoreDatabase
 
 _METADATA = sa.MetaData()
 _RUNS = sa.Table(
@@ -31,7 +30,7 @@ _RUNS = sa.Table(
 )
 
 
-class RunStore:
+class RunStore(StoreDatabase):
     """The table of runs at a SQLAlchemy URL.
 
     Raises
@@ -43,14 +42,7 @@ class RunStore:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            self._engine = sa.create_engine(url)
-        except (sa.exc.ArgumentError, ImportError) as error:
-            raise UsageError(
-                f"store.url is not a database URL that can be used: {error}", mend="correct it"
-            ) from error
-        with self._guarded():
-            _METADATA.create_all(self._engine)
+        super().__init__(url, _METADATA)
 
     def save(self, record: RunRecord, *, status: str | None, figures: Mapping[str, float | None]) -> None:
         """Insert a run's row, or replace it (a report made again has new figures)."""
@@ -78,18 +70,3 @@ class RunStore:
         """Remove a run's row; removing one that isn't there is no fault."""
         with self._guarded(), self._engine.begin() as connection:
             connection.execute(sa.delete(_RUNS).where(_RUNS.c.run_id == run_id))
-
-    def close(self) -> None:
-        """Let go of the store's connections."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except sa.exc.SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            url = self._engine.url.render_as_string(hide_password=True)
-            raise StoreError(
-                f"the run store {url} refused: {reason}", mend="mend it or set store.url"
-            ) from error

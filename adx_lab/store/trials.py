@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from adx_lab.errors import StoreError, UsageError
+from adx_lab.store.engine import StoreDatabase
 
 TrialKind = Literal["equal", "slowed", "realistic"]
 
@@ -73,7 +71,7 @@ class Trial:
     smallest_seen: float | None = None
 
 
-class TrialLedger:
+class TrialLedger(StoreDatabase):
     """The table of trials at a SQLAlchemy URL, beside the runs.
 
     Raises
@@ -85,12 +83,7 @@ class TrialLedger:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            self._engine = sa.create_engine(url)
-        except (sa.exc.ArgumentError, ImportError) as error:
-            raise UsageError(f"store.url can't be used: {error}", mend="correct it") from error
-        with self._guarded():
-            _METADATA.create_all(self._engine)
+        super().__init__(url, _METADATA)
 
     def add(self, trial: Trial) -> None:
         """Keep a trial; kept at once, so that an interrupted calibration loses nothing that it has."""
@@ -104,15 +97,3 @@ class TrialLedger:
             chosen = sa.select(_TRIALS).where(_TRIALS.c.machine == machine).order_by(_TRIALS.c.run_id)
             rows: list[Any] = list(connection.execute(chosen).mappings())
         return [Trial(**row) for row in rows]
-
-    def close(self) -> None:
-        """Let go of the store's connections."""
-        self._engine.dispose()
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except sa.exc.SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise StoreError(f"the run store refused: {reason}", mend="mend it or set store.url") from error
