@@ -1,6 +1,7 @@
-"""The conductor: start -> load -> capture -> save -> analyse -> report.
+"""The conductor of one run: start -> load -> capture -> save -> analyse.
 
-Each function here is one verb's whole story; the rooms do the work.
+Each function here is one verb's whole story; the rooms do the work. `adx_lab.night` conducts several runs
+into one report.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,9 @@ from adx_lab.progress import Progress
 from adx_lab.provenance import describe_git, describe_settings, describe_target, describe_versions
 from adx_lab.records import Caveat, RunRecord, Target, new_run_id
 from adx_lab.report.judgement import Judgement, figures_of
-from adx_lab.report.pages import Report, make_report
 from adx_lab.settings import CHECKOUT, LoadSettings, Settings
 from adx_lab.sql import load_queries
 from adx_lab.stack.lifecycle import StackState, read_state, running_stack
-from adx_lab.stack.locks import hold
 from adx_lab.store.folders import (
     StoredRun,
     new_run_folder,
@@ -82,6 +81,8 @@ class LoadRequest:
         The run whose schedule is sent again.
     machines
         How the load is spread over processes and machines.
+    night
+        The loaded run of the night that this one is made for.
     """
 
     scenario: str
@@ -92,6 +93,7 @@ class LoadRequest:
     sample_file: str | None = None
     replay: str | None = None
     machines: Machines = field(default_factory=Machines)
+    night: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,35 @@ def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadR
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise UsageError(f"unknown scenario {name} in {folder}", mend=hint)
     return LoadRequest(name, folder / f"{name}.py", kind)
+
+
+def load_request(
+    settings: Settings, scenario: str | None, locustfile: Path | None, *, given: frozenset[str], **more: Any
+) -> LoadRequest:
+    """Return a load of a scenario by name, or of somebody else's locustfile.
+
+    Parameters
+    ----------
+    given
+        The settings of ``load`` that somebody named.
+    more
+        The other fields of `LoadRequest`.
+
+    Raises
+    ------
+    UsageError
+        Neither or both are named, or the file does not exist.
+    """
+    if (scenario is None) == (locustfile is None):
+        raise UsageError("say what to load", mend="name a scenario, or a file with --locustfile")
+    if locustfile is None:
+        assert scenario is not None
+        return replace(find_scenario(settings, scenario), given=given, **more)
+    if not locustfile.is_file():
+        raise UsageError(f"there is no locustfile {locustfile}", mend="correct the path")
+    # Locust's own defaults for somebody else's users would be one user for ever.
+    given |= {"users", "duration_s", "warmup_s"}
+    return LoadRequest(locustfile.stem, locustfile.resolve(), given=given, **more)
 
 
 @asynccontextmanager
@@ -195,6 +226,7 @@ async def record_load(
                 target=describe_target(around.target) | {"database": described, "tenants": _tenants(around)},
                 audit=_audit(collected, seen) | await _cost_of_observing(around, plans),
                 caveats=(*collected.caveats, *seen.caveats(), *_caveats(around)),
+                night=request.night,
             ),
         )
     return open_run(settings.runs_dir, run_id)
@@ -218,8 +250,17 @@ async def load(settings: Settings, request: LoadRequest, progress: Progress) -> 
 def keep(settings: Settings, run: StoredRun) -> Judgement:
     """Judge a run and keep its figures among those of the others."""
     judgement = judge(settings, run)
-    _keep_row(settings, judgement, status=None)
+    keep_row(settings, judgement, status=None)
     return judgement
+
+
+def keep_row(settings: Settings, judgement: Judgement, *, status: str | None) -> None:
+    """Keep a run's figures in the run store, with its verdict where one was given."""
+    store = RunStore(settings.store_url)
+    try:
+        store.save(judgement.record, status=status, figures=figures_of(judgement))
+    finally:
+        store.close()
 
 
 async def elsewhere(settings: Settings, request: LoadRequest) -> Surroundings:
@@ -237,21 +278,6 @@ async def elsewhere(settings: Settings, request: LoadRequest) -> Surroundings:
     answers = await asyncio.to_thread(read_metrics, metrics)
     target = Target(url, settings.database.url, settings.valkey.url, metrics if answers else None)
     return Surroundings(target, {}, request.sample_file)
-
-
-async def nightly(settings: Settings, progress: Progress) -> Report:
-    """Do everything: stack, load, captures, analysis, notebook, report, verdict.
-
-    Raises
-    ------
-    BusyError
-        Another nightly runs in this checkout.
-    """
-    request = find_scenario(settings, "mixed", kind="nightly")
-    with hold(settings.data_dir / "nightly.lock", what="a nightly of this checkout"):
-        async with surroundings(settings, progress, fresh=read_state(settings) is None) as around:
-            run = await record_load(settings, around, request, progress)
-        return await report(settings, run, progress)
 
 
 async def plans(settings: Settings, database_url: str | None, progress: Progress) -> dict[str, Any]:
@@ -287,14 +313,6 @@ async def explain_changes(
         tried = await try_changes(state.database_url, statement, trials)
         explained.append((change, name_cause(base, head, change, tried)))
     return explained
-
-
-async def report(settings: Settings, run: StoredRun, progress: Progress) -> Report:
-    """Judge a stored run, execute its notebooks and write its report."""
-    judgement = judge(settings, run)
-    made = await make_report(settings, judgement, progress)
-    _keep_row(settings, judgement, status=made.verdict.status)
-    return made
 
 
 async def _drive(
@@ -401,11 +419,3 @@ def _caveats(around: Surroundings) -> tuple[Caveat, ...]:
     if around.target.database_url is None:
         return (Caveat("no_database", "no database URL was given: no plans, no statement statistics"),)
     return ()
-
-
-def _keep_row(settings: Settings, judgement: Judgement, *, status: str | None) -> None:
-    store = RunStore(settings.store_url)
-    try:
-        store.save(judgement.record, status=status, figures=figures_of(judgement))
-    finally:
-        store.close()

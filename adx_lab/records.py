@@ -118,6 +118,7 @@ class RunRecord:
     target: Mapping[str, Any] = field(default_factory=dict)
     audit: Mapping[str, Any] = field(default_factory=dict)
     caveats: tuple[Caveat, ...] = ()
+    night: str | None = None  # the loaded run of the night that this one was made for
     format: int = FORMAT
 
 

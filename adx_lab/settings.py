@@ -80,6 +80,17 @@ class NotebookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     cell_timeout_s: int = 120
 
 
+class NightSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a night does besides measuring.
+
+    ``webhook_url`` is sent each verdict as JSON. Runs and reports older than ``keep_days`` are removed after
+    a night, but never those of the baseline's commit; 0 keeps all.
+    """
+
+    webhook_url: str | None = None
+    keep_days: int = 60
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that can be set. ``home`` holds ``data/``, ``notebooks/`` and ``locustfiles/``."""
 
@@ -92,6 +103,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     load: LoadSettings = LoadSettings()
     store: StoreSettings = StoreSettings()
     notebook: NotebookSettings = NotebookSettings()
+    night: NightSettings = NightSettings()
 
     @property
     def home_dir(self) -> Path:
@@ -149,10 +161,21 @@ def read_settings(
     tree: dict[str, Any] = {}
     for source, name, value in _layers(home, env, given):
         _place(tree, name, value, source)
-    try:
-        return msgspec.convert(tree | {"home": str(home)}, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"a setting has a wrong value: {error}") from error
+    return _converted(tree | {"home": str(home)})
+
+
+def override(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Return the settings with some changed, by their dotted names.
+
+    Raises
+    ------
+    UsageError
+        A name is unknown, or a value has the wrong type.
+    """
+    tree: dict[str, Any] = msgspec.to_builtins(settings)
+    for name, value in changes.items():
+        _place(tree, name, value, "the call")
+    return _converted(tree)
 
 
 def known_names(kind: type[msgspec.Struct] = Settings, prefix: str = "") -> Iterator[str]:
@@ -162,6 +185,13 @@ def known_names(kind: type[msgspec.Struct] = Settings, prefix: str = "") -> Iter
             yield from known_names(item.type, f"{prefix}{item.name}.")
         else:
             yield f"{prefix}{item.name}"
+
+
+def _converted(tree: Mapping[str, Any]) -> Settings:
+    try:
+        return msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"a setting has a wrong value: {error}") from error
 
 
 def _layers(

@@ -8,7 +8,6 @@ without it nobody can say later why one changed.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from dataclasses import dataclass
@@ -58,13 +57,6 @@ class _Case:
         """What EXECUTE is given."""
         values = ", ".join(quoted(self.arguments.values[name]) for name, _ in self.query.params)
         return f"adx_explained({values})" if values else "adx_explained"
-
-
-async def capture_plans(database_url: str, queries_folder: Path) -> list[dict[str, Any]]:
-    """Return the plans of `capture_matrix` alone."""
-    matrix = await capture_matrix(database_url, queries_folder)
-    plans: list[dict[str, Any]] = matrix["plans"]
-    return plans
 
 
 async def capture_matrix(
@@ -248,8 +240,3 @@ async def _nearby(connection: asyncpg.Connection, case: _Case, change: Mapping[s
 def _outline(plan: str) -> list[str]:
     """Return what a plan's document says was decided, to tell cheaply whether two differ."""
     return _DECISION.findall(plan)
-
-
-def capture_matrix_now(database_url: str, queries_folder: Path) -> dict[str, Any]:
-    """Capture from code that has no event loop: a notebook's cell, a script."""
-    return asyncio.run(capture_matrix(database_url, queries_folder))

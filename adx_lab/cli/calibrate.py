@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
-from adx_lab.cli.duet_text import calibration_line
 from adx_lab.duet.calibrate import Calibrated, calibrate
 from adx_lab.duet.order import SECONDS, WARMUP_S, DuetOrder
 from adx_lab.errors import UsageError
+from adx_lab.report.verdict_words import calibration_line
 from adx_lab.settings import read_settings
 
 

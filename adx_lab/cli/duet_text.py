@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adx_lab.analysis.compare import Comparison
-from adx_lab.analysis.verdict import Calibration, Verdict
+from adx_lab.analysis.verdict import Verdict
 from adx_lab.cli.console import print_table
 from adx_lab.records import Caveat
+from adx_lab.report.verdict_words import calibration_line
 
 _HEADER = ("subject", "metric", "ratio", "interval", "p", "status", "would have seen")
 
@@ -25,22 +26,6 @@ def print_duet(verdict: Verdict, caveats: Sequence[Caveat] = ()) -> None:
     print(f"machine  {calibration_line(verdict.calibration)}")
     print(f"verdict  {verdict.status}")
     print(f"run      {verdict.run_id}")
-
-
-def calibration_line(known: Calibration | None) -> str:
-    """Return in one line what this machine's verdicts are worth."""
-    if known is None:
-        return "not calibrated: nobody knows yet what a verdict of this machine is worth (adx-lab calibrate)"
-    parts = []
-    if known.false_positive_rate is not None:
-        parts.append(f"{known.false_positive_rate:.0%} false alarms in {known.n_equal} duets of equals")
-    if known.power is not None:
-        parts.append(f"{known.power:.0%} of {known.n_slowed} injected slowdowns found")
-    if known.cause_named is not None:
-        parts.append(f"{known.cause_named:.0%} of causes named right")
-    if known.smallest_effect is not None:
-        parts.append(f"smallest effect {known.smallest_effect:+.1%} at p50")
-    return ", ".join(parts) or "no trial of it counts yet"
 
 
 def _row(one: Comparison) -> tuple[str, ...]:

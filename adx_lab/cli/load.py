@@ -9,11 +9,10 @@ from typing import Any
 from adx_lab import experiment
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
 from adx_lab.errors import UsageError
-from adx_lab.experiment import LoadRequest
 from adx_lab.load.runner import Machines, join_master
 from adx_lab.report.format import interval, number
 from adx_lab.report.judgement import Judgement
-from adx_lab.settings import Settings, read_settings
+from adx_lab.settings import read_settings
 
 
 def run(
@@ -90,11 +89,10 @@ def run(
     if warmup is not None and warmup < 0:
         raise UsageError(f"--warmup {warmup:g} is negative", mend="give 0 or more")
     settings = read_settings(flags=flags)
-    request = _request(
+    request = experiment.load_request(
         settings,
         scenario,
         locustfile,
-        kind="load",
         given=frozenset(name.removeprefix("load.") for name, value in flags.items() if value is not None),
         url=url,
         sample_file=None if sample is None else str(sample.resolve()),
@@ -117,20 +115,6 @@ def _check(counts: dict[str, float | None]) -> None:
     for name, value in counts.items():
         if value is not None and not 0 < value < float("inf"):
             raise UsageError(f"{name} {value:g} is not a positive number", mend="give one above 0")
-
-
-def _request(settings: Settings, scenario: str | None, locustfile: Path | None, **more: Any) -> LoadRequest:
-    if (scenario is None) == (locustfile is None):
-        raise UsageError("say what to load", mend="name a scenario, or a file with --locustfile")
-    if locustfile is None:
-        assert scenario is not None
-        found = experiment.find_scenario(settings, scenario)
-        return LoadRequest(found.scenario, found.locustfile, **more)
-    if not locustfile.is_file():
-        raise UsageError(f"there is no locustfile {locustfile}", mend="correct the path")
-    # Locust's own defaults for somebody else's users would be one user for ever.
-    more["given"] |= {"users", "duration_s", "warmup_s"}
-    return LoadRequest(locustfile.stem, locustfile.resolve(), **more)
 
 
 def _exit_code(judgement: Judgement) -> int:

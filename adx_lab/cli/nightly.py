@@ -3,41 +3,63 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from pathlib import Path
 
-from adx_lab import experiment
+from adx_lab import experiment, night
 from adx_lab.cli.console import ConsoleProgress, print_json
 from adx_lab.cli.verdict_text import print_report
+from adx_lab.night import PROFILES, ProfileName
 from adx_lab.settings import read_settings
-
-PROFILES = {"quick": {"load.rate_per_s": 300.0, "load.duration_s": 40.0, "load.warmup_s": 5.0}}
 
 
 def run(
     *,
-    profile: Literal["quick"] = "quick",
+    profile: ProfileName = "quick",
+    scenario: str | None = None,
     rate: float | None = None,
     duration: float | None = None,
+    locustfile: Path | None = None,
+    url: str | None = None,
+    database: str | None = None,
+    webhook: str | None = None,
     json: bool = False,
 ) -> int:
-    """Do everything: stack, load, captures, analysis, notebook, report, verdict.
+    """Do everything: stack, load, captures, comparison, notebooks, report, verdict.
 
     Parameters
     ----------
     profile
-        How thorough: quick takes two minutes.
+        How thorough: quick takes up to three minutes, nightly half an hour.
+    scenario
+        What is loaded; mixed where left out.
     rate
-        Requests a second.
+        Requests a second, in place of the profile's.
     duration
         Seconds of measured load, in place of the profile's.
+    locustfile
+        Somebody else's locustfile in place of a scenario.
+    url
+        Somebody else's service: nothing is started, and nothing is compared.
+    database
+        That service's PostgreSQL, for captures.
+    webhook
+        Where the verdict is sent as JSON (or ADX_LAB_NIGHT_WEBHOOK_URL).
     json
         Print the verdict as one JSON document.
     """
-    flags: dict[str, float] = dict(PROFILES[profile])
-    given = {"load.rate_per_s": rate, "load.duration_s": duration}
+    flags = dict[str, object](PROFILES[profile].load)
+    given = {
+        "load.rate_per_s": rate,
+        "load.duration_s": duration,
+        "database.url": database,
+        "night.webhook_url": webhook,
+    }
     flags |= {name: value for name, value in given.items() if value is not None}
     settings = read_settings(flags=flags)
-    made = asyncio.run(experiment.nightly(settings, ConsoleProgress()))
+    named = frozenset({"rate_per_s", "duration_s", "warmup_s"})
+    chosen = scenario or (None if locustfile else "mixed")
+    request = experiment.load_request(settings, chosen, locustfile, given=named, kind="nightly", url=url)
+    made = asyncio.run(night.nightly(settings, request, profile, ConsoleProgress()))
     if json:
         print_json(made.verdict.to_json())
     else:

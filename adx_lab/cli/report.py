@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from adx_lab import experiment
+from adx_lab import night
 from adx_lab.cli.console import ConsoleProgress, print_json
 from adx_lab.cli.verdict_text import print_report
 from adx_lab.settings import read_settings
@@ -23,7 +23,7 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
     """
     settings = read_settings()
     stored = open_run(settings.runs_dir, run_id)
-    made = asyncio.run(experiment.report(settings, stored, ConsoleProgress()))
+    made = asyncio.run(night.report(settings, stored, ConsoleProgress()))
     if json:
         print_json(made.verdict.to_json())
     else:

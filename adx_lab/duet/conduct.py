@@ -185,6 +185,7 @@ class _Duet:
             git={"commit": tree.commit, "changed": tree.changed},
             audit=gathered.audit() | measured,
             caveats=caveats,
+            night=order.night,
         )
 
 

@@ -37,6 +37,8 @@ class DuetOrder:
         ``duet`` or ``calibrate``, as the run store files it.
     seed
         Of schedules, coins and resampling.
+    night
+        The loaded run of the night that it is played for.
     """
 
     base: str
@@ -48,6 +50,7 @@ class DuetOrder:
     warmup_s: float = WARMUP_S
     kind: str = "duet"
     seed: int = 1
+    night: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can't be measured.

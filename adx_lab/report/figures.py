@@ -62,7 +62,7 @@ def latency_distribution(samples: pd.DataFrame, *, by: str = "group") -> Figure:
     """Draw latency on a percentile axis, HdrHistogram's picture: the tail gets the room that it deserves."""
     plot = go.Figure()
     curves = percentile_axis(samples, by=by)
-    for curve, colour in zip(curves, _cycle(len(curves)), strict=True):
+    for curve, colour in zip(curves, cycle(len(curves)), strict=True):
         plot.add_scatter(
             x=[1 / (1 - fraction) for fraction in curve.fraction if fraction < 1],
             y=[ms for fraction, ms in zip(curve.fraction, curve.value_ms, strict=True) if fraction < 1],
@@ -86,7 +86,7 @@ def latency_distribution(samples: pd.DataFrame, *, by: str = "group") -> Figure:
         sentence = (
             f"Latency from the intended start, by {by}; the slowest took {slowest} ms ({worst.subject})."
         )
-    return Figure(_styled(plot), sentence)
+    return Figure(styled(plot), sentence)
 
 
 def latency_over_time(samples: pd.DataFrame) -> Figure:
@@ -115,7 +115,7 @@ def latency_over_time(samples: pd.DataFrame) -> Figure:
         xaxis={"title": "time since the run began [s]", "anchor": "y2"},
         hovermode="x unified",
     )
-    return Figure(_styled(plot), "Latency percentiles in each slice of the run, above the requests answered.")
+    return Figure(styled(plot), "Latency percentiles in each slice of the run, above the requests answered.")
 
 
 def latency_heat_map(samples: pd.DataFrame) -> Figure:
@@ -134,7 +134,7 @@ def latency_heat_map(samples: pd.DataFrame) -> Figure:
     plot.update_yaxes(type="log", title="latency [ms]")
     plot.update_xaxes(title="time since the run began [s]")
     return Figure(
-        _styled(plot), "How many requests took how long, over time: stalls are columns, slow paths are bands."
+        styled(plot), "How many requests took how long, over time: stalls are columns, slow paths are bands."
     )
 
 
@@ -156,13 +156,13 @@ def cache_over_time(cache: pd.DataFrame) -> Figure:
     plot.update_layout(hovermode="x unified")
     plot.update_yaxes(title="share of look-ups [%]", range=[0, 100])
     plot.update_xaxes(title="time since the run began [s]")
-    return Figure(_styled(plot), _cache_sentence(shares))
+    return Figure(styled(plot), _cache_sentence(shares))
 
 
 def resources_over_time(resources: pd.DataFrame) -> Figure:
     """Draw CPU and memory of each role's processes, over time."""
     plot = go.Figure()
-    for (role, rows), colour in zip(resources.groupby("process"), _cycle(8), strict=False):
+    for (role, rows), colour in zip(resources.groupby("process"), cycle(8), strict=False):
         cpu, memory = _usage(rows)
         plot.add_scatter(
             x=cpu.index,
@@ -190,7 +190,7 @@ def resources_over_time(resources: pd.DataFrame) -> Figure:
         xaxis={"title": "time since the run began [s]", "anchor": "y2"},
         hovermode="x unified",
     )
-    return Figure(_styled(plot), "CPU above, resident memory below, for each part of the stack.")
+    return Figure(styled(plot), "CPU above, resident memory below, for each part of the stack.")
 
 
 def _usage(rows: pd.DataFrame) -> tuple[Any, Any]:
@@ -208,11 +208,13 @@ def _cache_sentence(shares: HitShares) -> str:
     return f"Who answered {shares.lookups:,} cache look-ups: {', '.join(parts)}."
 
 
-def _cycle(count: int) -> list[str]:
+def cycle(count: int) -> list[str]:
+    """Return so many colours that can be told apart, beginning anew where there are too few."""
     return [_COLOURS[i % len(_COLOURS)] for i in range(count)]
 
 
-def _styled(plot: go.Figure) -> go.Figure:
+def styled(plot: go.Figure) -> go.Figure:
+    """Give a figure the look of all: transparent, so that light and dark pages can carry it."""
     plot.update_layout(
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",

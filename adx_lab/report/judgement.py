@@ -15,6 +15,7 @@ import pandas as pd
 from adx_lab.analysis.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.budgets import Budget, BudgetResult, judge
 from adx_lab.analysis.latency import LatencySummary, measure, summarise
+from adx_lab.analysis.part_costs import PartCost, part_costs
 from adx_lab.analysis.plans import scan_plans
 from adx_lab.analysis.plans.captured import Matrix, read_matrix
 from adx_lab.analysis.plans.slow import SlowQuery, requests_that_waited, slow_queries
@@ -131,6 +132,16 @@ class Judgement:
     def tails(self) -> tuple[TailAttribution, ...]:
         """Where each endpoint's slowest requests spend their time."""
         return tail_attribution(self.samples, self.queries)
+
+    @cached_property
+    def part_costs(self) -> tuple[PartCost, ...]:
+        """What a request costs each part of the stack."""
+        return part_costs(
+            self.resources,
+            requests=len(self.samples),
+            duration_s=self.record.duration_s,
+            cores=int(self.record.machine["cores_usable"]),
+        )
 
     @cached_property
     def measured(self) -> dict[str, Estimate]:

@@ -56,12 +56,16 @@ _STYLE = """
 
 @dataclass(frozen=True, slots=True)
 class PlanFigure:
-    """A drawn plan; shows itself in a notebook. ``html`` stands alone or within a page."""
+    """A drawn plan; shows itself in a notebook. ``markup`` stands alone or within a page."""
 
-    html: str
+    markup: str
+
+    def html(self) -> str:
+        """Return the picture as HTML."""
+        return self.markup
 
     def _repr_html_(self) -> str:
-        return self.html
+        return self.markup
 
 
 @dataclass(frozen=True, slots=True)

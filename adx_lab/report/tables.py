@@ -11,6 +11,7 @@ import pandas as pd
 from adx_lab.analysis.audit import ValidityCheck
 from adx_lab.analysis.budgets import BudgetResult
 from adx_lab.analysis.latency import LatencySummary
+from adx_lab.analysis.part_costs import PartCost
 from adx_lab.analysis.tail import TailAttribution
 from adx_lab.records import RunRecord
 from adx_lab.report.format import interval, number
@@ -149,3 +150,19 @@ def validity(checks: Sequence[ValidityCheck]) -> Table:
         for check in checks
     )
     return Table(header, tuple(rows), frozenset(header[1:3]), marked="status")
+
+
+def capacity(costs: Sequence[PartCost]) -> Table:
+    """Return what a request costs each part of the stack, and when its event loops would be full."""
+    header = ("part", "CPU ms a request", "share of the machine", "memory MB", "full at requests/s")
+    rows = (
+        (
+            one.part,
+            number(one.cpu_ms_per_request),
+            f"{one.machine_share:.1%}",
+            number(one.memory_mb),
+            number(one.full_at_per_s),
+        )
+        for one in costs
+    )
+    return Table(header, tuple(rows), frozenset(header[1:]))

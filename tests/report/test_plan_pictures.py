@@ -76,7 +76,7 @@ def test_printing_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_picture_is_whole_well_formed_and_alone() -> None:
-    figure = plan_figure(chain(41), chain(21, name="files"), title="users.list for <the> whale").html
+    figure = plan_figure(chain(41), chain(21, name="files"), title="users.list for <the> whale").markup
     svg = re.search(r"<svg.*</svg>", figure, re.DOTALL)
     assert svg is not None
     root = ET.fromstring(svg.group())
@@ -88,22 +88,23 @@ def test_the_picture_is_whole_well_formed_and_alone() -> None:
 
 def test_the_picture_escapes_and_marks_what_is_new() -> None:
     hostile = chain(3, name="</title></svg><script>alert(1)</script>")
-    figure = plan_figure(hostile, chain(3)).html
+    figure = plan_figure(hostile, chain(3)).markup
     assert "<script>alert" not in figure
     assert figure.count('class="n"') == 4  # two scans here, two there
-    assert plan_figure(chain(3), chain(3)).html.count('class="n"') == 0
-    assert plan_figure(chain(3)).html == plan_figure(chain(3))._repr_html_()
+    assert plan_figure(chain(3), chain(3)).markup.count('class="n"') == 0
+    assert plan_figure(chain(3)).markup == plan_figure(chain(3))._repr_html_()
 
 
 def test_a_plan_of_thousands_of_nodes_is_cut_with_a_word() -> None:
-    assert "more nodes" in plan_figure(chain(1001)).html
+    assert "more nodes" in plan_figure(chain(1001)).markup
 
 
 @pytest.mark.browser
 def test_no_words_overlap_in_the_browser(chromium: str, tmp_path: Path) -> None:
-    page_file = tmp_path / "plan.html"
+    page_file = tmp_path / "plan.markup"
     page_file.write_text(
-        "<meta charset=utf-8>" + plan_figure(chain(41), chain(31), title="users.list").html, encoding="utf-8"
+        "<meta charset=utf-8>" + plan_figure(chain(41), chain(31), title="users.list").markup,
+        encoding="utf-8",
     )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

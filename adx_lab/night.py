@@ -1,0 +1,252 @@
+"""The night: load, duet, rules, notebooks, one report, one verdict.
+
+Everything is stored as soon as it is measured, so that a night that is interrupted leaves what it had, as an
+invalid report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from adx_lab import experiment
+from adx_lab.analysis.plans.captured import Matrix, read_matrix
+from adx_lab.analysis.verdict import Verdict
+from adx_lab.duet.baseline import Baseline, read_baseline, set_baseline
+from adx_lab.duet.conduct import play
+from adx_lab.duet.evidence import judge_duet
+from adx_lab.duet.order import DuetOrder
+from adx_lab.duet.sealed import read_evidence
+from adx_lab.errors import AdxLabError, UsageError
+from adx_lab.experiment import LoadRequest
+from adx_lab.progress import Progress
+from adx_lab.records import Caveat, to_json
+from adx_lab.report.contents import Compared, Contents
+from adx_lab.report.nights import write_index
+from adx_lab.report.pages import NotebookOrder, Report, make_report
+from adx_lab.settings import Settings
+from adx_lab.stack.lifecycle import read_state
+from adx_lab.stack.locks import hold
+from adx_lab.store.folders import StoredRun, open_run, run_ids
+from adx_lab.store.pruning import prune
+
+ProfileName = Literal["quick", "nightly"]
+_WEBHOOK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How thorough a night is.
+
+    Attributes
+    ----------
+    load
+        Settings of the load, by their dotted names.
+    duet
+        Fields of the duet's order.
+    steps
+        Whether the load is raised until a budget breaks, too.
+    """
+
+    load: dict[str, float]
+    duet: dict[str, Any] = field(default_factory=dict)
+    steps: bool = False
+
+
+PROFILES: dict[ProfileName, Profile] = {
+    "quick": Profile({"load.rate_per_s": 300.0, "load.duration_s": 40.0, "load.warmup_s": 5.0}),
+    "nightly": Profile(
+        {"load.rate_per_s": 300.0, "load.duration_s": 240.0, "load.warmup_s": 10.0},
+        {"blocks": 16},
+        steps=True,
+    ),
+}
+
+
+@dataclass
+class _Night:
+    """One night under way: what it has so far."""
+
+    settings: Settings
+    profile: Profile
+    progress: Progress
+    run: StoredRun | None = None
+    notes: list[Caveat] = field(default_factory=list)
+
+    async def measure(self, request: LoadRequest) -> None:
+        """Load, raise the load, and compare; each is stored as it ends."""
+        await self._load(request)
+        assert self.run is not None
+        if request.url is None:
+            await self._compare(self.run.record.run_id)
+
+    async def _load(self, request: LoadRequest) -> None:
+        settings, progress = self.settings, self.progress
+        if request.url is not None:
+            around = await experiment.elsewhere(settings, request)
+            self.run = await experiment.record_load(settings, around, request, progress)
+            return
+        async with experiment.surroundings(settings, progress, fresh=read_state(settings) is None) as around:
+            self.run = await experiment.record_load(settings, around, request, progress)
+            if self.profile.steps:
+                steps = replace(experiment.find_scenario(settings, "steps"), night=self.run.record.run_id)
+                climbed = await experiment.record_load(settings, around, steps, progress)
+                experiment.keep(settings, climbed)
+
+    async def _compare(self, night: str) -> None:
+        baseline = read_baseline(self.settings)
+        if baseline is None:
+            self._first_baseline()
+            return
+        self.progress.step(f"comparing with the baseline {baseline.ref} ({baseline.commit[:10]})")
+        order = DuetOrder(baseline.commit, ".", night=night, **self.profile.duet)
+        played = await play(self.settings, order, self.progress)
+        if played.run is None:
+            cause = played.answer.verdict.findings[0].cause
+            self.notes.append(Caveat("not-compared", f"nothing was compared: {cause}"))
+
+    def _first_baseline(self) -> None:
+        """Let this commit be what later nights are compared with: a first night has nothing else."""
+        try:
+            made: Baseline = set_baseline(self.settings, "HEAD")
+        except UsageError as error:
+            text = f"nothing was compared, and nothing can be: {error.message}"
+        else:
+            text = (
+                f"nothing was compared, since there was no baseline; this commit ({made.commit[:10]}) is the "
+                "baseline from now on"
+            )
+        self.progress.step(text)
+        self.notes.append(Caveat("no-baseline", text))
+
+
+async def nightly(
+    settings: Settings, request: LoadRequest, profile: ProfileName, progress: Progress
+) -> Report:
+    """Do everything: stack, load, captures, comparison, notebooks, report, verdict.
+
+    Raises
+    ------
+    BusyError
+        Another nightly runs in this checkout.
+    """
+    with hold(settings.data_dir / "nightly.lock", what="a nightly of this checkout"):
+        night = _Night(settings, PROFILES[profile], progress)
+        try:
+            await night.measure(request)
+        except (asyncio.CancelledError, AdxLabError) as stopped:
+            if night.run is None:
+                raise
+            await _leave_what_there_is(night, stopped)
+            raise
+        assert night.run is not None
+        made = await report(settings, night.run, progress, notes=tuple(night.notes))
+        removed = _prune(settings, night.run)
+        if removed:
+            progress.step(f"removed {len(removed)} old run{'s' if len(removed) > 1 else ''}")
+        await asyncio.to_thread(_tell, settings, made, progress)
+        return made
+
+
+async def report(
+    settings: Settings,
+    run: StoredRun,
+    progress: Progress,
+    *,
+    notes: tuple[Caveat, ...] = (),
+    stopped: str | None = None,
+) -> Report:
+    """Judge a stored run with what was measured the same night, execute the notebooks, write the report.
+
+    Raises
+    ------
+    UsageError
+        The run is a duet: its verdict is had by ``adx-lab verdict``.
+    """
+    if "duet" in run.record.audit:
+        raise UsageError(
+            f"run {run.record.run_id} is a {run.record.kind}: its report is that of its night",
+            mend=f"adx-lab verdict {run.record.run_id} shows its verdict",
+        )
+    judgement = experiment.judge(settings, run)
+    beside = list(_of_the_night(settings, run))
+    compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
+    climbed = next((other.record.run_id for other in beside if other.record.scenario == "steps"), None)
+    contents = Contents(judgement, compared, climbed, stopped, notes)
+    orders = () if stopped is not None else notebooks_of(contents)
+    made = await make_report(settings, contents, orders, progress)
+    experiment.keep_row(settings, judgement, status=made.verdict.status)
+    await asyncio.to_thread(write_index, settings.reports_dir)
+    return made
+
+
+def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
+    """Return the notebooks that have something to show."""
+    own = {"run_id": contents.run_id}
+    return (NotebookOrder("regression_report", own),)
+
+
+async def _leave_what_there_is(night: _Night, stopped: BaseException) -> None:
+    """Write an invalid report of an interrupted night, without its notebooks: somebody waits for the end."""
+    assert night.run is not None
+    why = str(stopped) if isinstance(stopped, AdxLabError) else "it was interrupted"
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    made = await report(night.settings, night.run, night.progress, notes=tuple(night.notes), stopped=why)
+    night.progress.step(f"the night ended early; what it had is in {made.index}")
+
+
+def _of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:
+    """Return the runs that were made for a night's loaded run, after it."""
+    own = run.record.run_id
+    later = [run_id for run_id in run_ids(settings.runs_dir) if run_id > own]
+    stored = (open_run(settings.runs_dir, run_id) for run_id in later)
+    return [other for other in stored if other.record.night == own]
+
+
+def _compared(run: StoredRun) -> Compared:
+    evidence = read_evidence(run)
+    verdict: Verdict = judge_duet(evidence).verdict
+    base, head = run.record.variants
+    first = evidence.companions[0]
+    return Compared(
+        run_id=run.record.run_id,
+        base=base,
+        head=head,
+        verdict=verdict,
+        caveats=run.record.caveats,
+        base_plans=_plans(first["base"]),
+        head_plans=_plans(first["head"]),
+    )
+
+
+def _plans(companions: Any) -> Matrix | None:
+    document = companions.get("matrix")
+    return None if document is None else read_matrix(document)
+
+
+def _prune(settings: Settings, run: StoredRun) -> list[str]:
+    baseline = read_baseline(settings)
+    commit = None if baseline is None else baseline.commit
+    return prune(settings, baseline_commit=commit, keep=frozenset({run.record.run_id}))
+
+
+def _tell(settings: Settings, made: Report, progress: Progress) -> None:
+    """Send the verdict to the webhook; a receiver that is away makes no verdict worse, and is told."""
+    url = settings.night.webhook_url
+    if url is None:
+        return
+    document = {"summary": made.summary, **json.loads(to_json(made.verdict.to_json()))}
+    request = urllib.request.Request(
+        url, to_json(document).encode(), {"Content-Type": "application/json"}, method="POST"
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_WEBHOOK_S) as answer:
+            progress.step(f"told the webhook: {answer.status}")
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        progress.step(f"the webhook could not be told: {error}")

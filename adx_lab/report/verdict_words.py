@@ -1,0 +1,59 @@
+"""A verdict in words: the one sentence on top, and what the machine's verdicts are worth."""
+
+from __future__ import annotations
+
+from adx_lab.analysis.verdict import Calibration, Verdict
+
+
+def summarise_verdict(verdict: Verdict) -> str:
+    """Return how the budgets and the comparison stand, or why the run can't be trusted."""
+    broken = [check.check for check in verdict.validity if not check.ok]
+    said = []
+    if broken:
+        said.append(f"this run can't be trusted: {', '.join(broken)} beyond the limit")
+    if verdict.budgets:
+        said.append(_budgets(verdict))
+    if verdict.comparisons:
+        said.append(_comparisons(verdict))
+    text = "; ".join(said) or "nothing was judged"
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def calibration_line(known: Calibration | None) -> str:
+    """Return in one line what this machine's verdicts are worth."""
+    if known is None:
+        return "not calibrated: nobody knows yet what a verdict of this machine is worth (adx-lab calibrate)"
+    parts = []
+    if known.false_positive_rate is not None:
+        parts.append(f"{known.false_positive_rate:.0%} false alarms in {known.n_equal} duets of equals")
+    if known.power is not None:
+        parts.append(f"{known.power:.0%} of {known.n_slowed} injected slowdowns found")
+    if known.cause_named is not None:
+        parts.append(f"{known.cause_named:.0%} of causes named right")
+    if known.smallest_effect is not None:
+        parts.append(f"smallest effect {known.smallest_effect:+.1%} at p50")
+    return ", ".join(parts) or "no trial of it counts yet"
+
+
+def _budgets(verdict: Verdict) -> str:
+    counts = {
+        status: sum(item.status == status for item in verdict.budgets)
+        for status in ("pass", "fail", "undecided")
+    }
+    said = f"{counts['pass']} of {len(verdict.budgets)} budgets are kept"
+    if counts["fail"]:
+        said += f", {counts['fail']} broken"
+    if counts["undecided"]:
+        said += f", {counts['undecided']} can't be told from this run"
+    return said
+
+
+def _comparisons(verdict: Verdict) -> str:
+    slower = {one.subject for one in verdict.comparisons if one.status == "slower" and one.subject != "all"}
+    unclear = {one.subject for one in verdict.comparisons if one.gate and one.open and one.subject != "all"}
+    told = len({one.subject for one in verdict.comparisons if one.subject != "all"})
+    if slower:
+        return f"{len(slower)} of {told} endpoints became slower"
+    if unclear:
+        return f"no endpoint is seen to be slower; of {len(unclear)} of {told} it can't be ruled out"
+    return f"none of {told} endpoints became slower"

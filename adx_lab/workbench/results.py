@@ -1,0 +1,194 @@
+"""What the lab's verbs return: each shows itself in a notebook, and has a data frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+
+from adx_lab.analysis.plans.captured import Matrix
+from adx_lab.analysis.verdict import Verdict
+from adx_lab.records import Caveat
+from adx_lab.report import comparison_table, figures, frames, plan_table, tables
+from adx_lab.report.judgement import Judgement
+from adx_lab.report.verdict_words import calibration_line
+
+
+class Shown(Protocol):
+    """A figure or a table: something that is a piece of HTML."""
+
+    def html(self) -> str:
+        """Return it as HTML."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Something measured.
+
+    Attributes
+    ----------
+    frame
+        The numbers, not rounded, units in the columns' names.
+    shown
+        The pictures and tables that a notebook draws, one below the other.
+    caveats
+        Reasons to doubt the numbers.
+    """
+
+    frame: pd.DataFrame
+    shown: tuple[Any, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display  # noqa: PLC0415  # only a notebook calls this
+
+        for part in self.shown or (self.frame,):
+            display(part)
+        for caveat in self.caveats:
+            display({"text/plain": f"caveat: {caveat.text}"}, raw=True)
+
+    def __repr__(self) -> str:
+        return repr(self.frame)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stored run, read when it is asked.
+
+    Attributes
+    ----------
+    judgement
+        The run before the budgets: everything that the analysis knows of it.
+    """
+
+    judgement: Judgement
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.judgement.record.run_id
+
+    @property
+    def folder(self) -> Path:
+        """Where it is stored."""
+        return self.judgement.run.folder
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """One row a request; the columns are described in `adx_lab.records`."""
+        return self.judgement.samples
+
+    @property
+    def valid(self) -> bool:
+        """Whether the load generator's audit found nothing."""
+        return all(check.ok for check in self.judgement.validity)
+
+    def latency(self, by: str = "endpoint") -> Result:
+        """Return latency percentiles with intervals, by endpoint, group, tenant or cache layer."""
+        from adx_lab.analysis.latency import summarise  # noqa: PLC0415  # SciPy takes its time
+
+        known = self.judgement.endpoints if by == "endpoint" else summarise(self.samples, by=by)
+        caveats = {caveat.text: caveat for summary in known for caveat in summary.caveats}
+        return Result(
+            frames.latency(known),
+            (figures.latency_distribution(self.samples, by=by), tables.endpoints(known)),
+            tuple(caveats.values()),
+        )
+
+    def timeline(self) -> Result:
+        """Return percentiles and throughput in each slice of the run."""
+        return Result(
+            frames.timeline(self.samples),
+            (figures.latency_over_time(self.samples), figures.latency_heat_map(self.samples)),
+        )
+
+    def tails(self) -> Result:
+        """Return where each endpoint's slowest requests spend their time."""
+        return Result(frames.tails(self.judgement.tails), (tables.tails(self.judgement.tails),))
+
+    def budgets(self) -> Result:
+        """Return each budget with its interval and what became of it."""
+        judged = self.judgement.budgets
+        return Result(frames.budgets(judged), (tables.budgets(judged),))
+
+    def cache(self) -> Result:
+        """Return which layer answered the cache look-ups, over time."""
+        return Result(self.judgement.cache, (figures.cache_over_time(self.judgement.cache),))
+
+    def resources(self) -> Result:
+        """Return CPU and memory of every process, over time."""
+        return Result(self.judgement.resources, (figures.resources_over_time(self.judgement.resources),))
+
+    def plans(self) -> Result:
+        """Return every query's plan for each kind of tenant, custom and generic."""
+        return plans_result(self.judgement.plans)
+
+    def statements(self) -> Result:
+        """Return what each statement cost the database."""
+        return Result(self.judgement.database, (tables.statements(self.judgement.database),))
+
+    def validity(self) -> Result:
+        """Return the load generator's audit."""
+        checks = self.judgement.validity
+        return Result(pd.DataFrame([vars(check) for check in checks]), (tables.validity(checks),))
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display  # noqa: PLC0415  # only a notebook calls this
+
+        display(tables.facts(self.judgement.record))
+        display(tables.endpoints(self.judgement.endpoints))
+
+    def __repr__(self) -> str:
+        record = self.judgement.record
+        requests = record.audit.get("requests", 0)
+        return f"<Run {record.run_id}: {record.kind} of {record.scenario}, {requests:,} requests>"
+
+
+@dataclass(frozen=True)
+class Duet:
+    """Two variants, compared."""
+
+    verdict: Verdict
+    caveats: tuple[Caveat, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """The verdict: pass, regressed, undecided or invalid."""
+        return self.verdict.status
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """Return one row a comparison: ratio of head to base with its interval."""
+        return frames.comparisons(self.verdict.comparisons)
+
+    def findings(self) -> Result:
+        """Return the causes, the largest first."""
+        return Result(
+            frames.findings(self.verdict.findings), (comparison_table.findings(self.verdict.findings),)
+        )
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display  # noqa: PLC0415  # only a notebook calls this
+
+        parts: Sequence[Any] = (
+            comparison_table.comparisons(self.verdict.comparisons),
+            comparison_table.findings(self.verdict.findings),
+        )
+        for part in parts:
+            if part.rows:
+                display(part)
+        said = [f"verdict: {self.status}", calibration_line(self.verdict.calibration)]
+        said += [f"caveat: {caveat.text}" for caveat in self.caveats]
+        display({"text/plain": "\n".join(said)}, raw=True)
+
+    def __repr__(self) -> str:
+        return f"<Duet {self.verdict.run_id}: {self.status}>"
+
+
+def plans_result(matrix: Matrix) -> Result:
+    """Return a captured matrix of plans as a result."""
+    return Result(frames.plans(matrix), (plan_table.matrix_table(matrix), plan_table.notable_table(matrix)))
