@@ -19,9 +19,6 @@ from typing import Any
 
 import msgspec
 
-from adx_lab.analysis.plans.captured import Matrix
-from adx_lab.analysis.plans.causes import Cause, name_cause, plan_trials
-from adx_lab.analysis.plans.compare import PlanChange, compare_matrices
 from adx_lab.capture.database import (
     Statements,
     connected,
@@ -31,7 +28,6 @@ from adx_lab.capture.database import (
 )
 from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.observing import measure_observing
-from adx_lab.capture.plan_causes import Statement, try_changes
 from adx_lab.capture.plans import capture_matrix
 from adx_lab.capture.plans_anywhere import capture_anywhere
 from adx_lab.capture.resources import describe_machine
@@ -278,41 +274,6 @@ async def elsewhere(settings: Settings, request: LoadRequest) -> Surroundings:
     answers = await asyncio.to_thread(read_metrics, metrics)
     target = Target(url, settings.database.url, settings.valkey.url, metrics if answers else None)
     return Surroundings(target, {}, request.sample_file)
-
-
-async def plans(settings: Settings, database_url: str | None, progress: Progress) -> dict[str, Any]:
-    """Capture plans now: of the stack's named queries, or of any database's dearest statements."""
-    if database_url is not None:
-        progress.step("explaining the dearest statements; nothing is executed")
-        return await capture_anywhere(database_url)
-    async with surroundings(settings, progress) as around:
-        assert around.target.database_url is not None
-        progress.step("explaining every named query for four kinds of tenant")
-        return await capture_matrix(around.target.database_url, CORE_QUERIES)
-
-
-async def explain_changes(
-    settings: Settings, base: Matrix, head: Matrix, progress: Progress
-) -> list[tuple[PlanChange, Cause | None]]:
-    """Say what differs between two captures, and why where the stack's database can be asked.
-
-    The cause is found by changing one thing at a time back, in transactions that are rolled back.
-    """
-    changes = compare_matrices(base, head)
-    state = read_state(settings)
-    explained: list[tuple[PlanChange, Cause | None]] = []
-    for change in changes:
-        if state is None or change.tie or not change.worse:
-            explained.append((change, None))
-            continue
-        progress.step(f"looking for the cause: {change.query} for the {change.tenant} tenant")
-        cell = head.cells[change.key]
-        text = str(head.queries[change.query]["text"])
-        statement = Statement(text, tuple(cell.arguments.values()), change.mode)
-        trials = [trial.plain() for trial in plan_trials(base, head, change)]
-        tried = await try_changes(state.database_url, statement, trials)
-        explained.append((change, name_cause(base, head, change, tried)))
-    return explained
 
 
 async def _drive(

@@ -12,10 +12,13 @@ from adx_lab.records import Caveat
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["NOT_MEASURED", "Budget", "BudgetResult", "BudgetStatus", "Direction", "Estimate", "judge"]
+__all__ = ["NOT_MEASURED", "RARE", "Budget", "BudgetResult", "BudgetStatus", "Direction", "Estimate", "judge"]
 
 Direction = Literal["below", "above"]
 BudgetStatus = Literal["pass", "fail", "undecided"]
+
+RARE = "(rare)"
+"""The name under which queries are measured together that are too rare to be told one by one."""
 
 NOT_MEASURED = Caveat("not-measured", "not measured in this run")
 
@@ -82,10 +85,21 @@ def judge(budgets: Sequence[Budget], measured: Mapping[str, Estimate]) -> tuple[
         One for each budget and matching metric; metrics in the order of their names.
     """
     return tuple(
-        _result(budget, metric, estimate)
+        result
         for budget in budgets
-        for metric, estimate in _matching(budget.metric, measured)
+        for result in _told(
+            [_result(budget, metric, estimate) for metric, estimate in _matching(budget.metric, measured)]
+        )
     )
+
+
+def _told(results: list[BudgetResult]) -> Iterator[BudgetResult]:
+    """Leave out what only the rare ones together can tell; one that breaks its limit alone is kept."""
+    pooled = any(f".{RARE}." in result.metric for result in results)
+    for result in results:
+        alone = f".{RARE}." not in result.metric
+        if not (pooled and alone and result.high is None and result.status == "undecided"):
+            yield result
 
 
 def _matching(pattern: str, measured: Mapping[str, Estimate]) -> Iterator[tuple[str, Estimate]]:

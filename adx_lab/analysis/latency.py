@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from adx_lab.analysis.budgets import RARE
 from adx_lab.analysis.parts import text_codes
 from adx_lab.analysis.quantiles import LEVEL, TOO_FEW, Estimate, batch_mean, quantile_estimates
 from adx_lab.records import Caveat
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 PERCENTILES = (0.5, 0.95, 0.99, 0.999)
+_P95 = PERCENTILES.index(0.95)
 SLICES = 20  # Schmeiser (1982): ten to thirty batches; more would be shorter than what they must contain
 BLOCKS_MIN = 5
 ERRORS_LEFT_OUT = 0.01
@@ -303,7 +305,8 @@ def measure(
     -------
     dict
         `group.NAME.pNN_ms`, `endpoint.NAME.pNN_ms`, `query.NAME.pNN_ms` (NN of 50, 95, 99, 99.9),
-        `throughput_per_s` (answered without error) and `error_rate` (a fraction).
+        `throughput_per_s` (answered without error) and `error_rate` (a fraction). Queries too rare for a p95
+        that is bounded from above are also measured together, as the query `(rare)`.
     """
     if samples.empty:
         return {}
@@ -315,14 +318,30 @@ def measure(
     for by in ("group", "endpoint"):
         for row in summarise(samples, by=by, level=level):
             measured |= _named(f"{by}.{row.subject}", (row.p50_ms, row.p95_ms, row.p99_ms, row.p999_ms))
-    if queries is not None:
-        times = queries["ms"].to_numpy(dtype=np.float64)
-        index = batches.index[queries["sample"].to_numpy()]
-        for name, rows in split_by(queries, "query") if len(queries) else ():
-            estimates = quantile_estimates(
-                times[rows], index[rows], PERCENTILES, level=level, caveats=(batches.caveat,)
-            )
-            measured |= _named(f"query.{name}", estimates)
+    if queries is not None and len(queries):
+        measured |= _measure_queries(queries, batches, level)
+    return measured
+
+
+def _measure_queries(queries: pd.DataFrame, batches: Batches, level: float) -> dict[str, Estimate]:
+    times = queries["ms"].to_numpy(dtype=np.float64)
+    index = batches.index[queries["sample"].to_numpy()]
+
+    def estimates(rows: NDArray[np.int64] | slice, *caveats: Caveat) -> tuple[Estimate, ...]:
+        known = (batches.caveat, *caveats)
+        return quantile_estimates(times[rows], index[rows], PERCENTILES, level=level, caveats=known)
+
+    measured: dict[str, Estimate] = {}
+    rare: dict[str, NDArray[np.int64] | slice] = {}
+    for name, rows in split_by(queries, "query"):
+        found = estimates(rows)
+        measured |= _named(f"query.{name}", found)
+        if found[_P95].high is None:
+            rare[str(name)] = rows
+    if len(rare) > 1:
+        together = np.concatenate([np.arange(len(times))[rows] for rows in rare.values()])
+        text = f"too rare to be told one by one, and judged together: {', '.join(sorted(rare))}"
+        measured |= _named(f"query.{RARE}", estimates(together, Caveat("rare-queries", text)))
     return measured
 
 

@@ -37,9 +37,9 @@ def capture(*, database: str | None = None, out: Path | None = None, json: bool 
     json
         Print the capture with its flips, ties and headroom as one JSON document.
     """
-    from adx_lab import experiment
+    from adx_lab import explaining
 
-    document = asyncio.run(experiment.plans(read_settings(), database, ConsoleProgress()))
+    document = asyncio.run(explaining.capture(read_settings(), database, ConsoleProgress()))
     if out is not None:
         _save(document, out)
     matrix = read_matrix(document)
@@ -68,10 +68,10 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
     json
         Print the changes as one JSON document.
     """
-    from adx_lab import experiment
+    from adx_lab import explaining
 
     before, after = _load(base), _load(head)
-    explained = asyncio.run(experiment.explain_changes(read_settings(), before, after, ConsoleProgress()))
+    explained = asyncio.run(explaining.explain_changes(read_settings(), before, after, ConsoleProgress()))
     if json:
         print_json([{"change": change, "cause": cause} for change, cause in explained])
     else:

@@ -201,9 +201,7 @@ class Lab:
         """Return the plan of every named query, for four kinds of tenant, custom and generic."""
 
         async def work(progress: Progress) -> dict[str, Any]:
-            around = await self._around(progress)
-            progress.step("explaining every named query")
-            return await capture_matrix(_database(around), CORE_QUERIES)
+            return await capture_matrix(_database(await self._around(progress)), CORE_QUERIES)
 
         return plans_result(read_matrix(self._background.call(work)))
 
@@ -283,7 +281,8 @@ def _named(query: str) -> list[str]:
     known = list(load_queries(CORE_QUERIES))
     names = [name for name in known if name == query or name.startswith(f"{query}.")]
     if not names:
-        near = difflib.get_close_matches(query, known, n=1)
+        stems = dict.fromkeys(name.rpartition(".")[0] for name in known)
+        near = difflib.get_close_matches(query, [*stems, *known], n=1)
         mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise UsageError(f"no query is called {query}", mend=mend)
     return names

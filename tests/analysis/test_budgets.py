@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from adx_lab.analysis.budgets import NOT_MEASURED, Budget, Estimate, judge
+from adx_lab.analysis.budgets import NOT_MEASURED, RARE, Budget, Estimate, judge
 from adx_lab.records import Caveat, to_json
 
 DOUBT = Caveat("doubt", "a reason")
@@ -70,3 +70,20 @@ def test_a_name_with_brackets_matches_itself() -> None:
 def test_what_was_not_measured_is_undecided() -> None:
     (result,) = judge([AUTH], {})
     assert (result.status, result.caveats) == ("undecided", (NOT_MEASURED,))
+
+
+def test_what_is_too_rare_alone_is_judged_together_unless_it_breaks_its_limit() -> None:
+    budget = Budget("queries", "query.*.p95_ms", 10.0, "below", "ms")
+    measured = {
+        "query.often.p95_ms": Estimate(1.0, 0.9, 11.0, 900),
+        "query.seldom.p95_ms": Estimate(1.0, 0.5, None, 20),
+        "query.broken.p95_ms": Estimate(50.0, 40.0, None, 20),
+    }
+    alone = {result.metric: result.status for result in judge([budget], measured)}
+    assert alone["query.seldom.p95_ms"] == "undecided"
+    together = measured | {f"query.{RARE}.p95_ms": Estimate(1.0, 0.5, 9.0, 400)}
+    assert {result.metric: result.status for result in judge([budget], together)} == {
+        f"query.{RARE}.p95_ms": "pass",
+        "query.broken.p95_ms": "fail",
+        "query.often.p95_ms": "undecided",
+    }

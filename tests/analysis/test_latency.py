@@ -139,6 +139,25 @@ def test_measure_names_the_budgets_metrics() -> None:
     assert errors.high == pytest.approx(1 - 0.025 ** (1 / 20_000), rel=1e-3)
 
 
+def test_rare_queries_are_measured_together_too() -> None:
+    rng = np.random.default_rng(3)
+    names = ["often"] * 5_000 + [f"rare{number}" for number in range(8) for _ in range(40)]
+    queries = pd.DataFrame(
+        {
+            "sample": rng.integers(0, 20_000, len(names)),
+            "query": names,
+            "ms": rng.uniform(0, 2, len(names)),
+        }
+    )
+    measured = measure(a_run(), queries)
+    alone, together = measured["query.rare0.p95_ms"], measured["query.(rare).p95_ms"]
+    assert alone.high is None
+    assert (together.n, together.high is None) == (320, False)
+    assert together.caveats[-1].code == "rare-queries"
+    assert "rare7" in together.caveats[-1].text
+    assert "often" not in together.caveats[-1].text
+
+
 def test_the_error_rate_of_a_run_with_a_bad_spell_is_wide() -> None:
     spread, spell = a_run(), a_run()
     spread.loc[::20, "error"] = "500"

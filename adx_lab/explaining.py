@@ -1,0 +1,51 @@
+"""The conductor of plans alone: capture them now, and say why two captures differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adx_lab.analysis.plans.captured import Matrix
+from adx_lab.analysis.plans.causes import Cause, name_cause, plan_trials
+from adx_lab.analysis.plans.compare import PlanChange, compare_matrices
+from adx_lab.capture.plan_causes import Statement, try_changes
+from adx_lab.capture.plans import capture_matrix
+from adx_lab.capture.plans_anywhere import capture_anywhere
+from adx_lab.experiment import CORE_QUERIES, surroundings
+from adx_lab.progress import Progress
+from adx_lab.settings import Settings
+from adx_lab.stack.lifecycle import read_state
+
+
+async def capture(settings: Settings, database_url: str | None, progress: Progress) -> dict[str, Any]:
+    """Capture plans now: of the stack's named queries, or of any database's dearest statements."""
+    if database_url is not None:
+        progress.step("explaining the dearest statements; nothing is executed")
+        return await capture_anywhere(database_url)
+    async with surroundings(settings, progress) as around:
+        assert around.target.database_url is not None
+        progress.step("explaining every named query for four kinds of tenant")
+        return await capture_matrix(around.target.database_url, CORE_QUERIES)
+
+
+async def explain_changes(
+    settings: Settings, base: Matrix, head: Matrix, progress: Progress
+) -> list[tuple[PlanChange, Cause | None]]:
+    """Say what differs between two captures, and why where the stack's database can be asked.
+
+    The cause is found by changing one thing at a time back, in transactions that are rolled back.
+    """
+    changes = compare_matrices(base, head)
+    state = read_state(settings)
+    explained: list[tuple[PlanChange, Cause | None]] = []
+    for change in changes:
+        if state is None or change.tie or not change.worse:
+            explained.append((change, None))
+            continue
+        progress.step(f"looking for the cause: {change.query} for the {change.tenant} tenant")
+        cell = head.cells[change.key]
+        text = str(head.queries[change.query]["text"])
+        statement = Statement(text, tuple(cell.arguments.values()), change.mode)
+        trials = [trial.plain() for trial in plan_trials(base, head, change)]
+        tried = await try_changes(state.database_url, statement, trials)
+        explained.append((change, name_cause(base, head, change, tried)))
+    return explained

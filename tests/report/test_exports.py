@@ -1,0 +1,119 @@
+"""A verdict for machines: JUnit, Markdown; and the index over all nights."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from adx_lab.analysis.audit import ValidityCheck
+from adx_lab.analysis.budgets import BudgetResult
+from adx_lab.analysis.compare import Comparison
+from adx_lab.analysis.findings import Finding
+from adx_lab.analysis.verdict import Verdict, decide
+from adx_lab.records import RunRecord
+from adx_lab.report.exports import junit, markdown
+from adx_lab.report.nights import budget_trends, read_lines, write_index, write_line
+from adx_lab.report.verdict_words import summarise_verdict
+
+
+def a_budget(name: str, value: float, status: str) -> BudgetResult:
+    return BudgetResult(
+        name=name,
+        metric=f"group.{name}.p95_ms",
+        limit=30.0,
+        direction="below",
+        unit="ms",
+        value=value,
+        low=value - 1,
+        high=value + 1,
+        n=100,
+        status=status,  # type: ignore[arg-type]
+    )
+
+
+def a_comparison(subject: str, status: str, ratio: float) -> Comparison:
+    return Comparison(
+        subject,
+        "p50_ms",
+        0.99,
+        0.03,
+        12,
+        ratio=ratio,
+        low=ratio - 0.01,
+        high=ratio + 0.01,
+        p=0.0004,
+        status=status,  # type: ignore[arg-type]
+    )
+
+
+@pytest.fixture
+def verdict() -> Verdict:
+    return decide(
+        run_id="20261124T015142-3f9a1c",
+        budgets=(a_budget("auth", 20, "pass"), a_budget("users", 50, "fail"), a_budget("f", 30, "undecided")),
+        comparisons=(a_comparison("GET /users", "slower", 1.2), a_comparison("GET /me", "same", 1.0)),
+        findings=(Finding("index", "users.list", "an index | <is> gone", {}, 0.9, ("GET /users",)),),
+        validity=(ValidityCheck("cpu_share_max", 0.4, 0.9, ok=True),),
+    )
+
+
+def test_junit_says_what_is_broken_and_what_is_not_known(verdict: Verdict) -> None:
+    suites = ET.fromstring(junit(verdict).split("\n", 1)[1])
+    counts = {suite.get("name"): (suite.get("tests"), suite.get("failures")) for suite in suites}
+    assert counts == {"budgets": ("3", "1"), "comparisons": ("2", "1"), "validity": ("1", "0")}
+    failed = [case.get("name") for case in suites.iter("testcase") if case.find("failure") is not None]
+    assert failed == ["users (group.users.p95_ms)", "GET /users p50_ms"]
+    skipped = suites.find(".//skipped")
+    assert skipped is not None
+    assert skipped.get("message") == "undecided: 30 ms (29 to 31), limit 30"
+
+
+def test_junit_makes_an_error_of_what_is_invalid() -> None:
+    broken = decide(run_id="r", validity=(ValidityCheck("steal_share", 0.4, 0.05, ok=False),))
+    error = ET.fromstring(junit(broken).split("\n", 1)[1]).find(".//error")
+    assert error is not None
+    assert error.get("message") == "0.4, limit 0.05"
+
+
+def test_markdown_is_short_and_escaped(verdict: Verdict) -> None:
+    text = markdown(verdict)
+    assert text.startswith("## ❌ ADX Lab: regressed\n")
+    assert "- **index**: an index \\| &lt;is> gone (90% of the added time)" in text
+    assert "| GET /users p50_ms | +20.0% | +19.0% to +21.0% | slower |" in text
+    assert "auth" not in text  # what is kept needs no row
+
+
+def test_the_one_sentence_tells_budgets_and_comparison(verdict: Verdict) -> None:
+    assert summarise_verdict(verdict) == (
+        "1 of 3 budgets are kept, 1 broken, 1 can't be told from this run; 1 of 2 endpoints became slower."
+    )
+
+
+def test_the_index_lists_nights_and_draws_the_trend_of_each_budget(tmp_path: Path, verdict: Verdict) -> None:
+    for number in (1, 2, 3):
+        folder = tmp_path / f"2026112{number}T010000-aaaaaa"
+        folder.mkdir()
+        record = RunRecord(folder.name, "nightly", "mixed", f"2026-11-2{number}T01:00:00+00:00", 30.0, 1)
+        write_line(folder, record, verdict, "said <once>")
+    (tmp_path / ".20261124T010000-bbbbbb.partial").mkdir()
+    broken = tmp_path / "20261124T010000-bbbbbb"
+    broken.mkdir()
+    (broken / "night.json").write_text("{")
+    page = write_index(tmp_path).read_text(encoding="utf-8")
+    assert page.index("20261124T010000") < page.index("20261123T010000") < page.index("20261121T010000")
+    assert "night.json is damaged" in page
+    assert "said &lt;once&gt;" in page
+    figure = budget_trends([night for night in read_lines(tmp_path) if night.budgets])
+    assert {trace.name: list(trace.y) for trace in figure.plot.data}["users"] == pytest.approx([500 / 3] * 3)
+    assert "the fullest in the latest, 2026-11-23T01:00, is users with 167%" in figure.sentence
+    assert (tmp_path / "plotly.min.js").is_file()
+
+
+def test_a_verdicts_line_is_json(tmp_path: Path, verdict: Verdict) -> None:
+    record = RunRecord("r", "nightly", "mixed", "2026-11-21T01:00:00+00:00", 30.0, 1)
+    write_line(tmp_path, record, verdict, "said")
+    told = json.loads((tmp_path / "night.json").read_text())
+    assert (told["status"], told["budgets"]["auth"]) == ("regressed", pytest.approx(2 / 3))
