@@ -47,7 +47,7 @@ class Profile:
     load
         Settings of the load, by their dotted names.
     duet
-        Fields of the duet's order.
+        Fields of the duet's order; no ``blocks`` compare nothing.
     steps
         Whether the load is raised until a budget breaks, too.
     """
@@ -81,7 +81,7 @@ class _Night:
         """Load, raise the load, and compare; each is stored as it ends."""
         await self._load(request)
         assert self.run is not None
-        if request.url is None:
+        if request.url is None and self.profile.duet.get("blocks") != 0:
             await self._compare(self.run.record.run_id)
 
     async def _load(self, request: LoadRequest) -> None:
@@ -125,9 +125,14 @@ class _Night:
 
 
 async def nightly(
-    settings: Settings, request: LoadRequest, profile: ProfileName, progress: Progress
+    settings: Settings,
+    request: LoadRequest,
+    profile: Profile,
+    progress: Progress,
 ) -> Report:
     """Do everything: stack, load, captures, comparison, notebooks, report, verdict.
+
+    A night that is stopped after its load leaves an invalid report of what it had.
 
     Raises
     ------
@@ -135,10 +140,10 @@ async def nightly(
         Another nightly runs in this checkout.
     """
     with hold(settings.data_dir / "nightly.lock", what="a nightly of this checkout"):
-        night = _Night(settings, PROFILES[profile], progress)
+        night = _Night(settings, profile, progress)
         try:
             await night.measure(request)
-        except (asyncio.CancelledError, AdxLabError) as stopped:
+        except (asyncio.CancelledError, KeyboardInterrupt, AdxLabError) as stopped:
             if night.run is None:
                 raise
             await _leave_what_there_is(night, stopped)

@@ -5,23 +5,54 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
 
-from tests.conftest import HEADLESS, Home
+from tests.conftest import CHECKOUT, HEADLESS, Home
 from tests.stack.test_processes import gone
 
-SHORT = ("--duration", "6", "--rate", "150")
+SHORT = ("--duration", "6", "--rate", "150", "--blocks", "1")
+IN_GIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CHECKOUT, capture_output=True, check=False)
+
+
+class Webhook(BaseHTTPRequestHandler):
+    """Keeps what it is told."""
+
+    told: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Content-Length"])
+        self.told.append(json.loads(self.rfile.read(length)))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
 
 
 @pytest.fixture(scope="module")
-def night(stack_home: Home) -> Any:
-    """One nightly on the session's stack; several tests read what it left."""
-    done = stack_home.adx_lab("nightly", *SHORT, "--json")
+def webhook() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def night(stack_home: Home, webhook: str) -> Any:
+    """One nightly on the session's stack, compared with its own commit; several tests read what it left."""
+    if IN_GIT.returncode == 0:
+        assert stack_home.adx_lab("baseline", "set", "HEAD").code == 0
+    done = stack_home.adx_lab("nightly", *SHORT, "--webhook", webhook, "--json")
     assert done.code in {0, 1, 3}, done.err
     return done
 
@@ -42,6 +73,35 @@ def test_it_yields_a_verdict(night: Any) -> None:
     assert all(item["status"] in {"pass", "fail", "undecided"} for item in verdict["budgets"])
     assert json.loads((folder_of(night) / "verdict.json").read_text()) == verdict
     assert [line for line in night.err.splitlines() if "load mixed: 150 requests/s" in line]
+
+
+@pytest.mark.skipif(IN_GIT.returncode != 0, reason="not a git checkout: there is no baseline")
+def test_it_is_compared_with_the_baseline(night: Any, stack_home: Home) -> None:
+    comparisons = night.json()["comparisons"]
+    assert {"GET /users/{id}", "GET /users"} <= {item["subject"] for item in comparisons}
+    assert all(item["status"] in {"same", "slower", "faster", "undecided"} for item in comparisons)
+    page = (folder_of(night) / "index.html").read_text()
+    assert 'id="comparisons"' in page
+    rows = stack_home.adx_lab("runs", "list", "--json").json()
+    duet = [row["run_id"] for row in rows if row["kind"] == "duet" and row["run_id"] > night.json()["run_id"]]
+    assert duet
+    assert stack_home.adx_lab("runs", "show", duet[0], "--json").json()["night"] == night.json()["run_id"]
+    refused = stack_home.adx_lab("report", duet[0])
+    assert (refused.code, "adx-lab verdict" in refused.err) == (2, True)
+
+
+def test_the_webhook_is_told(night: Any) -> None:
+    (told,) = [item for item in Webhook.told if item["run_id"] == night.json()["run_id"]]
+    assert told["status"] == night.json()["status"]
+    assert told["summary"]
+
+
+def test_there_is_something_for_machines_and_an_index(night: Any, stack_home: Home) -> None:
+    names = {path.name for path in folder_of(night).iterdir()}
+    assert names >= {"junit.xml", "summary.md", "budgets.csv", "endpoints.csv", "timeline.csv", "plans.csv"}
+    assert pd.read_csv(folder_of(night) / "endpoints.csv")["requests"].sum() > 500
+    index = (stack_home.data / "reports" / "index.html").read_text()
+    assert f"{night.json()['run_id']}/index.html" in index
 
 
 def test_the_run_is_stored_whole(night: Any, stack_home: Home) -> None:
@@ -149,6 +209,28 @@ def test_a_second_nightly_beside_the_first_is_refused(stack_home: Home) -> None:
     assert all(gone(pid) for pid in children)
     assert stack_home.adx_lab("runs", "list", "--json").json() == before
     assert not list((stack_home.data / "runs").glob(".*"))
+
+
+@pytest.mark.skipif(IN_GIT.returncode != 0, reason="not a git checkout: there is no baseline")
+def test_an_interrupted_night_leaves_what_it_had_as_an_invalid_report(night: Any, stack_home: Home) -> None:
+    command = stack_home.command("nightly", "--duration", "4", "--rate", "100", "--blocks", "12")
+    before = set((stack_home.data / "reports").iterdir())
+    with subprocess.Popen(command, env=stack_home.environ(), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told = next((line for line in process.stderr if "comparing with the baseline" in line), None)
+        assert told is not None
+        children = [int(pid) for pid in _children(process.pid)]
+        process.terminate()
+        said = process.stderr.read()
+        assert process.wait(120) == 130
+    assert "the night ended early" in said
+    (folder,) = {path for path in set((stack_home.data / "reports").iterdir()) - before if path.is_dir()}
+    verdict = json.loads((folder / "verdict.json").read_text())
+    assert verdict["status"] == "invalid"
+    assert [check["check"] for check in verdict["validity"] if not check["ok"]][-1] == "night_stopped_early"
+    assert verdict["budgets"]
+    assert "it was interrupted" in (folder / "index.html").read_text()
+    assert all(gone(pid) for pid in children)
 
 
 def _children(pid: int) -> list[str]:

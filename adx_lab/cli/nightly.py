@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 from adx_lab import experiment, night
@@ -18,6 +19,7 @@ def run(
     scenario: str | None = None,
     rate: float | None = None,
     duration: float | None = None,
+    blocks: int | None = None,
     locustfile: Path | None = None,
     url: str | None = None,
     database: str | None = None,
@@ -36,6 +38,8 @@ def run(
         Requests a second, in place of the profile's.
     duration
         Seconds of measured load, in place of the profile's.
+    blocks
+        Of the comparison with the baseline, in place of the profile's; 0 compares nothing.
     locustfile
         Somebody else's locustfile in place of a scenario.
     url
@@ -59,7 +63,10 @@ def run(
     named = frozenset({"rate_per_s", "duration_s", "warmup_s"})
     chosen = scenario or (None if locustfile else "mixed")
     request = experiment.load_request(settings, chosen, locustfile, given=named, kind="nightly", url=url)
-    made = asyncio.run(night.nightly(settings, request, profile, ConsoleProgress()))
+    chosen_profile = PROFILES[profile]
+    if blocks is not None:
+        chosen_profile = replace(chosen_profile, duet={**chosen_profile.duet, "blocks": blocks})
+    made = asyncio.run(night.nightly(settings, request, chosen_profile, ConsoleProgress()))
     if json:
         print_json(made.verdict.to_json())
     else:
