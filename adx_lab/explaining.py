@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from typing import Any
 
-from adx_lab.analysis.plans.captured import Matrix
+from adx_lab.analysis.plans.captured import Cell, Matrix
 from adx_lab.analysis.plans.causes import Cause, name_cause, plan_trials
 from adx_lab.analysis.plans.compare import PlanChange, compare_matrices
 from adx_lab.capture.plan_causes import Statement, try_changes
-from adx_lab.capture.plans import capture_matrix
+from adx_lab.capture.plans import MODES, capture_matrix
 from adx_lab.capture.plans_anywhere import capture_anywhere
+from adx_lab.errors import UsageError
 from adx_lab.experiment import CORE_QUERIES, surroundings
 from adx_lab.progress import Progress
 from adx_lab.settings import Settings
+from adx_lab.sql import load_queries
 from adx_lab.stack.lifecycle import read_state
 
+TENANTS = ("whale", "median", "small", "absent")
+"""The kinds of tenants that a query is explained for."""
 
-async def capture(settings: Settings, database_url: str | None, progress: Progress) -> dict[str, Any]:
+
+async def capture(
+    settings: Settings,
+    database_url: str | None,
+    progress: Progress,
+    *,
+    only: Sequence[str] | None = None,
+) -> dict[str, Any]:
     """Capture plans now: of the stack's named queries, or of any database's dearest statements."""
     if database_url is not None:
         progress.step("explaining the dearest statements; nothing is executed")
@@ -24,7 +37,39 @@ async def capture(settings: Settings, database_url: str | None, progress: Progre
     async with surroundings(settings, progress) as around:
         assert around.target.database_url is not None
         progress.step("explaining every named query for four kinds of tenant")
-        return await capture_matrix(around.target.database_url, CORE_QUERIES)
+        return await capture_matrix(around.target.database_url, CORE_QUERIES, only=only)
+
+
+def query_names(query: str) -> list[str]:
+    """Return the named queries of this name, or of which it is the beginning: ``users.list`` has two.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    known = list(load_queries(CORE_QUERIES))
+    names = [name for name in known if name == query or name.startswith(f"{query}.")]
+    if not names:
+        stems = dict.fromkeys(name.rpartition(".")[0] for name in known)
+        near = difflib.get_close_matches(query, [*stems, *known], n=1)
+        mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise UsageError(f"no query is called {query}", mend=mend)
+    return names
+
+
+def cells_of(matrix: Matrix, tenant: str, mode: str) -> list[Cell]:
+    """Return the plans of one kind of tenant in one plan mode.
+
+    Raises
+    ------
+    UsageError
+        There is no such kind, or no such mode.
+    """
+    for word, value, known in (("tenant", tenant, TENANTS), ("mode", mode, tuple(MODES))):
+        if value not in known:
+            raise UsageError(f"unknown {word} {value}", mend=f"there are {', '.join(known)}")
+    return [cell for cell in matrix.cells.values() if (cell.tenant, cell.mode) == (tenant, mode)]
 
 
 async def explain_changes(

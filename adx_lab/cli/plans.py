@@ -9,7 +9,7 @@ from typing import Any
 
 from cyclopts import App
 
-from adx_lab.analysis.plans.captured import Matrix, read_matrix
+from adx_lab.analysis.plans.captured import Cell, Matrix, read_matrix
 from adx_lab.analysis.plans.headroom import headrooms
 from adx_lab.analysis.plans.matrix import find_flips, find_ties
 from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
@@ -17,6 +17,7 @@ from adx_lab.cli.plans_show import read_text
 from adx_lab.errors import UsageError
 from adx_lab.report.plan_json import plan_document
 from adx_lab.report.plan_matrix_text import changes_text, matrix_text
+from adx_lab.report.plan_text import print_plans
 from adx_lab.settings import read_settings
 
 app = App(name="plans", help="Capture query plans now, read any plan, compare two captures.")
@@ -24,11 +25,25 @@ app.command("adx_lab.cli.plans_show:show", name="show")
 
 
 @app.default
-def capture(*, database: str | None = None, out: Path | None = None, json: bool = False) -> int:
+def capture(
+    *,
+    query: str | None = None,
+    tenant: str = "whale",
+    mode: str = "custom",
+    database: str | None = None,
+    out: Path | None = None,
+    json: bool = False,
+) -> int:
     """Capture the plan of every named query, for each kind of tenant, custom and generic.
 
     Parameters
     ----------
+    query
+        Show this one's plan (or those of ``users.list``, which are several) as a tree instead of the matrix.
+    tenant
+        With ``--query``: for whom; whale, median, small or absent.
+    mode
+        With ``--query``: custom or generic.
     database
         Any PostgreSQL instead of the stack's: the generic plans of its dearest statements, none of which
         is executed.
@@ -39,10 +54,18 @@ def capture(*, database: str | None = None, out: Path | None = None, json: bool 
     """
     from adx_lab import explaining
 
-    document = asyncio.run(explaining.capture(read_settings(), database, ConsoleProgress()))
+    only = None
+    if query is not None:
+        if database is not None:
+            raise UsageError("--query names a query of the core's", mend="leave --database or --query out")
+        only = explaining.query_names(query)
+        explaining.cells_of(Matrix({}), tenant, mode)  # refused before a stack is started
+    document = asyncio.run(explaining.capture(read_settings(), database, ConsoleProgress(), only=only))
     if out is not None:
         _save(document, out)
     matrix = read_matrix(document)
+    if query is not None:
+        return _show_cells(explaining.cells_of(matrix, tenant, mode), json=json)
     if json:
         flips, ties, rooms = find_flips(matrix), find_ties(matrix), headrooms(matrix)
         cells = [_cell(cell) for cell in matrix.cells.values()]
@@ -77,6 +100,16 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
     else:
         print_rich(changes_text([change for change, _ in explained], [cause for _, cause in explained]))
     return 1 if any(change.worse and not change.tie for change, _ in explained) else 0
+
+
+def _show_cells(cells: list[Cell], *, json: bool) -> int:
+    if json:
+        print_json([_cell(cell) for cell in cells])
+        return 0
+    for cell in cells:
+        print(f"{cell.query} for the {cell.tenant} tenant, {cell.mode} plan")
+        print_plans([cell.analysis])
+    return 0
 
 
 def _cell(cell: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import difflib
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -14,20 +13,20 @@ from typing import Any
 import pandas as pd
 
 from adx_lab import experiment
-from adx_lab.analysis.plans.captured import Cell, read_matrix
+from adx_lab.analysis.plans.captured import Cell, Matrix, read_matrix
 from adx_lab.capture.plan_statement import explain_statement
 from adx_lab.capture.plans import capture_matrix
 from adx_lab.duet.conduct import play
 from adx_lab.duet.order import DuetOrder
 from adx_lab.errors import UsageError
 from adx_lab.experiment import CORE_QUERIES, LoadRequest, Surroundings
+from adx_lab.explaining import cells_of, query_names
 from adx_lab.progress import Progress
 from adx_lab.records import Caveat
 from adx_lab.report import frames
 from adx_lab.report.format import number
 from adx_lab.report.plan_figure import plan_figure
 from adx_lab.settings import Settings, override, read_settings
-from adx_lab.sql import load_queries
 from adx_lab.stack.lifecycle import read_state
 from adx_lab.store.folders import open_run
 from adx_lab.store.rows import RunStore
@@ -35,7 +34,6 @@ from adx_lab.workbench.background import Background
 from adx_lab.workbench.results import Duet, Result, Run, plans_result
 
 BUDGET_MS = 10.0
-_TENANTS = ("whale", "median", "small", "absent")
 
 
 class Lab:
@@ -183,19 +181,15 @@ class Lab:
         """
         if any(character.isspace() for character in query.strip()):
             return self._explain_sql(query)
-        names = _named(query)
-        for word, value, known in (("tenant", tenant, _TENANTS), ("mode", mode, ("custom", "generic"))):
-            if value not in known:
-                raise UsageError(f"unknown {word} {value}", mend=f"there are {', '.join(known)}")
+        names = query_names(query)
+        cells_of(Matrix({}), tenant, mode)  # refused before a stack is started
 
         async def work(progress: Progress) -> dict[str, Any]:
             around = await self._around(progress)
             return await capture_matrix(_database(around), CORE_QUERIES, only=names)
 
         matrix = read_matrix(self._background.call(work))
-        return _pictures(
-            [cell for cell in matrix.cells.values() if (cell.tenant, cell.mode) == (tenant, mode)]
-        )
+        return _pictures(cells_of(matrix, tenant, mode))
 
     def plans(self) -> Result:
         """Return the plan of every named query, for four kinds of tenant, custom and generic."""
@@ -275,17 +269,6 @@ def _database(around: Surroundings) -> str:
     if around.target.database_url is None:
         raise UsageError("this service's database is not known", mend="give Lab(database_url=...)")
     return around.target.database_url
-
-
-def _named(query: str) -> list[str]:
-    known = list(load_queries(CORE_QUERIES))
-    names = [name for name in known if name == query or name.startswith(f"{query}.")]
-    if not names:
-        stems = dict.fromkeys(name.rpartition(".")[0] for name in known)
-        near = difflib.get_close_matches(query, [*stems, *known], n=1)
-        mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise UsageError(f"no query is called {query}", mend=mend)
-    return names
 
 
 def _pictures(cells: list[Cell], caveats: tuple[Caveat, ...] = ()) -> Result:

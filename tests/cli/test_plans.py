@@ -124,3 +124,31 @@ def test_any_database_is_read_without_executing(stack_home: Home, stack_state: d
     refused = stack_home.adx_lab("plans", "--database", "postgresql://127.0.0.1:1/x")
     assert refused.code == 3
     assert len(refused.error_lines) == 1
+
+
+def test_one_query_of_one_tenant_is_shown_as_a_tree(stack_home: Home) -> None:
+    shown = stack_home.adx_lab("plans", "--query", "users.list", "--tenant", "small", "--json").json()
+    assert len(shown) > 1
+    assert {plan["tenant"] for plan in shown} == {"small"}
+    assert list(shown[0]["nodes"][0]) == NODE_FIELDS
+    text = stack_home.adx_lab("plans", "--query", "users.get")
+    assert (text.code, "users.get for the whale tenant" in text.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--query", "users.lst"), "did you mean users.list"),
+        (("--query", "users.get", "--tenant", "wale"), "unknown tenant wale; there are whale"),
+        (("--query", "users.get", "--mode", "auto"), "unknown mode auto"),
+        (
+            ("--query", "users.get", "--database", "postgresql://127.0.0.1/x"),
+            "--query names a query of the core",
+        ),
+    ],
+)
+def test_a_wrong_query_or_tenant_is_one_line(home: Home, words: tuple[str, ...], said: str) -> None:
+    done = home.adx_lab("plans", *words)
+    assert done.code == 2
+    assert len(done.error_lines) == 1
+    assert said in done.error_lines[0]
