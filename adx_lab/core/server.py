@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import os
@@ -105,6 +106,9 @@ class Worker:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start; the loop's first turn comes after the server began to listen."""
         self.app.__rsgi_init__(loop)
+        # What is here now stays. Looking through all of it for garbage would stop every request meanwhile.
+        gc.collect()
+        gc.freeze()
         loop.call_soon(self._report)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:

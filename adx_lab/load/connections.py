@@ -21,7 +21,6 @@ from typing import Any
 
 from gevent import monkey
 from geventhttpclient.connectionpool import ConnectionPool
-from locust.contrib.fasthttp import FastHttpSession
 
 # Locust has replaced both by ones that hand over to other greenlets; these never wait, and need not.
 _poll = monkey.get_original("select", "poll")
@@ -34,12 +33,6 @@ def mend_connections() -> None:
     pool: Any = ConnectionPool
     pool._is_socket_alive = _is_alive
     pool._resolve = _resolve
-
-
-def without_cookies(session: FastHttpSession) -> FastHttpSession:
-    """Take a client's cookie jar away: the core sets no cookie, and asking the jar costs every request."""
-    session.client.cookiejar = None
-    return session
 
 
 def _is_alive(_pool: ConnectionPool, sock: Any) -> bool:

@@ -18,7 +18,6 @@ from locust.contrib.fasthttp import FastHttpSession
 
 from adx_lab.errors import UsageError
 from adx_lab.load.accounts import Account, log_in_accounts
-from adx_lab.load.connections import without_cookies
 
 if TYPE_CHECKING:
     from adx_lab.load.session import Session
@@ -93,7 +92,7 @@ class Pair:
 
     def _client(self, url: str) -> FastHttpSession:
         session = self._session
-        client = FastHttpSession(
+        return FastHttpSession(
             url,
             session.environment.events.request,
             user=None,
@@ -101,4 +100,3 @@ class Pair:
             connection_timeout=session.spec.timeout_s,
             concurrency=self._scenario.concurrency,
         )
-        return without_cookies(client)

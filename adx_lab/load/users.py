@@ -30,7 +30,6 @@ from adx_lab.load.accounts import Account
 from adx_lab.load.arrivals import Stage, staged
 from adx_lab.load.asks import ASKS
 from adx_lab.load.climbing import StepWatch
-from adx_lab.load.connections import without_cookies
 from adx_lab.load.replay import read_schedule
 from adx_lab.load.session import DRAIN_S, current, register
 
@@ -141,7 +140,6 @@ class _Scenario(FastHttpUser):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        without_cookies(self.client)
         self.session = current()
         self.actions = [*_from_mix(self.mix), *_from_methods(self)]
         self._weights = list(itertools.accumulate(item.weight for item in self.actions))

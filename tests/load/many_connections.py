@@ -13,7 +13,7 @@ from gevent.server import StreamServer
 from locust.contrib.fasthttp import FastHttpSession
 from locust.event import EventHook
 
-from adx_lab.load.connections import mend_connections, without_cookies
+from adx_lab.load.connections import mend_connections
 
 FILES = 2_000
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -38,7 +38,7 @@ def main() -> None:
     mend_connections()
     held = [os.open(os.devnull, os.O_RDONLY) for _ in range(FILES)]
     session = FastHttpSession(f"http://127.0.0.1:{server.server_port}", EventHook(), user=None, concurrency=1)
-    answers = [without_cookies(session).get("/").text for _ in range(3)]
+    answers = [session.get("/").text for _ in range(3)]
     before = len(taken)
     answers.append(session.get("/").text)
     print(answers, before, len(taken) - before, held[-1] > 1_023)
