@@ -71,7 +71,7 @@ def compare(url: str, folder: Path, *, turns: int, turn_s: float) -> dict[str, f
             self.client.get("/users", name="GET /users", context={"endpoint": "GET /users", "group": "users"})
 
     mend_connections()
-    environment = Environment(user_classes=[Asking])
+    environment: Any = Environment(user_classes=[Asking])
     runner = environment.create_local_runner()
     recorder = Recorder(FileSink(folder, "worker-bench"), "head")
     runner.start(_USERS, _USERS)
