@@ -132,6 +132,23 @@ def terminate_pid(pid: int, stop_signal: signal.Signals, *, grace_s: float) -> N
         return
 
 
+def count_open_files(pid: int) -> int:
+    """Return how many files and connections a process has open.
+
+    Raises
+    ------
+    psutil.AccessDenied, psutil.NoSuchProcess
+        It is somebody else's, or none.
+    """
+    # Linux tells the count since 6.2. Before, each one has to be listed, and ten thousand of them take as
+    # long as a request.
+    try:
+        told = os.stat(f"/proc/{pid}/fd").st_size  # noqa: PTH116  # a kernel's file, not a path of ours
+    except OSError:
+        told = 0
+    return told or int(psutil.Process(pid).num_fds())
+
+
 def _family(pid: int) -> list[psutil.Process]:
     try:
         return psutil.Process(pid).children(recursive=True)

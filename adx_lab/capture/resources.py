@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 
+from adx_lab.processes import count_open_files
+
 
 def sample_processes(roots: Mapping[str, Iterable[int]], t_s: float) -> list[dict[str, Any]]:
     """Return one row a live process.
@@ -115,7 +117,7 @@ def _read(process: psutil.Process, role: str, t_s: float) -> dict[str, Any] | No
 
 def _open_files(process: psutil.Process) -> int:
     try:
-        return process.num_fds()
+        return count_open_files(process.pid)
     except psutil.AccessDenied:  # another account's process: its CPU and memory can be read all the same
         return -1
 

@@ -199,9 +199,11 @@ def render(memory: Memory) -> str:
 
 def _histogram_lines(name: str, labels: Labels, values: list[float]) -> Iterator[str]:
     running = 0.0
-    for bound, count in zip((*map(_number, BOUNDS_MS), "+Inf"), values[:-1], strict=True):
+    # The labels are put into words once for all buckets: the page is made in between requests.
+    begin = f"{name}_bucket" + (_labels(labels)[:-1] + "," if labels else "{")
+    for bound, count in zip(_BOUNDS, values[:-1], strict=True):
         running += count
-        yield f"{name}_bucket{_labels((*labels, ('le', bound)))} {_number(running)}"
+        yield f'{begin}le="{bound}"}} {_number(running)}'
     yield f"{name}_sum{_labels(labels)} {_number(values[-1])}"
     yield f"{name}_count{_labels(labels)} {_number(running)}"
 
@@ -218,6 +220,9 @@ def _escape(text: str) -> str:
 
 def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(round(value, 6))
+
+
+_BOUNDS = (*map(_number, BOUNDS_MS), "+Inf")
 
 
 def _alive(pid: int) -> bool:

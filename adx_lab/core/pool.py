@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 OPENING_MAX = 4
+GROW_AFTER_S = 0.02
 _logger = logging.getLogger("adx_lab.core.pool")
 
 
@@ -84,6 +85,7 @@ class Pool:
         self._waiters: deque[asyncio.Future[Link]] = deque()
         self._size = 0  # open, being opened, or being closed
         self._opening = 0
+        self._growing: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._closed = False
@@ -138,7 +140,7 @@ class Pool:
             raise PoolClosedError
         waiter: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
-        self._grow()
+        self._grow_soon()
         try:
             async with asyncio.timeout(self._acquire_s):
                 return await waiter
@@ -191,6 +193,22 @@ class Pool:
 
     def _gone(self) -> None:
         self._size -= 1
+        self._grow()
+
+    def _grow_soon(self) -> None:
+        """Open connections, above the least number only if somebody still waits in a moment.
+
+        Most waits are over before a connection could be opened. Opening one takes both sides milliseconds of
+        the processor, and each of its queries has to be prepared anew: a burst that opened some at once would
+        slow down what it waits for, and so open more.
+        """
+        if self._size < max(1, self.size_min):
+            self._grow()
+        elif self._growing is None:
+            self._growing = asyncio.get_running_loop().call_later(GROW_AFTER_S, self._grow_now)
+
+    def _grow_now(self) -> None:
+        self._growing = None
         self._grow()
 
     def _grow(self) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import os
+import resource
 import secrets
 import socket
 import threading
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from adx_lab.core.settings import Settings
 
 _BACKLOG = 16_384  # the server's own default caps live connections at 1,024
+_OTHER_FILES = 1_000  # files that are sent or received, and connections to the database
 _STOP_S = 2
 _logger = logging.getLogger("adx_lab.core.server")
 
@@ -51,6 +54,7 @@ def serve(settings: Settings) -> None:
         The database can't be reached.
     """
     settings = _completed(settings)
+    _allow_connections()
     asyncio.run(_check_database(settings.database_url))
     reserved = _reserve_port(settings.host, settings.port)
     port = reserved.getsockname()[1]
@@ -105,6 +109,9 @@ class Worker:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start; the loop's first turn comes after the server began to listen."""
         self.app.__rsgi_init__(loop)
+        # What is here now stays. Looking through all of it for garbage would stop every request meanwhile.
+        gc.collect()
+        gc.freeze()
         loop.call_soon(self._report)
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -127,6 +134,20 @@ def _completed(settings: Settings) -> Settings:
         log(_logger, logging.WARNING, "ADX_CORE_TOKEN_SECRET is not set: tokens end with this process")
         settings = msgspec.structs.replace(settings, token_secret=secrets.token_hex(32))
     return settings
+
+
+def _allow_connections() -> None:
+    """Raise the limit of open files so far that as many can connect as the server takes, if that is allowed.
+
+    Each connection is an open file, and most systems begin with 1,024 of them. Workers inherit the limit.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _BACKLOG + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < wanted:
+            log(_logger, logging.WARNING, "fewer connections than could be served", open_files=allowed)
 
 
 async def _check_database(url: str) -> None:

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -50,8 +51,17 @@ def work(settings: Settings) -> None:
     CoreError
         The database can't be reached.
     """
-    os.nice(_NICENESS)
+    _give_way()
     asyncio.run(_work(settings))
+
+
+def _give_way() -> None:
+    os.nice(_NICENESS)
+    # Where Linux shares the processor out by sessions first (autogroup), a priority counts only within one's
+    # own; the session has one too.
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):  # another system, or the kernel was built without it
+            Path("/proc/self/autogroup").write_text(str(_NICENESS), encoding="ascii")
 
 
 async def _work(settings: Settings) -> None:

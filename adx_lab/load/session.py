@@ -9,6 +9,7 @@ Without one (the web page, plain ``locust -f``) this process starts a companion 
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -19,18 +20,19 @@ from typing import Any
 
 import gevent
 import msgspec
-import psutil
 from gevent.event import AsyncResult, Event
 from locust import events
 
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.accounts import Account, keep_logged_in, log_in_accounts
+from adx_lab.load.connections import mend_connections
 from adx_lab.load.limits import allow_connections
 from adx_lab.load.paired import Pair
 from adx_lab.load.plan import ENDLESS_S, Plan, make_plan
 from adx_lab.load.raw import FileSink
 from adx_lab.load.recorder import Recorder
 from adx_lab.load.spec import LoadSpec, read_spec, write_spec
+from adx_lab.processes import count_open_files
 from adx_lab.records import new_run_id
 from adx_lab.settings import read_settings
 
@@ -91,7 +93,10 @@ class Session:
         except OSError as error:
             self.fail(MeasurementError(f"the record can't be written: {error}"))
         else:
-            self._timers.append(gevent.spawn(self._prepare))
+            preparing = gevent.spawn(self._prepare)
+            # Users wait for the preparation: one that fails in any way has to end the test.
+            preparing.link_exception(self._on_unprepared)
+            self._timers.append(preparing)
 
     def on_spawned(self) -> None:
         """Begin, if everybody is logged in as well."""
@@ -117,6 +122,10 @@ class Session:
     def start_clock(self, began: float) -> None:
         """Tell the record and the users when the measured part begins."""
         self.tell(began=began, plan=msgspec.to_builtins(self.plan), scenario=self.spec.scenario)
+        # Whoever is here now stays to the end. Looking through ten thousand users for garbage again and again
+        # would stop all of them for a third of a second each time.
+        gc.collect()
+        gc.freeze()
         self.go.set(began)
 
     def drain(self) -> None:
@@ -169,6 +178,7 @@ class Session:
             self.environment.events.request.remove_listener(self.recorder.on_request)
             self.recorder.close()
             self.recorder = None
+            gc.unfreeze()
 
     def on_quitting(self) -> None:
         """Close what is still open, and let the companion finish."""
@@ -183,7 +193,7 @@ class Session:
         """Return what each beat tells of the load."""
         if self.plan.kind == "crowd":
             # Every connection is an open file: what is counted is there, whatever users believe.
-            connected = psutil.Process().num_fds() - self._files_before
+            connected = count_open_files(os.getpid()) - self._files_before
             # Without the connections over which people were logged in.
             connected = min(connected, self.environment.runner.user_count)
             return {"pending": self.in_flight, "connected": connected}
@@ -205,7 +215,7 @@ class Session:
     def _check(self) -> None:
         connections = self.plan.users // self.workers if self.plan.kind != "open" else _OPEN_LOOP_CONNECTIONS
         self.tell(open_files_limit=allow_connections(connections))
-        self._files_before = psutil.Process().num_fds()
+        self._files_before = count_open_files(os.getpid())
 
     def _prepare(self) -> None:
         """Log people in; a service that lets nobody in can't be measured."""
@@ -222,6 +232,9 @@ class Session:
             return
         self.prepared.set()
         self.ready()
+
+    def _on_unprepared(self, preparing: Any) -> None:
+        self.fail(MeasurementError(f"the load could not be prepared: {preparing.exception!r}"))
 
     def _reset(self) -> None:
         self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
@@ -287,6 +300,7 @@ def current() -> Session:
 def register() -> None:
     """Take part in whatever this Locust process does; once, however many files ask for it."""
     if _start not in events.init._handlers:  # noqa: SLF001  # Locust has no other way to ask
+        mend_connections()
         _listen(events.init_command_line_parser, _add_arguments)
         _listen(events.init, _start)
 

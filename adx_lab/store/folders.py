@@ -93,7 +93,7 @@ class StoredRun:
     folder: Path
 
     def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
-        """Return one of the run's tables.
+        """Return one of the run's tables; the texts of samples and queries are categories.
 
         Raises
         ------
@@ -102,7 +102,7 @@ class StoredRun:
         """
         path = self.folder / f"{name}.parquet"
         try:
-            return pd.read_parquet(path, columns=columns)
+            return _read_table(path, columns)
         except FileNotFoundError as error:
             raise StoreError(f"run {self.record.run_id} has no {path.name}", mend=_RESTORE) from error
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, ValueError) as error:
@@ -120,6 +120,7 @@ class StoredRun:
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
+_LARGE = frozenset({"samples", "queries"})
 _RESTORE = "restore the folder from a copy, or delete the run"
 
 
@@ -179,6 +180,15 @@ def _sweep(runs_dir: Path) -> None:
     for leftover in [*runs_dir.glob(".*.partial"), *runs_dir.glob(".*.deleted")]:
         if not psutil.pid_exists(int(leftover.suffixes[-2][1:])):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _read_table(path: Path, columns: list[str] | None) -> pd.DataFrame:
+    # A request's texts repeat: as one small number a row, ten million take 10 MB and not 600.
+    kinds = TABLES[path.stem].items() if path.stem in _LARGE else ()
+    texts = [column for column, dtype in kinds if dtype == "string"]
+    found = pq.read_table(path, columns=columns, read_dictionary=texts)
+    frame: pd.DataFrame = found.to_pandas(split_blocks=True, self_destruct=True)
+    return frame
 
 
 def _record(folder: Path) -> RunRecord:

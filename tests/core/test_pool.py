@@ -41,6 +41,21 @@ async def test_the_one_used_last_comes_first_and_the_figures_are_real(seeded_url
         pool.release(second)
 
 
+async def test_a_wait_that_is_soon_over_opens_nothing(
+    seeded_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adx_lab.core.pool.GROW_AFTER_S", 60)
+    async with pools(seeded_url) as pool:
+        link = await pool.acquire()
+        waiter = asyncio.create_task(pool.acquire())
+        await asyncio.sleep(0)
+        assert (pool.figures().size, pool.figures().waiting) == (1, 1)
+        pool.release(link)
+        assert await waiter is link
+        assert pool.figures().size == 1
+        pool.release(link)
+
+
 async def test_who_waits_longest_is_served_first_and_nobody_for_ever(seeded_url: str) -> None:
     async with pools(seeded_url, size_max=1, acquire_s=5) as pool:
         link = await pool.acquire()

@@ -68,9 +68,6 @@ def test_a_url_that_refuses(home: Home) -> None:
     assert "nobody answers" in one_line(done, 3)
 
 
-@pytest.mark.xfail(
-    run=False, reason="Locust that is told to quit while it starts hangs until its limit (90 s)"
-)
 def test_a_service_that_lets_nobody_in(home: Home, truth_server: TruthServer, tmp_path: Path) -> None:
     sample = tmp_path / "sample.json"
     sample.write_text(

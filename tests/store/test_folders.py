@@ -43,6 +43,17 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path) -> None:
     assert list(stored.table("samples").columns) == list(TABLES["samples"])
 
 
+def test_texts_of_requests_come_back_as_categories(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "20260101T000000-aaaaaa")
+    empty = dict.fromkeys(TABLES["samples"])
+    rows = [{**empty, "endpoint": endpoint} for endpoint in ("GET /x", "GET /y", "GET /x", None)]
+    write_table(folder, "samples", rows)
+    found = open_run(tmp_path, "latest").table("samples", columns=["endpoint", "error"])
+    assert found["endpoint"].cat.categories.tolist() == ["GET /x", "GET /y"]
+    assert found["endpoint"].cat.codes.tolist() == [0, 1, 0, -1]
+    assert found["error"].isna().all()
+
+
 def test_a_run_that_died_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), new_run_folder(tmp_path, "20260101T000000-bbbbbb"):
         raise KeyboardInterrupt
