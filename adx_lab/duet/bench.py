@@ -33,7 +33,7 @@ from adx_lab.errors import AdxLabError
 from adx_lab.load.collect import Collected
 from adx_lab.load.raw import all_facts
 from adx_lab.load.runner import LoadOrder, run_locust
-from adx_lab.load.spec import LoadSpec, Rival
+from adx_lab.load.spec import LoadSpec, Rival, write_rivals
 from adx_lab.progress import Silent
 from adx_lab.settings import Settings
 from adx_lab.sql import load_queries
@@ -46,6 +46,9 @@ SIDES = (BASE, HEAD)
 _READ_BEFORE_S = 0.25
 _POLL_S = 0.05
 _SEEDS_APART = 1_009
+_TURNS = 2
+_HOST_UNUSED = "http://127.0.0.1"
+"""Locust insists on a host; a duet's requests go to its rivals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,12 @@ class Bench:
     sides: Mapping[str, Prepared]
     locustfile: Path
     tag: str
+    _stopping: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """Wait until the last block's variants are gone."""
+        if self._stopping is not None:
+            await self._stopping
 
     async def run_block(self, number: int, folder: Path, *, rate_per_s: float, seconds: float) -> Block:
         """Run one block to its end.
@@ -134,15 +143,24 @@ class Bench:
         # A fresh coin a block: a port, a clone or a place in the start order that is the better one by
         # nature must fall to each variant as often as to the other.
         slots = dict(zip(SIDES, random.Random(f"{self.tag}-{number}").sample("ab", 2), strict=True))  # noqa: S311
+        edges = _Edges()
         async with AsyncExitStack() as cleanup:
+            order = self._load_order(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
+            # Locust takes as long to start as the cores do: all three at once, and it waits for them.
+            loading = asyncio.create_task(run_locust(order, folder, Silent(), on_start=lambda _pid: None))
+            cleanup.push_async_callback(_cancel, loading)
             started = await self._start(slots, number, cleanup)
-            edges = _Edges()
-            collected = await self._load(
-                started, folder, edges, slots=slots, number=number, rate_per_s=rate_per_s, seconds=seconds
-            )
+            self._introduce(started, slots, order)
+            watching = asyncio.create_task(self._read_first(started, Path(order.spec.raw_dir), edges))
+            cleanup.push_async_callback(_cancel, watching)
+            collected = await loading
             block = await self._close(started, edges, collected, number=number, slots=slots, folder=folder)
             if number == 1:
                 await self._capture_plans(started, block)
+            # Who is done with goes while the next ones start: nothing is measured then.
+            await self.close()
+            stopping = cleanup.pop_all()
+            self._stopping = asyncio.create_task(stopping.aclose())
         block.took_s = time.monotonic() - began
         return block
 
@@ -166,7 +184,9 @@ class Bench:
         if variant.url is not None:
             return Started(variant.url, Watched(metrics_url=f"{variant.url}/metrics"))
         assert prepared.template is not None
-        database = f"adx_duet_{slot}"
+        # Two places for each, in turn: the block before may still be leaving the other.
+        turn = number % _TURNS
+        database = f"adx_duet_{slot}{turn}"
         try:
             url = await clone(self.servers.cluster, prepared.template, database, fresh=True)
             await self._count_planning(database)
@@ -174,7 +194,7 @@ class Bench:
                 variant,
                 f"duet-{self.tag}-{number}-{slot}",
                 database_url=url,
-                valkey_url=self.servers.valkey_database(1 if slot == "a" else 2),
+                valkey_url=self.servers.valkey_database(1 + "ab".index(slot) + len(SIDES) * turn),
                 stack_dir=self.settings.stack_dir,
             )
             if variant.core.rules_off:
@@ -206,40 +226,27 @@ class Bench:
                 f'ALTER DATABASE "{database}" SET pg_stat_statements.track_planning = on'
             )
 
-    async def _load(
-        self,
-        started: Mapping[str, Started],
-        folder: Path,
-        edges: _Edges,
-        *,
-        slots: Mapping[str, str],
-        number: int,
-        rate_per_s: float,
-        seconds: float,
-    ) -> Collected:
-        ordered = sorted(SIDES, key=lambda side: slots[side])
-        files = {side: self.sides[side].sample_file for side in SIDES}
-        rivals = tuple(
-            Rival(variant=side, url=started[side].url, sample_file=str(files[side]) if files[side] else None)
-            for side in ordered
-        )
+    def _load_order(self, folder: Path, *, number: int, rate_per_s: float, seconds: float) -> LoadOrder:
         spec = LoadSpec(
             raw_dir=str(folder / "raw"),
             scenario=self.order.scenario,
             rate_per_s=rate_per_s,
             duration_s=seconds,
-            warmup_s=self.order.warmup_s,
+            warmup_s=self.order.warming_s,
             seed=self.order.seed * _SEEDS_APART + number,
             timeout_s=self.settings.load.timeout_s,
-            rivals=rivals,
+            rivals_file=str(folder / "rivals.json"),
         )
-        order = LoadOrder(spec, self.locustfile, rivals[0].url, self._log("locust"))
-        watching = asyncio.create_task(self._read_first(started, Path(spec.raw_dir), edges))
-        try:
-            return await run_locust(order, folder, Silent(), on_start=lambda _pid: None)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+        return LoadOrder(spec, self.locustfile, _HOST_UNUSED, self._log("locust"))
+
+    def _introduce(self, started: Mapping[str, Started], slots: Mapping[str, str], order: LoadOrder) -> None:
+        """Tell Locust whom to load."""
+        files = {side: self.sides[side].sample_file for side in SIDES}
+        rivals = tuple(
+            Rival(variant=side, url=started[side].url, sample_file=str(files[side]) if files[side] else None)
+            for side in sorted(SIDES, key=lambda side: slots[side])
+        )
+        write_rivals(rivals, Path(str(order.spec.rivals_file)))
 
     async def _read_first(self, started: Mapping[str, Started], raw_dir: Path, edges: _Edges) -> None:
         """Read both sides once the warm-up is nearly over."""
@@ -299,16 +306,22 @@ class Bench:
         return process_usage(_with_children([*cores, *servers]))[0]
 
     async def _capture_plans(self, started: Mapping[str, Started], block: Block) -> None:
-        for side, one in started.items():
-            url = one.watched.database_url
-            if url is None:
-                continue
+        await asyncio.gather(*(self._capture_one(side, one, block) for side, one in started.items()))
+
+    async def _capture_one(self, side: str, one: Started, block: Block) -> None:
+        url = one.watched.database_url
+        if url is not None:
             folder = self.sides[side].variant.queries_folder
             block.companions[side]["unanalysed"] = await read_unanalysed(url)
             block.companions[side]["matrix"] = await capture_matrix(url, folder)
 
     def _log(self, name: str) -> Path:
         return self.settings.stack_dir / "logs" / f"duet-{name}.log"
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _with_children(pids: Iterable[int]) -> list[int]:

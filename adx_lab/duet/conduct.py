@@ -119,8 +119,11 @@ class _Duet:
             new_run_folder(settings.runs_dir, self.run_id) as run_dir,
             tempfile.TemporaryDirectory(prefix=".duet-", dir=settings.data_dir) as scratch,
         ):
-            rate_per_s = order.rate_per_s or await self._find_rate(bench, Path(scratch))
-            await self._play_blocks(bench, gathered, Path(scratch), rate_per_s)
+            try:
+                rate_per_s = order.rate_per_s or await self._find_rate(bench, Path(scratch))
+                await self._play_blocks(bench, gathered, Path(scratch), rate_per_s)
+            finally:
+                await bench.close()
             gathered.write(run_dir, self._record(gathered, rate_per_s))
             # From the files, not from memory: what is sealed is what can be judged again.
             write_verdict(run_dir, judge_duet(read_evidence(open_folder(run_dir))).verdict)
@@ -130,13 +133,13 @@ class _Duet:
         order, plan, progress = self.order, gathered.plan, self.progress
         target, number, began = min(plan.looks[0], order.cap), 0, time.monotonic()
         progress.step(
-            f"{target} blocks of {order.seconds:g} s at {rate_per_s:.3g} pairs/s; "
+            f"{target} blocks of {order.load_s:g} s at {rate_per_s:.3g} pairs/s; "
             f"up to {order.cap} where that does not decide it"
         )
         while number < target:
             number += 1
             folder = scratch / f"block-{number}"
-            block = await bench.run_block(number, folder, rate_per_s=rate_per_s, seconds=order.seconds)
+            block = await bench.run_block(number, folder, rate_per_s=rate_per_s, seconds=order.load_s)
             gathered.add(block)
             progress.advance("duet", number, target, "blocks")
             if number == 1 and broken_early(gathered.evidence(self.run_id)):
@@ -170,7 +173,7 @@ class _Duet:
             text = f"{len(gathered.audits)} blocks can't decide anything: {DECISIVE_MIN} is the least"
             caveats += (Caveat("few-blocks", text),)
         tree = working_tree(CHECKOUT)
-        measured = {"rate_per_s": rate_per_s, "seconds": order.seconds, "warmup_s": order.warmup_s}
+        measured = {"rate_per_s": rate_per_s, "seconds": order.load_s, "warmup_s": order.warming_s}
         return RunRecord(
             run_id=self.run_id,
             kind=order.kind,
