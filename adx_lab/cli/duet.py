@@ -45,7 +45,7 @@ def run(
     warmup
         Seconds of load before it that are thrown away; left out, the profile's.
     profile
-        ``quick``: 12 blocks of 3 s, an answer in a minute or so. ``nightly``: 12 of 5 s, and 16 where those
+        ``quick``: 12 blocks of 2.5 s, an answer in a minute or so. ``nightly``: 12 of 5 s, and 16 where those
         do not decide it.
     seed
         The same seed sends the same schedules.

@@ -119,11 +119,8 @@ class _Duet:
             new_run_folder(settings.runs_dir, self.run_id) as run_dir,
             tempfile.TemporaryDirectory(prefix=".duet-", dir=settings.data_dir) as scratch,
         ):
-            try:
-                rate_per_s = order.rate_per_s or await self._find_rate(bench, Path(scratch))
-                await self._play_blocks(bench, gathered, Path(scratch), rate_per_s)
-            finally:
-                await bench.close()
+            rate_per_s = order.rate_per_s or await self._find_rate(bench, Path(scratch))
+            await self._play_blocks(bench, gathered, Path(scratch), rate_per_s)
             gathered.write(run_dir, self._record(gathered, rate_per_s))
             # From the files, not from memory: what is sealed is what can be judged again.
             write_verdict(run_dir, judge_duet(read_evidence(open_folder(run_dir))).verdict)

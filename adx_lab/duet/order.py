@@ -34,16 +34,17 @@ class Profile:
 
 
 PROFILES: Mapping[str, Profile] = {
-    "quick": Profile((12,), 3.0, 1.0),
+    "quick": Profile((12,), 2.5, 0.75),
     "nightly": Profile((12, 16), 5.0, 1.5),
 }
 """Blocks differ from one another by more than the seconds within a block do: twelve of them, in any haste.
 
-Three seconds in *quick* by measurement. Where a block spends `o` seconds on starting and stopping, and its
+The seconds of *quick* are by measurement. Where a block spends `o` seconds on starting and stopping, and its
 log ratio has a variance of `a + b / s` after `s` seconds of load, a given time tells most at
 `s = sqrt(b o / a)`. On a 2-core machine that others kept half busy the deviation of `all pair_ms` was 7.6,
-5.6 and 4.9% in blocks of 2, 3 and 6 s at 200 pairs/s, and `o` is 3 to 4 s. Its only look is the last, which
-spends all of alpha there.
+5.6 and 4.9% after 2, 3 and 6 s at 200 pairs/s, and `o` is 4 s: that gives 3 s, and 2.5 s cost next to nothing
+more. Without the first second it was no smaller, so that less than a second of warm-up does. Its only look is
+the last, which spends all of alpha there.
 """
 
 
