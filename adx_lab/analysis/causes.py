@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CERTAIN", "RULES"]
 
-CERTAIN = frozenset({"index", "n+1", "new-query", "limit", "payload", "cache.l1", "cache.l2", "pool"})
+CERTAIN = frozenset(
+    ("index", "n+1", "new-query", "limit", "payload", "cache.l1", "cache.l2", "pool", "statistics")
+)
 """Kinds that rest on facts which hardly vary: told even where no time could be shown to have changed."""
 
 COMPUTED = 0.4

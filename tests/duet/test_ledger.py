@@ -110,6 +110,17 @@ def test_an_order_keeps_to_what_can_decide() -> None:
         DuetOrder(".", ".", blocks=0)
 
 
+def test_a_profile_fills_in_what_was_not_said() -> None:
+    quick, nightly = DuetOrder(".", ".", profile="quick"), DuetOrder(".", ".")
+    assert (quick.plan.looks, nightly.plan.looks) == ((12,), (12, 16))
+    assert quick.load_s < nightly.load_s
+    assert quick.warming_s < nightly.warming_s
+    given = DuetOrder(".", ".", profile="quick", blocks=16, seconds=4, warmup_s=0)
+    assert (given.plan.looks, given.load_s, given.warming_s) == ((12, 16), 4, 0)
+    with pytest.raises(UsageError, match="there are quick, nightly"):
+        DuetOrder(".", ".", profile="slow")
+
+
 def test_calibrating_with_too_few_blocks_is_refused(home: Home) -> None:
     done = home.adx_lab("calibrate", "--blocks", "2")
     assert done.code == 2
