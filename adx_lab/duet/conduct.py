@@ -55,7 +55,7 @@ it took 33 for the rate to measure at, on a busy machine where 200 were answered
 _UTILISATION = 0.4
 """Of what the slower variant can serve: the method asks for at most a half."""
 
-_RATE_MIN, _RATE_MAX = 10.0, 200.0
+_RATE_MIN, _RATE_MAX = 10.0, 300.0
 _FREE_MIN = 0.3
 LIMIT_S = 175.0
 """A duet of which nobody said how long takes at most so long, unless its first look alone takes longer."""
