@@ -55,6 +55,7 @@ def test_it_adds_up() -> None:
     made = [
         *trials(19),
         *trials(1, found=True, status="invalid"),
+        *trials(2, status="invalid", seconds=90.0),  # too busy a machine: no evidence of either kind
         *trials(10, kind="slowed", name="+10%", effect=0.10, found=True),
         *trials(9, kind="slowed", name="+5%", effect=0.05, found=True),
         *trials(1, kind="slowed", name="+5%", effect=0.05, found=False, status="pass"),
