@@ -64,7 +64,8 @@ def attribute(
     changes = split_changes(samples, queries)
     found = {change.endpoint for change in changes} & set(slower)
     scope = tuple(change for change in changes if change.endpoint in found) if found else changes
-    ledger = Ledger(scope, base or VariantFacts(), head or VariantFacts())
+    others = tuple(change for change in changes if change not in scope)
+    ledger = Ledger(scope, base or VariantFacts(), head or VariantFacts(), others)
     claims = [claim for rule in RULES for claim in rule(ledger)]
     claims = _merge_waits(claims, ledger)
     by_tail = ledger.total_ms <= MEAN_MOVED * sum(change.requests * change.base_ms for change in scope)

@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CERTAIN", "RULES"]
 
-CERTAIN = frozenset({"index", "n+1", "new-query", "limit", "payload", "cache.l1", "cache.l2", "pool"})
+CERTAIN = frozenset(
+    ("index", "n+1", "new-query", "limit", "payload", "cache.l1", "cache.l2", "pool", "statistics")
+)
 """Kinds that rest on facts which hardly vary: told even where no time could be shown to have changed."""
+
+COMPUTED = 0.4
+"""Of the added time, spent on CPU: then it is computing, and not waiting."""
 
 SHARE_MOVED = 0.05
 GONE = 0.1
@@ -249,26 +254,42 @@ def heavier_responses(ledger: Ledger) -> Iterator[Claim]:
 
 
 def busy_loop(ledger: Ledger) -> Iterator[Claim]:
-    """Find an event loop that is late: something holds it, and everything else waits."""
-    before, after = ledger.base.loop_lag_ms, ledger.head.loop_lag_ms
-    if not rose(before, after, 1.5, 0.5):
+    """Find an event loop that is late: something holds it, and everything else waits.
+
+    What holds it without spending CPU is a blocking call; a long computation holds it too, and its CPU
+    says so.
+    """
+    lags = [
+        (ledger.base.loop_lag_ms, ledger.head.loop_lag_ms, 0.5),
+        (ledger.base.loop_lag_p90_ms, ledger.head.loop_lag_p90_ms, 0.3),
+    ]
+    if not any(rose(before, after, 1.5, least) for before, after, least in lags):
         return
     source = max(ledger.changes, key=lambda c: (ledger.open_ms.get((c.endpoint, "service"), 0.0), c.endpoint))
     everywhere = [change.endpoint for change in ledger.changes]
-    mean = ledger.total_ms / max(1, sum(change.requests for change in ledger.changes))
-    cpu = (ledger.head.cpu_ms or 0.0) - (ledger.base.cpu_ms or 0.0)
     evidence = {
-        "loop_lag_p99_ms": [before, after],
+        "loop_lag_p99_ms": [ledger.base.loop_lag_ms, ledger.head.loop_lag_ms],
+        "loop_lag_p90_ms": [ledger.base.loop_lag_p90_ms, ledger.head.loop_lag_p90_ms],
         "cpu_ms_per_request": [ledger.base.cpu_ms, ledger.head.cpu_ms],
+        "ms_added_per_request": round(ledger.added_ms, 4),
     }
     # The driver's clock runs on while the loop is held: times of queries that only the service saw follow it.
     unbacked = [query for query in ledger.by_query() if not rose(*_server_side(ledger, query), 1.2)]
     parts = ledger.take(everywhere, (*BASE_PARTS, *unbacked))
-    how = "computes on" if cpu > 0.5 * mean else "blocks"
-    cause = (
-        f"{source.endpoint} {how} the event loop: it is {after:.1f} ms late at p99 instead of {before:.1f}"
+    computes = _cpu_added(ledger) >= COMPUTED * ledger.added_ms
+    how = "computes on" if computes else "blocks"
+    late = ", ".join(
+        f"{after:.1f} ms at {name} instead of {before:.1f}"
+        for name, (before, after, _) in zip(("p99", "p90"), lags, strict=True)
+        if before is not None and after is not None
     )
-    yield Claim("blocking", source.endpoint, cause, evidence, parts)
+    cause = f"{source.endpoint} {how} the event loop: it is late by {late}"
+    yield Claim("cpu" if computes else "blocking", source.endpoint, cause, evidence, parts)
+
+
+def _cpu_added(ledger: Ledger) -> float:
+    """Return the CPU added a request, milliseconds; 0 where it is not known."""
+    return (ledger.head.cpu_ms or 0.0) - (ledger.base.cpu_ms or 0.0)
 
 
 def _server_side(ledger: Ledger, query: str) -> tuple[float | None, float | None]:
@@ -318,13 +339,14 @@ def service_itself(ledger: Ledger) -> Iterator[Claim]:
     if not parts:
         return
     requests = {change.endpoint: change.requests for change in ledger.changes}
-    added = sum(requests[endpoint] * ms for endpoint, _, ms in parts) / sum(requests.values())
+    # Over all requests, as the CPU is: what one endpoint waits for is little beside what all of them compute.
+    added = sum(requests[endpoint] * ms for endpoint, _, ms in parts) / ledger.requests
     before, after = ledger.base.cpu_ms, ledger.head.cpu_ms
     evidence = {"service_ms_added_per_request": round(added, 4), "cpu_ms_per_request": [before, after]}
     worst = max(parts, key=lambda part: (part[2], part[0]))[0]
     if before is None or after is None:
         yield Claim("service", worst, "the service itself takes longer", evidence, parts)
-    elif after - before >= 0.4 * added:
+    elif after - before >= COMPUTED * added:
         yield Claim("cpu", worst, "the service computes more for each request", evidence, parts)
     else:
         cause = "the service waits for something outside: neither its CPU nor its loop is busier"

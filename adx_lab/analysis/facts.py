@@ -49,7 +49,6 @@ class EndpointFacts:
 
     response_bytes: float | None = None
     valkey_commands: float | None = None
-    memory_bytes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,13 @@ class VariantFacts:
         How often a call was planned: near 0 with prepared statements, 1 without.
     cpu_ms : float or None
         CPU of the service a request.
-    loop_lag_ms : float or None
-        The event loop's lateness, p99.
+    capacity_per_s : float or None
+        Requests a second that its processes could answer at that price, if only their CPU held them up.
+    memory_bytes : float or None
+        By how much the service's memory grew, a request.
+    loop_lag_ms, loop_lag_p90_ms : float or None
+        The event loop's lateness, p99 and p90: what rarely holds it for long shows in the one, what often
+        holds it a little in the other.
     pool_size : float or None
         Connections that the pool may open.
     cache_hits : mapping
@@ -87,7 +91,10 @@ class VariantFacts:
     stale_tables: tuple[str, ...] = ()
     plans_per_call: float | None = None
     cpu_ms: float | None = None
+    capacity_per_s: float | None = None
+    memory_bytes: float | None = None
     loop_lag_ms: float | None = None
+    loop_lag_p90_ms: float | None = None
     pool_size: float | None = None
     cache_hits: Mapping[str, float] = field(default_factory=dict)
     invalidations: float | None = None

@@ -14,6 +14,11 @@ The level before the first change is known: a paired ratio is 1 when the tree is
 knowledge is worth as much as all nights before the change, and without it 5% at 3% noise can't be found in
 ten nights nine times in ten by any method that keeps the alarm rate. After a change the level is learned.
 
+What that means, simulated on 400 series: 5% at 3% noise is found within ten nights in 93% of the series
+where it comes after night 40, in 88% after night 25, in 85% after night 20, and in only 59% after night 15:
+nine times in ten needs some thirty calm nights first. Meanwhile 1.8% of independent series of sixty nights
+without a change alarm, and 4.3% of those whose neighbours correlate by 0.3.
+
 Sources
 -------
 D. Siegmund, E. S. Venkatraman: Using the generalized likelihood ratio statistic for sequential detection of a
@@ -44,7 +49,7 @@ BEFORE_MIN, AFTER_MIN = 8, 2
 AFTER_LONG = 8
 # Nats of evidence that suffice, by the nights before and after the change: at once if it is plain to see, or
 # steadily over eight nights, and the sooner the longer the calm before it was.
-ENOUGH = ((BEFORE_MIN, AFTER_MIN, 11.0), (12, AFTER_LONG, 7.0), (25, AFTER_LONG, 5.3))
+ENOUGH = ((BEFORE_MIN, AFTER_MIN, 11.0), (12, AFTER_LONG, 7.0), (16, AFTER_LONG, 5.3))
 # A level that was learned gives chance one more way to look like a change; an improvement alarms nobody and
 # can wait, so that the alarms keep their share of the errors.
 LEARNED_MORE = 0.7

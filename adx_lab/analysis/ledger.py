@@ -53,6 +53,8 @@ class Ledger:
     changes : tuple of EndpointChange
         The endpoints to be explained.
     base, head : VariantFacts
+    others : tuple of EndpointChange
+        The endpoints beside them: whether they suffer too tells a held loop from a wait.
     open_ms : dict
         What is still unexplained, by endpoint and part, milliseconds a request.
     """
@@ -60,6 +62,7 @@ class Ledger:
     changes: tuple[EndpointChange, ...]
     base: VariantFacts
     head: VariantFacts
+    others: tuple[EndpointChange, ...] = ()
     open_ms: dict[tuple[str, str], float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,6 +83,16 @@ class Ledger:
     def total_ms(self) -> float:
         """All time that was added, over all requests."""
         return sum(change.requests * max(0.0, change.change_ms) for change in self.changes)
+
+    @property
+    def added_ms(self) -> float:
+        """Milliseconds added a request, over the requests of all endpoints: comparable to a variant's CPU."""
+        return self.total_ms / max(1, self.requests)
+
+    @property
+    def requests(self) -> int:
+        """Requests of all endpoints, explained here or not."""
+        return sum(change.requests for change in (*self.changes, *self.others))
 
     def milliseconds(self, claim: Claim) -> float:
         """Return what a claim explains, over all requests."""

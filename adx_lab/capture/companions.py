@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from adx_lab.sql import Query, load_queries
 
 _QUERIES = load_queries(Path(__file__).parent)
 _COUNTERS = ("calls", "plans", "exec_ms", "plan_ms", "rows", "buffers")
-_NANOSECONDS = 1e9
+_SCHEDULER_CLOCK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ class Reading:
     rss_mb: float = 0.0
     metrics: Sequence[Sample] = ()
     statements: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
-    valkey_commands: int | None = None
+    valkey_commands: Mapping[int, int] | None = None
+    """By connection: the server counts for each connection, and forgets the count when it closes."""
 
 
 async def read_companions(watched: Watched) -> Reading:
@@ -98,18 +100,20 @@ def companions_between(before: Reading, after: Reading, named: Mapping[str, Quer
     Returns
     -------
     dict
-        ``cpu_s``, ``rss_mb`` (before and after), ``cache`` (look-ups by the layer that answered), ``lag``
-        (cumulative counts of the event loop's lateness by bucket), ``pool_max``, ``valkey_commands``, and
-        ``statements``: by query ``calls``, ``plans``, ``exec_ms``, ``plan_ms``, ``rows``, ``buffers``.
+        ``cpu_s``, ``rss_mb`` (before and after), ``cache`` (look-ups by the layer that answered),
+        ``invalidations`` (scopes forgotten; None from a core that does not count them), ``lag`` (cumulative
+        counts of the event loop's lateness by bucket), ``pool_max``, ``valkey_commands`` (None where a
+        connection that had sent some is gone, and its count with it), and ``statements``: by query ``calls``,
+        ``plans``, ``exec_ms``, ``plan_ms``, ``rows``, ``buffers``.
     """
-    commands = (before.valkey_commands, after.valkey_commands)
     return {
         "cpu_s": after.cpu_s - before.cpu_s,
         "rss_mb": [before.rss_mb, after.rss_mb],
         "cache": _grown(_cache(before.metrics), _cache(after.metrics)),
+        "invalidations": _invalidations(before.metrics, after.metrics),
         "lag": _grown(_lag(before.metrics), _lag(after.metrics)),
         "pool_max": max((s.value for s in after.metrics if s.name == "db_connections_max"), default=None),
-        "valkey_commands": None if None in commands else commands[1] - commands[0],  # type: ignore[operator]
+        "valkey_commands": _commands_between(before.valkey_commands, after.valkey_commands),
         "statements": _statements(before.statements, after.statements, named),
     }
 
@@ -117,15 +121,16 @@ def companions_between(before: Reading, after: Reading, named: Mapping[str, Quer
 def process_usage(pids: Iterable[int]) -> tuple[float, float]:
     """Return CPU seconds used since they began and resident megabytes, summed over processes.
 
-    From the scheduler's own clock where there is one (Linux), which counts nanoseconds; a process's usual
-    times come in hundredths of a second, which is a few percent of a short block.
+    From each process's own clock where there is one (Linux), which counts nanoseconds and keeps the time of
+    threads that have ended; a process's usual times come in hundredths of a second, which is a few percent of
+    a short block.
     """
     cpu_s = rss_mb = 0.0
     for pid in pids:
         try:
             process = psutil.Process(pid)
             rss_mb += process.memory_info().rss / 2**20
-            exact = _scheduled_s(pid)
+            exact = _clock_s(pid)
             times = process.cpu_times()
             cpu_s += times.user + times.system if exact is None else exact
         except psutil.NoSuchProcess:
@@ -133,14 +138,15 @@ def process_usage(pids: Iterable[int]) -> tuple[float, float]:
     return cpu_s, rss_mb
 
 
-def _scheduled_s(pid: int) -> float | None:
-    total = 0
+def _clock_s(pid: int) -> float | None:
+    """Return what a process's CPU clock says, or None where the system has no such clocks.
+
+    The clock's number is made as ``clock_getcpuclockid`` of glibc does it, which Python does not offer.
+    """
     try:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            total += int((task / "schedstat").read_text(encoding="ascii").split()[0])
-    except (OSError, ValueError, IndexError):
+        return time.clock_gettime((~pid << 3) | _SCHEDULER_CLOCK)
+    except OSError:
         return None
-    return total / _NANOSECONDS
 
 
 def _cache(page: Sequence[Sample]) -> dict[str, float]:
@@ -187,17 +193,34 @@ def _names(after: Mapping[int, Mapping[str, Any]], named: Mapping[str, Query]) -
     return {row["queryid"]: row["query"] for row in statement_rows({}, whole, named) if row["query"]}
 
 
-def _valkey_commands(url: str) -> int | None:
-    """Return how many commands the connections to one of Valkey's databases have sent."""
+def _invalidations(before: Sequence[Sample], after: Sequence[Sample]) -> float | None:
+    counts = [
+        [s.value for s in page if s.name.removesuffix("_total") == "cache_invalidations"]
+        for page in (before, after)
+    ]
+    return sum(counts[1]) - sum(counts[0]) if counts[1] else None
+
+
+def _commands_between(before: Mapping[int, int] | None, after: Mapping[int, int] | None) -> int | None:
+    """Return how many commands were sent between two readings, or None where nobody knows any more."""
+    if before is None or after is None or not before.keys() <= after.keys():
+        return None
+    return sum(count - before.get(connection, 0) for connection, count in after.items())
+
+
+def _valkey_commands(url: str) -> dict[int, int] | None:
+    """Return how many commands each connection to one of Valkey's databases has sent, our own left out."""
     parts = urlsplit(url)
     number = parse_qs(parts.query).get("db", [parts.path.strip("/") if parts.scheme != "unix" else ""])[0]
     plain = re.sub(r"^valkey", "redis", url) if parts.scheme.startswith("redis") else url
     try:
         with Valkey.from_url(plain, socket_timeout=2) as client:
-            listed = client.client_list()
+            own, listed = client.client_id(), client.client_list()
     except (ValkeyError, OSError, ValueError):  # not allowed, or gone: then it is not known
         return None
-    counts = [
-        int(one["tot-cmds"]) for one in listed if one.get("db") == (number or "0") and "tot-cmds" in one
-    ]
-    return sum(counts) if counts else None
+    counts = {
+        int(one["id"]): int(one["tot-cmds"])
+        for one in listed
+        if one.get("db") == (number or "0") and "tot-cmds" in one and int(one["id"]) != own
+    }
+    return counts or None

@@ -6,7 +6,7 @@ import asyncio
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
 from adx_lab.duet.calibrate import Calibrated, calibrate
-from adx_lab.duet.order import SECONDS, WARMUP_S, DuetOrder
+from adx_lab.duet.order import DuetOrder
 from adx_lab.errors import UsageError
 from adx_lab.report.verdict_words import calibration_line
 from adx_lab.settings import read_settings
@@ -19,8 +19,9 @@ def run(
     scenario: str = "calibration",
     rate: float | None = None,
     blocks: int | None = None,
-    seconds: float = SECONDS,
-    warmup: float = WARMUP_S,
+    seconds: float | None = None,
+    warmup: float | None = None,
+    profile: str = "quick",
     json: bool = False,
 ) -> int:
     """Find out what this machine's verdicts are worth, by duets of which the truth is known.
@@ -38,11 +39,13 @@ def run(
     rate
         Pairs of requests a second; left out, a short probe finds one for each trial.
     blocks
-        At most so many blocks a duet.
+        At most so many blocks a duet; left out, the profile's.
     seconds
-        Of measured load in each block.
+        Of measured load in each block; left out, the profile's.
     warmup
-        Seconds of load before it that are thrown away.
+        Seconds of load before it that are thrown away; left out, the profile's.
+    profile
+        ``quick`` (a minute or so for each trial) or ``nightly`` (up to three), as for ``adx-lab duet``.
     json
         Print the ledger as one JSON document.
     """
@@ -56,6 +59,7 @@ def run(
         blocks=blocks,
         seconds=seconds,
         warmup_s=warmup,
+        profile=profile,
         kind="calibrate",
     )
     made = asyncio.run(calibrate(read_settings(), order, ConsoleProgress(), duets=duets, only=only))

@@ -7,7 +7,7 @@ import asyncio
 from adx_lab.cli.console import ConsoleProgress, print_json
 from adx_lab.cli.duet_text import print_duet
 from adx_lab.duet.conduct import play
-from adx_lab.duet.order import SECONDS, WARMUP_S, DuetOrder
+from adx_lab.duet.order import DuetOrder
 from adx_lab.settings import read_settings
 
 
@@ -19,8 +19,9 @@ def run(
     scenario: str = "mixed",
     rate: float | None = None,
     blocks: int | None = None,
-    seconds: float = SECONDS,
-    warmup: float = WARMUP_S,
+    seconds: float | None = None,
+    warmup: float | None = None,
+    profile: str = "nightly",
     seed: int = 1,
     json: bool = False,
 ) -> int:
@@ -38,11 +39,14 @@ def run(
     rate
         Pairs of requests a second; left out, a short probe finds one.
     blocks
-        At most so many blocks; left out, 12, and 16 where those do not decide it.
+        At most so many blocks; left out, the profile's.
     seconds
-        Of measured load in each block.
+        Of measured load in each block; left out, the profile's.
     warmup
-        Seconds of load before it that are thrown away.
+        Seconds of load before it that are thrown away; left out, the profile's.
+    profile
+        ``quick``: 12 blocks of 2.5 s, an answer in a minute or so. ``nightly``: 12 of 5 s, and 16 where those
+        do not decide it.
     seed
         The same seed sends the same schedules.
     json
@@ -56,11 +60,12 @@ def run(
         blocks=blocks,
         seconds=seconds,
         warmup_s=warmup,
+        profile=profile,
         seed=seed,
     )
     played = asyncio.run(play(read_settings(), order, ConsoleProgress()))
     if json:
         print_json(played.answer.verdict.to_json())
     else:
-        print_duet(played.answer.verdict, played.caveats)
+        print_duet(played.answer, played.caveats)
     return played.answer.verdict.exit_code

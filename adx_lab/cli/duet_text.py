@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adx_lab.analysis.verdict import Verdict
+from adx_lab.analysis.blocks import ALL
+from adx_lab.analysis.companions import Companion
 from adx_lab.cli.console import print_table
+from adx_lab.duet.evidence import DuetAnswer
 from adx_lab.records import Caveat
 from adx_lab.report.comparison_table import comparisons
 from adx_lab.report.verdict_words import calibration_line
 
+_MOVED = 0.1
 
-def print_duet(verdict: Verdict, caveats: Sequence[Caveat] = ()) -> None:
-    """Print the comparisons, the findings, and what the verdict is worth."""
+
+def print_duet(answer: DuetAnswer, caveats: Sequence[Caveat] = ()) -> None:
+    """Print the comparisons, the companions, the findings, and what the verdict is worth."""
+    verdict = answer.verdict
     if verdict.comparisons:
         table = comparisons(verdict.comparisons)
         print_table(table.header, table.rows)
+        print()
+    moved = [row for one in answer.companions if (row := _companion(one)) is not None]
+    if moved:
+        print_table(("besides time", "figure", "base", "head"), moved)
         print()
     for finding in verdict.findings:
         share = "" if finding.share is None else f" ({finding.share:.0%} of the added time)"
@@ -25,3 +34,12 @@ def print_duet(verdict: Verdict, caveats: Sequence[Caveat] = ()) -> None:
     print(f"machine  {calibration_line(verdict.calibration)}")
     print(f"verdict  {verdict.status}")
     print(f"run      {verdict.run_id}")
+
+
+def _companion(one: Companion) -> tuple[str, ...] | None:
+    """Return a companion's row: those of the service always, others where they moved by a tenth."""
+    base, head = one.base or 0.0, one.head or 0.0
+    if one.subject != ALL and abs(head - base) <= _MOVED * max(abs(base), abs(head)):
+        return None
+    shown = ["-" if value is None else f"{value:,.4g}" for value in (one.base, one.head)]
+    return (one.subject, one.figure, *shown)

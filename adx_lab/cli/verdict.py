@@ -23,7 +23,8 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
         Print the verdict as one JSON document.
     """
     stored = open_run(read_settings().runs_dir, run_id)
-    verdict = judge_duet(read_evidence(stored)).verdict
+    answer = judge_duet(read_evidence(stored))
+    verdict = answer.verdict
     given = read_verdict(stored)
     if given is not None and given != to_plain(verdict.to_json()):
         raise MeasurementError(
@@ -34,5 +35,5 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
     if json:
         print_json(verdict.to_json())
     else:
-        print_duet(verdict, stored.record.caveats)
+        print_duet(answer, stored.record.caveats)
     return verdict.exit_code

@@ -96,6 +96,7 @@ class Cache:
         """Make every replica forget scopes; call it after the commit and before the response."""
         if not self._invalidates:
             return
+        self._counts.invalidated(len(scopes))
         for scope in scopes:
             self.forget(scope)
         if self.valkey is None:
@@ -245,6 +246,7 @@ class _Counts:
         self._hits: dict[tuple[str, str], Any] = {}
         self._misses: dict[str, Any] = {}
         self._miss_ms = metrics.histogram("cache_miss_duration")
+        self._invalidations = metrics.counter("cache_invalidations")
 
     def hit(self, layer: str, family: str) -> None:
         counter = self._hits.get((layer, family))
@@ -258,6 +260,9 @@ class _Counts:
         if counter is None:
             counter = self._misses[family] = self._metrics.counter("cache_misses", family=family)
         counter.add()
+
+    def invalidated(self, scopes: int) -> None:
+        self._invalidations.add(scopes)
 
     def miss_ms(self, ms: float) -> None:
         self._miss_ms.observe(ms)

@@ -11,8 +11,9 @@ import pandas as pd
 
 from adx_lab.analysis.attribution import attribute
 from adx_lab.analysis.audit import ValidityCheck, audit_generator
-from adx_lab.analysis.blocks import BASE, HEAD, BlockSeries, block_quantiles, value_series
+from adx_lab.analysis.blocks import ALL, BASE, HEAD, BlockSeries, block_quantiles, value_series
 from adx_lab.analysis.changes import EndpointChange
+from adx_lab.analysis.companions import Companion, companions_of
 from adx_lab.analysis.compare import Comparison, compare
 from adx_lab.analysis.findings import Finding
 from adx_lab.analysis.latency import failed
@@ -71,10 +72,11 @@ class DuetEvidence:
 
 @dataclass(frozen=True)
 class DuetAnswer:
-    """The verdict, and where the time went."""
+    """The verdict, where the time went, and what both variants did besides taking time."""
 
     verdict: Verdict
     changes: tuple[EndpointChange, ...] = ()
+    companions: tuple[Companion, ...] = ()
 
 
 def comparisons_of(evidence: DuetEvidence) -> tuple[Comparison, ...]:
@@ -110,7 +112,7 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
         validity=validity,
         calibration=evidence.calibration,
     )
-    return DuetAnswer(verdict, attribution.changes)
+    return DuetAnswer(verdict, attribution.changes, companions_of(attribution.changes, base, head))
 
 
 def broken_early(evidence: DuetEvidence) -> bool:
@@ -145,7 +147,13 @@ def _series(evidence: DuetEvidence) -> tuple[BlockSeries, ...]:
             cpu[side].append(1000 * spent_s / requests if requests else 0.0)
     if not all(value > 0 for values in cpu.values() for value in values):
         return series
-    return (*series, value_series("all", "cpu_ms_per_request", cpu[BASE], cpu[HEAD], gate=False))
+    capacity = [[1000 / ms for ms in cpu[side]] for side in SIDES]
+    return (
+        *series,
+        value_series(ALL, "cpu_ms_per_request", cpu[BASE], cpu[HEAD], gate=False),
+        # What its CPU lets a process answer; the other way round, and so the same test at another price.
+        value_series(ALL, "capacity_per_s", *capacity, gate=False, higher_is_better=True),
+    )
 
 
 def _validity(evidence: DuetEvidence, comparisons: tuple[Comparison, ...]) -> tuple[ValidityCheck, ...]:

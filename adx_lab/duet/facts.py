@@ -12,6 +12,7 @@ from adx_lab.records import digest
 _COUNTERS = ("calls", "plans", "exec_ms", "plan_ms", "rows", "buffers")
 _TENANTS = ("whale", "median", "small")
 _LAG_COUNT_MIN = 10
+_MB = 2**20
 _GATHERING = frozenset({"Aggregate", "Subquery Scan", "Result", "GroupAggregate"})
 
 
@@ -35,22 +36,34 @@ def facts_of(
     calls = sum(one["calls"] for one in statements.values())
     first: Mapping[str, Any] = next((one for one in own if "matrix" in one), {})
     matrix = read_matrix(first["matrix"]) if first else None
-    commands = [one["valkey_commands"] for one in own]
     pools = [one["pool_max"] for one in own if one["pool_max"] is not None]
-    known_commands = requests > 0 and bool(commands) and None not in commands
+    cpu_s = sum(float(one["cpu_s"]) for one in own)
+    grown_mb = sum(float(one["rss_mb"][1] - one["rss_mb"][0]) for one in own)
+    processes = int((described.get("resolved") or {}).get("workers", 1))
     return VariantFacts(
         queries=_queries(statements, matrix),
         indexes=frozenset(matrix.indexes) if matrix else None,
         stale_tables=tuple(first.get("unanalysed", ())),
         plans_per_call=sum(one["plans"] for one in statements.values()) / calls if calls else None,
-        cpu_ms=1000 * sum(one["cpu_s"] for one in own) / requests if requests else None,
-        loop_lag_ms=_lag_ms([one["lag"] for one in own]),
+        cpu_ms=1000 * cpu_s / requests if requests and cpu_s > 0 else None,
+        capacity_per_s=processes * requests / cpu_s if cpu_s > 0 else None,
+        memory_bytes=grown_mb * _MB / requests if requests and cpu_s > 0 else None,
+        loop_lag_ms=_lag_ms([one["lag"] for one in own], 0.99),
+        loop_lag_p90_ms=_lag_ms([one["lag"] for one in own], 0.9),
         pool_size=max(pools) if pools else None,
         cache_hits=_cache(own, requests),
-        valkey_commands=sum(commands) / requests if known_commands else None,
+        invalidations=_per_request(own, "invalidations"),
+        valkey_commands=_per_request(own, "valkey_commands"),
         settings={str(k): str(v) for k, v in (described.get("resolved") or {}).items()},
         commit=described.get("commit"),
     )
+
+
+def _per_request(own: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    """Return a count a request, over the blocks in which it is known."""
+    known = [one for one in own if one[name] is not None]
+    requests = sum(float(one.get("requests", 0)) for one in known)
+    return sum(float(one[name]) for one in known) / requests if requests else None
 
 
 def _summed(own: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
@@ -127,10 +140,10 @@ def _rows(cells: Sequence[Cell]) -> float | None:
     return sum(found) / len(found) if found else None
 
 
-def _lag_ms(blocks: Sequence[Mapping[str, float]]) -> float | None:
-    """Return the loop's lateness at p99, interpolated within its bucket.
+def _lag_ms(blocks: Sequence[Mapping[str, float]], share: float) -> float | None:
+    """Return the loop's lateness at a quantile, interpolated within its bucket.
 
-    The core looks once a second, so that a block alone could not carry it.
+    Of all blocks together: the core does not look often enough for one to carry it.
     """
     sums: dict[float, float] = {}
     for block in blocks:
@@ -139,7 +152,7 @@ def _lag_ms(blocks: Sequence[Mapping[str, float]]) -> float | None:
     edges = sorted(sums)
     if not edges or sums[edges[-1]] < _LAG_COUNT_MIN:
         return None
-    wanted = 0.99 * sums[edges[-1]]
+    wanted = share * sums[edges[-1]]
     low, below = 0.0, 0.0
     for edge in edges:
         if sums[edge] >= wanted:

@@ -43,7 +43,9 @@ def calibration_of(known: Sequence[Trial]) -> Calibration:
     The smallest effect is the smallest injected slowdown that was found nine times in ten, where there are
     enough trials of it; before that, what the duets say of themselves, at their median.
     """
-    judged = [trial for trial in known if trial.status != "invalid" or trial.kind == "equal"]
+    # A difference between equals makes their duet invalid, and is what is counted; a duet that is invalid for
+    # another reason, such as a busy machine, says nothing.
+    judged = [t for t in known if t.status != "invalid" or (t.kind == "equal" and t.found)]
     equal = [trial for trial in judged if trial.kind == "equal"]
     slowed = [trial for trial in judged if trial.kind != "equal"]
     realistic = [trial for trial in slowed if trial.kind == "realistic" and trial.found]

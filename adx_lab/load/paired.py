@@ -21,9 +21,11 @@ from adx_lab.load.accounts import Account, log_in_accounts
 
 if TYPE_CHECKING:
     from adx_lab.load.session import Session
+    from adx_lab.load.spec import Rival
 
-_ACCOUNTS = 16
-"""Enough to mix the tenants; each login costs both variants an argon2id hash before every block."""
+_ACCOUNTS = 8
+"""Each login costs both variants an argon2id hash before every block; each block draws other people, so that
+a duet's twelve mix the tenants all the same."""
 
 _APART = 7_919
 
@@ -43,7 +45,9 @@ class Pair:
     Parameters
     ----------
     session
-        The session whose spec names the rivals.
+        This process's part in the load.
+    rivals
+        The two.
 
     Raises
     ------
@@ -51,7 +55,7 @@ class Pair:
         The scenario is no open loop: a crowd's users wait for one variant before they ask the other.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, rivals: tuple[Rival, ...]) -> None:
         self._scenario: Any = session.scenario
         if getattr(self._scenario, "load_kind", None) != "open":
             raise UsageError(
@@ -59,7 +63,8 @@ class Pair:
                 mend="take a scenario that is an OpenLoopUser, such as mixed",
             )
         self._session = session
-        self._sides = [Side(rival.variant, self._client(rival.url)) for rival in session.spec.rivals]
+        self._rivals = rivals
+        self._sides = [Side(rival.variant, self._client(rival.url)) for rival in rivals]
 
     def log_in(self) -> None:
         """Log the same people in at both, at the same time."""
@@ -81,7 +86,7 @@ class Pair:
             user.act(side.client, side.accounts, due, number, endpoint, marks=marks)
 
     def _log_in(self, place: int) -> None:
-        session, rival = self._session, self._session.spec.rivals[place]
+        session, rival = self._session, self._rivals[place]
         if rival.sample_file is None:
             return
         few = SimpleNamespace(

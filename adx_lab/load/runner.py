@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from adx_lab.progress import Progress
 PLUGIN = Path(__file__).with_name("locust_plugin.py")
 _SETUP_S = 90.0
 _DRAIN_S = 75.0
+_LOOK_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +212,8 @@ async def _follow(child: Child, spec: LoadSpec, raw_dir: Path, progress: Progres
             raise MeasurementError(f"locust did not end within {limit_s:g} s", log=child.log)
         if plan is not None and began is not None and (done := time.time() - began) > 0:
             progress.advance("load", min(done, plan.duration_s), plan.duration_s, "s")
-        await asyncio.sleep(0.25)
+        with suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(child.process.wait, _LOOK_EVERY_S)
 
 
 def _begin(raw_dir: Path) -> tuple[float, Plan] | None:

@@ -31,7 +31,7 @@ from adx_lab.load.paired import Pair
 from adx_lab.load.plan import ENDLESS_S, Plan, make_plan
 from adx_lab.load.raw import FileSink
 from adx_lab.load.recorder import Recorder
-from adx_lab.load.spec import LoadSpec, read_spec, write_spec
+from adx_lab.load.spec import LoadSpec, Rival, read_rivals, read_spec, write_spec
 from adx_lab.processes import count_open_files
 from adx_lab.records import new_run_id
 from adx_lab.settings import read_settings
@@ -42,6 +42,7 @@ _LEAD_S = 0.1
 """Between the word to begin and the beginning: a message to a worker takes its time."""
 
 _COMPANION_S = 120.0
+_LOOK_EVERY_S = 0.02
 
 
 class Session:
@@ -220,8 +221,8 @@ class Session:
     def _prepare(self) -> None:
         """Log people in; a service that lets nobody in can't be measured."""
         try:
-            if self.spec.rivals:
-                self.pair = Pair(self)
+            if self.spec.rivals_file is not None:
+                self.pair = Pair(self, _await_rivals(self.spec.rivals_file))
                 self.pair.log_in()
             elif self.scenario is not None and self.spec.sample_file is not None:
                 host = self.environment.host or self.scenario.host
@@ -284,6 +285,13 @@ class Session:
 
     def _quit(self) -> None:
         self.environment.runner.quit()
+
+
+def _await_rivals(path: str) -> tuple[Rival, ...]:
+    """Return the two variants; whoever starts them stops this process where they never answer."""
+    while not (rivals := read_rivals(path)):
+        gevent.sleep(_LOOK_EVERY_S)
+    return rivals
 
 
 listeners: list[Any] = []

@@ -35,8 +35,9 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
         A recorded schedule to be sent again (an Arrow file, see `adx_lab.load.replay`).
     endless
         Somebody watches, and stops it by hand.
-    rivals
-        The two variants of a duet: every arrival goes to both.
+    rivals_file
+        Of a duet, where every arrival goes to two variants: the file that will name them once both answer,
+        so that Locust starts while they do.
     """
 
     raw_dir: str
@@ -52,13 +53,28 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     schedule_file: str | None = None
     variant: str = "head"
     endless: bool = False
-    rivals: tuple[Rival, ...] = ()
+    rivals_file: str | None = None
 
 
 def write_spec(spec: LoadSpec, path: Path) -> None:
     """Save a spec for the Locust processes, and make the folder that they record into."""
     Path(spec.raw_dir).mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.encode(spec))
+
+
+def write_rivals(rivals: tuple[Rival, ...], path: Path) -> None:
+    """Tell a Locust that waits for them who the rivals are; never half of it."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(msgspec.json.encode(rivals))
+    partial.replace(path)
+
+
+def read_rivals(path: str | Path) -> tuple[Rival, ...]:
+    """Return the rivals, or none as long as they are not known."""
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=tuple[Rival, ...])
+    except FileNotFoundError:
+        return ()
 
 
 def read_spec(path: str | Path | None = None) -> LoadSpec | None:

@@ -37,6 +37,7 @@ FACTS = VariantFacts(
     plans_per_call=0.02,
     cpu_ms=0.4,
     loop_lag_ms=0.8,
+    loop_lag_p90_ms=0.4,
     pool_size=20,
     invalidations=0.01,
     valkey_commands=0.3,
@@ -180,6 +181,20 @@ def a_blocking_call() -> World:
     return world
 
 
+def a_short_blocking_call() -> World:
+    """Too short and too frequent to show at p99, where the machine's own noise is."""
+    facts = replace(FACTS, loop_lag_ms=4.0, loop_lag_p90_ms=2.4)
+    world = World(facts=facts)
+    world.service = {"GET /users": 4.5, "GET /users/{id}": 0.8, "GET /files": 0.8, "GET /me": 0.8}
+    return world
+
+
+def a_computation_that_holds_the_loop() -> World:
+    world = a_short_blocking_call()
+    world.facts = replace(world.facts, cpu_ms=1.6)
+    return world
+
+
 def the_pool_shrunk() -> World:
     return World(pool=4.0, queueing=1.0, facts=replace(FACTS, pool_size=2))
 
@@ -249,6 +264,8 @@ def more_cpu() -> World:
         (l2_off, "cache.l2", "L2"),
         (n_plus_one, "n+1", "users.get"),
         (a_blocking_call, "blocking", "GET /users"),
+        (a_short_blocking_call, "blocking", "GET /users"),
+        (a_computation_that_holds_the_loop, "cpu", "GET /users"),
         (the_pool_shrunk, "pool", "pool"),
         (unprepared, "prepared", "statements"),
         (a_bigger_payload, "payload", "GET /users"),
@@ -309,6 +326,13 @@ def test_what_changed_stands_in_the_evidence() -> None:
     finding = duet(world).findings[0]
     assert finding.evidence["settings_changed"] == {"cache.l1": "on -> off"}
     assert finding.evidence["commits"] == "aaa..bbb"
+
+
+def test_the_cpu_of_one_endpoint_is_weighed_by_its_share_of_the_requests() -> None:
+    """A variant's CPU is known over all of its requests, of which the slower endpoint's are a quarter."""
+    world = World(service={"GET /me": 1.5}, facts=replace(FACTS, cpu_ms=0.65))
+    finding = duet(world, slower=("GET /me",)).findings[0]
+    assert (finding.kind, finding.subject) == ("cpu", "GET /me")
 
 
 def test_only_the_slower_endpoints_are_explained() -> None:

@@ -78,7 +78,6 @@ def test_every_arrival_went_to_both(equals: Finished, stack_home: Home) -> None:
     assert (second - ends > -0.001).all()
 
 
-@pytest.mark.xfail(strict=False, reason="a companion's count was once seen to be negative in a short block")
 def test_both_are_watched_outside_of_the_times(equals: Finished, stack_home: Home) -> None:
     blocks = json.loads((folder_of(stack_home, equals) / "companions.json").read_text())
     for block in blocks:
@@ -88,7 +87,9 @@ def test_both_are_watched_outside_of_the_times(equals: Finished, stack_home: Hom
             assert seen["cpu_s"] > 0
             assert seen["pool_max"] == 100
             assert seen["cache"]["l1"] > 0
-            assert seen["valkey_commands"] > 0
+            # A link that a busy machine made the core give up takes its count along: then it is not known.
+            assert seen["valkey_commands"] is None or seen["valkey_commands"] > 0
+            assert seen["invalidations"] > 0
             assert seen["statements"]["users.get"]["buffers"] > 0
     assert {plan["query"] for plan in blocks[0]["head"]["matrix"]["plans"]} >= {"users.get"}
 

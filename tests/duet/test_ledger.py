@@ -55,6 +55,7 @@ def test_it_adds_up() -> None:
     made = [
         *trials(19),
         *trials(1, found=True, status="invalid"),
+        *trials(2, status="invalid", seconds=90.0),  # too busy a machine: no evidence of either kind
         *trials(10, kind="slowed", name="+10%", effect=0.10, found=True),
         *trials(9, kind="slowed", name="+5%", effect=0.05, found=True),
         *trials(1, kind="slowed", name="+5%", effect=0.05, found=False, status="pass"),
@@ -108,6 +109,17 @@ def test_an_order_keeps_to_what_can_decide() -> None:
     assert DuetOrder(".", ".", blocks=2).cap == 2
     with pytest.raises(UsageError):
         DuetOrder(".", ".", blocks=0)
+
+
+def test_a_profile_fills_in_what_was_not_said() -> None:
+    quick, nightly = DuetOrder(".", ".", profile="quick"), DuetOrder(".", ".")
+    assert (quick.plan.looks, nightly.plan.looks) == ((12,), (12, 16))
+    assert quick.load_s < nightly.load_s
+    assert quick.warming_s < nightly.warming_s
+    given = DuetOrder(".", ".", profile="quick", blocks=16, seconds=4, warmup_s=0)
+    assert (given.plan.looks, given.load_s, given.warming_s) == ((12, 16), 4, 0)
+    with pytest.raises(UsageError, match="there are quick, nightly"):
+        DuetOrder(".", ".", profile="slow")
 
 
 def test_calibrating_with_too_few_blocks_is_refused(home: Home) -> None:

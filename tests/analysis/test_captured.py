@@ -1,0 +1,51 @@
+"""Causes that were once named wrongly, from what real duets of them left behind.
+
+Each file holds one duet of a known slowdown: the split of each endpoint's time and the facts of both
+variants, as they went into the rules.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from adx_lab.analysis.causes import RULES
+from adx_lab.analysis.changes import EndpointChange
+from adx_lab.analysis.facts import VariantFacts
+from adx_lab.analysis.ledger import Claim, Ledger
+
+CAPTURED = Path(__file__).parent / "captured"
+
+
+def ledger_of(name: str) -> Ledger:
+    told = json.loads((CAPTURED / f"{name}.json").read_text())
+    changes = msgspec.convert(told["changes"], tuple[EndpointChange, ...])
+    base, head = (msgspec.convert(told[side], VariantFacts) for side in ("base", "head"))
+    return Ledger(changes, base, head)
+
+
+def claims_of(ledger: Ledger) -> list[Claim]:
+    claims = [claim for rule in RULES for claim in rule(ledger) if not claim.consequence]
+    return sorted(claims, key=lambda claim: -ledger.milliseconds(claim))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "subject"),
+    [("blocking", "blocking", "GET /users/{id}"), ("statistics", "statistics", "users")],
+)
+def test_the_cause_comes_first(name: str, kind: str, subject: str) -> None:
+    first = claims_of(ledger_of(name))[0]
+    assert (first.kind, first.subject) == (kind, subject)
+
+
+def test_a_wait_that_holds_nobody_up_is_no_blocking_call() -> None:
+    """The same times with a loop that is as punctual as before: then something outside is slow."""
+    told = ledger_of("blocking")
+    base = told.base
+    head = replace(told.head, loop_lag_ms=base.loop_lag_ms, loop_lag_p90_ms=base.loop_lag_p90_ms)
+    first = claims_of(Ledger(told.changes, base, head))[0]
+    assert (first.kind, first.subject) == ("dependency", "GET /users/{id}")
