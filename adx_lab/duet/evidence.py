@@ -13,6 +13,7 @@ from adx_lab.analysis.attribution import attribute
 from adx_lab.analysis.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.blocks import BASE, HEAD, BlockSeries, block_quantiles, value_series
 from adx_lab.analysis.changes import EndpointChange
+from adx_lab.analysis.companions import facts_of
 from adx_lab.analysis.compare import Comparison, compare
 from adx_lab.analysis.findings import Finding
 from adx_lab.analysis.latency import failed
@@ -20,7 +21,6 @@ from adx_lab.analysis.pairs import pair_series
 from adx_lab.analysis.sequential import Plan
 from adx_lab.analysis.validity import check_duet, check_equal
 from adx_lab.analysis.verdict import Calibration, Verdict, decide
-from adx_lab.duet.facts import facts_of
 
 SIDES = (BASE, HEAD)
 FOREIGN_CPU_SHARE = 0.75
