@@ -151,7 +151,7 @@ def cache_over_time(cache: pd.DataFrame) -> Figure:
                 name=label,
                 stackgroup="all",
                 mode="lines",
-                line={"color": LAYERCOLOURS[layer], "width": 0.5},
+                line={"color": LAYER_COLOURS[layer], "width": 0.5},
                 hovertemplate="%{y:.1f}%",
             )
     plot.update_layout(hovermode="x unified")
