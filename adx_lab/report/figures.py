@@ -42,7 +42,7 @@ class Figure:
         document = json.dumps(json.loads(self.plot.to_json())).replace("<", "\\u003c")
         return (
             f'<figure class="adx-figure" role="img" aria-label="{_escape(self.sentence)}">'
-            f'<div id="{name}" class="adx-plot" style="min-height:{self.plot.layout.height}px"></div>'
+            f'<div id="{name}" class="adx-plot" style="min-height:{self.plot.layout.height or HEIGHT_PX}px"></div>'
             f"<figcaption>{_escape(self.sentence)}</figcaption></figure>"
             f"<script>(function(){{var f={document};var dark=window.matchMedia&&"
             "window.matchMedia('(prefers-color-scheme: dark)').matches;"

@@ -119,7 +119,8 @@ class StoredRun:
         try:
             return pd.read_parquet(path, columns=columns)
         except FileNotFoundError as error:
-            raise StoreError(f"run {self.record.run_id} has no {path.name}", mend=_RESTORE) from error
+            mend = _RECORD if name in _ADDED else _RESTORE
+            raise StoreError(f"run {self.record.run_id} has no {path.name}", mend=mend) from error
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise StoreError(f"{path} is damaged: {reason}", mend=_RESTORE) from error
@@ -147,6 +148,9 @@ class StoredRun:
 
 
 _RESTORE = "restore the folder from a copy, or delete the run"
+_RECORD = "an older version may have made it: record a new run"
+_ADDED = frozenset({"cache_trace", "service"})
+"""Tables that runs of the first versions lack."""
 
 
 def open_run(runs_dir: Path, run_id: str) -> StoredRun:
