@@ -37,12 +37,12 @@ class Figure:
 
     def html(self) -> str:
         """Return the picture as HTML, for a page that has loaded plotly.js in its head."""
-        name = f"figure-{uuid.uuid4().hex}"
+        name, height_px = f"figure-{uuid.uuid4().hex}", self.plot.layout.height or HEIGHT_PX
         # Inside a script tag some tags count as tags, whatever string they stand in.
         document = json.dumps(json.loads(self.plot.to_json())).replace("<", "\\u003c")
         return (
             f'<figure class="adx-figure" role="img" aria-label="{_escape(self.sentence)}">'
-            f'<div id="{name}" class="adx-plot" style="min-height:{self.plot.layout.height or HEIGHT_PX}px"></div>'
+            f'<div id="{name}" class="adx-plot" style="min-height:{height_px}px"></div>'
             f"<figcaption>{_escape(self.sentence)}</figcaption></figure>"
             f"<script>(function(){{var f={document};var dark=window.matchMedia&&"
             "window.matchMedia('(prefers-color-scheme: dark)').matches;"

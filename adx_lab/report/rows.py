@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from adx_lab.report.figures import cycle, styled
 
 _ROW_PX = 46
-_EDGES_PX = 150
+_EDGES_PX, _LEGEND_PX = 80, 70
 _PARTS_MAX = 7
 _OTHER = "everything else"
 
@@ -24,12 +24,13 @@ def rows_styled(plot: go.Figure, names: Sequence[str]) -> go.Figure:
             xanchor="left",
             y=place,
             yref="y",
-            yshift=17,
+            yshift=20,
             text=name.replace("<", "&lt;"),
             showarrow=False,
             font={"size": 12},
         )
-    styled(plot, height_px=_EDGES_PX + _ROW_PX * max(1, len(names)))
+    edges_px = _EDGES_PX + (_LEGEND_PX if len(plot.data) > 1 else 0)
+    styled(plot, height_px=edges_px + _ROW_PX * max(1, len(names)))
     plot.update_layout(margin={"l": 12})
     plot.update_yaxes(
         range=[len(names) - 0.5, -0.75], showticklabels=False, showgrid=False, zeroline=False, title=""

@@ -20,14 +20,14 @@ def budgets_over_nights(history: History) -> Figure:
     """Draw the share of its limit that each budget used, night by night."""
     trends = history.budgets
     plot = go.Figure()
-    for trend, colour in zip(trends, cycle(len(trends)), strict=True):
+    for place, (trend, colour) in enumerate(zip(trends, cycle(len(trends)), strict=True)):
         used = [100 * share if math.isfinite(share) else None for share in trend.used]
         plot.add_scatter(
             x=list(trend.dates),
             y=used,
             name=trend.budget.name,
             mode="lines+markers",
-            line={"color": colour},
+            line={"color": colour, "dash": "solid" if place < len(COLOURS) else "dot"},
             customdata=list(trend.values),
             hovertemplate=f"%{{customdata:.3g}} {trend.budget.unit}, %{{y:.0f}}% of the limit",
         )
