@@ -14,6 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+# jsonschema would build a grammar of internationalised addresses: more than a second of CPU a notebook. It
+# does without where the module is missing, and no notebook holds such an address.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
 import nbformat
 import papermill
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
