@@ -179,16 +179,10 @@ def test_a_plan_is_chosen_by_the_names_that_people_use(stack_home: Home, load_ru
     beside = plan_picture(judged, query="users.get", tenant="small", mode="generic", baseline=judged).html()
     assert "baseline" in beside
     assert not plan_changes_table(judged, judged).rows
-    for given, said in (
-        (
-            {"query": "user.list", "tenant": "whale"},
-            "there is no query user.list .*; did you mean users.list",
-        ),
-        ({"query": "users.get", "tenant": "wale"}, "no tenant wale for users.get; did you mean whale"),
-        (
-            {"query": "users.get", "tenant": "whale", "mode": "fast"},
-            "no mode fast .*; there are custom, generic",
-        ),
+    for query, tenant, mode, said in (
+        ("user.list", "whale", "custom", r"there is no query user\.list .*; did you mean users\.list"),
+        ("users.get", "wale", "custom", r"no tenant wale for users\.get; did you mean whale"),
+        ("users.get", "whale", "fast", r"no mode fast .*; there are custom, generic"),
     ):
         with pytest.raises(UsageError, match=said):
-            plan_picture(judged, **given)
+            plan_picture(judged, query=query, tenant=tenant, mode=mode)
