@@ -7,6 +7,8 @@ with ``from``, so that ``--debug`` still shows the whole chain.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -39,6 +41,10 @@ class AdxLabError(Exception):
             parts.append(f"see {self.log}")
         return "; ".join(" ".join(part.split()) for part in parts)
 
+    def _render_traceback_(self) -> list[str]:
+        """Show one line in a notebook too; IPython asks for it before it prints a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(AdxLabError):
     """Wrong use or wrong configuration: a name, a value, a file that somebody has to correct (exit 2)."""
@@ -60,3 +66,9 @@ class StoreError(AdxLabError):
 
 class BusyError(AdxLabError):
     """Another process of the lab holds what this one needs (exit 3)."""
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return the mend for a name that nobody knows: the one that is meant, or all that there are."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"

@@ -7,7 +7,6 @@ into one report.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import json
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -19,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from adx_lab.capture.cache_trace import TraceTail
 from adx_lab.capture.database import (
     Statements,
     connected,
@@ -33,7 +33,7 @@ from adx_lab.capture.plans_anywhere import capture_anywhere
 from adx_lab.capture.resources import describe_machine
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.server_log import LogTail
-from adx_lab.errors import UsageError
+from adx_lab.errors import UsageError, nearest
 from adx_lab.load.collect import Collected
 from adx_lab.load.reach import check_reachable
 from adx_lab.load.replay import write_schedule
@@ -50,6 +50,7 @@ from adx_lab.store.folders import (
     StoredRun,
     new_run_folder,
     open_run,
+    write_columns,
     write_log,
     write_plans,
     write_record,
@@ -97,19 +98,22 @@ class Surroundings:
     """The target of a load and what is known around it.
 
     ``processes`` are the ids by role; ``sample_file`` tells the load whom to log in as; ``server_log`` is
-    what the embedded PostgreSQL writes. None of them is known of somebody else's service.
+    what the embedded PostgreSQL writes, ``cache_trace`` what the core looks up in its L1. None of them is
+    known of somebody else's service.
     """
 
     target: Target
     processes: Mapping[str, list[int]]
     sample_file: str | None
     server_log: Path | None = None
+    cache_trace: Path | None = None
 
     @classmethod
     def of_stack(cls, state: StackState) -> Surroundings:
         """Return the surroundings of the reference core."""
         log = Path(state.logs) / "postgres.log" if "postgres" in state.processes else None
-        return cls(state.target(), state.processes, state.sample_file, log)
+        trace = Path(state.cache_trace) if state.cache_trace else None
+        return cls(state.target(), state.processes, state.sample_file, log, trace)
 
 
 Drive = Callable[..., Awaitable[tuple[Collected, Samples]]]
@@ -126,9 +130,7 @@ def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadR
     folder = settings.home_dir / "locustfiles"
     known = sorted(file.stem for file in folder.glob("*.py"))
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise UsageError(f"unknown scenario {name} in {folder}", mend=hint)
+        raise UsageError(f"unknown scenario {name} in {folder}", mend=nearest(name, known))
     return LoadRequest(name, folder / f"{name}.py", kind)
 
 
@@ -195,7 +197,7 @@ async def record_load(
         async with _maybe_connected(around.target.database_url) as connection:
             before: Statements = await read_statements(connection) if connection else {}
             described = await describe_database(connection) if connection else {}
-            log = LogTail(around.server_log)
+            log, trace = LogTail(around.server_log), TraceTail(around.cache_trace)
             collected, seen = await (drive or _drive)(
                 settings, around, request, run_dir, progress, connection=connection
             )
@@ -205,6 +207,8 @@ async def record_load(
         write_log(run_dir, log.read())
         write_table(run_dir, "resources", seen.resources)
         write_table(run_dir, "cache", seen.cache)
+        write_table(run_dir, "service", seen.service)
+        write_columns(run_dir, "cache_trace", trace.read(collected.began))
         write_table(run_dir, "database", statement_rows(before, after, load_queries(CORE_QUERIES)))
         write_record(
             run_dir,

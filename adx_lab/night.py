@@ -25,6 +25,7 @@ from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.experiment import LoadRequest
 from adx_lab.progress import Progress
 from adx_lab.records import Caveat, to_json
+from adx_lab.report.catalogue import CLIMB, DUET, LOAD, NIGHTS
 from adx_lab.report.contents import Compared, Contents
 from adx_lab.report.nights import write_index
 from adx_lab.report.pages import NotebookOrder, Report, make_report
@@ -183,6 +184,8 @@ async def report(
     climbed = next((other.record.run_id for other in beside if other.record.scenario == "steps"), None)
     contents = Contents(judgement, compared, climbed, stopped, notes)
     orders = () if stopped is not None else notebooks_of(contents)
+    # The notebooks of all nights must find this one, too.
+    experiment.keep_row(settings, judgement, status=None)
     made = await make_report(settings, contents, orders, progress)
     experiment.keep_row(settings, judgement, status=made.verdict.status)
     await asyncio.to_thread(write_index, settings.reports_dir)
@@ -191,8 +194,13 @@ async def report(
 
 def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
     """Return the notebooks that have something to show."""
-    own = {"run_id": contents.run_id}
-    return (NotebookOrder("regression_report", own),)
+    runs = dict.fromkeys(LOAD, contents.run_id)
+    if contents.compared is not None:
+        runs |= dict.fromkeys(DUET, contents.compared.run_id)
+    if contents.knee_run_id is not None:
+        runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
+    of_runs = (NotebookOrder(name, {"run_id": run_id}) for name, run_id in runs.items())
+    return (*of_runs, *(NotebookOrder(name) for name in NIGHTS))
 
 
 async def _leave_what_there_is(night: _Night, stopped: BaseException) -> None:

@@ -66,6 +66,23 @@ CACHE_COLUMNS: Mapping[str, str] = {
     "hits": "int64",  # since the core began
 }
 
+SERVICE_COLUMNS: Mapping[str, str] = {
+    "t_s": "float64",
+    "name": "string",  # as on the service's metrics page; of histograms the sum and the count
+    "value": "float64",
+}
+"""One row a series and moment: what the service says of itself."""
+
+CACHE_TRACE_COLUMNS: Mapping[str, str] = {
+    "t_s": "float64",  # negative before the run's zero: what was in L1 by then
+    "scope": "int64",  # a keyed hash; what is dropped as one when L1 is full, or invalidated
+    "item": "int64",  # a keyed hash of the entry's name within its scope
+    "worker": "int32",  # the core's process, each with an L1 of its own
+    "family": "string",
+    "event": "string",  # hit, miss, put, forget (a scope), clear
+}
+"""One row an event of the core's L1, in order."""
+
 DATABASE_COLUMNS: Mapping[str, str] = {
     "query": "string",  # the named query, or null for anything else
     "queryid": "int64",

@@ -7,10 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -27,6 +29,10 @@ HEADLESS = (
 """Chromium's words for a browser that draws and talks to nobody."""
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+IN_GIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CHECKOUT, capture_output=True, check=False)
+
+SHORT = ("--duration", "6", "--rate", "150", "--blocks", "1")
+"""Words for a night that is over soon."""
 
 
 @dataclass(frozen=True)
@@ -132,3 +138,38 @@ def chromium() -> str:
     if found is None:
         pytest.skip("no chromium on this machine: browser tests are skipped")
     return found
+
+
+class Webhook(BaseHTTPRequestHandler):
+    """Keeps what it is told."""
+
+    told: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Content-Length"])
+        self.told.append(json.loads(self.rfile.read(length)))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def webhook() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/hook"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def night(stack_home: Home, webhook: str) -> Any:
+    """One nightly on the session's stack, compared with its own commit; many tests read what it left."""
+    if IN_GIT.returncode == 0:
+        assert stack_home.adx_lab("baseline", "set", "HEAD").code == 0
+    done = stack_home.adx_lab("nightly", *SHORT, "--webhook", webhook, "--json")
+    assert done.code in {0, 1, 3}, done.err
+    return done

@@ -5,56 +5,15 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from tests.conftest import CHECKOUT, HEADLESS, Home
+from tests.conftest import HEADLESS, IN_GIT, SHORT, Home, Webhook
 from tests.stack.test_processes import gone
-
-SHORT = ("--duration", "6", "--rate", "150", "--blocks", "1")
-IN_GIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CHECKOUT, capture_output=True, check=False)
-
-
-class Webhook(BaseHTTPRequestHandler):
-    """Keeps what it is told."""
-
-    told: ClassVar[list[dict[str, Any]]] = []
-
-    def do_POST(self) -> None:
-        length = int(self.headers["Content-Length"])
-        self.told.append(json.loads(self.rfile.read(length)))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture(scope="module")
-def webhook() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/hook"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture(scope="module")
-def night(stack_home: Home, webhook: str) -> Any:
-    """One nightly on the session's stack, compared with its own commit; several tests read what it left."""
-    if IN_GIT.returncode == 0:
-        assert stack_home.adx_lab("baseline", "set", "HEAD").code == 0
-    done = stack_home.adx_lab("nightly", *SHORT, "--webhook", webhook, "--json")
-    assert done.code in {0, 1, 3}, done.err
-    return done
 
 
 def folder_of(night: Any) -> Path:

@@ -17,6 +17,7 @@ from adx_lab.capture.cache import cache_rows
 from adx_lab.capture.database import count_connections
 from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.resources import read_machine_clock, sample_processes, used_seconds
+from adx_lab.capture.service import service_rows
 from adx_lab.capture.waits import Waits, read_waits
 from adx_lab.records import Caveat
 
@@ -34,6 +35,7 @@ class Samples:
 
     resources: list[dict[str, Any]] = field(default_factory=list)
     cache: list[dict[str, Any]] = field(default_factory=list)
+    service: list[dict[str, Any]] = field(default_factory=list)
     connections: list[tuple[float, int]] = field(default_factory=list)
     waits: Waits = field(default_factory=Counter)
     steal_share: float = 0.0
@@ -43,8 +45,9 @@ class Samples:
     def shifted(self, began: float) -> Samples:
         """Return the same on the run's clock, without what came before its zero."""
         return Samples(
-            [{**row, "t_s": row["t_s"] - began} for row in self.resources if row["t_s"] >= began],
-            [{**row, "t_s": row["t_s"] - began} for row in self.cache if row["t_s"] >= began],
+            _since(self.resources, began),
+            _since(self.cache, began),
+            _since(self.service, began),
             [(t - began, count) for t, count in self.connections if t >= began],
             self.waits,
             self.steal_share,
@@ -57,6 +60,10 @@ class Samples:
         if self.gaps:
             return (Caveat("metrics_gap", f"the service's metrics page did not answer {self.gaps} times"),)
         return ()
+
+
+def _since(rows: list[dict[str, Any]], began: float) -> list[dict[str, Any]]:
+    return [{**row, "t_s": row["t_s"] - began} for row in rows if row["t_s"] >= began]
 
 
 @asynccontextmanager
@@ -94,6 +101,7 @@ async def _sample(
         if metrics_url is not None:
             page = await asyncio.to_thread(read_metrics, metrics_url)
             samples.cache += cache_rows(page, now)
+            samples.service += service_rows(page, now)
             samples.gaps += not page
         if connection is not None:
             samples.connections.append((now, await count_connections(connection)))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from adx_lab.analysis.nights import series_of
 from adx_lab.cli.console import print_json, print_table
-from adx_lab.duet.nights import history
 from adx_lab.settings import read_settings
+from adx_lab.store.rows import stored_rows
 
 
 def show_history(*, scenario: str = "mixed", metric: str | None = None, json: bool = False) -> int:
@@ -19,7 +20,7 @@ def show_history(*, scenario: str = "mixed", metric: str | None = None, json: bo
     json
         Print all series with their nights as one JSON document.
     """
-    found = history(read_settings(), scenario=scenario, metric=metric)
+    found = series_of(stored_rows(read_settings().store_url), scenario=scenario, metric=metric)
     if json:
         print_json(list(found))
         return 0

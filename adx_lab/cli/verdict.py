@@ -5,7 +5,7 @@ from __future__ import annotations
 from adx_lab.cli.console import ConsoleProgress, print_json
 from adx_lab.cli.duet_text import print_duet
 from adx_lab.duet.evidence import judge_duet
-from adx_lab.duet.sealed import read_evidence, read_verdict
+from adx_lab.duet.sealed import read_evidence
 from adx_lab.errors import MeasurementError
 from adx_lab.records import to_plain
 from adx_lab.settings import read_settings
@@ -25,7 +25,7 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
     stored = open_run(read_settings().runs_dir, run_id)
     answer = judge_duet(read_evidence(stored))
     verdict = answer.verdict
-    given = read_verdict(stored)
+    given = stored.verdict()
     if given is not None and given != to_plain(verdict.to_json()):
         raise MeasurementError(
             f"the samples of {stored.record.run_id} do not give the verdict that was stored with them",

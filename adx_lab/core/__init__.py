@@ -8,7 +8,7 @@ A request goes through the modules in this order:
    ``openapi``;
 3. what they read comes from ``cache`` (``l1``, ``valkey``, ``invalidation``), else from ``database``
    (``pool``, ``sql``, ``queries/``), in pages (``pages``) or as a stream (``streams``);
-4. what happened is told by ``metrics``, ``monitor``, ``alerts``, ``timing`` and ``logs``.
+4. what happened is told by ``metrics``, ``monitor``, ``alerts``, ``timing``, ``trace`` and ``logs``.
 
 ``worker`` is a process of its own for durable workflows (``runs``, ``warming``, ``waking``). ``dataset``,
 ``schema`` and ``sample`` make the data, ``bench`` measures. Everything is started by ``python -m

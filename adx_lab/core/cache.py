@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from adx_lab.core.l1 import L1
+from adx_lab.core.trace import CLEAR, FORGET, HIT, MISS, PUT, Trace
 from adx_lab.core.valkey import Link, Valkey, ValkeyUnavailableError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Cache:
         self._flights: dict[str, dict[str, asyncio.Future[bytes]]] = defaultdict(dict)
         self._unsent: set[str] = set()
         self._counts = _Counts(metrics)
+        self.trace = Trace(settings.cache) if settings.cache.trace and self._l1_on else None
 
     async def get(
         self, family: Family, scope: str, load: Load, timing: Timing | None, item: str | None = None
@@ -78,6 +80,8 @@ class Cache:
         item = item or family.name
         if self._l1_on:
             value = self.l1.get(scope, item)
+            if self.trace is not None:
+                self.trace.add(MISS if value is None else HIT, family.name, scope, item)
             if value is not None:
                 self._counts.hit("l1", family.name)
                 if timing is not None:
@@ -109,17 +113,23 @@ class Cache:
     def forget(self, scope: str) -> None:
         """Forget a scope here, and keep no result of the loads under way."""
         self.l1.forget(scope)
+        if self.trace is not None:
+            self.trace.add(FORGET, "", scope, "")
         self._flights.pop(scope, None)
 
     def forget_all(self) -> None:
         """Forget everything here: messages may have been missed."""
         self.l1.clear()
+        if self.trace is not None:
+            self.trace.add(CLEAR, "", "", "")
         self._flights.clear()
 
     def keep(self, family: Family, scope: str, raw: bytes) -> None:
         """Put into L1 what is known already, such as a session that was opened here."""
         if self._l1_on:
             self.l1.put(scope, family.name, family.decode(raw), self._settings.l1_ttl_s)
+            if self.trace is not None:
+                self.trace.add(PUT, family.name, scope, family.name)
 
     async def _fly(self, family: Family, scope: str, item: str, load: Load, timing: Timing | None) -> bytes:
         flight = self._flights.get(scope, {}).get(item)

@@ -51,6 +51,8 @@ class Service:
         self.streams.start()
         self.in_flight.start()
         self.monitor.start()
+        if self.cache.trace is not None:
+            self.cache.trace.start()
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -61,6 +63,8 @@ class Service:
             await self.listener.close()
         if self.cache.valkey is not None:
             await self.cache.valkey.close()
+        if self.cache.trace is not None:
+            self.cache.trace.close()
         await self.db.pool.close()
         self.passwords.close()
 

@@ -32,13 +32,15 @@ class PoolSettings(msgspec.Struct, frozen=True):
 
 
 class CacheSettings(msgspec.Struct, frozen=True):
-    """Life times and bounds of the two layers."""
+    """Life times and bounds of the two layers. ``trace`` is the file that tells each look-up in L1."""
 
     l1_ttl_s: float = 300.0
     l1_scopes: int = 50_000
     l2_ttl_s: float = 600.0
     negative_ttl_s: float = 10.0
     jitter: float = 0.1
+    trace: str = ""
+    trace_max: int = 64 << 20
 
 
 class ValkeySettings(msgspec.Struct, frozen=True):

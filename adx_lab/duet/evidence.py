@@ -20,8 +20,8 @@ from adx_lab.analysis.latency import failed
 from adx_lab.analysis.pairs import pair_series
 from adx_lab.analysis.sequential import Plan
 from adx_lab.analysis.validity import check_duet, check_equal
+from adx_lab.analysis.variant_facts import facts_of
 from adx_lab.analysis.verdict import Calibration, Verdict, decide
-from adx_lab.duet.facts import facts_of
 
 SIDES = (BASE, HEAD)
 FOREIGN_CPU_SHARE = 0.75

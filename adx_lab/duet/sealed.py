@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,17 @@ from adx_lab.analysis.sequential import Plan
 from adx_lab.analysis.verdict import Calibration, Verdict
 from adx_lab.duet.bench import SIDES, Block
 from adx_lab.duet.evidence import DuetEvidence
-from adx_lab.errors import StoreError, UsageError
+from adx_lab.errors import UsageError
 from adx_lab.records import RunRecord, to_json
-from adx_lab.store.folders import TABLES, StoredRun, write_plans, write_record, write_table
-
-COMPANIONS, VERDICT = "companions.json", "verdict.json"
+from adx_lab.store.folders import (
+    COMPANIONS,
+    TABLES,
+    VERDICT,
+    StoredRun,
+    write_plans,
+    write_record,
+    write_table,
+)
 
 
 @dataclass
@@ -105,15 +111,6 @@ def write_verdict(folder: Path, verdict: Verdict) -> None:
     (folder / VERDICT).write_text(to_json(verdict.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
-def read_verdict(run: StoredRun) -> dict[str, Any] | None:
-    """Return the verdict that was given when the run was made, or None where there is none."""
-    path = run.folder / VERDICT
-    if not path.exists():
-        return None
-    document: dict[str, Any] = _read(path)
-    return document
-
-
 def read_evidence(run: StoredRun) -> DuetEvidence:
     """Read a stored duet.
 
@@ -131,13 +128,12 @@ def read_evidence(run: StoredRun) -> DuetEvidence:
             mend="adx-lab report judges other runs",
         )
     plan, calibration = told["plan"], told["calibration"]
-    companions: Sequence[Mapping[str, Any]] = _read(run.folder / COMPANIONS)
     return DuetEvidence(
         run_id=run.record.run_id,
         samples=run.table("samples"),
         queries=run.table("queries"),
         blocks=tuple(told["blocks"]),
-        companions=tuple(companions),
+        companions=tuple(run.companions()),
         variants=told["variants"],
         plan=Plan(**{**plan, "looks": tuple(plan["looks"])}),
         calibration=None if calibration is None else Calibration(**calibration),
@@ -147,10 +143,3 @@ def read_evidence(run: StoredRun) -> DuetEvidence:
 def _frame(table: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
     return frame
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} is missing or damaged: {error}", mend="measure again") from error

@@ -22,8 +22,9 @@ PLOTLY_JS = "plotly.min.js"
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "displayModeBar": False, "responsive": True}
 LAYERS = {"l1": "L1 (in process)", "l2": "L2 (Valkey)", "database": "missed both: database"}
 
-_COLOURS = ("#3b76c4", "#d9822b", "#2f9e6e", "#a855b5", "#c23d4b", "#7a8599", "#b59f00", "#008b9c")
-_LAYER_COLOURS = {"l1": "#2f9e6e", "l2": "#3b76c4", "database": "#d9822b"}
+HEIGHT_PX = 380
+COLOURS = ("#3b76c4", "#d9822b", "#2f9e6e", "#a855b5", "#c23d4b", "#7a8599", "#b59f00", "#008b9c")
+LAYER_COLOURS = {"l1": "#2f9e6e", "l2": "#3b76c4", "database": "#d9822b"}
 _GRID = "rgba(127,127,127,0.25)"
 
 
@@ -36,12 +37,12 @@ class Figure:
 
     def html(self) -> str:
         """Return the picture as HTML, for a page that has loaded plotly.js in its head."""
-        name = f"figure-{uuid.uuid4().hex}"
+        name, height_px = f"figure-{uuid.uuid4().hex}", self.plot.layout.height or HEIGHT_PX
         # Inside a script tag some tags count as tags, whatever string they stand in.
         document = json.dumps(json.loads(self.plot.to_json())).replace("<", "\\u003c")
         return (
             f'<figure class="adx-figure" role="img" aria-label="{_escape(self.sentence)}">'
-            f'<div id="{name}" class="adx-plot"></div>'
+            f'<div id="{name}" class="adx-plot" style="min-height:{height_px}px"></div>'
             f"<figcaption>{_escape(self.sentence)}</figcaption></figure>"
             f"<script>(function(){{var f={document};var dark=window.matchMedia&&"
             "window.matchMedia('(prefers-color-scheme: dark)').matches;"
@@ -94,9 +95,9 @@ def latency_over_time(samples: pd.DataFrame) -> Figure:
     line = timeline(samples)
     plot = go.Figure()
     for name, values, colour in (
-        ("p99", line.p99_ms, _COLOURS[4]),
-        ("p95", line.p95_ms, _COLOURS[1]),
-        ("p50", line.p50_ms, _COLOURS[0]),
+        ("p99", line.p99_ms, COLOURS[4]),
+        ("p95", line.p95_ms, COLOURS[1]),
+        ("p50", line.p50_ms, COLOURS[0]),
     ):
         plot.add_scatter(
             x=line.t_s, y=values, name=name, mode="lines", line={"color": colour}, hovertemplate="%{y:.2f} ms"
@@ -106,7 +107,7 @@ def latency_over_time(samples: pd.DataFrame) -> Figure:
         y=line.rate_per_s,
         name="requests/s",
         yaxis="y2",
-        marker={"color": _COLOURS[5], "opacity": 0.5},
+        marker={"color": COLOURS[5], "opacity": 0.5},
         hovertemplate="%{y:.0f}/s",
     )
     plot.update_layout(
@@ -150,7 +151,7 @@ def cache_over_time(cache: pd.DataFrame) -> Figure:
                 name=label,
                 stackgroup="all",
                 mode="lines",
-                line={"color": _LAYER_COLOURS[layer], "width": 0.5},
+                line={"color": LAYER_COLOURS[layer], "width": 0.5},
                 hovertemplate="%{y:.1f}%",
             )
     plot.update_layout(hovermode="x unified")
@@ -210,23 +211,32 @@ def _cache_sentence(shares: HitShares) -> str:
 
 def cycle(count: int) -> list[str]:
     """Return so many colours that can be told apart, beginning anew where there are too few."""
-    return [_COLOURS[i % len(_COLOURS)] for i in range(count)]
+    return [COLOURS[i % len(COLOURS)] for i in range(count)]
 
 
-def styled(plot: go.Figure) -> go.Figure:
-    """Give a figure the look of all: transparent, so that light and dark pages can carry it."""
+def styled(plot: go.Figure, *, height_px: int = HEIGHT_PX) -> go.Figure:
+    """Give a figure the look of all: no background of its own, light grid, the legend above."""
     plot.update_layout(
         template="none",
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         margin={"l": 64, "r": 16, "t": 16, "b": 48},
-        height=380,
+        height=height_px,
         font={"family": "system-ui, sans-serif", "size": 13},
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )
     plot.update_xaxes(gridcolor=_GRID, zeroline=False, automargin=True)
     plot.update_yaxes(gridcolor=_GRID, zeroline=False, automargin=True)
+    # Plotly labels 20 and 50 as 2 and 5 between 10 and 100: a number must say what it is.
+    plot.for_each_yaxis(lambda axis: _label_in_full(axis, (1, 2, 5)))
+    plot.for_each_xaxis(lambda axis: _label_in_full(axis, (1, 3)))
     return plot
+
+
+def _label_in_full(axis: Any, steps: tuple[int, ...]) -> None:
+    if axis.type == "log" and axis.tickvals is None:
+        values = [step * 10.0**power for power in range(-4, 7) for step in steps]
+        axis.update(tickvals=values, ticktext=[f"{value:,.10g}" for value in values])
 
 
 def _escape(text: str) -> str:

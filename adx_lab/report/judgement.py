@@ -108,6 +108,16 @@ class Judgement:
         return self.run.table("resources")
 
     @cached_property
+    def cache_trace(self) -> pd.DataFrame:
+        """What was looked up in the core's L1."""
+        return self.run.table("cache_trace")
+
+    @cached_property
+    def service(self) -> pd.DataFrame:
+        """What the service said of itself over time."""
+        return self.run.table("service")
+
+    @cached_property
     def database(self) -> pd.DataFrame:
         """What each statement cost."""
         return self.run.table("database")

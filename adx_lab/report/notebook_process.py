@@ -8,9 +8,15 @@ result.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
+
+# jsonschema would build a grammar of internationalised addresses: more than a second of CPU a notebook. It
+# does without where the module is missing, and no notebook holds such an address.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 import nbformat
 import papermill
@@ -19,6 +25,9 @@ from nbconvert import HTMLExporter
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+from adx_lab.errors import UsageError
+from adx_lab.report.parameters import check_given, parameters_in
+
 
 def main() -> None:
     """Execute the notebook that the order names and write the result beside it."""
@@ -26,17 +35,23 @@ def main() -> None:
     executed = Path(order["executed"])
     status, cell, error = "completed", None, None
     try:
-        papermill.execute_notebook(
-            order["notebook"],
-            executed,
-            parameters=order["parameters"],
-            kernel_name="python3",
-            progress_bar=False,
-            log_output=False,
-            execution_timeout=order["cell_timeout_s"],
-            # Sockets in files: two kernels that start at once can't take each other's port.
-            config=Config({"KernelManager": {"transport": "ipc"}}),
-        )
+        check_given(order["parameters"], parameters_in(Path(order["notebook"])))
+        with tempfile.TemporaryDirectory(prefix="adx-") as sockets:
+            papermill.execute_notebook(
+                order["notebook"],
+                executed,
+                parameters=order["parameters"],
+                kernel_name="python3",
+                progress_bar=False,
+                log_output=False,
+                execution_timeout=order["cell_timeout_s"],
+                # Sockets in files: two kernels that start at once can't take each other's port. And in a
+                # folder of their own: by default two kernels take each other's file.
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/k"}}),
+            )
+    except UsageError as failure:
+        status, error = "failed", f"UsageError: {failure}"
+        shutil.copyfile(order["notebook"], executed)
     except PapermillExecutionError as failure:
         status, error = "failed", f"{failure.ename}: {failure.evalue}"
     except CellTimeoutError:

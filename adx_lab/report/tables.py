@@ -39,6 +39,7 @@ class Table:
         """Return the table as HTML that scrolls sideways on a narrow page."""
         head = "".join(f"<th{self._class(name)}>{escape(name)}</th>" for name in self.header)
         body = "".join(f"<tr>{''.join(self._cells(row))}</tr>" for row in self.rows)
+        body = body or f'<tr><td class="dim" colspan="{len(self.header)}">nothing</td></tr>'
         return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
     def _repr_html_(self) -> str:

@@ -22,7 +22,8 @@ class CorePlan:
     """What a core is to be started with.
 
     ``source`` is the tree whose ``adx_lab.core`` runs: this checkout or another version's worktree.
-    ``name`` tells variants apart in logs and in Valkey's keys.
+    ``name`` tells variants apart in logs and in Valkey's keys. ``traced`` cores tell their cache look-ups in
+    a file; older versions can't.
     """
 
     name: str
@@ -31,6 +32,7 @@ class CorePlan:
     stack_dir: Path
     settings: CoreSettings
     source: Path = CHECKOUT
+    traced: bool = False
 
     def environ(self, role: str = "core") -> dict[str, str]:
         """Return the whole environment of the core's process, or of its worker's."""
@@ -47,11 +49,17 @@ class CorePlan:
             "ADX_CORE_ANNOUNCE": str(self.announce(role)),
             "ADX_CORE_SERVER_TIMING": "1",
             "ADX_CORE_DIE_WITH_PARENT": "1",
+            **({"ADX_CORE_CACHE_TRACE": str(self.trace_file)} if self.traced and role == "core" else {}),
             **self.settings.env,
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ADX_")}
         # The source tree goes first on the path, before whatever is installed.
         return inherited | {"PYTHONPATH": str(self.source), "PYTHONUNBUFFERED": "1"} | own
+
+    @property
+    def trace_file(self) -> Path:
+        """The file of the cache's look-ups."""
+        return self.stack_dir / f"cache-trace-{self.name}.bin"
 
     def announce(self, role: str) -> Path:
         """Return the file in which a process of this core says that it is ready."""

@@ -51,6 +51,7 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
     sample_file: str
     processes: dict[str, list[int]]
     logs: str
+    cache_trace: str | None = None
 
     def target(self) -> Target:
         """Return what a load is sent to."""
@@ -103,6 +104,7 @@ class Stack:
             stack_dir=self.settings.stack_dir,
             settings=core or self.settings.core,
             source=CHECKOUT,
+            traced=True,
         )
 
     def state(self) -> StackState:
@@ -119,6 +121,7 @@ class Stack:
             sample_file=str(sample_file(self.settings)),
             processes=pids | {"core": list(self.core.pids)},
             logs=str(logs_dir(self.settings)),
+            cache_trace=str(self.core.plan.trace_file),
         )
 
 

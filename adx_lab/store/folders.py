@@ -19,15 +19,18 @@ import pandas as pd
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.records import (
     CACHE_COLUMNS,
+    CACHE_TRACE_COLUMNS,
     DATABASE_COLUMNS,
     FORMAT,
     QUERY_COLUMNS,
     RESOURCE_COLUMNS,
     SAMPLE_COLUMNS,
+    SERVICE_COLUMNS,
     Caveat,
     RunRecord,
     to_json,
@@ -39,7 +42,12 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "resources": RESOURCE_COLUMNS,
     "database": DATABASE_COLUMNS,
     "cache": CACHE_COLUMNS,
+    "cache_trace": CACHE_TRACE_COLUMNS,
+    "service": SERVICE_COLUMNS,
 }
+
+COMPANIONS, VERDICT = "companions.json", "verdict.json"
+"""What only a duet's folder holds."""
 
 
 @contextmanager
@@ -68,6 +76,13 @@ def write_table(run_dir: Path, table: str, rows: list[dict[str, Any]]) -> None:
     columns = TABLES[table]
     schema = pa.schema([(name, pa.type_for_alias(dtype)) for name, dtype in columns.items()])
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), run_dir / f"{table}.parquet")
+
+
+def write_columns(run_dir: Path, table: str, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Write one of the run's tables from whole columns, where rows would be too many to hold one by one."""
+    types = TABLES[table]
+    arrays = {name: pa.array(columns[name], type=pa.type_for_alias(dtype)) for name, dtype in types.items()}
+    pq.write_table(pa.table(arrays), run_dir / f"{table}.parquet")
 
 
 def write_record(run_dir: Path, record: RunRecord) -> None:
@@ -104,10 +119,22 @@ class StoredRun:
         try:
             return _read_table(path, columns)
         except FileNotFoundError as error:
-            raise StoreError(f"run {self.record.run_id} has no {path.name}", mend=_RESTORE) from error
+            mend = _RECORD if name in _ADDED else _RESTORE
+            raise StoreError(f"run {self.record.run_id} has no {path.name}", mend=mend) from error
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise StoreError(f"{path} is damaged: {reason}", mend=_RESTORE) from error
+
+    def verdict(self) -> dict[str, Any] | None:
+        """Return the verdict that a duet was given when it was made, or None where there is none."""
+        path = self.folder / VERDICT
+        document: dict[str, Any] | None = _read_json(path) if path.exists() else None
+        return document
+
+    def companions(self) -> list[dict[str, Any]]:
+        """Return what a duet's variants did besides taking time: by side, one entry a block."""
+        document: list[dict[str, Any]] = _read_json(self.folder / COMPANIONS)
+        return document
 
     def plans(self) -> dict[str, Any]:
         """Return the captured matrix of plans; it has no plans where there was no database to ask."""
@@ -122,6 +149,9 @@ class StoredRun:
 
 _LARGE = frozenset({"samples", "queries"})
 _RESTORE = "restore the folder from a copy, or delete the run"
+_RECORD = "an older version may have made it: record a new run"
+_ADDED = frozenset({"cache_trace", "service"})
+"""Tables that runs of the first versions lack."""
 
 
 def open_run(runs_dir: Path, run_id: str) -> StoredRun:

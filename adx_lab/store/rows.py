@@ -70,3 +70,12 @@ class RunStore(StoreDatabase):
         """Remove a run's row; removing one that isn't there is no fault."""
         with self._guarded(), self._engine.begin() as connection:
             connection.execute(sa.delete(_RUNS).where(_RUNS.c.run_id == run_id))
+
+
+def stored_rows(url: str) -> list[dict[str, Any]]:
+    """Return all rows of the run store at a SQLAlchemy URL, oldest first; see `RunStore`."""
+    store = RunStore(url)
+    try:
+        return store.list()
+    finally:
+        store.close()

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from adx_lab.analysis.nights import nights_of, series_of
 from adx_lab.duet.calibrate import table_of
 from adx_lab.duet.ledger import calibration_of
-from adx_lab.duet.nights import history, nights_of
 from adx_lab.duet.order import DuetOrder
 from adx_lab.duet.slowdowns import SLOWDOWNS, busy_patch, catalogue, due
 from adx_lab.errors import UsageError
 from adx_lab.records import RunRecord
 from adx_lab.settings import CHECKOUT, Settings
 from adx_lab.stack.sources import commit_of, patched, working_tree
-from adx_lab.store.rows import RunStore
+from adx_lab.store.rows import RunStore, stored_rows
 from adx_lab.store.trials import Trial, TrialLedger
 from tests.conftest import Home
 
@@ -169,7 +169,7 @@ def store_nights(settings: Settings) -> None:
 def test_the_history_tells_when_and_why(tmp_path: Path) -> None:
     settings = Settings(home=str(tmp_path))
     store_nights(settings)
-    found = {(series.subject, series.metric): series for series in history(settings)}
+    found = {(series.subject, series.metric): series for series in series_of(stored_rows(settings.store_url))}
     assert set(found) == {("GET /users", "p50_ms"), ("all", "p95_ms")}
     assert not found["all", "p95_ms"].changes
     (change,) = found["GET /users", "p50_ms"].changes

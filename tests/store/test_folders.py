@@ -92,6 +92,9 @@ def test_damage_is_named(tmp_path: Path) -> None:
     (folder / "samples.parquet").unlink()
     with pytest.raises(StoreError, match=r"has no samples\.parquet; restore"):
         stored.table("samples")
+    (folder / "service.parquet").unlink(missing_ok=True)
+    with pytest.raises(StoreError, match=r"has no service\.parquet; an older version may have made it"):
+        stored.table("service")
     with pytest.raises(StoreError, match=r"queries\.parquet is damaged"):
         stored.table("queries", columns=["no_such_column"])
     (folder / "run.json").write_text('{"run_id": ')

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adx_lab.analysis.companions import Companion, companions_of
-from adx_lab.duet.facts import facts_of
+from adx_lab.analysis.variant_facts import facts_of
 
 ENDS = ("0.5", "1", "5", "+Inf")
 

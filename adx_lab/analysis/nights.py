@@ -1,4 +1,4 @@
-"""The history: the ratios of all stored duets against the baseline, and when they changed."""
+"""The nights: what the run store's rows say of all duets against the baseline, and when it changed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from adx_lab.analysis.history import ChangePoint, Night, change_points
-from adx_lab.settings import Settings
-from adx_lab.store.rows import RunStore
 
 _RATIO = re.compile(r"^ratio (?P<subject>.+) (?P<metric>\S+)$")
 _CAUSE = "cause "
@@ -26,23 +24,20 @@ class Series:
     changes: tuple[ChangePoint, ...]
 
 
-def history(settings: Settings, *, scenario: str = "mixed", metric: str | None = None) -> tuple[Series, ...]:
-    """Look for change points in the ratios of the duets that the run store knows.
+def series_of(
+    rows: Iterable[Mapping[str, Any]], *, scenario: str = "mixed", metric: str | None = None
+) -> tuple[Series, ...]:
+    """Look for change points in the ratios of the duets among a run store's rows.
 
     Parameters
     ----------
-    settings
-        Where the run store is.
+    rows
+        As the run store lists them, oldest first.
     scenario
         Ratios of one scenario compare; of two they don't.
     metric
         Only this one, such as ``p50_ms``.
     """
-    store = RunStore(settings.store_url)
-    try:
-        rows = store.list()
-    finally:
-        store.close()
     return tuple(
         Series(*key, nights, change_points(nights))
         for key, nights in sorted(nights_of(rows, scenario).items())
