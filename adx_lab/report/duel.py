@@ -15,6 +15,7 @@ from adx_lab.analysis.blocks import BASE, HEAD, BlockSeries, block_quantiles
 from adx_lab.analysis.changes import EndpointChange, split_changes
 from adx_lab.analysis.compare import Comparison
 from adx_lab.analysis.facts import VariantFacts
+from adx_lab.analysis.findings import Finding
 from adx_lab.analysis.pairs import pair_series
 from adx_lab.analysis.variant_facts import facts_of
 from adx_lab.errors import StoreError
@@ -57,6 +58,12 @@ class Duel:
     def comparisons(self) -> tuple[Comparison, ...]:
         """What the duet says of each endpoint and metric."""
         return msgspec.convert(self.verdict["comparisons"], tuple[Comparison, ...])
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The causes that the verdict names, the largest first."""
+        told = self.verdict["findings"]
+        return tuple(Finding(**{**one, "endpoints": tuple(one["endpoints"])}) for one in told)
 
     @cached_property
     def validity(self) -> tuple[ValidityCheck, ...]:
@@ -105,20 +112,6 @@ def verdict_table(duel: Duel) -> Table:
         "run": duel.record.run_id,
     }
     return Table(("fact", "value"), tuple(shown.items()))
-
-
-def causes_table(duel: Duel) -> Table:
-    """Return what the verdict names as causes, the largest first."""
-    header = ("kind", "subject", "cause", "share of the added time", "endpoints")
-    rows = (
-        (
-            *(str(one["kind"]), str(one["subject"]), str(one["cause"])),
-            "–" if one.get("share") is None else f"{one['share']:.0%}",
-            ", ".join(one.get("endpoints") or ()),
-        )
-        for one in duel.verdict["findings"]
-    )
-    return Table(header, tuple(rows), frozenset({header[3]}))
 
 
 def companions_table(duel: Duel) -> Table:

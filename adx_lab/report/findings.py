@@ -7,7 +7,6 @@ from adx_lab.analysis.tail import TailAttribution, tail_attribution
 from adx_lab.analysis.verdict import Finding
 from adx_lab.report.format import number
 from adx_lab.report.judgement import Judgement
-from adx_lab.report.tables import Table
 
 
 def budget_findings(judgement: Judgement) -> tuple[Finding, ...]:
@@ -19,12 +18,6 @@ def budget_findings(judgement: Judgement) -> tuple[Finding, ...]:
         tail.subject: tail for tail in tail_attribution(judgement.samples, judgement.queries, by="group")
     }
     return tuple(_finding(item, tails) for item in sorted(broken, key=_excess, reverse=True))
-
-
-def findings_table(judgement: Judgement) -> Table:
-    """Return the same as a table."""
-    rows = ((one.subject, one.cause) for one in budget_findings(judgement))
-    return Table(("budget", "what broke it"), tuple(rows))
 
 
 def _excess(item: BudgetResult) -> float:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from adx_lab.analysis.plans.captured import Cell, Matrix
-from adx_lab.analysis.plans.compare import compare_matrices
+from adx_lab.analysis.plans.compare import PlanChange, compare_matrices
 from adx_lab.errors import UsageError, nearest
-from adx_lab.report.format import number
 from adx_lab.report.judgement import Judgement
 from adx_lab.report.plan_figure import PlanFigure, plan_figure
-from adx_lab.report.tables import Table
 
 
 def plan_picture(
@@ -61,15 +59,6 @@ def find_cell(matrix: Matrix, query: str, tenant: str, mode: str) -> Cell:
     return matrix.cells[(chosen, tenant, mode)]
 
 
-def plan_changes_table(judgement: Judgement, baseline: Judgement | None) -> Table:
-    """Return the plans that differ from the baseline's, the costliest first; no rows without a baseline."""
-    header = ("query", "tenant", "mode", "pages before", "pages now", "what changed")
-    changes = () if baseline is None else compare_matrices(baseline.plans, judgement.plans)
-    rows = (
-        (
-            *(change.query, change.tenant, change.mode),
-            *(number(change.pages_base), number(change.pages_head), change.words),
-        )
-        for change in changes
-    )
-    return Table(header, tuple(rows), frozenset(header[3:5]))
+def changes_since(judgement: Judgement, baseline: Judgement | None) -> tuple[PlanChange, ...]:
+    """Return the plans that differ from the baseline's, the costliest first; none without a baseline."""
+    return () if baseline is None else compare_matrices(baseline.plans, judgement.plans)
