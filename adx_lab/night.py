@@ -59,10 +59,12 @@ class Profile:
 
 
 PROFILES: dict[ProfileName, Profile] = {
-    "quick": Profile({"load.rate_per_s": 300.0, "load.duration_s": 40.0, "load.warmup_s": 5.0}),
+    "quick": Profile(
+        {"load.rate_per_s": 300.0, "load.duration_s": 40.0, "load.warmup_s": 5.0}, {"profile": "quick"}
+    ),
     "nightly": Profile(
         {"load.rate_per_s": 300.0, "load.duration_s": 240.0, "load.warmup_s": 10.0},
-        {"blocks": 16},
+        {"profile": "nightly"},
         steps=True,
     ),
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -208,6 +207,7 @@ class Lab:
         rate_per_s: float | None = None,
         blocks: int | None = None,
         seconds: float | None = None,
+        profile: str = "nightly",
         seed: int = 1,
     ) -> Duet:
         """Compare two variants: git refs, ``.`` for the working tree, URLs, with settings after a ``+``.
@@ -217,9 +217,16 @@ class Lab:
         UsageError
             A variant or a number is wrong.
         """
-        order = DuetOrder(base, head, scenario=scenario, rate_per_s=rate_per_s, blocks=blocks, seed=seed)
-        if seconds is not None:
-            order = replace(order, seconds=seconds)
+        order = DuetOrder(
+            base,
+            head,
+            scenario=scenario,
+            rate_per_s=rate_per_s,
+            blocks=blocks,
+            seconds=seconds,
+            profile=profile,
+            seed=seed,
+        )
         played = self._background.call(lambda progress: play(self._settings, order, progress))
         return Duet(played.answer.verdict, played.caveats)
 
