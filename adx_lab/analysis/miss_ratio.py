@@ -113,6 +113,7 @@ def miss_ratio_curves(
     *,
     sizes: Sequence[int] | None = None,
     also: Sequence[int] = (),
+    accesses_max: int = ACCESSES_MAX,
 ) -> MissRatioCurves:
     """Compute the hit ratio of every L1 asked for.
 
@@ -126,13 +127,15 @@ def miss_ratio_curves(
         How many scopes an L1 holds, for each worker; about `SIZES` of them up to all scopes where left out.
     also
         Sizes that are computed besides.
+    accesses_max
+        Of one worker; more are thinned out, by scope.
 
     Returns
     -------
     MissRatioCurves
         Without curves where no look-up was recorded.
     """
-    workers = [read_trace(own) for _, own in events.groupby("worker", sort=True)]
+    workers = [read_trace(own, accesses_max=accesses_max) for _, own in events.groupby("worker", sort=True)]
     accesses = sum(int(one.counted.sum()) for one in workers)
     whole = max(
         (round(len(np.unique(one.scope)) / one.share) for one in workers if one.scope.size), default=0
@@ -156,7 +159,7 @@ def miss_ratio_curves(
     return MissRatioCurves(accesses, whole, measured, curves, tuple(caveats))
 
 
-def read_trace(events: pd.DataFrame, *, accesses_max: int = ACCESSES_MAX) -> Trace:
+def read_trace(events: pd.DataFrame, *, accesses_max: int) -> Trace:
     """Give numbers to the scopes and entries of one worker's events, and leave out what is too much.
 
     An access counts when it fell into the measured time, unless it is the entry's first one in the trace and

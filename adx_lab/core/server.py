@@ -30,6 +30,7 @@ from adx_lab.core.errors import ConfigError, CoreError
 from adx_lab.core.logs import log
 from adx_lab.core.metrics import Memory
 from adx_lab.core.processes import die_with_parent
+from adx_lab.core.trace import check_trace
 from adx_lab.core.valkey import check_url
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ def _load_worker(settings: Settings, memory: Memory, tell: Connection, port: int
 def _completed(settings: Settings) -> Settings:
     if settings.valkey_url:
         check_url(settings.valkey_url)
+    if settings.cache.trace:
+        check_trace(settings.cache.trace)
     if not settings.token_secret:
         log(_logger, logging.WARNING, "ADX_CORE_TOKEN_SECRET is not set: tokens end with this process")
         settings = msgspec.structs.replace(settings, token_secret=secrets.token_hex(32))

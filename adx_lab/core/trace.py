@@ -17,6 +17,7 @@ import struct
 from time import time
 from typing import TYPE_CHECKING
 
+from adx_lab.core.errors import ConfigError
 from adx_lab.core.logs import log
 
 if TYPE_CHECKING:
@@ -32,12 +33,26 @@ _pack_into, _ROW_BYTES = ROW.pack_into, ROW.size
 _logger = logging.getLogger("adx_lab.core.trace")
 
 
+def check_trace(path: str) -> None:
+    """Refuse a file that can't be written, before the workers are started.
+
+    Raises
+    ------
+    ConfigError
+        It can't.
+    """
+    try:
+        os.close(_open(path))
+    except OSError as error:
+        raise ConfigError(f"ADX_CORE_CACHE_TRACE={path}: {error.strerror}") from error
+
+
 class Trace:
     """One worker's rows on their way to the file."""
 
     def __init__(self, settings: CacheSettings) -> None:
         self._bytes_max = settings.trace_max
-        self._file = os.open(settings.trace, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = _open(settings.trace)
         self._buffer = bytearray(_BUFFER_BYTES)
         self._used = 0
         self._pid = os.getpid()
@@ -78,3 +93,7 @@ class Trace:
         while True:
             await asyncio.sleep(_EVERY_S)
             self.flush()
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

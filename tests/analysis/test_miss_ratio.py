@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adx_lab.analysis.miss_ratio import NO_END, SAMPLED, miss_ratio_curves, read_trace
+from adx_lab.analysis.miss_ratio import NO_END, SAMPLED, miss_ratio_curves
 
 Event = tuple[str, int, int]
 
@@ -97,12 +97,15 @@ def test_nothing_recorded_is_no_curve() -> None:
 
 def test_a_share_of_the_scopes_stands_for_all() -> None:
     random = np.random.default_rng(3)
-    popular = (random.zipf(1.2, 60_000) % 5_000) * 2_654_435_761 % 2**40
-    events: list[Event] = [("miss", int(scope), 0) for scope in popular]
-    trace = trace_of(events, step_s=0.001)
-    whole = miss_ratio_curves(trace, [1e9], sizes=[50, 500, 2_000])
-    kept = read_trace(trace, accesses_max=20_000)
-    assert 0.2 < kept.counted.mean() + 0.2 < 1.3
-    assert kept.share == pytest.approx(1 / 3)
+    scopes = random.integers(-(2**62), 2**62, 3_000)
+    events: list[Event] = [("miss", int(scope), 0) for scope in random.choice(scopes, 60_000)]
+    trace, sizes = trace_of(events, step_s=0.001), [300, 1_500, 2_900]
+    whole = miss_ratio_curves(trace, [1e9, 1.0], sizes=sizes)
+    sampled = miss_ratio_curves(trace, [1e9, 1.0], sizes=sizes, accesses_max=20_000)
     assert SAMPLED not in whole.caveats
-    assert kept.t_s.size < len(trace)
+    assert SAMPLED in sampled.caveats
+    assert 15_000 < sampled.accesses < 25_000
+    assert sampled.scopes == pytest.approx(3_000, rel=0.1)
+    for ttl_s, points in whole.curves.items():
+        found = [point.hit_ratio for point in sampled.curves[ttl_s]]
+        assert found == pytest.approx([point.hit_ratio for point in points], abs=0.05)

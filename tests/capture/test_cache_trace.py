@@ -7,10 +7,12 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pytest
 
 from adx_lab.capture.cache_trace import EVENTS, ROW, TraceTail
 from adx_lab.core import trace
 from adx_lab.core.cache import Cache, Family
+from adx_lab.core.errors import ConfigError
 from adx_lab.core.metrics import Metrics
 from adx_lab.core.settings import CacheSettings, Settings
 
@@ -70,6 +72,12 @@ async def test_a_trace_stops_at_its_bound_until_it_is_emptied(tmp_path: Path) ->
     await cache.get(USER, "user:1", load, None)
     cache.trace.close()
     assert len(tail.read(0.0)["t_s"]) == 1
+
+
+def test_a_file_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
+    trace.check_trace(str(tmp_path / "trace.bin"))
+    with pytest.raises(ConfigError, match=r"ADX_CORE_CACHE_TRACE=.*No such file or directory"):
+        trace.check_trace(str(tmp_path / "missing" / "trace.bin"))
 
 
 def test_no_file_is_no_trace(tmp_path: Path) -> None:
