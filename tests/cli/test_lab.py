@@ -97,7 +97,7 @@ def test_it_keeps_to_its_own_folders(lab: OpenLab, stack_home: Home) -> None:
     assert environ["ADX_LAB_HOME"] == str(stack_home.path)
     page = lab.ask("lab")
     assert '"news": {"disabled": true}' in page
-    assert "readonly" in page or "pypi" not in page
+    assert '"can_install": false' in page
 
 
 def test_a_taken_port_and_a_home_without_notebooks_are_one_line(
