@@ -193,3 +193,4 @@ async def run_all_cells(page: Page, shots: Path) -> None:
         await expect(charts.nth(number).locator(".g-gtitle")).to_contain_text(".")
         await page.screenshot(path=shots / f"chart{number}.png")
     assert await page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
+    assert await page.locator("mjx-container").count() == 0  # "$1" is a parameter and no mathematics
