@@ -1,4 +1,8 @@
-"""Children that are logged, that say why they died, and that can't outlive the lab."""
+"""Children that are logged, that say why they died, and that can't outlive the lab.
+
+``python -m adx_lab.processes COMMAND…`` becomes a command that can't outlive whoever started it: for what
+others start for us.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,7 +82,7 @@ def start_child(
                 env=None if environ is None else dict(environ),
                 cwd=cwd,
                 start_new_session=True,
-                preexec_fn=_die_with_parent(stop_signal),  # noqa: PLW1509  # one prctl, no Python locks
+                preexec_fn=_die_with_parent(stop_signal, os.getpid()),  # noqa: PLW1509  # one prctl, no Python locks
                 **(account or {}),
             )
     except OSError as error:
@@ -104,8 +109,11 @@ async def wait_until_ready(child: Child, is_ready: Callable[[], bool], *, second
         await asyncio.sleep(0.02)
 
 
-async def stop_child(child: Child, *, grace_s: float = 10.0) -> None:
-    """Ask a child to stop, wait, then kill it; its own children go with it."""
+async def stop_child(child: Child, *, grace_s: float = 10.0, family_grace_s: float = 0.0) -> None:
+    """Ask a child to stop, wait, then kill it; its own children go with it.
+
+    ``family_grace_s`` is how long those may take to end by themselves once the child has ended.
+    """
     if child.alive:
         members = _family(child.pid)
         child.process.send_signal(child.stop_signal)
@@ -114,6 +122,7 @@ async def stop_child(child: Child, *, grace_s: float = 10.0) -> None:
         except subprocess.TimeoutExpired:
             child.process.kill()
             await asyncio.to_thread(child.process.wait)
+        _, members = await asyncio.to_thread(psutil.wait_procs, members, timeout=family_grace_s)
         for member in members:
             _kill(member)
 
@@ -163,9 +172,7 @@ def _kill(process: psutil.Process) -> None:
         return
 
 
-def _die_with_parent(stop_signal: signal.Signals) -> Callable[[], None]:
-    parent = os.getpid()
-
+def _die_with_parent(stop_signal: signal.Signals, parent: int) -> Callable[[], None]:
     def arrange() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, int(stop_signal), 0, 0, 0)
         if os.getppid() != parent:  # it died between fork and prctl: nobody would ever tell us
@@ -190,3 +197,13 @@ def _last_words(log: Path, *, lines: int = 3) -> str:
         return ""
     words = " / ".join(line.strip() for line in text.splitlines()[-lines:] if line.strip())
     return f": {words[-400:]}" if words else ""
+
+
+def main() -> None:
+    """Become the command that the arguments name; the kernel kills it when its parent dies."""
+    _die_with_parent(signal.SIGKILL, os.getppid())()
+    os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606  # no shell: that is the point
+
+
+if __name__ == "__main__":
+    main()

@@ -24,6 +24,7 @@ VERBS = {
     "status": "Show the stack's URLs and health.",
     "load": "Make one recorded headless load run.",
     "ui": "Serve the Locust web page with the lab's tab, on this machine only.",
+    "lab": "Open JupyterLab on the notebooks, with the stack up and Locust in the launcher.",
     "duet": "Compare two variants: both up at once, the same requests to both.",
     "nightly": "Do everything: one verdict, one report, one exit code.",
     "plans": "Capture query plans now, read any plan, compare two captures.",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from adx_lab.load.plan import Plan
 from adx_lab.load.raw import all_facts
 from adx_lab.load.reach import answers
 from adx_lab.load.spec import VARIABLE, LoadSpec, write_spec
+from adx_lab.ports import require_free
 from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
 from adx_lab.progress import Progress
 
@@ -148,7 +148,7 @@ async def serve_page(
         *options,
     ]
     page = f"http://127.0.0.1:{port}"
-    _refuse_taken(port)
+    require_free(port)
     child = start_child("locust", command, log=log, environ=os.environ | environ)
     try:
         await wait_until_ready(child, lambda: answers(page), seconds=_SETUP_S)
@@ -159,17 +159,6 @@ async def serve_page(
     finally:
         # Long enough for a companion to store the run of a test that was still going.
         await stop_child(child, grace_s=_DRAIN_S)
-
-
-def _refuse_taken(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise UsageError(
-                f"port {port} can't be used: {error.strerror}", mend="choose another with --port"
-            ) from error
 
 
 async def join_master(locustfile: Path, master: str, *, log: Path) -> None:

@@ -252,7 +252,7 @@ class Session:
         return LoadSpec(
             raw_dir=str(settings.data_dir / "raw" / new_run_id()),
             scenario=Path(self.environment.parsed_locustfiles[-1]).stem,
-            rate_per_s=getattr(options, "rate", None),
+            rate_per_s=getattr(options, "rate", None) or None,  # the page sends an empty field as ""
             users=options.num_users,
             seed=settings.load.seed,
             warmup_s=1.0 if watched else None,

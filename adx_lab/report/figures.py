@@ -7,6 +7,7 @@ report, whose head loads the one copy of plotly.js that lies in the report's fol
 from __future__ import annotations
 
 import json
+import textwrap
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,11 @@ HEIGHT_PX = 380
 COLOURS = ("#3b76c4", "#d9822b", "#2f9e6e", "#a855b5", "#c23d4b", "#7a8599", "#b59f00", "#008b9c")
 LAYER_COLOURS = {"l1": "#2f9e6e", "l2": "#3b76c4", "database": "#d9822b"}
 _GRID = "rgba(127,127,127,0.25)"
+_READABLE = "#6e7781"
+"""Text on a ground that may be light or dark: JupyterLab's theme is not known here."""
+
+_CAPTION_CHARACTERS = 110
+_CAPTION_LINE_PX = 18
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,35 @@ class Figure:
         )
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        plain = json.loads(self.plot.to_json())
         return {
-            "application/vnd.plotly.v1+json": plain | {"config": CONFIG},
+            "application/vnd.plotly.v1+json": self._captioned(),
             "text/html": self.html(),
             "text/plain": self.sentence,
         }
+
+    def _captioned(self) -> dict[str, Any]:
+        """Return the picture for JupyterLab, which has a plotly.js of its own and draws nothing around it."""
+        plot = go.Figure(self.plot)
+        lines = textwrap.wrap(self.sentence, _CAPTION_CHARACTERS)
+        room = _CAPTION_LINE_PX * len(lines) + 8
+        plot.update_layout(
+            font={"color": _READABLE},
+            margin={"b": (plot.layout.margin.b or 0) + room},
+            height=(plot.layout.height or HEIGHT_PX) + room,
+            title={
+                "text": "<br>".join(_escape(line) for line in lines),
+                "font": {"size": 13},
+                "x": 0,
+                "xref": "container",
+                "xanchor": "left",
+                "y": 0,
+                "yref": "container",
+                "yanchor": "bottom",
+                "pad": {"l": 16, "b": 8},
+            },
+        )
+        drawn: dict[str, Any] = json.loads(plot.to_json())
+        return drawn | {"config": CONFIG}
 
 
 def latency_distribution(samples: pd.DataFrame, *, by: str = "group") -> Figure:

@@ -19,6 +19,8 @@ from adx_lab.report.format import interval, number
 _DEAREST = 15
 _PARTS = 3
 
+_NOTEBOOK_CSS = ".adx-table th:not(.n),.adx-table td:not(.n){text-align:left}"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -43,7 +45,8 @@ class Table:
         return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
     def _repr_html_(self) -> str:
-        return self.html()
+        # JupyterLab sets every cell to the right, and takes what stands between two "$1" for mathematics.
+        return f'<style>{_NOTEBOOK_CSS}</style><div class="adx-table mathjax_ignore">{self.html()}</div>'
 
     def _class(self, name: str) -> str:
         return ' class="n"' if name in self.numeric else ""
