@@ -16,7 +16,7 @@ class Paging(OpenLoopUser):
     tenants = frozenset({"whale"})
     accounts = 8
 
-    @action(8, "GET /users (deep)", group="users")
+    @action(3, "GET /users (deep)", group="users")
     def read_on(self, ask: Ask) -> None:
         if ask.account.cursor is None:
             page = int(_DEEP * ask.account.tenant["user_count"] / _PAGE)

@@ -67,6 +67,9 @@ def _print(costs: Sequence[RuleCost], *, json: bool) -> None:
     if json:
         print_json({"rules": [asdict(cost) for cost in costs]})
         return
+    if not costs:
+        print("no rule has been measured yet")
+        return
     table = rules_table(costs)
     *header, _ = table.header
     print_table(tuple(header), [row[:-1] for row in table.rows])

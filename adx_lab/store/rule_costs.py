@@ -14,6 +14,9 @@ from adx_lab.store.engine import StoreDatabase
 
 RuleKind = Literal["cost", "blindness"]
 
+_HALF = frozenset({"few-blocks", "not-measured"})
+"""Codes of caveats: the measurement was not made as it should be."""
+
 _METADATA = sa.MetaData()
 _COSTS = sa.Table(
     "rule_costs",
@@ -98,6 +101,11 @@ class RuleCost:
     broken_blocks: tuple[float, ...] = ()
     caveats: tuple[Caveat, ...] = ()
 
+    @property
+    def whole(self) -> bool:
+        """Whether there were blocks enough to tell, and nothing failed."""
+        return not _HALF & {caveat.code for caveat in self.caveats}
+
 
 class RuleCosts(StoreDatabase):
     """The table of measured rules at a SQLAlchemy URL, beside the runs.
@@ -130,13 +138,16 @@ class RuleCosts(StoreDatabase):
             connection.execute(sa.insert(_COSTS).values(row))
 
     def latest(self, *, run_id: str | None = None) -> dict[str, RuleCost]:
-        """Return the latest result of each rule, or those of one call."""
+        """Return the latest result of each rule, or those of one call.
+
+        One of too few blocks, or of a measurement that failed, only stands where there is no better.
+        """
         chosen = sa.select(_COSTS.c.document).order_by(_COSTS.c.at, _COSTS.c.run_id)
         if run_id is not None:
             chosen = chosen.where(_COSTS.c.run_id == run_id)
         with self._guarded(), self._engine.connect() as connection:
             costs = [_cost(json.loads(document)) for document in connection.execute(chosen).scalars()]
-        return {cost.rule: cost for cost in costs}
+        return {cost.rule: cost for cost in sorted(costs, key=lambda cost: cost.whole)}
 
 
 def read_rule_costs(settings: Settings, *, run_id: str | None = None) -> dict[str, RuleCost]:

@@ -53,10 +53,12 @@ def test_the_latest_of_each_rule_is_read(tmp_path: Path) -> None:
     assert read_rule_costs(settings) == {}
     store = RuleCosts(settings.store_url)
     later = replace(COST, run_id="r2", at="2026-01-02T00:00:00+00:00", value=1.2)
-    for cost in (later, COST, replace(COST, rule="cache.l2"), COST):
+    tried = replace(COST, run_id="r3", at="2026-01-03T00:00:00+00:00", caveats=(Caveat("few-blocks", "1"),))
+    for cost in (tried, later, COST, replace(COST, rule="cache.l2"), COST):
         store.add(cost)
     store.close()
     assert read_rule_costs(settings) == {"cache.l1": later, "cache.l2": replace(COST, rule="cache.l2")}
+    assert read_rule_costs(settings, run_id="r3")["cache.l1"] == tried
     assert read_rule_costs(settings, run_id="r1")["cache.l1"] == COST
 
 
