@@ -42,7 +42,7 @@ _STREAMS = 8
 _HELD_S, _BURST, _BURST_S = 1.2, 20, 0.6
 _PEOPLE = 12
 _TAKEN_FROM = 2
-_WARMED_S = 20.0
+_WARMED_S, _COLD_S = 20.0, 2.0
 _EXPORTS = 3
 
 
@@ -134,9 +134,10 @@ async def after_warming(ground: Ground) -> Figures:
     worker = await start_worker(ground.core.plan, log=ground.logs / "rules-worker.log")
     try:
         await _wait_for_warmth(ground, people)
+        # At once, with the worker still up: what it warmed lasts until its next turn, and no longer.
+        answers = [await asyncio.to_thread(person.must, "GET", "/auth/me") for person in people]
     finally:
         await worker.stop()
-    answers = [await asyncio.to_thread(person.must, "GET", "/auth/me") for person in people]
     return _first_answers(answers)
 
 
@@ -239,7 +240,7 @@ async def _wait_for_warmth(ground: Ground, people: Sequence[Person]) -> None:
     """Wait until the worker has warmed everybody; where it never does, for about as long."""
     plan = ground.core.plan
     if "cache.warming" in plan.settings.rules_off.split(","):
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(_COLD_S)
         return
     deadline = time.monotonic() + _WARMED_S
     while time.monotonic() < deadline:

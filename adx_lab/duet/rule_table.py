@@ -215,7 +215,7 @@ _ALL = (
         probe=rule_probes.after_warming,
         against=Against("p95_ms", "group.auth.p95_ms"),
         shows=(_QUERIES,),
-        options="+warming.every_s=1",
+        options="+warming.every_s=4",
     ),
     Measure(
         "async.bounded",
