@@ -26,6 +26,7 @@ VERBS = {
     "ui": "Serve the Locust web page with the lab's tab, on this machine only.",
     "lab": "Open JupyterLab on the notebooks, with the stack up and Locust in the launcher.",
     "duet": "Compare two variants: both up at once, the same requests to both.",
+    "rules": "Switch the performance rules off one by one and measure what each is worth.",
     "nightly": "Do everything: one verdict, one report, one exit code.",
     "plans": "Capture query plans now, read any plan, compare two captures.",
     "calibrate": "Find out what this machine's verdicts are worth.",

@@ -13,8 +13,8 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,14 +118,25 @@ class _Edges:
 
 @dataclass
 class Bench:
-    """What the blocks of one duet share."""
+    """What the blocks of one duet share.
+
+    Attributes
+    ----------
+    locustfile
+        What loads both; None where somebody else asks them, between `up` and the end of its block.
+    tag
+        Tells the duet's blocks from others'.
+    plans
+        Whether the first block also captures the matrix of plans.
+    """
 
     settings: Settings
     order: DuetOrder
     servers: Servers
     sides: Mapping[str, Prepared]
-    locustfile: Path
+    locustfile: Path | None
     tag: str
+    plans: bool = True
 
     async def run_block(self, number: int, folder: Path, *, rate_per_s: float, seconds: float) -> Block:
         """Run one block to its end.
@@ -139,25 +150,42 @@ class Bench:
         """
         began = time.monotonic()
         await asyncio.to_thread(folder.mkdir, parents=True)
-        # A fresh coin a block: a port, a clone or a place in the start order that is the better one by
-        # nature must fall to each variant as often as to the other.
-        slots = dict(zip(SIDES, random.Random(f"{self.tag}-{number}").sample("ab", 2), strict=True))  # noqa: S311
         edges = _Edges()
         async with AsyncExitStack() as cleanup:
             order = self._load_order(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
             # Locust takes as long to start as the cores do: all three at once, and it waits for them.
             loading = asyncio.create_task(run_locust(order, folder, Silent(), on_start=lambda _pid: None))
             cleanup.push_async_callback(_cancel, loading)
-            started = await self._start(slots, number, cleanup)
+            slots, started = await cleanup.enter_async_context(self.up(number))
             self._introduce(started, slots, order)
             watching = asyncio.create_task(self._read_first(started, Path(order.spec.raw_dir), edges))
             cleanup.push_async_callback(_cancel, watching)
             collected = await loading
             block = await self._close(started, edges, collected, number=number, slots=slots, folder=folder)
-            if number == 1:
+            if number == 1 and self.plans:
                 await self._capture_plans(started, block)
         block.took_s = time.monotonic() - began
         return block
+
+    @asynccontextmanager
+    async def up(self, number: int) -> AsyncIterator[tuple[dict[str, str], dict[str, Started]]]:
+        """Have both variants up for as long as the block runs: fresh processes on fresh clones.
+
+        Yields
+        ------
+        tuple
+            Which slot each side has, and how it was started.
+
+        Raises
+        ------
+        VariantError
+            One of the variants did not start.
+        """
+        # A fresh coin a block: a port, a clone or a place in the start order that is the better one by
+        # nature must fall to each variant as often as to the other.
+        slots = dict(zip(SIDES, random.Random(f"{self.tag}-{number}").sample("ab", 2), strict=True))  # noqa: S311
+        async with AsyncExitStack() as cleanup:
+            yield slots, await self._start(slots, number, cleanup)
 
     async def _start(
         self, slots: Mapping[str, str], number: int, cleanup: AsyncExitStack
@@ -230,6 +258,7 @@ class Bench:
             timeout_s=self.settings.load.timeout_s,
             rivals_file=str(folder / "rivals.json"),
         )
+        assert self.locustfile is not None
         return LoadOrder(spec, self.locustfile, _HOST_UNUSED, self._log("locust"))
 
     def _introduce(self, started: Mapping[str, Started], slots: Mapping[str, str], order: LoadOrder) -> None:

@@ -1,0 +1,174 @@
+"""What each performance rule was measured to be worth, beside the runs: one row a rule and call."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from adx_lab.records import Caveat, to_json
+from adx_lab.settings import Settings
+from adx_lab.store.engine import StoreDatabase
+
+RuleKind = Literal["cost", "blindness"]
+
+_HALF = frozenset({"few-blocks", "not-measured"})
+"""Codes of caveats: the measurement was not made as it should be."""
+
+_METADATA = sa.MetaData()
+_COSTS = sa.Table(
+    "rule_costs",
+    _METADATA,
+    sa.Column("run_id", sa.String(64), primary_key=True),
+    sa.Column("rule", sa.String(64), primary_key=True),
+    sa.Column("at", sa.String(40), nullable=False),
+    sa.Column("machine", sa.String(16), nullable=False),
+    sa.Column("commit_id", sa.String(64)),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("document", sa.Text, nullable=False),  # JSON: the whole of RuleCost
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCost:
+    """One rule, measured.
+
+    Attributes
+    ----------
+    run_id
+        Of the call that measured it; a call measures several rules.
+    machine
+        A digest of what decides whether two machines compare.
+    commit, changed
+        The source, and whether files differ from it.
+    kind
+        ``cost``: the service does something worse without the rule; `value` is what that costs.
+        ``blindness``: it is no slower without, but nobody sees any more what goes on; `value` is the price of
+        keeping the rule.
+    scenario
+        The locustfile, or what was done to both instead.
+    subject, metric, unit
+        What was asked, and which figure shows the rule.
+    effect
+        Whether `value` is a ratio or a difference in `unit`. A cost is broken against kept, a price the other
+        way round.
+    value, low, high, level, p
+        The estimate with its interval, and the one-sided p of its direction.
+    kept, broken
+        The figure's median over blocks, with the rule on and off.
+    status
+        ``costs``, ``nothing``, ``saves``, ``blind`` or ``undecided``.
+    budget, limit, budget_kept, budget_broken
+        What it is held against: pass, fail or undecided, with the rule on and off; None where no budget fits.
+    evidence
+        What else was seen, in words.
+    kept_blocks, broken_blocks
+        The figure, block by block.
+    seconds
+        How long it took.
+    """
+
+    run_id: str
+    rule: str
+    at: str
+    machine: str
+    kind: RuleKind
+    scenario: str
+    subject: str
+    metric: str
+    unit: str
+    effect: Literal["ratio", "difference"]
+    status: str
+    level: float
+    p: float
+    blocks: int
+    seconds: float
+    commit: str | None = None
+    changed: bool | None = None
+    kept: float | None = None
+    broken: float | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    budget: str | None = None
+    limit: float | None = None
+    budget_kept: str | None = None
+    budget_broken: str | None = None
+    evidence: str = ""
+    kept_blocks: tuple[float, ...] = ()
+    broken_blocks: tuple[float, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether there were blocks enough to tell, and nothing failed."""
+        return not _HALF & {caveat.code for caveat in self.caveats}
+
+
+class RuleCosts(StoreDatabase):
+    """The table of measured rules at a SQLAlchemy URL, beside the runs.
+
+    Raises
+    ------
+    UsageError
+        The URL is no database's.
+    StoreError
+        The store can't be opened.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, _METADATA)
+
+    def add(self, cost: RuleCost) -> None:
+        """Keep a rule as soon as it is measured, so that an interruption loses nothing that there is."""
+        row = {
+            "run_id": cost.run_id,
+            "rule": cost.rule,
+            "at": cost.at,
+            "machine": cost.machine,
+            "commit_id": cost.commit,
+            "status": cost.status,
+            "document": to_json(asdict(cost)),
+        }
+        mine = (_COSTS.c.run_id == cost.run_id) & (_COSTS.c.rule == cost.rule)
+        with self._guarded(), self._engine.begin() as connection:
+            connection.execute(sa.delete(_COSTS).where(mine))
+            connection.execute(sa.insert(_COSTS).values(row))
+
+    def latest(self, *, run_id: str | None = None) -> dict[str, RuleCost]:
+        """Return the latest result of each rule, or those of one call.
+
+        One of too few blocks, or of a measurement that failed, only stands where there is no better.
+        """
+        chosen = sa.select(_COSTS.c.document).order_by(_COSTS.c.at, _COSTS.c.run_id)
+        if run_id is not None:
+            chosen = chosen.where(_COSTS.c.run_id == run_id)
+        with self._guarded(), self._engine.connect() as connection:
+            costs = [_cost(json.loads(document)) for document in connection.execute(chosen).scalars()]
+        return {cost.rule: cost for cost in sorted(costs, key=lambda cost: cost.whole)}
+
+
+def read_rule_costs(settings: Settings, *, run_id: str | None = None) -> dict[str, RuleCost]:
+    """Return what is stored of each rule: the latest, or what one call measured.
+
+    Raises
+    ------
+    StoreError
+        The store can't be read.
+    """
+    costs = RuleCosts(settings.store_url)
+    try:
+        return costs.latest(run_id=run_id)
+    finally:
+        costs.close()
+
+
+def _cost(document: dict[str, Any]) -> RuleCost:
+    known = {field.name for field in fields(RuleCost)}
+    values = {name: value for name, value in document.items() if name in known}
+    values["caveats"] = tuple(Caveat(**caveat) for caveat in values["caveats"])
+    for name in ("kept_blocks", "broken_blocks"):
+        values[name] = tuple(values[name])
+    return RuleCost(**values)
