@@ -20,12 +20,13 @@ from adx_lab.duet.baseline import Baseline, read_baseline, set_baseline
 from adx_lab.duet.conduct import play
 from adx_lab.duet.evidence import judge_duet
 from adx_lab.duet.order import DuetOrder
+from adx_lab.duet.rules import RulesOrder, measure_rules
 from adx_lab.duet.sealed import read_evidence
 from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.experiment import LoadRequest
 from adx_lab.progress import Progress
 from adx_lab.records import Caveat, to_json
-from adx_lab.report.catalogue import CLIMB, DUET, LOAD, NIGHTS
+from adx_lab.report.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.contents import Compared, Contents
 from adx_lab.report.nights import write_index
 from adx_lab.report.pages import NotebookOrder, Report, make_report
@@ -34,6 +35,7 @@ from adx_lab.stack.lifecycle import read_state
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, open_run, run_ids
 from adx_lab.store.pruning import prune
+from adx_lab.store.rule_costs import read_rule_costs
 
 ProfileName = Literal["quick", "nightly"]
 _WEBHOOK_S = 10.0
@@ -51,11 +53,14 @@ class Profile:
         Fields of the duet's order; no ``blocks`` compare nothing.
     steps
         Whether the load is raised until a budget breaks, too.
+    rules
+        Whether each performance rule is measured, too.
     """
 
     load: dict[str, float]
     duet: dict[str, Any] = field(default_factory=dict)
     steps: bool = False
+    rules: bool = False
 
 
 PROFILES: dict[ProfileName, Profile] = {
@@ -66,6 +71,7 @@ PROFILES: dict[ProfileName, Profile] = {
         {"load.rate_per_s": 300.0, "load.duration_s": 240.0, "load.warmup_s": 10.0},
         {"profile": "nightly"},
         steps=True,
+        rules=True,
     ),
 }
 
@@ -81,11 +87,13 @@ class _Night:
     notes: list[Caveat] = field(default_factory=list)
 
     async def measure(self, request: LoadRequest) -> None:
-        """Load, raise the load, and compare; each is stored as it ends."""
+        """Load, raise the load, compare, and measure the rules; each is stored as it ends."""
         await self._load(request)
         assert self.run is not None
         if request.url is None and self.profile.duet.get("blocks") != 0:
             await self._compare(self.run.record.run_id)
+        if request.url is None and self.profile.rules:
+            await measure_rules(self.settings, RulesOrder(), self.progress)
 
     async def _load(self, request: LoadRequest) -> None:
         settings, progress = self.settings, self.progress
@@ -184,7 +192,10 @@ async def report(
     beside = list(_of_the_night(settings, run))
     compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
     climbed = next((other.record.run_id for other in beside if other.record.scenario == "steps"), None)
-    contents = Contents(judgement, compared, climbed, stopped, notes)
+    # What the core's rules are worth says nothing of somebody else's service.
+    known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
+    rules = tuple(known[name] for name in sorted(known))
+    contents = Contents(judgement, compared, climbed, rules, stopped, notes)
     orders = () if stopped is not None else notebooks_of(contents)
     # The notebooks of all nights must find this one, too.
     experiment.keep_row(settings, judgement, status=None)
@@ -202,7 +213,8 @@ def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
     if contents.knee_run_id is not None:
         runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
     of_runs = (NotebookOrder(name, {"run_id": run_id}) for name, run_id in runs.items())
-    return (*of_runs, *(NotebookOrder(name) for name in NIGHTS))
+    of_all = (*NIGHTS, *(RULES if contents.rules else ()))
+    return (*of_runs, *(NotebookOrder(name) for name in of_all))
 
 
 async def _leave_what_there_is(night: _Night, stopped: BaseException) -> None:

@@ -16,6 +16,9 @@ DUET = ("comparison",)
 NIGHTS = ("trends",)
 """Of the whole run store: they have no ``run_id``."""
 
+RULES = ("rules",)
+"""Of the performance rules that have been measured: no ``run_id`` either."""
+
 
 def is_duet(record: RunRecord) -> bool:
     """Tell whether a run compares two variants."""

@@ -14,6 +14,7 @@ from adx_lab.records import Caveat
 from adx_lab.report.findings import budget_findings
 from adx_lab.report.judgement import Judgement
 from adx_lab.report.notebooks import NotebookOutcome
+from adx_lab.store.rule_costs import RuleCost
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Contents:
         The duet of the same night; None where none was played.
     knee_run_id
         A run of `steps` of the same night, for the capacity notebook.
+    rules
+        The latest result of each performance rule.
     stopped
         Why the night ended early; None where it did not.
     notes
@@ -77,6 +80,7 @@ class Contents:
     judgement: Judgement
     compared: Compared | None = None
     knee_run_id: str | None = None
+    rules: tuple[RuleCost, ...] = ()
     stopped: str | None = None
     notes: tuple[Caveat, ...] = ()
 

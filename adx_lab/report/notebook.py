@@ -17,6 +17,7 @@ from adx_lab.report.judgement import Judgement
 from adx_lab.report.parameters import check_injected, check_type
 from adx_lab.settings import Settings, read_settings
 from adx_lab.store.folders import StoredRun, open_run, run_ids
+from adx_lab.store.rule_costs import RuleCost, read_rule_costs
 
 LATEST = "latest"
 
@@ -74,6 +75,22 @@ def open_history(*, scenario: str = "mixed", home: str = "") -> History:
     """
     check_type("scenario", scenario, str)
     return History(_settings(home), scenario)
+
+
+def open_rules(*, home: str = "") -> tuple[RuleCost, ...]:
+    """Return the latest result of each performance rule, in the order of the rules.
+
+    Raises
+    ------
+    UsageError
+        A parameter is of the wrong type, or no rule has been measured yet.
+    StoreError
+        The store can't be opened.
+    """
+    known = read_rule_costs(_settings(home))
+    if not known:
+        raise UsageError("no performance rule has been measured yet", mend="adx-lab rules measures them")
+    return tuple(known[name] for name in sorted(known))
 
 
 def _settings(home: str) -> Settings:

@@ -13,6 +13,8 @@ from adx_lab.report.contents import Compared, Contents
 from adx_lab.report.format import number
 from adx_lab.report.plan_figure import plan_figure
 from adx_lab.report.plan_table import headroom_table, matrix_table, notable_table, slow_table
+from adx_lab.report.rules_figure import worth_of_rules
+from adx_lab.report.rules_table import rules_table
 from adx_lab.report.tables import Table
 from adx_lab.report.verdict_words import calibration_line
 
@@ -44,7 +46,13 @@ class Section:
 
 def sections_of(contents: Contents, verdict: Verdict) -> list[Section]:
     """Return the sections that have something to show."""
-    parts = [*_judged(contents, verdict), *_measured(contents), *_database(contents), *_trust(verdict)]
+    parts = [
+        *_judged(contents, verdict),
+        *_measured(contents),
+        *_database(contents),
+        *_rules(contents),
+        *_trust(verdict),
+    ]
     return [part for part in parts if not part.empty]
 
 
@@ -113,10 +121,20 @@ def _database(contents: Contents) -> Iterator[Section]:
     yield Section("statements", "Dearest statements", (tables.statements(judgement.database),))
 
 
+def _rules(contents: Contents) -> Iterator[Section]:
+    if contents.rules:
+        shown = (worth_of_rules(contents.rules), rules_table(contents.rules))
+        yield Section("rules", "What the performance rules are worth", shown, _RULES_NOTE)
+
+
 def _trust(verdict: Verdict) -> Iterator[Section]:
     yield Section("validity", "Can this be trusted?", (tables.validity(verdict.validity),))
 
 
+_RULES_NOTE = (
+    "The core against itself with one rule off, over what shows it. «blind»: no slower without, but nobody "
+    "sees any more what goes on; the figure is the price of keeping the rule. Measured when adx-lab rules ran."
+)
 _CAUSES_NOTE = "One row a cause, whatever the number of endpoints that suffer from it; the largest first."
 _BUDGET_NOTE = (
     "A budget passes when its whole interval keeps the limit, fails when all of it breaks it, and is "

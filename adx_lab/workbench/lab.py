@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,10 +14,13 @@ import pandas as pd
 
 from adx_lab import experiment
 from adx_lab.analysis.plans.captured import Cell, Matrix, read_matrix
+from adx_lab.analysis.rule_costs import BLOCKS_DECISIVE
 from adx_lab.capture.plan_statement import explain_statement
 from adx_lab.capture.plans import capture_matrix
 from adx_lab.duet.conduct import play
 from adx_lab.duet.order import DuetOrder
+from adx_lab.duet.rule_table import measures_of
+from adx_lab.duet.rules import RulesOrder, measure_rules
 from adx_lab.errors import UsageError
 from adx_lab.experiment import CORE_QUERIES, LoadRequest, Surroundings
 from adx_lab.explaining import cells_of, query_names
@@ -25,10 +29,13 @@ from adx_lab.records import Caveat
 from adx_lab.report import frames
 from adx_lab.report.format import number
 from adx_lab.report.plan_figure import plan_figure
+from adx_lab.report.rules_figure import worth_of_rules
+from adx_lab.report.rules_table import rules_table
 from adx_lab.settings import Settings, override, read_settings
 from adx_lab.stack.lifecycle import read_state
 from adx_lab.store.folders import open_run
 from adx_lab.store.rows import RunStore
+from adx_lab.store.rule_costs import read_rule_costs
 from adx_lab.workbench.background import Background
 from adx_lab.workbench.results import Duet, Result, Run, plans_result
 
@@ -229,6 +236,32 @@ class Lab:
         )
         played = self._background.call(lambda progress: play(self._settings, order, progress))
         return Duet(played.answer.verdict, played.caveats)
+
+    def rules(self, *names: str, measure: bool = False, blocks: int = BLOCKS_DECISIVE) -> Result:
+        """Return what the performance rules are worth: the latest that is stored, or measured now.
+
+        Parameters
+        ----------
+        names
+            Which; all where none is named.
+        measure
+            Whether to measure them, which takes about a minute a rule.
+        blocks
+            Of each rule that is measured.
+
+        Raises
+        ------
+        UsageError
+            There is no such rule.
+        """
+        order = RulesOrder(names, blocks=blocks)
+        if measure:
+            costs = self._background.call(lambda progress: measure_rules(self._settings, order, progress))
+        else:
+            known = read_rule_costs(self._settings)
+            costs = tuple(known[one.rule] for one in measures_of(names) if one.rule in known)
+        shown = (worth_of_rules(costs), rules_table(costs))
+        return Result(pd.DataFrame([asdict(cost) for cost in costs]), shown)
 
     def close(self) -> None:
         """Stop the stack, if this lab started it; stored runs stay."""

@@ -14,11 +14,13 @@ from playwright.sync_api import sync_playwright
 
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.night import notebooks_of
-from adx_lab.report.catalogue import CLIMB, DUET, LOAD, NIGHTS
+from adx_lab.report.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.contents import Contents
 from adx_lab.report.notebook import open_duel, open_history, open_judgement, open_steps
 from adx_lab.report.notebooks import NotebookOutcome, execute_notebook
 from adx_lab.report.plan_pictures import changes_since, plan_picture
+from adx_lab.settings import read_settings
+from adx_lab.store.rule_costs import RuleCost, RuleCosts
 from tests.conftest import CHECKOUT, HEADLESS, IN_GIT, Finished, Home
 
 SOURCES = CHECKOUT / "notebooks"
@@ -31,6 +33,7 @@ CHARTS = {
     "capacity": 2,
     "comparison": 3,
     "trends": 2,
+    "rules": 1,
 }
 """How many charts each notebook promises; the plan picture of `query_plans` is no chart but a drawing."""
 
@@ -68,7 +71,24 @@ async def pages(
     told = {name: page.read_text() for name, page in found.items() if page.is_file()}
     outcome = await execute(stack_home, "capacity", {"run_id": steps_run}, tmp_path_factory.mktemp("climb"))
     assert outcome.ok, outcome.error
-    return told | {"capacity": outcome.body}
+    measure_a_rule(stack_home)
+    rules = await execute(stack_home, "rules", {}, tmp_path_factory.mktemp("rules"))
+    assert rules.ok, rules.error
+    return told | {"capacity": outcome.body, "rules": rules.body}
+
+
+def measure_a_rule(home: Home) -> None:
+    """Store what a rule is worth, as `adx-lab rules` would."""
+    store = RuleCosts(read_settings({}, {"home": str(home.path)}).store_url)
+    store.add(
+        RuleCost(
+            run_id="20261124T000000-aaaaaa", rule="cache.l1", at="2026-11-24T00:00:00+00:00", machine="m",
+            kind="cost", scenario="cached", subject="GET /users/{id}", metric="pair_ms", unit="ms",
+            effect="ratio", status="costs", level=0.95, p=0.01, blocks=6, seconds=60.0,
+            kept=0.5, broken=1.0, value=2.0, low=1.8, high=2.2,
+        )
+    )  # fmt: skip
+    store.close()
 
 
 async def execute(home: Home, name: str, given: dict[str, Any], folder: Path) -> NotebookOutcome:
@@ -78,7 +98,7 @@ async def execute(home: Home, name: str, given: dict[str, Any], folder: Path) ->
 
 
 def test_a_nights_report_shows_what_was_measured(stack_home: Home, load_run: str) -> None:
-    assert {*LOAD, *CLIMB, *DUET, *NIGHTS} | {"rules"} >= {path.stem for path in SOURCES.glob("*.ipynb")}
+    assert {*LOAD, *CLIMB, *DUET, *NIGHTS, *RULES} == {path.stem for path in SOURCES.glob("*.ipynb")}
     judged = open_judgement(run_id=load_run, home=str(stack_home.path))
     orders = {order.name: order.parameters for order in notebooks_of(Contents(judged, knee_run_id="r2"))}
     assert tuple(orders) == (*LOAD, *CLIMB, *NIGHTS)
