@@ -28,7 +28,8 @@ T = TypeVar("T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_ID = UUID(int=2**128 - 1)
 _SLICE = 2_000
-_turns = asyncio.Semaphore(4)  # steps at once, of all runs: each of them holds a connection
+# Steps at once, of all runs: the worker gives way to requests, but the database that works for it can't.
+_turns = asyncio.Semaphore(2)
 _here: dict[str, Service] = {}
 
 
@@ -72,8 +73,8 @@ async def _tenant_report(run_id: str, begun: dict[str, Any]) -> dict[str, Any]:
     tenant_id = begun["tenant_id"]
     report: dict[str, Any] = {}
     for number, count in enumerate((_count_users, _count_files, _count_events), start=1):
-        report.update(await _step(count, tenant_id, (given.since or _EPOCH).isoformat()))
-        await _note_progress(run_id, number)
+        since = (given.since or _EPOCH).isoformat()
+        report.update(await _step_of(run_id, number, count, tenant_id, since))
         if given.pause_s:
             await DBOS.sleep_async(given.pause_s)
     return report
@@ -81,9 +82,7 @@ async def _tenant_report(run_id: str, begun: dict[str, Any]) -> dict[str, Any]:
 
 async def _process_file(run_id: str, begun: dict[str, Any]) -> dict[str, Any]:
     given = msgspec.json.decode(begun["input"], type=FileInput)
-    result = await _step(_read_file, begun["tenant_id"], given.file_id)
-    await _note_progress(run_id, 1)
-    return result
+    return await _step_of(run_id, 1, _read_file, begun["tenant_id"], given.file_id)
 
 
 _BODIES = {TENANT_REPORT: _tenant_report, FILE_PROCESS: _process_file}
@@ -102,9 +101,23 @@ async def _step(work: Callable[..., Coroutine[Any, Any, T]], *args: object) -> T
         return await DBOS.run_step_async(options, work, *args)
 
 
-async def _note_progress(run_id: str, steps_done: int) -> None:
-    if not await _step(_progress, run_id, steps_done):
+async def _step_of(run_id: str, number: int, work: Callable[..., Coroutine[Any, Any, T]], *args: object) -> T:
+    """Carry out a step that the run's owner can see; one checkpoint keeps its result and that it is done.
+
+    Raises
+    ------
+    CancelledRunError
+        The run was cancelled meanwhile.
+    """
+
+    async def noted() -> tuple[T, bool]:
+        return await work(*args), await _progress(run_id, number)
+
+    noted.__name__ = work.__name__
+    result, going_on = await _step(noted)
+    if not going_on:
         raise CancelledRunError
+    return result
 
 
 async def _begin(run_id: str) -> dict[str, Any] | None:

@@ -32,6 +32,15 @@ def climb(rate_per_s: float, *, factor: float, steps: int, seconds: float) -> tu
     return tuple(Stage(rate, rate, seconds) for rate in rates)
 
 
+def warm_up(rate_per_s: float, seconds: float) -> tuple[Stage, Stage]:
+    """Return a warm-up: half of it to come to the rate, and half at it.
+
+    A service that gets its whole load in its first second, with cold caches and a handful of connections,
+    falls behind, and works off what it owes for long after it is warm: that would be measured.
+    """
+    return Stage(rate_per_s / 10, rate_per_s, seconds / 2), Stage(rate_per_s, rate_per_s, seconds / 2)
+
+
 def poisson(rate_per_s: float, start_s: float, end_s: float, seed: int) -> Iterator[float]:
     """Yield the moments of a Poisson process.
 

@@ -27,7 +27,7 @@ from locust import FastHttpUser, task
 from locust.exception import StopUser
 
 from adx_lab.load.accounts import Account
-from adx_lab.load.arrivals import Stage, staged
+from adx_lab.load.arrivals import Stage, staged, warm_up
 from adx_lab.load.asks import ASKS
 from adx_lab.load.climbing import StepWatch
 from adx_lab.load.replay import read_schedule
@@ -230,11 +230,11 @@ class OpenLoopUser(_Scenario):
         if session.spec.schedule_file is not None:
             yield from read_schedule(session.spec.schedule_file, index=session.index, workers=session.workers)
             return
-        warmup = Stage(plan.stages[0].rate_from, plan.stages[0].rate_from, plan.warmup_s)
+        warmup = warm_up(plan.stages[0].rate_from, plan.warmup_s)
         # Each worker sends its share; shares of a Poisson process are Poisson processes.
         shares = [
             Stage(stage.rate_from / session.workers, stage.rate_to / session.workers, stage.seconds)
-            for stage in (warmup, *plan.stages)
+            for stage in (*warmup, *plan.stages)
         ]
         seed = session.spec.seed + session.index * _SEEDS_APART
         for number, moment in enumerate(staged(shares, -plan.warmup_s, seed)):

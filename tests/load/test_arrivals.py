@@ -4,7 +4,7 @@ import itertools
 
 from scipy import stats
 
-from adx_lab.load.arrivals import poisson
+from adx_lab.load.arrivals import Stage, poisson, staged, warm_up
 
 
 def test_arrivals_are_a_poisson_process() -> None:
@@ -19,3 +19,11 @@ def test_arrivals_are_a_poisson_process() -> None:
 def test_a_seed_is_a_schedule() -> None:
     assert list(poisson(50, 0, 10, seed=3)) == list(poisson(50, 0, 10, seed=3))
     assert list(poisson(50, 0, 10, seed=3)) != list(poisson(50, 0, 10, seed=4))
+
+
+def test_a_warm_up_comes_to_the_rate_and_stays_at_it() -> None:
+    moments = list(staged((*warm_up(1_000, 20), Stage(1_000, 1_000, 10)), -20, seed=3))
+    first, second, third = (sum(begin <= at < begin + 10 for at in moments) for begin in (-20, -10, 0))
+    for count, mean in ((first, 5_500), (second, 10_000), (third, 10_000)):
+        assert abs(count - mean) < 5 * mean**0.5
+    assert list(staged((*warm_up(50, 0), Stage(50, 50, 10)), 0, seed=3)) == list(poisson(50, 0, 10, seed=3))

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adx_lab.load.arrivals import poisson
+from adx_lab.load.arrivals import Stage, staged, warm_up
 from tests.conftest import Home, make_home
 from tests.load.conftest import TruthServer
 
-SECONDS, RATE, SEED = 10.0, 400.0, 7
+SECONDS, WARMUP, RATE, SEED = 10.0, 0.5, 400.0, 7
 ATTEMPTS, LAG_MS = 3, 3.0
 SCENARIO = Path(__file__).with_name("truth_scenario.py")
 
@@ -50,7 +50,7 @@ def _record(
     home = make_home(tmp_path_factory.mktemp("truth") / "home")
     server, stalling = start_truth_server(), start_truth_server()
     words = ("--locustfile", str(SCENARIO), "--url", server.url, "--rate", str(RATE), "--seed", str(SEED))
-    times = ("--duration", str(SECONDS), "--warmup", "0.5")
+    times = ("--duration", str(SECONDS), "--warmup", str(WARMUP))
     done = home.adx_lab("load", *words, *times, "--json", environ={"STALL_URL": stalling.url})
     assert done.code in {0, 1, 3}, done.err
     document = done.json()
@@ -74,7 +74,8 @@ def paired(recorded: Any, kind: str) -> tuple[Any, Any]:
 
 def test_every_request_of_the_schedule_is_recorded_once(recorded: Any) -> None:
     document, samples, truth = recorded
-    schedule = [moment for moment in poisson(RATE, -0.5, SECONDS, SEED) if moment >= 0]
+    stages = (*warm_up(RATE, WARMUP), Stage(RATE, RATE, SECONDS))
+    schedule = [moment for moment in staged(stages, -WARMUP, SEED) if moment >= 0]
     assert document["audit"]["unanswered"] == 0
     assert len(samples) == len(truth) == len(schedule)
     assert np.allclose(samples["t_intended_s"], schedule, atol=1e-6)
