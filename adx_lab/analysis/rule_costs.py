@@ -4,6 +4,10 @@ A block has fresh processes and a fresh database for both, and gives one number 
 is their difference, or the log of their ratio, by the exact sign flips and the bootstrap-t interval of
 `signflip`: the block is the unit of evidence here as in every duet. Each rule is a claim of its own, and its
 error is not shared out among the others.
+
+What is assumed: blocks are independent, and symmetric about the true value. A duet, which has to find 3%,
+estimates the dependence of its blocks from a dozen of them and many endpoints; the single figure and the six
+blocks of a rule can't tell it, and what they are to show is far larger.
 """
 
 from __future__ import annotations
@@ -30,6 +34,8 @@ Effect = Literal["ratio", "difference"]
 CostStatus = Literal["costs", "nothing", "saves", "undecided"]
 
 LEVEL = 0.95
+"""Nominal: simulated with six blocks of normal noise the intervals cover in 92%."""
+
 BLOCKS_MIN = 3
 BLOCKS_DECISIVE = 6
 """Five blocks can't reach p = 0.025, whatever they hold: 1 / 2^5 is 0.031."""
@@ -112,9 +118,9 @@ def weigh(blocks: Sequence[RuleBlock], figure: str, effect: Effect) -> Cost:
         few = int(changes.size)
         return Cost(middle[0], middle[1], None, None, None, LEVEL, 1.0, "undecided", few, (FEW_BLOCKS,))
     tail = (1 - LEVEL) / 2
-    test = step_down(changes[:, None], alpha=tail, seed=_SEED)
+    test = step_down(changes[:, None], alpha=tail, seed=_SEED, inflation=1.0)
     mean = float(changes.mean())
-    low, high = bootstrap_t(changes, tail=tail, seed=_SEED, inflation=test.inflation)
+    low, high = bootstrap_t(changes, tail=tail, seed=_SEED)
     p = float((test.slower if mean >= 0 else test.faster)[0])
     read = math.exp if effect == "ratio" else float
     return Cost(

@@ -88,7 +88,9 @@ def _t(
     return np.where((squares > 0) & (counts >= 2), t, 0.0)
 
 
-def step_down(differences: NDArray[np.float64], *, alpha: float, seed: int) -> StepDown:
+def step_down(
+    differences: NDArray[np.float64], *, alpha: float, seed: int, inflation: float | None = None
+) -> StepDown:
     """Test every column against zero in both directions, with p-values adjusted for their number.
 
     The signs of whole blocks are flipped, all columns together: what endpoints have in common in a block
@@ -106,6 +108,9 @@ def step_down(differences: NDArray[np.float64], *, alpha: float, seed: int) -> S
         One-sided level of `critical`.
     seed
         For the random flips.
+    inflation
+        By how much dependence between neighbouring blocks widens the error of a mean; None estimates it from
+        the columns.
 
     Returns
     -------
@@ -115,7 +120,7 @@ def step_down(differences: NDArray[np.float64], *, alpha: float, seed: int) -> S
     values = np.nan_to_num(differences)
     counts = np.isfinite(differences).sum(axis=0)
     squares = (values**2).sum(axis=0)
-    inflation = error_inflation(differences)
+    inflation = error_inflation(differences) if inflation is None else inflation
     observed = t_statistics(differences) / inflation
     down, up = np.argsort(-observed, kind="stable"), np.argsort(observed, kind="stable")
     beaten = np.zeros((2, width))
