@@ -133,7 +133,7 @@ def _trust(verdict: Verdict) -> Iterator[Section]:
 
 _RULES_NOTE = (
     "The core against itself with one rule off, over what shows it. «blind»: no slower without, but nobody "
-    "sees any more what goes on; the figure is the price of keeping the rule. Measured when adx-lab rules ran."
+    "sees any more what goes on; the figure is the price of keeping the rule. Measured by adx-lab rules."
 )
 _CAUSES_NOTE = "One row a cause, whatever the number of endpoints that suffer from it; the largest first."
 _BUDGET_NOTE = (
