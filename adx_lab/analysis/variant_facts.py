@@ -61,7 +61,7 @@ def facts_of(
 
 def _per_request(own: Sequence[Mapping[str, Any]], name: str) -> float | None:
     """Return a count a request, over the blocks in which it is known."""
-    known = [one for one in own if one[name] is not None]
+    known = [one for one in own if one.get(name) is not None]
     requests = sum(float(one.get("requests", 0)) for one in known)
     return sum(float(one[name]) for one in known) / requests if requests else None
 
