@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from adx_lab.core.rules import RULES
 from adx_lab.duet.rule_table import MEASURES
+from adx_lab.duet.rules import RulesOrder
+from adx_lab.errors import UsageError
 from tests.conftest import CHECKOUT, Finished, Home
 
 
@@ -55,16 +59,20 @@ def test_what_was_measured_is_stored(measured: Finished, stack_home: Home) -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("order", "said"),
     [
-        (("cache.l3",), "no rule is called cache.l3; did you mean cache.l"),
-        (("cache.l1", "--blocks", "0"), "--blocks 0"),
-        (("--seconds", "0"), "seconds"),
-        (("--rate", "-1"), "--rate -1"),
+        ({"names": ("cache.l3",)}, "no rule is called cache.l3; did you mean cache.l"),
+        ({"blocks": 0}, "--blocks 0"),
+        ({"seconds": 0.0}, "seconds"),
+        ({"rate_per_s": -1.0}, "--rate -1"),
     ],
 )
-def test_wrong_use_is_one_line(home: Home, words: tuple[str, ...], said: str) -> None:
-    done = home.adx_lab("rules", *words)
+def test_what_can_not_be_measured_is_refused(order: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        RulesOrder(**order)
+
+
+def test_wrong_use_is_one_line(home: Home) -> None:
+    done = home.adx_lab("rules", "db.index")
     assert done.code == 2, done.err
-    assert len(done.error_lines) == 1
-    assert said in done.error_lines[0]
+    assert done.error_lines == ["adx-lab: no rule is called db.index; did you mean db.indexes?"]
