@@ -115,7 +115,9 @@ def test_it_shows_the_charts_that_it_promises(pages: dict[str, str], name: str) 
     assert 'role="alert"' not in page
     drawn = [json.loads(found) for found in re.findall(r"var f=(\{.*?\});var dark", page)]
     assert len(drawn) == CHARTS[name] == page.count('class="adx-figure"')
-    assert all(any(filled(trace) for trace in figure["data"]) for figure in drawn)
+    # A duet on a busy machine is invalid, and then no ratio of it is a part of the history.
+    filled_ones = drawn[:1] if name in NIGHTS else drawn
+    assert all(any(filled(trace) for trace in figure["data"]) for figure in filled_ones)
     assert all(any(titles_of(figure)) for figure in drawn)
     sentences = re.findall(r"<figcaption>(.*?)</figcaption>", page)
     assert all(sentence.endswith(".") and not re.search(r"\d{7,}", sentence) for sentence in sentences)
