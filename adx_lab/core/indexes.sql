@@ -17,7 +17,7 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_files_tenant_created
     ON files (tenant_id, created_at DESC, id DESC);
 
 CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_events_tenant_created
-    ON events (tenant_id, created_at, id);
+    ON events (tenant_id, created_at, id) INCLUDE (kind);
 
 CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_sessions_tenant_user
     ON sessions (tenant_id, user_id) WHERE revoked_at IS NULL;

@@ -94,14 +94,21 @@ GROUP BY ending.created_at, ending.id;
 -- name: workflows.count_events
 -- How many events of each kind a slice of a tenant's holds, and the place at which it ends.
 -- params: tenant_id=$tenant, created_at=$cursor_created_at, event_id=$int, slice_size=$limit
-WITH slice AS (
-    SELECT id, kind, created_at FROM events
-    WHERE tenant_id = $1 AND (created_at, id) > ($2, $3)
-    ORDER BY created_at, id LIMIT $4
+WITH counted AS (
+    SELECT kind, count(*) AS count FROM (
+        SELECT kind FROM events
+        WHERE tenant_id = $1 AND (created_at, id) > ($2, $3)
+        ORDER BY created_at, id LIMIT $4
+    ) slice
+    GROUP BY kind
 )
-SELECT slice.kind, count(*) AS count, ending.created_at, ending.id
-FROM slice, (SELECT created_at, id FROM slice ORDER BY created_at DESC, id DESC LIMIT 1) ending
-GROUP BY slice.kind, ending.created_at, ending.id ORDER BY slice.kind;
+SELECT counted.kind, counted.count, ending.created_at, ending.id
+FROM counted, (
+    SELECT created_at, id FROM events
+    WHERE tenant_id = $1 AND (created_at, id) > ($2, $3)
+    ORDER BY created_at, id LIMIT 1 OFFSET (SELECT sum(counted.count)::bigint - 1 FROM counted)
+) ending
+ORDER BY counted.kind;
 
 -- name: warming.hot_users
 -- Who used the service last: users with live sessions.
