@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -17,6 +16,7 @@ import msgspec
 from dbos import DBOS, StepOptions
 
 from adx_lab.core import warming
+from adx_lab.core.tallies import Tallies
 from adx_lab.core.workflows import FILE_PROCESS, TENANT_REPORT, FileInput, ReportInput
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _LAST_ID = UUID(int=2**128 - 1)
 _SLICE = 2_000
 # Steps at once, of all runs: the worker gives way to requests, but the database that works for it can't.
 _turns = asyncio.Semaphore(2)
+_tallies = Tallies()
 _here: dict[str, Service] = {}
 
 
@@ -147,10 +148,12 @@ async def _count_files(tenant_id: str, since: str) -> dict[str, Any]:  # noqa: A
 
 
 async def _count_events(tenant_id: str, since: str) -> dict[str, Any]:
-    events: Counter[str] = Counter()
-    async for rows in _slices("workflows.count_events", tenant_id, datetime.fromisoformat(since), 0):
-        events.update({row["kind"]: row["count"] for row in rows})
-    return {"events": dict(sorted(events.items()))}
+    tally = _tallies.begin(tenant_id, since)
+    async for rows in _slices("workflows.count_events", tenant_id, tally.created_at, tally.last_id):
+        counts = {row["kind"]: row["count"] for row in rows}
+        tally = tally.plus(rows[0]["created_at"], rows[0]["id"], counts)
+        _tallies.keep(tenant_id, since, tally)
+    return {"events": dict(sorted(tally.counts.items()))}
 
 
 async def _slices(query: str, tenant_id: str, created_at: datetime, last_id: Any) -> AsyncIterator[list[Any]]:

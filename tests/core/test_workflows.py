@@ -4,6 +4,7 @@ import asyncio
 import signal
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -72,6 +73,31 @@ def test_runs_that_are_asked_for_take_place(client: Client, worker: Core, sample
     assert (run["status"], run["steps_done"]) == ("done", 3)
     assert 0 < run["result"]["users"] <= sample.tenants[1].user_count + 5
     assert sum(run["result"]["events"].values()) > 100
+
+
+def test_a_later_report_counts_what_was_appended_meanwhile(
+    client: Client, worker: Core, sample: Sample, settings: dict[str, Any]
+) -> None:
+    tenant = sample.tenants[1].id
+    append = "insert into events (tenant_id, user_id, kind, data, created_at) values ($1, $1, $2, '{}', $3)"
+
+    async def appended(kind: str, at: datetime) -> None:
+        connection = await asyncpg.connect(settings["database_url"])
+        await connection.execute(append, tenant, kind, at)
+        await connection.close()
+
+    def counted(**given: object) -> dict[str, int]:
+        found: dict[str, int] = ended(client, start(client, **given).json()["id"])["result"]["events"]
+        return found
+
+    first = counted()
+    asyncio.run(appended("test.now", datetime.now(UTC)))
+    second = counted()
+    assert second == {**first, "test.now": 1}
+    # A transaction that began half a minute ago ends only now: its event stands before the newest one.
+    asyncio.run(appended("test.late", datetime.now(UTC) - timedelta(seconds=30)))
+    assert counted() == {**second, "test.late": 1}
+    assert counted(since="2100-01-01T00:00:00Z") == {}
 
 
 def test_a_file_is_processed_in_chunks(client: Client, worker: Core) -> None:
