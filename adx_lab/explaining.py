@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from adx_lab.analysis.plans.compare import PlanChange, compare_matrices
 from adx_lab.capture.plan_causes import Statement, try_changes
 from adx_lab.capture.plans import MODES, capture_matrix
 from adx_lab.capture.plans_anywhere import capture_anywhere
-from adx_lab.errors import UsageError
+from adx_lab.errors import UsageError, nearest
 from adx_lab.experiment import CORE_QUERIES, surroundings
 from adx_lab.progress import Progress
 from adx_lab.settings import Settings
@@ -52,9 +51,7 @@ def query_names(query: str) -> list[str]:
     names = [name for name in known if name == query or name.startswith(f"{query}.")]
     if not names:
         stems = dict.fromkeys(name.rpartition(".")[0] for name in known)
-        near = difflib.get_close_matches(query, [*stems, *known], n=1)
-        mend = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise UsageError(f"no query is called {query}", mend=mend)
+        raise UsageError(f"no query is called {query}", mend=nearest(query, [*stems, *known]))
     return names
 
 
@@ -68,7 +65,7 @@ def cells_of(matrix: Matrix, tenant: str, mode: str) -> list[Cell]:
     """
     for word, value, known in (("tenant", tenant, TENANTS), ("mode", mode, tuple(MODES))):
         if value not in known:
-            raise UsageError(f"unknown {word} {value}", mend=f"there are {', '.join(known)}")
+            raise UsageError(f"unknown {word} {value}", mend=nearest(value, known))
     return [cell for cell in matrix.cells.values() if (cell.tenant, cell.mode) == (tenant, mode)]
 
 

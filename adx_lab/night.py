@@ -201,7 +201,7 @@ async def report(
     experiment.keep_row(settings, judgement, status=None)
     made = await make_report(settings, contents, orders, progress)
     experiment.keep_row(settings, judgement, status=made.verdict.status)
-    await asyncio.to_thread(write_index, settings.reports_dir)
+    await asyncio.to_thread(write_index, settings)
     return made
 
 

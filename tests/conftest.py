@@ -90,6 +90,16 @@ def make_home(path: Path) -> Home:
     return Home(path)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Part the tests in two halves that take about as long, each with a stack of its own where two run them.
+
+    The core's tests mostly wait; so do many of the lab's.
+    """
+    for item in items:
+        half = "core" if item.path.is_relative_to(CHECKOUT / "tests" / "core") else "lab"
+        item.add_marker(pytest.mark.xdist_group(half))
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """A fresh home folder without a stack."""

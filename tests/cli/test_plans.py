@@ -139,7 +139,7 @@ def test_one_query_of_one_tenant_is_shown_as_a_tree(stack_home: Home) -> None:
     ("words", "said"),
     [
         (("--query", "users.lst"), "did you mean users.list"),
-        (("--query", "users.get", "--tenant", "wale"), "unknown tenant wale; there are whale"),
+        (("--query", "users.get", "--tenant", "wale"), "unknown tenant wale; did you mean whale"),
         (("--query", "users.get", "--mode", "auto"), "unknown mode auto"),
         (
             ("--query", "users.get", "--database", "postgresql://127.0.0.1/x"),

@@ -86,8 +86,8 @@ def test_a_later_report_counts_what_was_appended_meanwhile(
         await connection.execute(append, tenant, kind, at)
         await connection.close()
 
-    def counted(**given: object) -> dict[str, int]:
-        found: dict[str, int] = ended(client, start(client, **given).json()["id"])["result"]["events"]
+    def counted(since: str | None = None) -> dict[str, int]:
+        found: dict[str, int] = ended(client, start(client, since=since).json()["id"])["result"]["events"]
         return found
 
     first = counted()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -15,8 +15,11 @@ from adx_lab.analysis.findings import Finding
 from adx_lab.analysis.verdict import Verdict, decide
 from adx_lab.records import RunRecord
 from adx_lab.report.exports import junit, markdown
-from adx_lab.report.nights import budget_trends, read_lines, write_index, write_line
+from adx_lab.report.nights import write_index, write_line
 from adx_lab.report.verdict_words import summarise_verdict
+from adx_lab.settings import Settings
+from adx_lab.store.rows import RunStore
+from tests.conftest import CHECKOUT
 
 
 def a_budget(name: str, value: float, status: str) -> BudgetResult:
@@ -93,27 +96,24 @@ def test_the_one_sentence_tells_budgets_and_comparison(verdict: Verdict) -> None
 
 
 def test_the_index_lists_nights_and_draws_the_trend_of_each_budget(tmp_path: Path, verdict: Verdict) -> None:
+    settings = Settings(home=str(tmp_path))
+    shutil.copytree(CHECKOUT / "data", tmp_path / "data", ignore=shutil.ignore_patterns("[!b]*"))
+    store = RunStore(settings.store_url)
     for number in (1, 2, 3):
-        folder = tmp_path / f"2026112{number}T010000-aaaaaa"
-        folder.mkdir()
+        folder = settings.reports_dir / f"2026112{number}T010000-aaaaaa"
+        folder.mkdir(parents=True)
         record = RunRecord(folder.name, "nightly", "mixed", f"2026-11-2{number}T01:00:00+00:00", 30.0, 1)
         write_line(folder, record, verdict, "said <once>")
-    (tmp_path / ".20261124T010000-bbbbbb.partial").mkdir()
-    broken = tmp_path / "20261124T010000-bbbbbb"
+        store.save(record, status="pass", figures={"group.users.p95_ms": 50.0 * number})
+    store.close()
+    (settings.reports_dir / ".20261124T010000-bbbbbb.partial").mkdir()
+    broken = settings.reports_dir / "20261124T010000-bbbbbb"
     broken.mkdir()
     (broken / "night.json").write_text("{")
-    page = write_index(tmp_path).read_text(encoding="utf-8")
+    page = write_index(settings).read_text(encoding="utf-8")
     assert page.index("20261124T010000") < page.index("20261123T010000") < page.index("20261121T010000")
     assert "night.json is damaged" in page
     assert "said &lt;once&gt;" in page
-    figure = budget_trends([night for night in read_lines(tmp_path) if night.budgets])
-    assert {trace.name: list(trace.y) for trace in figure.plot.data}["users"] == pytest.approx([500 / 3] * 3)
-    assert "the fullest in the latest, 2026-11-23T01:00, is users with 167%" in figure.sentence
-    assert (tmp_path / "plotly.min.js").is_file()
-
-
-def test_a_verdicts_line_is_json(tmp_path: Path, verdict: Verdict) -> None:
-    record = RunRecord("r", "nightly", "mixed", "2026-11-21T01:00:00+00:00", 30.0, 1)
-    write_line(tmp_path, record, verdict, "said")
-    told = json.loads((tmp_path / "night.json").read_text())
-    assert (told["status"], told["budgets"]["auth"]) == ("regressed", pytest.approx(2 / 3))
+    assert page.count('class="adx-figure"') == 1
+    assert "beyond it on the latest: User operations" in page
+    assert (settings.reports_dir / "plotly.min.js").is_file()

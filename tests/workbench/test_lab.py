@@ -73,7 +73,7 @@ def test_a_statement_that_writes_is_planned_only(lab: Lab) -> None:
     ("call", "said"),
     [
         (lambda lab: lab.explain("users.lst"), "did you mean users.list"),
-        (lambda lab: lab.explain("users.get", tenant="wale"), "unknown tenant wale; there are whale"),
+        (lambda lab: lab.explain("users.get", tenant="wale"), "unknown tenant wale; did you mean whale"),
         (lambda lab: lab.explain("select 1; drop table users"), "PostgreSQL refuses the statement"),
         (lambda lab: lab.load("mixd"), "did you mean mixed"),
         (lambda lab: lab.load(rate_per_s=0), "rate_per_s 0 is not a positive number"),
