@@ -91,13 +91,13 @@ def make_home(path: Path) -> Home:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Part the tests in two halves that take about as long, each with a stack of its own where two run them.
+    """Keep each folder's tests together where several processes run them: what they share is made once.
 
-    The core's tests mostly wait; so do many of the lab's.
+    The session's one night is read by the tests of the night and of the report.
     """
     for item in items:
-        half = "core" if item.path.is_relative_to(CHECKOUT / "tests" / "core") else "lab"
-        item.add_marker(pytest.mark.xdist_group(half))
+        folder = item.path.relative_to(CHECKOUT / "tests").parts[0]
+        item.add_marker(pytest.mark.xdist_group("report" if folder == "test_nightly.py" else folder))
 
 
 @pytest.fixture
