@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +28,11 @@ HEADLESS = (
     "--disable-sync",
 )
 """Chromium's words for a browser that draws and talks to nobody."""
+
+# A shell starts what it puts into the background with Ctrl-C ignored, and children inherit that: the tests that
+# interrupt a verb would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 IN_GIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CHECKOUT, capture_output=True, check=False)
@@ -90,6 +96,7 @@ def make_home(path: Path) -> Home:
     return Home(path)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep each folder's tests together where several processes run them: what they share is made once.
 
