@@ -29,8 +29,8 @@ HEADLESS = (
 )
 """Chromium's words for a browser that draws and talks to nobody."""
 
-# A shell starts what it puts into the background with Ctrl-C ignored, and children inherit that: the tests that
-# interrupt a verb would wait for ever.
+# A shell starts what it puts into the background with Ctrl-C ignored, and children inherit that: the tests
+# that interrupt a verb would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
