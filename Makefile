@@ -10,7 +10,7 @@ nightly: $(INSTALLED)  ## the main job: stack, load, captures, analysis, report,
 	$(BIN)/adx-lab nightly --profile quick
 
 test: $(INSTALLED)  ## all tests, against real PostgreSQL, Valkey, HTTP and Locust
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: $(INSTALLED)  ## format and rules, types, import contract
 	$(BIN)/ruff format --check .

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 HEADLESS = (
     "--headless",
@@ -96,15 +97,18 @@ def make_home(path: Path) -> Home:
     return Home(path)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each folder's tests together where several processes run them: what they share is made once.
+class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # the plugin has no types
+    """Where several processes run the tests, a folder's stay together: what they share is made once."""
 
-    The session's one night is read by the tests of the night and of the report.
-    """
-    for item in items:
-        folder = item.path.relative_to(CHECKOUT / "tests").parts[0]
-        item.add_marker(pytest.mark.xdist_group("report" if folder == "test_nightly.py" else folder))
+    def _split_scope(self, nodeid: str) -> str:
+        folder = nodeid.split("/")[1]
+        # The session's one night is read by the tests of the night and of the report.
+        return "report" if folder.startswith("test_nightly.py") else folder
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Tell the plugin that runs tests in several processes how to share them out."""
+    return ByFolder(config, log)
 
 
 @pytest.fixture

@@ -180,6 +180,9 @@ async def run_all_cells(page: Page, shots: Path) -> None:
     await expect(page.locator(".jp-NotebookPanel-toolbar")).to_contain_text(
         re.compile("Python 3"), timeout=PATIENCE_MS
     )
+    # The toolbar names the kernel before it has started: cells that are run by then are forgotten.
+    ready = page.locator('.jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status="idle"]')
+    await expect(ready).to_have_count(1, timeout=PATIENCE_MS)
     await page.get_by_role("menuitem", name="Run", exact=True).click()
     await page.get_by_text("Run All Cells", exact=True).click()
     charts = page.locator(".jp-OutputArea-output .js-plotly-plot")

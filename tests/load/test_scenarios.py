@@ -96,7 +96,8 @@ def test_a_run_can_be_sent_again(stack_home: Home, stack_state: object) -> None:
 def test_plain_locust_is_recorded_too(stack_home: Home, stack_state: dict[str, Any]) -> None:
     before = {row["run_id"] for row in stack_home.adx_lab("runs", "list", "--json").json()}
     command = [sys.executable, "-m", "locust", "-f", "locustfiles/users.py", "--headless", "--only-summary"]
-    command += ["--run-time", "5s", "--host", stack_state["base_url"]]
+    # Long enough for everybody to log in first, on a slow machine too: Locust's clock counts that in.
+    command += ["--run-time", "12s", "--host", stack_state["base_url"]]
     done = subprocess.run(
         command,
         cwd=stack_home.path,
