@@ -187,7 +187,7 @@ async def run_all_cells(page: Page, shots: Path) -> None:
     await expect(ready).to_have_count(1, timeout=PATIENCE_MS)
     await page.get_by_role("menuitem", name="Run", exact=True).click()
     await page.get_by_text("Run All Cells", exact=True).click()
-    charts = page.locator(".jp-OutputArea-output .js-plotly-plot")
+    charts = page.locator(".jp-NotebookPanel .js-plotly-plot")
     await expect(charts).to_have_count(5, timeout=PATIENCE_MS)
     await expect(page.locator(".jp-OutputArea-output table").last).to_contain_text(
         "loop_lag_p99_ms", timeout=PATIENCE_MS
