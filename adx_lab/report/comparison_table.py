@@ -15,8 +15,8 @@ _ENDPOINTS = 3
 
 def comparisons(found: Sequence[Comparison]) -> Table:
     """Return each comparison: head over base, its interval, and what it would have seen."""
-    header = ("subject", "metric", "head over base", "interval", "p", "status", "would have seen")
-    return Table(header, tuple(_row(one) for one in found), frozenset({*header[2:5], header[6]}), "status")
+    header = ("subject", "metric", "status", "head over base", "interval", "p", "would have seen")
+    return Table(header, tuple(_row(one) for one in found), frozenset(header[3:]), "status")
 
 
 def findings(found: Sequence[Finding]) -> Table:
@@ -49,15 +49,15 @@ def plan_changes(changes: Sequence[PlanChange]) -> Table:
 
 def _row(one: Comparison) -> tuple[str, ...]:
     if one.ratio is None or one.low is None or one.high is None:
-        return (one.subject, one.metric, "–", "–", "–", one.status, "–")
+        return (one.subject, one.metric, one.status, "–", "–", "–", "–")
     seen = "–" if one.smallest_effect_seen is None else f"{one.smallest_effect_seen:+.1%}"
     return (
         one.subject,
         one.metric,
+        one.status,
         f"{one.ratio - 1:+.1%}",
         f"{one.low - 1:+.1%} to {one.high - 1:+.1%}",
         f"{one.p:.3g}" if one.p >= 0.001 else "< 0.001",  # as p-values are printed
-        one.status,
         seen,
     )
 

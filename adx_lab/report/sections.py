@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +20,7 @@ from adx_lab.report.tables import Table
 from adx_lab.report.verdict_words import calibration_line
 
 _PICTURES_MAX = 4
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Shown(Protocol):
@@ -84,7 +86,7 @@ def _judged(contents: Contents, verdict: Verdict) -> Iterator[Section]:
 
 def _compared(compared: Compared) -> Iterator[Section]:
     table = comparison_table.comparisons(compared.verdict.comparisons)
-    note = f"{compared.head} over {compared.base}, both up at once. {_COMPARED_NOTE}"
+    note = f"{_variant(compared.head)} over {_variant(compared.base)}, both up at once. {_COMPARED_NOTE}"
     yield Section("comparisons", "Compared with the baseline", (table,), note)
     changed = comparison_table.plan_changes(compared.plan_changes)
     pictures = [
@@ -93,6 +95,13 @@ def _compared(compared: Compared) -> Iterator[Section]:
     ]
     if changed.rows:
         yield Section("plan-changes", "Plans that changed", (changed, *pictures), _CHANGED_NOTE)
+
+
+def _variant(words: str) -> str:
+    """Return how a variant is called in a sentence."""
+    if words == ".":
+        return "The working tree"
+    return words[:10] if _COMMIT.fullmatch(words) else words
 
 
 def _measured(contents: Contents) -> Iterator[Section]:

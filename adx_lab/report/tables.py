@@ -72,16 +72,17 @@ def facts(record: RunRecord) -> Table:
 
 def budgets(results: Sequence[BudgetResult]) -> Table:
     """Return each budget with its limit, its interval and what became of it."""
-    header = ("budget", "metric", "limit", "measured", "95% interval", "unit", "status")
+    # What a narrow screen shows comes first: the rest can be scrolled to.
+    header = ("budget", "status", "measured", "limit", "95% interval", "unit", "metric")
     rows = (
         (
             item.name,
-            item.metric,
-            f"{'≥' if item.direction == 'above' else '≤'} {number(item.limit)}",
+            item.status,
             number(item.value),
+            f"{'≥' if item.direction == 'above' else '≤'} {number(item.limit)}",
             interval(item.low, item.high),
             item.unit,
-            item.status,
+            item.metric,
         )
         for item in results
     )
