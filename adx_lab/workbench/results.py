@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
@@ -16,13 +16,6 @@ from adx_lab.records import Caveat
 from adx_lab.report import comparison_table, figures, frames, plan_table, tables
 from adx_lab.report.judgement import Judgement
 from adx_lab.report.verdict_words import calibration_line
-
-
-class Shown(Protocol):
-    """A figure or a table: something that is a piece of HTML."""
-
-    def html(self) -> str:
-        """Return it as HTML."""
 
 
 @dataclass(frozen=True)
