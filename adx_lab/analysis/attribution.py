@@ -68,8 +68,12 @@ def attribute(
     ledger = Ledger(scope, base or VariantFacts(), head or VariantFacts(), others)
     claims = [claim for rule in RULES for claim in rule(ledger)]
     claims = _merge_waits(claims, ledger)
-    by_tail = ledger.total_ms <= MEAN_MOVED * sum(change.requests * change.base_ms for change in scope)
+    by_tail = ledger.tail_ms > 0 and ledger.total_ms <= MEAN_MOVED * sum(
+        change.requests * change.base_ms for change in scope
+    )
     findings = [_finding(claim, ledger, by_tail=by_tail) for claim in claims]
+    if not slower:  # what there was to explain is noise: no share of it means anything
+        findings = [replace(finding, share=None) for finding in findings]
     kept = [
         finding
         for finding in findings

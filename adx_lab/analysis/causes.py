@@ -26,6 +26,12 @@ COMPUTED = 0.4
 """Of the added time, spent on CPU: then it is computing, and not waiting."""
 
 SHARE_MOVED = 0.05
+SHARE_MOVED_BY_INVALIDATION = 0.01
+"""Less will do where invalidations became more frequent: they are counted, and hardly vary."""
+
+INVALIDATIONS_MOVED = 0.05
+"""A request more."""
+
 GONE = 0.1
 
 
@@ -56,10 +62,12 @@ def _cache_cause(ledger: Ledger, before: dict[str, float], after: dict[str, floa
         return "cache.l1", f"the in-process cache (L1) answers {new_l1:.0%} of look-ups instead of {l1:.0%}"
     if l2 >= 0.01 and new_l2 < GONE * l2:
         return "cache.l2", f"the shared cache (L2) answers {new_l2:.1%} of look-ups instead of {l2:.1%}"
-    if max(l1 - new_l1, after.get("miss", 0.0) - before.get("miss", 0.0)) < SHARE_MOVED:
-        return None
     known = None not in (ledger.base.invalidations, ledger.head.invalidations)
-    if rose(ledger.base.invalidations, ledger.head.invalidations, 1.5) or not known:
+    more = rose(ledger.base.invalidations, ledger.head.invalidations, 1.5, INVALIDATIONS_MOVED)
+    moved = max(l1 - new_l1, after.get("miss", 0.0) - before.get("miss", 0.0))
+    if moved < (SHARE_MOVED_BY_INVALIDATION if more else SHARE_MOVED):
+        return None
+    if more or not known:
         return (
             "invalidation",
             f"cached entries are dropped early: L1 answers {new_l1:.0%} instead of {l1:.0%}",
@@ -87,13 +95,14 @@ def caches(ledger: Ledger) -> Iterator[Claim]:
         if any(abs(b - a) >= 0.01 for a, b in change.layer_shares.values())
     ]
     # Where more look-ups go to Valkey the time there follows, within a layer too: a request may look up
-    # twice.
+    # twice. Invalidating is work of the service itself, besides.
+    costs = (ELSEWHERE, "valkey", "service") if kind == "invalidation" else (ELSEWHERE, "valkey")
     yield Claim(
         kind,
         {"cache.l1": "L1", "cache.l2": "L2"}.get(kind, "caches"),
         cause,
         evidence,
-        ledger.take(moved, (ELSEWHERE, "valkey")),
+        ledger.take(moved, costs),
     )
 
 
@@ -206,8 +215,9 @@ def smaller_pool(ledger: Ledger) -> Iterator[Claim]:
     if before is None or after is None or after >= before:
         return
     everywhere = [change.endpoint for change in ledger.changes]
-    parts = ledger.take(everywhere, ("pool", "queueing"))
-    cause = f"the pool may open {after:.0f} connections instead of {before:.0f}: requests wait for one"
+    parts = ledger.take(everywhere, ("pool",))
+    waits = ": requests wait for one" if parts else ""
+    cause = f"the pool may open {after:.0f} instead of {before:.0f} connections{waits}"
     yield Claim("pool", "pool", cause, {"pool_size": [before, after]}, parts)
 
 
@@ -358,7 +368,6 @@ def waiting(ledger: Ledger) -> Iterator[Claim]:
     everywhere = [change.endpoint for change in ledger.changes]
     for part, subject, cause in (
         ("pool", "pool", "requests wait for a connection, although the pool is as large as before"),
-        ("queueing", "client", "requests leave late: the service can't take them as fast as they come"),
         ("network", "network", "time between the client and the service grew"),
         ("database", "database", "the database's time grew outside of its named queries"),
     ):

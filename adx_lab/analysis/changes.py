@@ -4,6 +4,11 @@ The change of a mean has two sources: requests take longer where they are answer
 and requests are answered elsewhere (by a slower layer). Kitagawa's decomposition (E. M. Kitagawa: Components
 of a difference between two rates. JASA 50, 1955) keeps them apart, so that queries which run only because a
 cache no longer answers are not taken for new ones.
+
+What is split is the time from the send, as the pairs compare it: a duet's requests wait for one another by
+design, and how long is chance. Means are over the pairs in the middle (`pairs.middle_pairs`): on a busy
+machine a few stalls move a mean by more than what a duet finds in the pairs, and in either direction. What
+only a few requests suffer is in the tail, from which nothing is left out.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import numpy as np
 
 from adx_lab.analysis.blocks import HEAD
 from adx_lab.analysis.latency import failed
+from adx_lab.analysis.pairs import middle_pairs
 from adx_lab.analysis.parts import PartKind, PartMeans, part_means, text_codes
 from adx_lab.analysis.tail import slowest
 
@@ -74,9 +80,9 @@ class EndpointChange:
     ----------
     endpoint : str
     requests : int
-        Of both variants.
+        Of both variants, in the pairs that count.
     base_ms, head_ms : float
-        Mean latency.
+        Mean time from the send over them.
     tail_ms : float
         Change of the mean of the slowest 5%.
     parts : tuple of PartChange
@@ -124,23 +130,24 @@ def split_changes(samples: pd.DataFrame, queries: pd.DataFrame | None = None) ->
     tuple of EndpointChange
         Ordered by endpoint; without those that one variant never answered.
     """
+    samples = samples.assign(latency_ms=samples["service_ms"])
     codes, endpoints = text_codes(samples["endpoint"])
     usable = ~failed(samples) & np.isfinite(samples["latency_ms"].to_numpy(dtype=np.float64))
     head = (samples["variant"] == HEAD).to_numpy()
     side = np.where(usable, codes.astype(np.int64) * 2 + head, -1)
-    layer = _layers(samples)
-    cell = np.where(side < 0, -1, side * len(LAYERS) + layer)
+    middle = np.where(middle_pairs(samples, usable), side, -1)
+    cell = np.where(middle < 0, -1, side * len(LAYERS) + _layers(samples))
     width = 2 * len(endpoints)
     slow, _ = slowest(samples["latency_ms"].to_numpy(dtype=np.float64), side, width)
     tables = (
-        part_means(samples, queries, side, width),
+        part_means(samples, queries, middle, width),
         part_means(samples, queries, cell, width * len(LAYERS)),
         part_means(samples, queries, np.where(slow, side, -1), width),
     )
     size = samples["bytes"].to_numpy(dtype=np.float64) if "bytes" in samples else np.zeros(len(samples))
-    answered = side >= 0
+    answered = middle >= 0
     with np.errstate(invalid="ignore", divide="ignore"):
-        sizes = np.bincount(side[answered], weights=size[answered], minlength=width) / tables[0].count
+        sizes = np.bincount(middle[answered], weights=size[answered], minlength=width) / tables[0].count
     changes = [
         _change(name, i, tables, sizes)
         for i, name in enumerate(endpoints)

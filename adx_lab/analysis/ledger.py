@@ -85,6 +85,11 @@ class Ledger:
         return sum(change.requests * max(0.0, change.change_ms) for change in self.changes)
 
     @property
+    def tail_ms(self) -> float:
+        """What was added to the slowest 5%, weighted as `total_ms`."""
+        return sum(change.requests * max(0.0, change.tail_ms) for change in self.changes)
+
+    @property
     def added_ms(self) -> float:
         """Milliseconds added a request, over the requests of all endpoints: comparable to a variant's CPU."""
         return self.total_ms / max(1, self.requests)
@@ -105,9 +110,8 @@ class Ledger:
         The tail's parts follow the mean's: how much of a part is another layer's doing is known for means
         only.
         """
-        tails = sum(change.requests * max(0.0, change.tail_ms) for change in self.changes)
         claimed = sum(self._tail_of(*part) for part in claim.parts)
-        total = self.total_ms
+        total, tails = self.total_ms, self.tail_ms
         return self.milliseconds(claim) / total if total else 0.0, claimed / tails if tails else 0.0
 
     def _tail_of(self, endpoint: str, part: str, ms: float) -> float:

@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["METRIC", "pair_series"]
+__all__ = ["METRIC", "middle_pairs", "pair_series"]
 
 METRIC = "pair_ms"
 PAIRS_MIN = 10
+STALLED_SHARE = 0.05
+"""Of an endpoint's pairs, left out of its means at each end."""
+
 _KEYS = ["block", "pair", "endpoint"]
 
 
@@ -66,6 +69,40 @@ def pair_series(samples: pd.DataFrame, *, column: str = "service_ms") -> tuple[B
     if len(series) > 1:
         series.append(BlockSeries(ALL, METRIC, _average(series, np.array(weights, dtype=np.float64))))
     return tuple(sorted(series, key=lambda one: (one.subject != ALL, one.subject)))
+
+
+def middle_pairs(samples: pd.DataFrame, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark the requests of the pairs that a stall of the machine did not tear apart.
+
+    A mean of differences is moved by a few stalls of 50 ms, although neither half is to blame. The pairs that
+    differ most are left out at both ends alike, so that a difference which all have stays what it is (a
+    trimmed mean; R. R. Wilcox: Introduction to Robust Estimation and Hypothesis Testing, 2017, 2.2.3).
+
+    Parameters
+    ----------
+    samples
+        As in `pair_series`; without `pair` there is nothing to tell stalls by.
+    usable
+        Which requests count at all.
+
+    Returns
+    -------
+    array of bool
+        Over the samples.
+    """
+    if "pair" not in samples:
+        return usable
+    own = samples[[*_KEYS, "service_ms"]].assign(row=np.arange(len(samples)))
+    head = (samples["variant"] == HEAD).to_numpy()
+    base_half, head_half = (own[usable & side].drop_duplicates(_KEYS) for side in (~head, head))
+    pairs = base_half.merge(head_half, on=_KEYS, suffixes=("_base", "_head"))
+    pairs["change"] = pairs["service_ms_head"] - pairs["service_ms_base"]
+    changes = pairs.groupby("endpoint", observed=True)["change"]
+    low, high = (changes.transform("quantile", q) for q in (STALLED_SHARE, 1 - STALLED_SHARE))
+    kept = pairs[((pairs["change"] >= low) & (pairs["change"] <= high)).to_numpy()]
+    middle = np.zeros(len(samples), dtype=np.bool_)
+    middle[kept[["row_base", "row_head"]].to_numpy().ravel()] = True
+    return middle
 
 
 def _average(series: list[BlockSeries], weights: NDArray[np.float64]) -> tuple[float, ...]:

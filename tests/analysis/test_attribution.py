@@ -302,6 +302,35 @@ def test_facts_that_cannot_vary_are_told_even_where_time_shows_nothing() -> None
     world.service = {"GET /users": 0.0001}  # hidden by something that got faster
     (finding,) = duet(world, slower=()).findings
     assert (finding.kind, finding.subject) == ("n+1", "users.page")
+    assert finding.share is None, "there was nothing of which it could be a share"
+
+
+def test_stalls_of_the_machine_do_not_hide_a_cause() -> None:
+    slow = World(
+        service=dict.fromkeys(World().calls, 0.6), facts=replace(FACTS, cpu_ms=(FACTS.cpu_ms or 0) + 0.1)
+    )
+    halves = [serve(World(), "base", 1), serve(slow, "head", 1)]  # one seed: halves of the same pairs
+    for samples, _ in halves:
+        samples["block"], samples["pair"] = 0, np.arange(N)
+    stalled = np.random.default_rng(3).choice(N, N * 3 // 100, replace=False)
+    halves[0][0].loc[stalled, "service_ms"] += 60.0
+    halves[1][1]["sample"] += N
+    samples = pd.concat([half[0] for half in halves], ignore_index=True)
+    queries = pd.concat([half[1] for half in halves], ignore_index=True)
+
+    def named(samples: pd.DataFrame) -> list[str]:
+        found = attribute(samples, queries, base=FACTS, head=slow.facts, slower=["all"]).findings
+        return [finding.kind for finding in found]
+
+    assert named(samples) == ["cpu"]
+    assert named(samples.drop(columns="pair")) == [], "by the plain means base is the slower one"
+
+
+def test_counted_invalidations_name_a_small_loss_of_hits() -> None:
+    storm = World(l1=0.87, service=dict.fromkeys(World().calls, 0.6), facts=replace(FACTS, invalidations=1.0))
+    assert duet(storm).findings[0].kind == "invalidation"
+    calm = replace(storm, facts=FACTS)
+    assert "invalidation" not in {finding.kind for finding in duet(calm).findings}
 
 
 def test_two_causes_are_two_findings_ranked_by_their_share() -> None:
