@@ -28,7 +28,7 @@ def tracked() -> list[Path]:
 
 
 def texts() -> list[tuple[Path, str]]:
-    binary = {".png", ".parquet", ".ico"}
+    binary = {".png", ".parquet", ".ico", ".xz"}
     return [(path, path.read_text(encoding="utf-8")) for path in tracked() if path.suffix not in binary]
 
 

@@ -1,12 +1,19 @@
-"""Plans of every node type, made on a real PostgreSQL."""
+"""Plans of every node type, made on a real PostgreSQL.
+
+``versions.json.xz`` holds what other versions than the stack's made of them. To make it anew, or to add a
+version: ``python -m tests.analysis.plan_corpus URL...``, with servers on which a database may be created.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import lzma
 import re
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -14,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FOLDER = Path(__file__).parent / "plans"
+VERSIONS = FOLDER / "versions.json.xz"
 # PostgreSQL's own defaults, so that the plans don't depend on how the stack is tuned.
 _PLANNER = {
     "jit": "off",
@@ -29,6 +37,10 @@ _PARALLEL = {
     "min_parallel_index_scan_size": "0",
     "max_parallel_workers_per_gather": "3",
 }
+_JIT = {"jit": "on", "jit_above_cost": "0", "jit_inline_above_cost": "0", "jit_optimize_above_cost": "0"}
+# What it was called, or that it was not there, before a version.
+_RENAMED = (16, "debug_parallel_query", "force_parallel_mode")
+_NEW_SETTINGS = {"enable_memoize": 14}
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ def cases() -> Iterator[Case]:
 async def make_database(admin_url: str, name: str) -> str:
     """Make the corpus's database anew; return its URL."""
     admin = await asyncpg.connect(admin_url)
-    await admin.execute(f"drop database if exists {name} with (force)")
+    await admin.execute(f"drop database if exists {name}")
     await admin.execute(f"create database {name}")
     await admin.close()
     url = admin_url.replace("/postgres?", f"/{name}?")
@@ -83,6 +95,49 @@ async def explain_all(url: str, options: str) -> dict[str, str]:
         return {case.name: await _explain(connection, case, options) for case in cases()}
     finally:
         await connection.close()
+
+
+async def explain_version(admin_url: str) -> tuple[str, dict[str, Any]]:
+    """Explain what this server's version can be asked: its number, and the plans with and without JIT."""
+    url = await make_database(admin_url, "plans_corpus")
+    connection = await asyncpg.connect(url, statement_cache_size=0)
+    try:
+        version = connection.get_server_version()
+        kinds: dict[str, dict[str, str]] = {"terse": {}}
+        if await connection.fetchval("select pg_jit_available()"):
+            kinds["jit"] = _JIT
+        found: dict[str, Any] = {}
+        for kind, settings in kinds.items():
+            found[kind] = {}
+            for case in cases():
+                asked = replace(case, settings=_settings_of(version.major, case.settings) | settings)
+                try:
+                    plan = await _explain(connection, asked, "analyze, buffers")
+                except (asyncpg.PostgresSyntaxError, asyncpg.InvalidParameterValueError) as error:
+                    print(f"PostgreSQL {version.major} lacks {case.name}: {error}", file=sys.stderr)
+                    continue
+                found[kind][case.name] = json.loads(plan)[0]
+        return f"{version.major}.{version.micro}", found
+    finally:
+        await connection.close()
+
+
+def _settings_of(version: int, settings: dict[str, str]) -> dict[str, str]:
+    since, new, old = _RENAMED
+    known = {name: value for name, value in settings.items() if version >= _NEW_SETTINGS.get(name, 0)}
+    return {old if name == new and version < since else name: value for name, value in known.items()}
+
+
+def read_versions() -> dict[str, Any]:
+    """Return the kept plans: by version, by kind (``terse``, ``jit``), by name."""
+    found: dict[str, Any] = json.loads(lzma.decompress(VERSIONS.read_bytes()))
+    return found
+
+
+async def _keep_versions(admin_urls: list[str]) -> None:
+    kept = read_versions() if VERSIONS.exists() else {}
+    kept |= dict([await explain_version(url) for url in admin_urls])
+    VERSIONS.write_bytes(lzma.compress(json.dumps(kept, separators=(",", ":")).encode(), preset=9))
 
 
 async def _explain(connection: asyncpg.Connection, case: Case, options: str) -> str:
@@ -108,3 +163,7 @@ def as_log(plan: str, *, duration_ms: float = 12.345) -> str:
     body.pop("Execution Time", None)
     lines = json.dumps(body, indent=2).replace("\n", "\n\t")
     return f"2026-11-24 02:00:01.123 UTC [4711] LOG:  duration: {duration_ms:.3f} ms  plan:\n\t{lines}\n"
+
+
+if __name__ == "__main__":
+    asyncio.run(_keep_versions(sys.argv[1:]))

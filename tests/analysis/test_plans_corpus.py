@@ -9,7 +9,7 @@ import pytest
 from adx_lab.analysis.plans import PlanAnalysis, analyse, read_plans
 from adx_lab.analysis.plans.labels import KNOWN_TYPES
 from adx_lab.records import to_plain
-from tests.analysis.plan_corpus import explain_all, make_database
+from tests.analysis.plan_corpus import explain_all, make_database, read_versions
 
 OPTIONS = {
     "verbose": "analyze, buffers, verbose, settings",
@@ -41,23 +41,58 @@ async def test_every_node_type_occurs_and_is_known(corpus: dict[str, dict[str, P
 async def test_times_add_up_and_nothing_is_negative(corpus: dict[str, dict[str, PlanAnalysis]]) -> None:
     for kind in ("verbose", "terse"):
         for name, plan in corpus[kind].items():
-            assert plan.certificate.holds, (kind, name, plan.certificate.text)
-            assert all(node.self_ms_high is not None and node.self_ms_high >= 0 for node in plan.nodes), name
-            selfs = sum(node.self_ms or 0.0 for node in plan.nodes)
-            after = sum(trigger.ms for trigger in plan.triggers if not trigger.inside)
-            rest = (plan.unattributed_ms or 0.0) + (plan.serialization_ms or 0.0) + after
-            assert plan.execution_ms == pytest.approx(selfs + rest, abs=1e-6), name
+            check_times(plan, f"{kind} {name}")
 
 
 async def test_pages_add_up(corpus: dict[str, dict[str, PlanAnalysis]]) -> None:
-    after_the_plan = {"cte_writing_unread", "cte_writing_limited"}  # they work on when the root is done
     for kind in ("verbose", "terse"):
         for name, plan in corpus[kind].items():
-            own = [node.self_pages for node in plan.nodes]
-            assert all(pages is not None and pages >= 0 for pages in own), name
-            assert all((node.self_temp_written or 0) >= 0 for node in plan.nodes), name
-            if name not in after_the_plan:
-                assert sum(pages or 0 for pages in own) == plan.pages, name
+            check_pages(plan, name)
+
+
+@pytest.mark.parametrize("version", ["12.22", "13.23", "14.23", "15.18", "16.14", "18.4"])
+def test_other_versions_add_up_as_well(version: str) -> None:
+    kept = read_versions()[version]
+    assert len(kept["terse"]) >= 117
+    for kind, documents in kept.items():
+        for name, document in documents.items():
+            plan = analyse(read_plans(json.dumps([document]))[0])
+            check_times(plan, f"{version} {kind} {name}")
+            check_pages(plan, name)
+            assert {node.type for node in plan.nodes} <= KNOWN_TYPES, name
+
+
+def test_compilation_is_accounted_for() -> None:
+    """PostgreSQL 15 with JIT forced on: it is part of the execution, and told where it is not worth it."""
+    plans = {
+        name: analyse(read_plans(json.dumps([one]))[0])
+        for name, one in read_versions()["15.18"]["jit"].items()
+    }
+    compiled = [plan for plan in plans.values() if plan.jit_ms]
+    assert len(compiled) > 80
+    told = [plan for plan in compiled if any(finding.kind == "jit" for finding in plan.findings)]
+    assert len(told) > 80
+    for plan in compiled:
+        assert plan.jit_ms is not None
+        assert plan.execution_ms is not None
+        assert plan.jit_ms < plan.execution_ms, "the workers' compiling is not the leader's"
+
+
+def check_times(plan: PlanAnalysis, name: str) -> None:
+    assert plan.certificate.holds, (name, plan.certificate.text)
+    assert all(node.self_ms_high is not None and node.self_ms_high >= 0 for node in plan.nodes), name
+    selfs = sum(node.self_ms or 0.0 for node in plan.nodes)
+    after = sum(trigger.ms for trigger in plan.triggers if not trigger.inside)
+    rest = (plan.unattributed_ms or 0.0) + (plan.serialization_ms or 0.0) + after
+    assert plan.execution_ms == pytest.approx(selfs + rest, abs=1e-6), name
+
+
+def check_pages(plan: PlanAnalysis, name: str) -> None:
+    own = [node.self_pages for node in plan.nodes]
+    assert all(pages is not None and pages >= 0 for pages in own), name
+    assert all((node.self_temp_written or 0) >= 0 for node in plan.nodes), name
+    if name not in {"cte_writing_unread", "cte_writing_limited"}:  # they work on when the root is done
+        assert sum(pages or 0 for pages in own) == plan.pages, name
 
 
 async def test_shapes_do_not_depend_on_what_was_printed(corpus: dict[str, dict[str, PlanAnalysis]]) -> None:

@@ -65,7 +65,7 @@ def analyse(document: PlanDocument, context: Context | None = None) -> PlanAnaly
         query_id=_query_id(document.body),
         triggers=outside.triggers,
         serialization_ms=outside.serialization_ms,
-        jit_ms=_jit_ms(document.body),
+        jit_ms=_jit_ms(document.body, tree),
         planning_pages=_planning_pages(document.body),
         settings=_settings(document.body),
         hit_ratio=_hit_ratio(nodes[0]),
@@ -158,10 +158,15 @@ def _query_id(body: Mapping[str, Any]) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _jit_ms(body: Mapping[str, Any]) -> float | None:
+def _jit_ms(body: Mapping[str, Any], tree: Tree) -> float | None:
     jit = body.get("JIT")
     timing = jit.get("Timing") if isinstance(jit, dict) else None
-    return number(timing, "Total") if isinstance(timing, dict) else None
+    total = number(timing, "Total") if isinstance(timing, dict) else None
+    if total is None:
+        return None
+    # PostgreSQL prints the sum over the leader and its workers (ExplainPrintJITSummary), which compile the
+    # same expressions at the same time: the sum can be several times the execution.
+    return total / (1 + max(number(node, "Workers Launched") or 0.0 for node in tree.nodes))
 
 
 def _planning_pages(body: Mapping[str, Any]) -> int | None:

@@ -169,7 +169,10 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class PlanAnalysis:
-    """One analysed plan; ``nodes`` in the order in which EXPLAIN prints them, the root first."""
+    """One analysed plan; ``nodes`` in the order in which EXPLAIN prints them, the root first.
+
+    ``jit_ms`` is what compiling took in each process, on average over the leader and its workers.
+    """
 
     shape: str
     execution_ms: float | None

@@ -140,7 +140,8 @@ def jit(analysis: PlanAnalysis, context: Context) -> list[Finding]:
     limits = context.thresholds
     if spent is None or not whole or spent < limits.jit_ms_min or spent < whole * limits.jit_share_min:
         return []
-    reason = f"compiling took {spent:.1f} of {whole:.1f} ms"
+    where = " in each process" if any(node.type.startswith("Gather") for node in analysis.nodes) else ""
+    reason = f"compiling took {spent:.1f} of {whole:.1f} ms{where}"
     return [Finding("jit", "0", "JIT", reason, "SET jit = off; or raise jit_above_cost", {"jit_ms": spent})]
 
 
