@@ -9,7 +9,7 @@ from adx_lab.analysis.plans.captured import Cell, Matrix
 from adx_lab.analysis.plans.causes import Cause, name_cause, plan_trials
 from adx_lab.analysis.plans.compare import PlanChange, compare_matrices
 from adx_lab.capture.plan_causes import Statement, try_changes
-from adx_lab.capture.plans import MODES, capture_matrix
+from adx_lab.capture.plans import MODES, capture_matrix, capture_resampled
 from adx_lab.capture.plans_anywhere import capture_anywhere
 from adx_lab.errors import UsageError, nearest
 from adx_lab.experiment import CORE_QUERIES, surroundings
@@ -17,6 +17,7 @@ from adx_lab.progress import Progress
 from adx_lab.settings import Settings
 from adx_lab.sql import load_queries
 from adx_lab.stack.lifecycle import read_state
+from adx_lab.stack.servers import scratch_database
 
 TENANTS = ("whale", "median", "small", "absent")
 """The kinds of tenants that a query is explained for."""
@@ -28,15 +29,37 @@ async def capture(
     progress: Progress,
     *,
     only: Sequence[str] | None = None,
+    resample: int = 0,
 ) -> dict[str, Any]:
-    """Capture plans now: of the stack's named queries, or of any database's dearest statements."""
+    """Capture plans now: of the stack's named queries, or of any database's dearest statements.
+
+    Parameters
+    ----------
+    only
+        The names of the queries; all where left out.
+    resample
+        So many times the data set is analysed and every plan made again, on a clone that is thrown away.
+    """
     if database_url is not None:
         progress.step("explaining the dearest statements; nothing is executed")
         return await capture_anywhere(database_url)
     async with surroundings(settings, progress) as around:
         assert around.target.database_url is not None
+        if resample:
+            return await _capture_resampled(settings, progress, only=only, rounds=resample)
         progress.step("explaining every named query for four kinds of tenant")
         return await capture_matrix(around.target.database_url, CORE_QUERIES, only=only)
+
+
+async def _capture_resampled(
+    settings: Settings, progress: Progress, *, only: Sequence[str] | None, rounds: int
+) -> dict[str, Any]:
+    state = read_state(settings)
+    assert state is not None
+    progress.step("cloning the data set")
+    async with scratch_database(settings, state) as url:
+        progress.step(f"explaining every named query, and again after each of {rounds} ANALYZEs of the clone")
+        return await capture_resampled(url, CORE_QUERIES, rounds=rounds, only=only)
 
 
 def query_names(query: str) -> list[str]:

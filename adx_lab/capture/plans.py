@@ -104,18 +104,43 @@ async def capture_matrix(
 
 
 async def capture_resampled(
-    database_url: str, queries_folder: Path, *, rounds: int = 3
-) -> list[dict[str, Any]]:
-    """Capture again after each of some ANALYZEs: a shape that changes with the sample is a tie.
+    database_url: str, queries_folder: Path, *, rounds: int, only: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Capture, then plan everything again after each of some ANALYZEs: what changes with the sample is a tie.
 
     For a clone that is thrown away afterwards, since it writes new statistics.
+
+    Parameters
+    ----------
+    rounds
+        How many times it is analysed.
+    only
+        As in `capture_matrix`.
+
+    Returns
+    -------
+    dict
+        As `capture_matrix`; ``near`` holds also what another sample of the same rows made of a plan.
     """
-    found = []
+    matrix = await capture_matrix(database_url, queries_folder, only=only)
     for _ in range(rounds):
         async with connected(database_url) as connection:
             await connection.execute("ANALYZE")
-        found.append(await capture_matrix(database_url, queries_folder))
-    return found
+        await _replan(database_url, queries_folder, matrix)
+    return matrix
+
+
+async def _replan(database_url: str, queries_folder: Path, matrix: dict[str, Any]) -> None:
+    """Plan each cell of a matrix again, and keep what differs beside it."""
+    queries = load_queries(queries_folder)
+    async with connected(database_url) as connection:  # a new one: an old one's plans are cached
+        await connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
+        for cell in matrix["plans"]:
+            arguments = Arguments(cell["tenant"], cell["arguments"])
+            case = _Case(queries[cell["query"]], arguments, cell["mode"])
+            plan, _ = await _explain(connection, case, execute=False)
+            if _outline(json.dumps(plan)) != _outline(json.dumps(cell["plan"])):
+                cell["near"].append(plan)
 
 
 def quoted(value: str) -> str:

@@ -31,6 +31,7 @@ def capture(
     tenant: str = "whale",
     mode: str = "custom",
     database: str | None = None,
+    resample: int = 0,
     out: Path | None = None,
     json: bool = False,
 ) -> int:
@@ -47,6 +48,9 @@ def capture(
     database
         Any PostgreSQL instead of the stack's: the generic plans of its dearest statements, none of which
         is executed.
+    resample
+        Clone the data set, analyse the clone so many times and plan again after each: a plan that another
+        sample of the same rows turns over is a tie, and no reason for an alarm.
     out
         Save the capture there, for ``plans compare``.
     json
@@ -54,13 +58,19 @@ def capture(
     """
     from adx_lab import explaining
 
+    if resample < 0:
+        raise UsageError(f"--resample {resample} is not a number of times")
+    if resample and database is not None:
+        raise UsageError("--resample needs a clone of the stack's own data", mend="leave --database out")
     only = None
     if query is not None:
         if database is not None:
             raise UsageError("--query names a query of the core's", mend="leave --database or --query out")
         only = explaining.query_names(query)
         explaining.cells_of(Matrix({}), tenant, mode)  # refused before a stack is started
-    document = asyncio.run(explaining.capture(read_settings(), database, ConsoleProgress(), only=only))
+    document = asyncio.run(
+        explaining.capture(read_settings(), database, ConsoleProgress(), only=only, resample=resample)
+    )
     if out is not None:
         _save(document, out)
     matrix = read_matrix(document)

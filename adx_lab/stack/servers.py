@@ -7,10 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
+from adx_lab.errors import UsageError
 from adx_lab.progress import Progress
-from adx_lab.settings import Settings
-from adx_lab.stack.databases import Cluster
-from adx_lab.stack.lifecycle import read_state, running_servers
+from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.stack.core_server import CorePlan, run_core_command
+from adx_lab.stack.databases import Cluster, clone, drop
+from adx_lab.stack.lifecycle import StackState, logs_dir, read_state, running_servers
+
+_SCRATCH = "adx_scratch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +76,36 @@ async def servers(settings: Settings, progress: Progress) -> AsyncIterator[Serve
         pids = {child.role: [child.pid] for child in stack.children}
         cluster = stack.postgres or NamedCluster(stack.database_url)
         yield Servers(cluster, stack.valkey_url, pids)
+
+
+@asynccontextmanager
+async def scratch_database(settings: Settings, state: StackState) -> AsyncIterator[str]:
+    """Give the URL of a fresh clone of the stack's data set, to be written to and thrown away.
+
+    Raises
+    ------
+    UsageError
+        The stack's database is somebody else's: there is nothing to clone.
+    """
+    if state.template is None:
+        raise UsageError(
+            "a throw-away clone is made of the embedded stack's data set, and this database is your own",
+            mend="leave database.url out",
+        )
+    cluster = NamedCluster(state.database_url)
+    url = await clone(cluster, state.template, _SCRATCH, fresh=True)
+    try:
+        if settings.core.rules_off:
+            # A rule can be a part of the schema (an index): the clone must agree with the switches.
+            plan = CorePlan(
+                name=_SCRATCH,
+                database_url=url,
+                valkey_url=state.valkey_url,
+                stack_dir=settings.stack_dir,
+                settings=settings.core,
+                source=CHECKOUT,
+            )
+            await run_core_command(plan, "migrate", log=logs_dir(settings) / "migrate.log")
+        yield url
+    finally:
+        await drop(cluster, _SCRATCH)

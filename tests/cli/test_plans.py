@@ -46,6 +46,17 @@ def run_sql(url: str, sql: str) -> None:
     asyncio.run(run())
 
 
+def read_sql(url: str, sql: str) -> Any:
+    async def run() -> Any:
+        connection = await asyncpg.connect(url)
+        try:
+            return await connection.fetchval(sql)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
 def test_show_accounts_for_every_microsecond(home: Home, tmp_path: Path) -> None:
     file = tmp_path / "plan.json"
     file.write_text(json.dumps([PLAN]))
@@ -126,6 +137,21 @@ def test_any_database_is_read_without_executing(stack_home: Home, stack_state: d
     assert len(refused.error_lines) == 1
 
 
+def test_ties_are_found_on_a_clone_that_is_thrown_away(
+    stack_home: Home, stack_state: dict[str, Any], tmp_path: Path
+) -> None:
+    url = stack_state["database_url"]
+    analysed = "SELECT sum(analyze_count) FROM pg_stat_user_tables"
+    before = read_sql(url, analysed)
+    out = tmp_path / "capture.json"
+    done = stack_home.adx_lab("plans", "--resample", "2", "--query", "users.list", "--out", str(out))
+    assert done.code == 0, done.err
+    assert "again after each of 2 ANALYZEs" in done.err
+    assert {item["query"] for item in json.loads(out.read_text())["plans"]} >= {"users.list.first"}
+    assert read_sql(url, analysed) == before
+    assert read_sql(url, "SELECT count(*) FROM pg_database WHERE datname = 'adx_scratch'") == 0
+
+
 def test_one_query_of_one_tenant_is_shown_as_a_tree(stack_home: Home) -> None:
     shown = stack_home.adx_lab("plans", "--query", "users.list", "--tenant", "small", "--json").json()
     assert len(shown) > 1
@@ -144,6 +170,11 @@ def test_one_query_of_one_tenant_is_shown_as_a_tree(stack_home: Home) -> None:
         (
             ("--query", "users.get", "--database", "postgresql://127.0.0.1/x"),
             "--query names a query of the core",
+        ),
+        (("--resample", "-1"), "--resample -1 is not a number of times"),
+        (
+            ("--resample", "2", "--database", "postgresql://127.0.0.1/x"),
+            "--resample needs a clone of the stack's own data",
         ),
     ],
 )

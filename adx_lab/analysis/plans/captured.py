@@ -21,7 +21,7 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One plan of the matrix; ``near`` holds the shapes that slightly different costs would give."""
+    """One plan of the matrix; ``near`` holds the shapes that other costs or another sample would give."""
 
     query: str
     tenant: str

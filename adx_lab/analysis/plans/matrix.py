@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from adx_lab.analysis.plans.captured import Cell, Matrix
 
@@ -78,23 +78,12 @@ def find_flips(matrix: Matrix) -> tuple[Flip, ...]:
 
 
 def find_ties(matrix: Matrix) -> tuple[Tie, ...]:
-    """Return every plan that costs a little different would turn into another."""
+    """Return every plan that costs a little different, or another sample of the rows, would turn over."""
     return tuple(
         Tie(cell.query, cell.tenant, cell.mode, cell.analysis.shape, cell.near)
         for cell in matrix.cells.values()
         if cell.near
     )
-
-
-def find_resampled_ties(matrices: Sequence[Matrix]) -> tuple[Tie, ...]:
-    """Return every plan whose shape was not the same in all of several captures of one database."""
-    found = []
-    for key, cell in matrices[0].cells.items() if matrices else ():
-        shapes = {matrix.cells[key].analysis.shape for matrix in matrices if key in matrix.cells}
-        others = tuple(sorted(shapes - {cell.analysis.shape}))
-        if others:
-            found.append(Tie(*key, cell.analysis.shape, others))
-    return tuple(found)
 
 
 def _custom_of(matrix: Matrix, query: str) -> Mapping[str, Cell]:
