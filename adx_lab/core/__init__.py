@@ -10,9 +10,9 @@ A request goes through the modules in this order:
    (``pool``, ``sql``, ``queries/``), in pages (``pages``) or as a stream (``streams``);
 4. what happened is told by ``metrics``, ``monitor``, ``alerts``, ``timing``, ``trace`` and ``logs``.
 
-``worker`` is a process of its own for durable workflows (``runs``, ``tallies``, ``warming``, ``waking``).
-``dataset``, ``schema`` and ``sample`` make the data, ``bench`` measures. Everything is started by ``python -m
-adx_lab.core`` with its settings in the environment (``settings``).
+``worker`` is a process of its own for durable workflows (``runs``, ``tallies``, ``warming``,
+``purging``, ``waking``). ``dataset``, ``schema`` and ``sample`` make the data, ``bench`` measures. Everything
+is started by ``python -m adx_lab.core`` with its settings in the environment (``settings``).
 
 The rules, each with its module and its test in ``tests/core``. Each can be switched off by its id in
 ``ADX_CORE_RULES_OFF``, so that what it is worth can be measured::

@@ -25,6 +25,9 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_sessions_tenant_user
 CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_sessions_last_used
     ON sessions (last_used_at DESC);
 
+CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_sessions_expires
+    ON sessions (expires_at);
+
 CREATE INDEX CONCURRENTLY IF NOT EXISTS idx_refresh_tokens_session
     ON refresh_tokens (session_id);
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 from dbos import DBOS, StepOptions
 
-from adx_lab.core import warming
+from adx_lab.core import purging, warming
 from adx_lab.core.tallies import Tallies
 from adx_lab.core.workflows import FILE_PROCESS, TENANT_REPORT, FileInput, ReportInput
 
@@ -67,6 +67,13 @@ async def warm_workflow(scheduled_at: datetime, context: object) -> None:  # noq
         await _step(_warm_users, users[start : start + warming.USERS_A_STEP])
     for tenant_id in await _step(_active_tenants):
         await _step(_warm_tenant, tenant_id)
+
+
+@DBOS.workflow(name="purge")
+async def purge_workflow(scheduled_at: datetime, context: object) -> None:  # noqa: ARG001  # a schedule's signature
+    """Delete the sessions that are over, some at a time."""
+    while await _step(_purge_sessions) == purging.SESSIONS_A_STEP:
+        pass
 
 
 async def _tenant_report(run_id: str, begun: dict[str, Any]) -> dict[str, Any]:
@@ -187,6 +194,10 @@ async def _hot_users() -> list[tuple[str, str]]:
 
 async def _warm_users(users: list[tuple[str, str]]) -> int:
     return await warming.warm_users(_here["service"], users)
+
+
+async def _purge_sessions() -> int:
+    return await purging.purge_sessions(_here["service"])
 
 
 async def _active_tenants() -> list[str]:

@@ -112,6 +112,7 @@ class Settings(msgspec.Struct, frozen=True):
     server_timing: bool = False
     rules_off: str = ""
     log_level: str = "info"
+    purge_every_s: float = 900.0
     pool: PoolSettings = PoolSettings()
     cache: CacheSettings = CacheSettings()
     valkey: ValkeySettings = ValkeySettings()

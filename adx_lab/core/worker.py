@@ -22,17 +22,17 @@ from adx_lab.core.announcing import announce
 from adx_lab.core.database import UNAVAILABLE
 from adx_lab.core.errors import ConfigError, CoreError
 from adx_lab.core.logs import log
-from adx_lab.core.runs import run_with, run_workflow, warm_workflow
+from adx_lab.core.runs import purge_workflow, run_with, run_workflow, warm_workflow
 from adx_lab.core.schema import open_database
 from adx_lab.core.service import Service, build_service
 from adx_lab.core.settings import PoolSettings, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import asyncpg
 
-_WARMING_QUEUE = "warming"
+_SCHEDULED_QUEUE = "scheduled"
 _NICENESS = 10  # nobody waits for a run, but somebody does for each request
 _CONNECTIONS = PoolSettings(max=5, min=1)
 _LOOK_EVERY_S = 1.0
@@ -94,7 +94,9 @@ async def _work(settings: Settings) -> None:
 
 
 async def _launch(settings: Settings) -> None:
-    polling_s = min(5.0, settings.warming.every_s / 2)  # an idle worker should cost nothing
+    polling_s = min(
+        5.0, settings.warming.every_s / 2, settings.purge_every_s / 2
+    )  # an idle worker should cost nothing
     DBOS(
         config=DBOSConfig(
             name="adx-core",
@@ -116,18 +118,23 @@ async def _launch(settings: Settings) -> None:
     dbos_logger.handlers.clear()
     dbos_logger.propagate = True
     DBOS.launch()
-    await DBOS.register_queue_async(_WARMING_QUEUE, global_concurrency=1, polling_interval_sec=polling_s)
-    if not settings.on("cache.warming"):
+    await DBOS.register_queue_async(_SCHEDULED_QUEUE, global_concurrency=1, polling_interval_sec=polling_s)
+    schedules = [_schedule("purging", purge_workflow, settings.purge_every_s)]
+    if settings.on("cache.warming"):
+        schedules.append(_schedule("warming", warm_workflow, settings.warming.every_s))
+    else:
         await DBOS.delete_schedule_async("warming")
-        return
-    schedule = ScheduleInput(
-        schedule_name="warming",
-        workflow_fn=warm_workflow,
-        schedule=cron(settings.warming.every_s),
+    await DBOS.apply_schedules_async(schedules)
+
+
+def _schedule(name: str, workflow: Callable[..., Any], every_s: float) -> ScheduleInput:
+    return ScheduleInput(
+        schedule_name=name,
+        workflow_fn=workflow,
+        schedule=cron(every_s),
         context=None,
-        queue_name=_WARMING_QUEUE,
+        queue_name=_SCHEDULED_QUEUE,
     )
-    await DBOS.apply_schedules_async([schedule])
 
 
 def cron(every_s: float) -> str:

@@ -183,19 +183,46 @@ def test_warming_puts_hot_users_and_tenants_into_valkey(
     assert {"l2:permissions", "l2:tenant"} <= set(names)
 
 
+def test_sessions_that_are_over_are_deleted(
+    api: Core, settings: dict[str, Any], sample: Sample, folder: Path
+) -> None:
+    async def sessions(statement: str) -> Any:
+        connection = await asyncpg.connect(settings["database_url"])
+        try:
+            return await connection.fetchval(statement)
+        finally:
+            await connection.close()
+
+    log_in_as(api.url, sample, "viewer", tenant=2)
+    live = asyncio.run(sessions("SELECT count(*) FROM sessions"))
+    asyncio.run(
+        sessions(
+            "WITH made AS (INSERT INTO sessions (id, tenant_id, user_id, expires_at)"
+            " SELECT gen_random_uuid(), tenant_id, user_id, now() - interval '1 hour'"
+            " FROM sessions, generate_series(1, 500) ORDER BY 1 LIMIT 500 RETURNING id)"
+            " INSERT INTO refresh_tokens (hash, session_id) SELECT uuid_send(id), id FROM made"
+        )
+    )
+    assert asyncio.run(sessions("SELECT count(*) FROM sessions")) == live + 500
+    with running_core(folder / "purging", "worker", **settings, purge_every_s=1):
+        eventually(lambda: asyncio.run(sessions("SELECT count(*) FROM sessions")) == live, 30)
+    orphans = "SELECT count(*) FROM refresh_tokens WHERE session_id NOT IN (SELECT id FROM sessions)"
+    assert asyncio.run(sessions(orphans)) == 0
+
+
 def test_cache_warming(settings: dict[str, Any], folder: Path) -> None:
     async def schedules() -> list[str]:
         connection = await asyncpg.connect(settings["database_url"])
         try:
-            rows = await connection.fetch("SELECT schedule_name FROM dbos.workflow_schedules")
+            rows = await connection.fetch("SELECT schedule_name FROM dbos.workflow_schedules ORDER BY 1")
             return [row[0] for row in rows]
         finally:
             await connection.close()
 
     with running_core(folder / "warm", "worker", **settings):
-        assert asyncio.run(schedules()) == ["warming"]
+        assert asyncio.run(schedules()) == ["purging", "warming"]
     with running_core(folder / "cold", "worker", **settings, rules_off="cache.warming"):
-        assert asyncio.run(schedules()) == []
+        assert asyncio.run(schedules()) == ["purging"]
 
 
 def test_intervals_become_cron_expressions() -> None:

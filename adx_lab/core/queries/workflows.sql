@@ -127,3 +127,15 @@ SELECT tenant_id FROM (
     WHERE revoked_at IS NULL ORDER BY last_used_at DESC LIMIT $1 * 50
 ) recent
 GROUP BY tenant_id ORDER BY max(last_used_at) DESC LIMIT $1;
+
+-- name: purging.sessions
+-- Delete some sessions that are over, with their refresh tokens.
+-- params: sessions_max=$limit
+-- writes: yes
+WITH gone AS (
+    DELETE FROM sessions WHERE id IN (
+        SELECT id FROM sessions WHERE expires_at < now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING 1
+)
+SELECT count(*) AS sessions FROM gone;
