@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -31,7 +32,8 @@ def start_truth_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cal
 
     def start() -> TruthServer:
         folder = tmp_path_factory.mktemp("truth")
-        running.append(subprocess.Popen([sys.executable, HERE / "truth_server.py", folder]))
+        command = [sys.executable, str(HERE / "truth_server.py"), str(folder), str(os.getpid())]
+        running.append(subprocess.Popen(command))
         deadline = time.monotonic() + 30
         while not (folder / "port").exists():
             assert time.monotonic() < deadline, "the truth server did not start"

@@ -1,4 +1,4 @@
-"""A server whose delays are known: ``python truth_server.py FOLDER``.
+"""A server whose delays are known: ``python truth_server.py FOLDER PARENT``; it ends with its parent.
 
 It writes ``FOLDER/port`` when it listens. Each path is a kind of delay; the client says in ``X-Intended``
 when the request should have left, and for each request a line ``kind intended received answered`` goes to
@@ -13,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from adx_lab.core.processes import die_with_parent
 
 STALL_AT, STALL_S = 400, 1.0
 DELAYS: dict[str, Callable[[random.Random], float]] = {
@@ -79,4 +81,5 @@ async def serve(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    die_with_parent(int(sys.argv[2]))
     asyncio.run(serve(Path(sys.argv[1])))
