@@ -7,8 +7,8 @@ invalid report.
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
-import urllib.error
 import urllib.request
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -21,8 +21,8 @@ from adx_lab.duet.conduct import play
 from adx_lab.duet.evidence import judge_duet
 from adx_lab.duet.order import DuetOrder
 from adx_lab.duet.rules import RulesOrder, measure_rules
-from adx_lab.duet.sealed import read_evidence
-from adx_lab.errors import AdxLabError, UsageError
+from adx_lab.duet.sealed import read_evidence, read_unplayed, write_unplayed
+from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.experiment import LoadRequest
 from adx_lab.progress import Progress
 from adx_lab.records import Caveat, to_json
@@ -91,7 +91,7 @@ class _Night:
         await self._load(request)
         assert self.run is not None
         if request.url is None and self.profile.duet.get("blocks") != 0:
-            await self._compare(self.run.record.run_id)
+            await self._compare(self.run)
         if request.url is None and self.profile.rules:
             await measure_rules(self.settings, RulesOrder(), self.progress)
 
@@ -108,17 +108,16 @@ class _Night:
                 climbed = await experiment.record_load(settings, around, steps, progress)
                 experiment.keep(settings, climbed)
 
-    async def _compare(self, night: str) -> None:
+    async def _compare(self, run: StoredRun) -> None:
         baseline = read_baseline(self.settings)
         if baseline is None:
             self._first_baseline()
             return
         self.progress.step(f"comparing with the baseline {baseline.ref} ({baseline.commit[:10]})")
-        order = DuetOrder(baseline.commit, ".", night=night, **self.profile.duet)
+        order = DuetOrder(baseline.commit, ".", night=run.record.run_id, **self.profile.duet)
         played = await play(self.settings, order, self.progress)
         if played.run is None:
-            cause = played.answer.verdict.findings[0].cause
-            self.notes.append(Caveat("not-compared", f"nothing was compared: {cause}"))
+            write_unplayed(run.folder, played.answer.verdict.findings[0])
 
     def _first_baseline(self) -> None:
         """Let this commit be what later nights are compared with: a first night has nothing else."""
@@ -154,7 +153,7 @@ async def nightly(
         night = _Night(settings, profile, progress)
         try:
             await night.measure(request)
-        except (asyncio.CancelledError, KeyboardInterrupt, AdxLabError) as stopped:
+        except (asyncio.CancelledError, KeyboardInterrupt, Exception) as stopped:
             if night.run is None:
                 raise
             await _leave_what_there_is(night, stopped)
@@ -178,6 +177,13 @@ async def report(
 ) -> Report:
     """Judge a stored run with what was measured the same night, execute the notebooks, write the report.
 
+    Parameters
+    ----------
+    notes
+        Caveats of the night as a whole.
+    stopped
+        Why the night ended early.
+
     Raises
     ------
     UsageError
@@ -195,7 +201,7 @@ async def report(
     # What the core's rules are worth says nothing of somebody else's service.
     known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
     rules = tuple(known[name] for name in sorted(known))
-    contents = Contents(judgement, compared, climbed, rules, stopped, notes)
+    contents = Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder))
     orders = () if stopped is not None else notebooks_of(contents)
     # The notebooks of all nights must find this one, too.
     experiment.keep_row(settings, judgement, status=None)
@@ -232,8 +238,18 @@ def _of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:
     """Return the runs that were made for a night's loaded run, after it."""
     own = run.record.run_id
     later = [run_id for run_id in run_ids(settings.runs_dir) if run_id > own]
-    stored = (open_run(settings.runs_dir, run_id) for run_id in later)
-    return [other for other in stored if other.record.night == own]
+    found = []
+    for run_id in later:
+        try:
+            other = open_run(settings.runs_dir, run_id)
+        except (
+            UsageError,
+            StoreError,
+        ):  # no run, or a damaged one: it is none of this night that could be read
+            continue
+        if other.record.night == own:
+            found.append(other)
+    return found
 
 
 def _compared(run: StoredRun) -> Compared:
@@ -269,11 +285,11 @@ def _tell(settings: Settings, made: Report, progress: Progress) -> None:
     if url is None:
         return
     document = {"summary": made.summary, **json.loads(to_json(made.verdict.to_json()))}
-    request = urllib.request.Request(
-        url, to_json(document).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
     try:
+        request = urllib.request.Request(
+            url, to_json(document).encode(), {"Content-Type": "application/json"}, method="POST"
+        )
         with urllib.request.urlopen(request, timeout=_WEBHOOK_S) as answer:
             progress.step(f"told the webhook: {answer.status}")
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except (http.client.HTTPException, OSError, ValueError) as error:
         progress.step(f"the webhook could not be told: {error}")

@@ -7,11 +7,20 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from adx_lab.analysis.findings import Finding
+from adx_lab.analysis.verdict import decide
+from adx_lab.duet.sealed import read_unplayed, write_unplayed
+from adx_lab.experiment import judge
+from adx_lab.night import _tell
+from adx_lab.report.contents import Contents
+from adx_lab.settings import NightSettings, Settings
+from adx_lab.store.folders import open_folder
 from tests.conftest import HEADLESS, IN_GIT, SHORT, Home, Webhook
 from tests.stack.test_processes import gone
 
@@ -109,6 +118,44 @@ def test_the_report_needs_no_network(night: Any) -> None:
 def test_the_report_can_be_made_again_from_the_stored_run(night: Any, stack_home: Home) -> None:
     again = stack_home.adx_lab("report", night.json()["run_id"], "--json").json()
     assert again == night.json()
+
+
+def test_a_duet_that_could_not_be_played_makes_the_night_invalid(night: Any, stack_home: Home) -> None:
+    """A baseline that starts no more must not become a row of nights that compare nothing and pass."""
+    folder = stack_home.data / "runs" / night.json()["run_id"]
+    judged = judge(Settings(home=str(stack_home.path)), open_folder(folder))
+    plain = Contents(judged).decide([], "index.html")
+    assert not any(check.check.startswith("duet_") for check in plain.validity)
+    assert read_unplayed(folder) is None
+    write_unplayed(folder, Finding("invalid", "base_starts", "base does not start: no such library", {}))
+    try:
+        verdict = Contents(judged, unplayed=read_unplayed(folder)).decide([], "index.html")
+    finally:
+        (folder / "unplayed.json").unlink()
+    assert (verdict.status, verdict.exit_code) == ("invalid", 3)
+    assert verdict.findings[0].cause == "base does not start: no such library"
+    assert {"duet_base_starts"} == {one.check for one in verdict.validity} - {
+        one.check for one in plain.validity
+    }
+
+
+def test_what_lies_beside_the_runs_costs_no_report(night: Any, stack_home: Home) -> None:
+    stray = stack_home.data / "runs" / "zzz-somebodys-notes"
+    stray.mkdir()
+    try:
+        again = stack_home.adx_lab("report", night.json()["run_id"], "--json")
+    finally:
+        stray.rmdir()
+    assert again.json() == night.json()
+
+
+@pytest.mark.parametrize("url", ["nowhere", "http://127.0.0.1:1/", "http://[", "ftp:/x"])
+def test_a_webhook_that_can_not_be_told_is_no_fault_of_the_night(url: str, night: Any) -> None:
+    said: list[str] = []
+    settings = Settings(night=NightSettings(webhook_url=url))
+    made = SimpleNamespace(summary="s", verdict=decide(run_id="r"))
+    _tell(settings, made, SimpleNamespace(step=said.append))  # type: ignore[arg-type]
+    assert said[0].startswith("the webhook could not be told")
 
 
 @pytest.mark.browser

@@ -62,6 +62,8 @@ def attribute(
         Findings by falling share of the added time.
     """
     changes = split_changes(samples, queries)
+    if not changes:  # one of the variants never answered
+        return Attribution((), ())
     found = {change.endpoint for change in changes} & set(slower)
     scope = tuple(change for change in changes if change.endpoint in found) if found else changes
     others = tuple(change for change in changes if change not in scope)

@@ -71,6 +71,8 @@ class Night:
         Tree over baseline, positive; above 1 is slower.
     causes : tuple of str
         What that night's findings named, first the likeliest.
+    baseline : str
+        The commit that it was compared with.
     """
 
     run_id: str
@@ -78,6 +80,7 @@ class Night:
     commit: str
     ratio: float
     causes: tuple[str, ...] = ()
+    baseline: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from adx_lab.analysis.history import ChangePoint, Night, change_points
 
 _RATIO = re.compile(r"^ratio (?P<subject>.+) (?P<metric>\S+)$")
 _CAUSE = "cause "
+_BASELINE = "baseline "
 _INVALID = "invalid"
 
 
@@ -39,10 +41,16 @@ def series_of(
         Only this one, such as ``p50_ms``.
     """
     return tuple(
-        Series(*key, nights, change_points(nights))
+        Series(*key, nights, _changes(nights))
         for key, nights in sorted(nights_of(rows, scenario).items())
         if metric is None or key[1] == metric
     )
+
+
+def _changes(nights: tuple[Night, ...]) -> tuple[ChangePoint, ...]:
+    """Look for changes, beginning anew with every baseline: against another one the same tree differs."""
+    parts = (tuple(some) for _, some in groupby(nights, lambda night: night.baseline))
+    return tuple(change for part in parts for change in change_points(part))
 
 
 def nights_of(rows: Iterable[Mapping[str, Any]], scenario: str) -> dict[tuple[str, str], tuple[Night, ...]]:
@@ -54,6 +62,8 @@ def nights_of(rows: Iterable[Mapping[str, Any]], scenario: str) -> dict[tuple[st
     for row in rows:
         if row["kind"] != "duet" or row["scenario"] != scenario or row["status"] == _INVALID:
             continue
+        against = (name.removeprefix(_BASELINE) for name in row["figures"] if name.startswith(_BASELINE))
+        baseline = next(against, "")
         causes = tuple(name.removeprefix(_CAUSE) for name in row["figures"] if name.startswith(_CAUSE))
         for name, value in row["figures"].items():
             found = _RATIO.match(name)
@@ -64,6 +74,7 @@ def nights_of(rows: Iterable[Mapping[str, Any]], scenario: str) -> dict[tuple[st
                     commit=row["commit_id"] or "",
                     ratio=float(value),
                     causes=causes,
+                    baseline=baseline,
                 )
                 series.setdefault((found["subject"], found["metric"]), []).append(night)
     return {key: tuple(nights) for key, nights in series.items()}

@@ -130,4 +130,6 @@ def _status(
     unclear = any(one.status == "undecided" for one in budgets) or any(
         one.gate and one.open for one in comparisons
     )
-    return "undecided" if unclear or not (budgets or comparisons) else "pass"
+    # Where a comparison was made, something of it must have been judged.
+    compared = any(one.gate for one in comparisons) if comparisons else bool(budgets)
+    return "undecided" if unclear or not compared else "pass"

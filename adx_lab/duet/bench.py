@@ -35,7 +35,7 @@ from adx_lab.capture.plans import capture_matrix
 from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.duet.order import DuetOrder
 from adx_lab.duet.prepare import Prepared, VariantError
-from adx_lab.errors import AdxLabError
+from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.collect import Collected
 from adx_lab.load.raw import all_facts
 from adx_lab.load.runner import LoadOrder, run_locust
@@ -161,6 +161,15 @@ class Bench:
             watching = asyncio.create_task(self._read_first(started, Path(order.spec.raw_dir), edges))
             cleanup.push_async_callback(_cancel, watching)
             collected = await loading
+            if not watching.done():
+                raise MeasurementError(
+                    "the variants' own figures could not be read before the load began",
+                    mend="look at how long their /metrics take, or give --seconds more",
+                )
+            try:
+                await watching
+            except AdxLabError as error:
+                raise MeasurementError(f"the variants' own figures could not be read: {error}") from error
             block = await self._close(started, edges, collected, number=number, slots=slots, folder=folder)
             if number == 1 and self.plans:
                 await self._capture_plans(started, block)
@@ -192,14 +201,13 @@ class Bench:
     ) -> dict[str, Started]:
         ordered = sorted(SIDES, key=lambda side: slots[side])
         jobs = [asyncio.create_task(self._start_one(side, slots[side], number)) for side in ordered]
+        # Before they are awaited: an interrupt finds one of them up and the other one starting.
+        cleanup.push_async_callback(self._stop, jobs)
         done = await asyncio.gather(*jobs, return_exceptions=True)
-        outcomes = dict(zip(ordered, done, strict=True))
-        started = {side: one for side, one in outcomes.items() if isinstance(one, Started)}
-        cleanup.push_async_callback(self._stop, list(started.values()))
         for outcome in done:
             if isinstance(outcome, BaseException):
                 raise outcome
-        return started
+        return {side: job.result() for side, job in zip(ordered, jobs, strict=True)}
 
     async def _start_one(self, side: str, slot: str, number: int) -> Started:
         prepared = self.sides[side]
@@ -229,8 +237,9 @@ class Bench:
         watched = Watched(core.pids, f"{core.url}/metrics", url, plan.valkey_url)
         return Started(core.url, watched, core, database)
 
-    async def _stop(self, started: Iterable[Started]) -> None:
-        await asyncio.gather(*(self._stop_one(one) for one in started))
+    async def _stop(self, jobs: Iterable[asyncio.Task[Started]]) -> None:
+        done = [job for job in jobs if job.done() and not job.cancelled() and job.exception() is None]
+        await asyncio.gather(*(self._stop_one(job.result()) for job in done))
 
     async def _stop_one(self, started: Started) -> None:
         if started.core is not None:

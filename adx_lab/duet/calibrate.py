@@ -10,9 +10,9 @@ from adx_lab.analysis.latency import failed
 from adx_lab.analysis.verdict import Calibration
 from adx_lab.duet.conduct import play
 from adx_lab.duet.ledger import calibration_of, keep_trial, trials
-from adx_lab.duet.order import DECISIVE_MIN, DuetOrder
+from adx_lab.duet.order import CALIBRATE, DECISIVE_MIN, DuetOrder
 from adx_lab.duet.slowdowns import ENDPOINT, SLOWDOWNS, Slowdown, busy_patch, catalogue, due
-from adx_lab.errors import StoreError, UsageError
+from adx_lab.errors import MeasurementError, StoreError, UsageError
 from adx_lab.progress import Progress
 from adx_lab.settings import Settings
 from adx_lab.store.folders import open_run
@@ -50,6 +50,8 @@ async def calibrate(
     ------
     UsageError
         There is no trial of that name, or too few blocks for any.
+    MeasurementError
+        A trial could not be played.
     """
     if order.blocks is not None and order.blocks < DECISIVE_MIN:
         raise UsageError(
@@ -100,12 +102,12 @@ async def _try(
         patch = busy_patch(SLOWDOWNS, settings.stack_dir / "slowdowns", microseconds)
         head = head.replace("@PATCH@", str(patch))
     played = await play(
-        settings, replace(order, base=chosen.base, head=head, kind="calibrate", seed=seed), progress
+        settings, replace(order, base=chosen.base, head=head, kind=CALIBRATE, seed=seed), progress
     )
     verdict = played.answer.verdict
     progress.step(f"{chosen.name}: {verdict.status}")
     if played.run is None:
-        raise UsageError(f"the trial {chosen.name} could not be played: {verdict.findings[0].cause}")
+        raise MeasurementError(f"the trial {chosen.name} could not be played: {verdict.findings[0].cause}")
     keep_trial(
         settings,
         played.run,

@@ -28,6 +28,7 @@ from adx_lab.duet.evidence import (
     comparisons_of,
     figures_of_duet,
     judge_duet,
+    not_judged,
 )
 from adx_lab.duet.ledger import latest_calibration, note_equal
 from adx_lab.duet.order import DECISIVE_MIN, DuetOrder
@@ -95,7 +96,7 @@ async def play(settings: Settings, order: DuetOrder, progress: Progress) -> Play
         except (VariantError, MeasurementError) as error:
             return Played(_not_measured(run_id, error), None)
     answer = judge_duet(read_evidence(run))
-    _keep_row(settings, run, answer, nightly=_is_nightly(settings, order, variants))
+    _keep_row(settings, run, answer, baseline=_baseline_of(settings, order, variants))
     if len(run.record.audit["duet"]["blocks"]) >= DECISIVE_MIN:
         note_equal(settings, run, answer.verdict)
     return Played(answer, run, run.record.caveats)
@@ -143,7 +144,7 @@ class _Duet:
             block = await bench.run_block(number, folder, rate_per_s=rate_per_s, seconds=order.load_s)
             gathered.add(block)
             progress.advance("duet", number, target, "blocks")
-            if number == 1 and broken_early(gathered.evidence(self.run_id)):
+            if number == 1 and broken_early(gathered.evidence(self.run_id), blocks_max=order.cap):
                 progress.step("one block is enough: this can't become a comparison")
                 return
             if number == target:
@@ -170,9 +171,14 @@ class _Duet:
     def _record(self, gathered: Gathered, rate_per_s: float) -> RunRecord:
         order = self.order
         caveats = tuple(caveat for variant in self.variants.values() for caveat in variant.caveats)
+        caveats += tuple(gathered.caveats)
         if len(gathered.audits) < DECISIVE_MIN:
             text = f"{len(gathered.audits)} blocks can't decide anything: {DECISIVE_MIN} is the least"
             caveats += (Caveat("few-blocks", text),)
+        evidence = gathered.evidence(self.run_id)
+        if left := not_judged(evidence.samples, comparisons_of(evidence)):
+            text = f"not compared, since they were asked for too seldom: {', '.join(left)}"
+            caveats += (Caveat("not-judged", text),)
         tree = working_tree(CHECKOUT)
         measured = {"rate_per_s": rate_per_s, "seconds": order.load_s, "warmup_s": order.warming_s}
         return RunRecord(
@@ -197,7 +203,10 @@ def _rate_from(block: Block) -> float:
     pairs = max(block.collected.requests / 2, 1)
     free = (os.cpu_count() or 1) * max(_FREE_MIN, 1 - block.foreign_cpu_share)
     limits = [free / max(block.busy_s / pairs, 1e-6)]
-    limits += [pairs / one["cpu_s"] for one in block.companions.values() if one["cpu_s"] > 0]
+    # Of somebody else's service nobody knows the CPU: it can serve what it has just served.
+    lasted_s = max(block.collected.duration_s, 1e-6)
+    spent_s = (float(one["cpu_s"]) for one in block.companions.values())
+    limits += [pairs / (cpu_s if cpu_s > 0 else lasted_s) for cpu_s in spent_s]
     return round(min(max(_UTILISATION * min(limits), _RATE_MIN), _RATE_MAX))
 
 
@@ -213,21 +222,21 @@ def _not_measured(run_id: str, error: VariantError | MeasurementError) -> DuetAn
     )
 
 
-def _is_nightly(settings: Settings, order: DuetOrder, variants: Mapping[str, Variant]) -> bool:
-    """Tell whether this is the working tree, as it is, against the baseline."""
-    baseline, base = read_baseline(settings), variants[BASE].tree
-    return (
-        order.kind == "duet"
-        and order.head == "."
-        and baseline is not None
-        and base is not None
-        and (base.commit, base.changed) == (baseline.commit, False)
-        and variants[BASE].core == variants[HEAD].core
-    )
+def _baseline_of(settings: Settings, order: DuetOrder, variants: Mapping[str, Variant]) -> str | None:
+    """Return the baseline's commit where this is the working tree, as it is, against it; else None.
+
+    What somebody tries out in between is no night: it has no commit yet, or too few blocks.
+    """
+    baseline, base, head = read_baseline(settings), variants[BASE].tree, variants[HEAD].tree
+    if baseline is None or base is None or head is None or order.kind != "duet" or order.head != ".":
+        return None
+    against = (base.commit, base.changed) == (baseline.commit, False)
+    whole = order.night is not None or (not head.changed and order.cap >= DECISIVE_MIN)
+    return baseline.commit if against and whole and variants[BASE].core == variants[HEAD].core else None
 
 
-def _keep_row(settings: Settings, run: StoredRun, answer: DuetAnswer, *, nightly: bool) -> None:
-    figures = figures_of_duet(answer.verdict, nightly=nightly)
+def _keep_row(settings: Settings, run: StoredRun, answer: DuetAnswer, *, baseline: str | None) -> None:
+    figures = figures_of_duet(answer.verdict, baseline=baseline)
     store = RunStore(settings.store_url)
     try:
         store.save(run.record, status=answer.verdict.status, figures=figures)

@@ -31,7 +31,12 @@ FALSE_POSITIVE_RATE = 0.15
 EQUAL_MIN = 10
 """After so many A/A duets a machine that cries wolf is known to."""
 
-ENDPOINT_GONE = 0.5
+ENDPOINT_GONE, ENDPOINT_LOST = 0.5, 0.9
+"""A variant that fails more than so many requests of an endpoint does not have it, if the other one has."""
+
+ENDPOINT_ASKED_MIN = 5
+"""One request that failed says nothing of an endpoint."""
+
 _AUDITED = ("loop_lag_p99_ms", "cpu_share_max", "steal_share")
 
 
@@ -53,6 +58,8 @@ class DuetEvidence:
         Fixed before the first block.
     calibration
         The machine's latest when the duet began.
+    calibrating
+        Whether this is a trial of the machine: what it is known for must not decide what it will be.
     """
 
     run_id: str
@@ -63,6 +70,7 @@ class DuetEvidence:
     variants: Mapping[str, Mapping[str, Any]]
     plan: Plan
     calibration: Calibration | None = None
+    calibrating: bool = False
 
     @property
     def equal(self) -> bool:
@@ -115,24 +123,31 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
     return DuetAnswer(verdict, attribution.changes, companions_of(attribution.changes, base, head))
 
 
-def broken_early(evidence: DuetEvidence) -> bool:
-    """Tell whether no number of further blocks could make the duet valid."""
-    return any(
-        not check.ok and check.check.endswith(("error_share", "endpoints_differing"))
-        for check in _paired_checks(evidence)
-    )
+def broken_early(evidence: DuetEvidence, *, blocks_max: int) -> bool:
+    """Tell whether no number of further blocks could make the duet valid, were they without any fault."""
+    done = len(evidence.blocks) / max(blocks_max, len(evidence.blocks))
+    checks = {check.check: check for check in _paired_checks(evidence)}
+    failing = (check for name, check in checks.items() if name.endswith("error_share"))
+    return not checks["endpoints_differing"].ok or any(check.value * done > check.limit for check in failing)
 
 
-def figures_of_duet(verdict: Verdict, *, nightly: bool) -> dict[str, float | None]:
+def not_judged(samples: pd.DataFrame, comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
+    """Return the endpoints that were asked for too seldom to be compared at all."""
+    judged = {one.subject for one in comparisons if one.gate}
+    return tuple(sorted(set(samples["endpoint"].astype("str")) - judged))
+
+
+def figures_of_duet(verdict: Verdict, *, baseline: str | None) -> dict[str, float | None]:
     """Return what the run store keeps of a duet: its ratios, and its causes with their shares.
 
-    Those of the working tree against the baseline (``nightly``) make the history; others have another name,
-    since what somebody tried out is no change of the tree.
+    Those of the working tree against the baseline, whose commit is given, make the history; others have
+    another name, since what somebody tried out is no change of the tree.
     """
-    word = "ratio" if nightly else "tried"
+    word = "tried" if baseline is None else "ratio"
     ratios = {f"{word} {one.subject} {one.metric}": one.ratio for one in verdict.comparisons}
     causes = {f"cause {one.kind} {one.subject}": one.share for one in verdict.findings}
-    return {**ratios, **causes}
+    against = {} if baseline is None else {f"baseline {baseline}": None}
+    return {**against, **ratios, **causes}
 
 
 def _series(evidence: DuetEvidence) -> tuple[BlockSeries, ...]:
@@ -166,7 +181,13 @@ def _validity(evidence: DuetEvidence, comparisons: tuple[Comparison, ...]) -> tu
     if evidence.equal:
         checks.append(check_equal(comparisons))
     known = evidence.calibration
-    if known is not None and known.false_positive_rate is not None and known.n_equal >= EQUAL_MIN:
+    on_trial = evidence.equal or evidence.calibrating
+    if (
+        known is not None
+        and not on_trial
+        and known.false_positive_rate is not None
+        and known.n_equal >= EQUAL_MIN
+    ):
         rate = known.false_positive_rate
         fine = rate <= FALSE_POSITIVE_RATE
         checks.append(ValidityCheck("machine_false_positive_rate", rate, FALSE_POSITIVE_RATE, fine))
@@ -187,15 +208,15 @@ def _paired_checks(evidence: DuetEvidence) -> list[ValidityCheck]:
 
 def _one_sided(samples: pd.DataFrame) -> dict[str, str]:
     """Return the endpoints that only one variant has, with that variant."""
-    lost = samples.assign(lost=failed(samples)).pivot_table(
-        index="endpoint", columns="variant", values="lost", aggfunc="mean", observed=True
-    )
+    asked = samples.assign(lost=failed(samples)).groupby(["endpoint", "variant"], observed=True)["lost"]
+    counted = asked.agg(["mean", "size"]).reset_index()
     only = {}
-    for endpoint, row in lost.iterrows():
-        shares = {side: float(row.get(side, 1.0)) for side in SIDES}
-        shares = {side: 1.0 if pd.isna(share) else share for side, share in shares.items()}
+    for endpoint, rows in counted.groupby("endpoint", observed=True):
+        columns = (rows[name].tolist() for name in ("variant", "mean", "size"))
+        lost = {str(side): (float(share), int(count)) for side, share, count in zip(*columns, strict=True)}
         for here, there in (SIDES, SIDES[::-1]):
-            if shares[here] < ENDPOINT_GONE <= shares[there] and shares[there] > 0.9:
+            has, lacks = lost.get(here, (1.0, 0)), lost.get(there, (1.0, ENDPOINT_ASKED_MIN))
+            if has[0] < ENDPOINT_GONE and lacks[0] > ENDPOINT_LOST and lacks[1] >= ENDPOINT_ASKED_MIN:
                 only[str(endpoint)] = here
     return only
 

@@ -43,9 +43,8 @@ def calibration_of(known: Sequence[Trial]) -> Calibration:
     The smallest effect is the smallest injected slowdown that was found nine times in ten, where there are
     enough trials of it; before that, what the duets say of themselves, at their median.
     """
-    # A difference between equals makes their duet invalid, and is what is counted; a duet that is invalid for
-    # another reason, such as a busy machine, says nothing.
-    judged = [t for t in known if t.status != "invalid" or (t.kind == "equal" and t.found)]
+    # A duet that is invalid, since the machine was too busy, says nothing, whatever it seemed to find.
+    judged = [trial for trial in known if trial.status != "invalid"]
     equal = [trial for trial in judged if trial.kind == "equal"]
     slowed = [trial for trial in judged if trial.kind != "equal"]
     realistic = [trial for trial in slowed if trial.kind == "realistic" and trial.found]
@@ -93,7 +92,7 @@ def keep_trial(
         kind=kind,
         name=name,
         effect=effect,
-        status=verdict.status,
+        status=_status(verdict) if kind == "equal" else verdict.status,
         found=slower,
         cause=None if first is None else first.kind,
         cause_right=(first is not None and first.kind in causes) if causes else None,
@@ -107,6 +106,17 @@ def keep_trial(
     finally:
         ledger.close()
     return trial
+
+
+def _status(verdict: Verdict) -> str:
+    """Return what the verdict would be, were its variants not known to be equal.
+
+    A difference between equals makes their duet invalid, and is what a calibration counts.
+    """
+    own = {check.check for check in verdict.validity if not check.ok}
+    if own != {"differences_between_equals"}:
+        return verdict.status
+    return "regressed" if any(one.status == "slower" for one in verdict.comparisons) else "pass"
 
 
 def _share(hits: Sequence[bool]) -> float | None:

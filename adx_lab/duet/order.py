@@ -11,6 +11,9 @@ from adx_lab.analysis.sequential import SMALLEST_EFFECTS, Plan
 from adx_lab.errors import UsageError
 
 BLOCKS_MAX = 64
+CALIBRATE = "calibrate"
+"""The kind of a duet of which the truth is known."""
+
 SMALLEST: Mapping[str, float] = {**SMALLEST_EFFECTS, PAIR: SMALLEST_EFFECTS["p50_ms"]}
 DECISIVE_MIN = 7
 """Fewer blocks can't reach the level that a verdict needs, whatever they hold."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,8 @@ async def prepare(
             made[side] = Prepared(variant)
             continue
         try:
-            made[side] = await _prepare_one(settings, servers, variant, progress)
+            used = [one.template for one in made.values() if one.template is not None]
+            made[side] = await _prepare_one(settings, servers, variant, progress, keep=used)
         except AdxLabError as error:
             raise VariantError(side, error) from error
     known = [one.sample_file for one in made.values() if one.sample_file] or [
@@ -62,7 +63,7 @@ async def prepare(
 
 
 async def _prepare_one(
-    settings: Settings, servers: Servers, variant: Variant, progress: Progress
+    settings: Settings, servers: Servers, variant: Variant, progress: Progress, *, keep: Collection[str]
 ) -> Prepared:
     log = settings.stack_dir / "logs" / "duet-seed.log"
     assert variant.tree is not None
@@ -75,7 +76,7 @@ async def _prepare_one(
         valkey_url=servers.valkey_url,
         stack_dir=settings.stack_dir,
     )
-    template = await ensure_template(servers.cluster, plan, settings.dataset, progress, log=log)
+    template = await ensure_template(servers.cluster, plan, settings.dataset, progress, log=log, keep=keep)
     sample = settings.stack_dir / "samples" / f"{template}.json"
     if not sample.exists():
         sample.parent.mkdir(parents=True, exist_ok=True)

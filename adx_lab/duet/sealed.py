@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from adx_lab.analysis.findings import Finding
 from adx_lab.analysis.sequential import Plan
 from adx_lab.analysis.verdict import Calibration, Verdict
 from adx_lab.duet.bench import SIDES, Block
 from adx_lab.duet.evidence import DuetEvidence
+from adx_lab.duet.order import CALIBRATE
 from adx_lab.errors import UsageError
-from adx_lab.records import RunRecord, to_json
+from adx_lab.records import Caveat, RunRecord, to_json
 from adx_lab.store.folders import (
     COMPANIONS,
     TABLES,
+    UNPLAYED,
     VERDICT,
     StoredRun,
     write_plans,
@@ -39,6 +42,7 @@ class Gathered:
     began: float | None = None
     audits: list[dict[str, Any]] = field(default_factory=list)
     companions: list[dict[str, Any]] = field(default_factory=list)
+    caveats: list[Caveat] = field(default_factory=list)
     _samples: list[pa.Table] = field(default_factory=list)
     _queries: list[pa.Table] = field(default_factory=list)
     _rows: int = 0
@@ -63,6 +67,8 @@ class Gathered:
         self._samples.append(samples)
         self._queries.append(queries)
         self.audits.append(block.audit())
+        for caveat in block.collected.caveats:
+            self.caveats.append(replace(caveat, text=f"block {block.number}: {caveat.text}"))
         # Through JSON and back: what is judged now is what can be judged again.
         self.companions.append(json.loads(to_json(block.companions)))
 
@@ -111,6 +117,21 @@ def write_verdict(folder: Path, verdict: Verdict) -> None:
     (folder / VERDICT).write_text(to_json(verdict.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
+def write_unplayed(folder: Path, finding: Finding) -> None:
+    """Keep with a night's loaded run why its duet could not be played: that duet left no run of its own."""
+    told = {"subject": finding.subject, "cause": finding.cause}
+    (folder / UNPLAYED).write_text(to_json(told, indent=2) + "\n", encoding="utf-8")
+
+
+def read_unplayed(folder: Path) -> Finding | None:
+    """Return why a night's duet could not be played, or None where it was, or none was asked for."""
+    try:
+        told = json.loads((folder / UNPLAYED).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return Finding("invalid", str(told["subject"]), str(told["cause"]), {})
+
+
 def read_evidence(run: StoredRun) -> DuetEvidence:
     """Read a stored duet.
 
@@ -137,6 +158,7 @@ def read_evidence(run: StoredRun) -> DuetEvidence:
         variants=told["variants"],
         plan=Plan(**{**plan, "looks": tuple(plan["looks"])}),
         calibration=None if calibration is None else Calibration(**calibration),
+        calibrating=run.record.kind == CALIBRATE,
     )
 
 

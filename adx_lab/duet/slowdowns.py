@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ SLOWDOWNS = CHECKOUT / "data" / "slowdowns"
 EFFECTS = (0.10, 0.05)
 _TARGETS: Mapping[TrialKind, int] = {"equal": 20, "slowed": 10, "realistic": 1}
 """How many trials of each make a calibration whole; which one is due is the one furthest from it."""
+
+_INVALID_COUNTS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,14 @@ def catalogue(folder: Path) -> tuple[Slowdown, ...]:
 
 
 def due(known: Sequence[Slowdown], made: Sequence[Trial]) -> Slowdown:
-    """Return the trial that is furthest from its target; equals first, since the others rest on them."""
-    counts = Counter((trial.kind, trial.name) for trial in made if trial.status != "invalid" or trial.found)
-    return min(known, key=lambda one: counts[(one.kind, one.name)] / _TARGETS[one.kind])
+    """Return the trial that is furthest from its target; equals first, since the others rest on them.
+
+    One that is invalid must be made again, but counts a little: others shall have their turn in between.
+    """
+    counts: dict[tuple[str, str], float] = defaultdict(float)
+    for trial in made:
+        counts[trial.kind, trial.name] += _INVALID_COUNTS if trial.status == "invalid" else 1.0
+    return min(known, key=lambda one: counts[one.kind, one.name] / _TARGETS[one.kind])
 
 
 def busy_patch(folder: Path, target: Path, microseconds: int) -> Path:

@@ -16,7 +16,7 @@ import gevent
 import msgspec
 from locust.contrib.fasthttp import FastHttpSession
 
-from adx_lab.errors import UsageError
+from adx_lab.errors import MeasurementError, UsageError
 from adx_lab.load.accounts import Account, log_in_accounts
 
 if TYPE_CHECKING:
@@ -67,7 +67,13 @@ class Pair:
         self._sides = [Side(rival.variant, self._client(rival.url)) for rival in rivals]
 
     def log_in(self) -> None:
-        """Log the same people in at both, at the same time."""
+        """Log the same people in at both, at the same time.
+
+        Raises
+        ------
+        MeasurementError
+            One of them lets nobody in.
+        """
         jobs = [gevent.spawn(self._log_in, place) for place in range(len(self._sides))]
         gevent.joinall(jobs)
         for job in jobs:
@@ -93,7 +99,10 @@ class Pair:
             accounts=min(_ACCOUNTS, self._scenario.accounts), tenants=self._scenario.tenants
         )
         spec = msgspec.structs.replace(session.spec, sample_file=rival.sample_file)
-        self._sides[place].accounts = log_in_accounts(session.environment, rival.url, few, spec)
+        try:
+            self._sides[place].accounts = log_in_accounts(session.environment, rival.url, few, spec)
+        except UsageError as error:  # it is the variant that is wrong, and not who asked for the duet
+            raise MeasurementError(f"{rival.variant} can't be loaded: {error}") from error
 
     def _client(self, url: str) -> FastHttpSession:
         session = self._session

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from adx_lab.analysis.audit import ValidityCheck
+from adx_lab.analysis.findings import Finding
 from adx_lab.analysis.plans.captured import Cell, Matrix
 from adx_lab.analysis.plans.compare import PlanChange, compare_matrices
 from adx_lab.analysis.verdict import Verdict, decide
@@ -75,6 +76,8 @@ class Contents:
         Why the night ended early; None where it did not.
     notes
         Caveats of the night as a whole.
+    unplayed
+        Why the duet of the night could not be played.
     """
 
     judgement: Judgement
@@ -83,6 +86,7 @@ class Contents:
     rules: tuple[RuleCost, ...] = ()
     stopped: str | None = None
     notes: tuple[Caveat, ...] = ()
+    unplayed: Finding | None = None
 
     @property
     def run_id(self) -> str:
@@ -92,11 +96,12 @@ class Contents:
     def decide(self, outcomes: list[NotebookOutcome], index: str) -> Verdict:
         """Weigh the run, the duet, the notebooks and the night's end into one verdict."""
         duet = None if self.compared is None else self.compared.verdict
+        unplayed = () if self.unplayed is None else (self.unplayed,)
         return decide(
             run_id=self.run_id,
             budgets=self.judgement.budgets,
             comparisons=() if duet is None else duet.comparisons,
-            findings=(*(() if duet is None else duet.findings), *budget_findings(self.judgement)),
+            findings=(*unplayed, *(() if duet is None else duet.findings), *budget_findings(self.judgement)),
             validity=(*self.judgement.validity, *self._more_checks(outcomes)),
             calibration=None if duet is None else duet.calibration,
             report=index,
@@ -115,6 +120,8 @@ class Contents:
     def _more_checks(self, outcomes: list[NotebookOutcome]) -> list[ValidityCheck]:
         broken = sum(not outcome.ok for outcome in outcomes)
         checks = [ValidityCheck("notebooks_failed", float(broken), 0.0, broken == 0)]
+        if self.unplayed is not None:
+            checks.append(ValidityCheck(f"duet_{self.unplayed.subject}", 0.0, 1.0, ok=False))
         if self.compared is not None:
             checks += [
                 ValidityCheck(f"duet_{check.check}", check.value, check.limit, check.ok)

@@ -115,6 +115,7 @@ def _write(folder: Path, contents: Contents, verdict: Verdict, outcomes: list[No
         summary=summary,
         stopped=contents.stopped,
         compared=contents.compared,
+        unplayed=contents.unplayed,
         notebooks=outcomes,
         sections=sections_of(contents, verdict),
         downloads={name: DOWNLOADS[name] for name in exported},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -47,16 +47,25 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
         ) from error
     try:
         yield connection
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise StackError(f"the database at {without_password(url)} refuses: {error}") from error
     finally:
         await connection.close()
 
 
 async def ensure_template(
-    postgres: Cluster, plan: CorePlan, dataset: DatasetSettings, progress: Progress, *, log: Path
+    postgres: Cluster,
+    plan: CorePlan,
+    dataset: DatasetSettings,
+    progress: Progress,
+    *,
+    log: Path,
+    keep: Collection[str] = (),
 ) -> str:
     """Return the name of the template with this data set, making it where it is missing.
 
-    It is built under another name and renamed when complete, so that an interrupted one is never cloned.
+    It is built under another name and renamed when complete, so that an interrupted one is never cloned. Of
+    the older ones the oldest give way, but for those to ``keep``: another variant is about to be cloned.
     """
     name = f"adx_template_{_fingerprint(plan.source, dataset)}"
     async with connected(postgres.url()) as connection:
@@ -68,7 +77,7 @@ async def ensure_template(
         await connection.execute(f'CREATE DATABASE "{building}"')
         await seed(replace(plan, database_url=postgres.url(building)), dataset, log=log)
         await connection.execute(f'ALTER DATABASE "{building}" RENAME TO "{name}"')
-        await _prune(connection)
+        await _prune(connection, {name, *keep})
     return name
 
 
@@ -137,7 +146,8 @@ async def _drop(connection: asyncpg.Connection, name: str) -> None:
     await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
-async def _prune(connection: asyncpg.Connection) -> None:
+async def _prune(connection: asyncpg.Connection, keep: Collection[str]) -> None:
     rows = await connection.fetch(_QUERIES["databases.templates"].sql)
     for row in rows[_TEMPLATES_KEPT:]:
-        await _drop(connection, row["name"])
+        if row["name"] not in keep:
+            await _drop(connection, row["name"])

@@ -49,6 +49,9 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 COMPANIONS, VERDICT = "companions.json", "verdict.json"
 """What only a duet's folder holds."""
 
+UNPLAYED = "unplayed.json"
+"""What only the folder of a night's loaded run holds, and only where its duet could not be played."""
+
 
 @contextmanager
 def new_run_folder(runs_dir: Path, run_id: str) -> Iterator[Path]:

@@ -45,7 +45,7 @@ class Trial:
     name, effect
         What was done, and by how much where that is known.
     status
-        The verdict's.
+        The verdict's; of two equal variants, what it would be if they were not known to be.
     found
         Whether anything was called slower; for equal variants, a false alarm.
     cause, cause_right

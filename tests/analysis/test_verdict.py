@@ -43,6 +43,7 @@ PASS, FAIL, UNCLEAR = budget(1, 2), budget(11, 12), budget(9, 11)
         ([], [NOT_SLOWER], [], "pass", 0),
         ([FAIL], [SLOWER], [VALID, BROKEN], "invalid", 3),
         ([], [], [VALID], "undecided", 3),
+        ([PASS], [OPEN_TAIL], [VALID], "undecided", 3),  # all that was compared is beside the point
     ],
 )
 def test_the_order_of_weight(

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from adx_lab.analysis.nights import nights_of, series_of
+from adx_lab.analysis.verdict import Calibration
 from adx_lab.duet.calibrate import table_of
+from adx_lab.duet.evidence import DuetEvidence, broken_early, comparisons_of, judge_duet, not_judged
 from adx_lab.duet.ledger import calibration_of
 from adx_lab.duet.order import DuetOrder
 from adx_lab.duet.slowdowns import SLOWDOWNS, busy_patch, catalogue, due
@@ -54,8 +58,9 @@ def test_trials_outlive_the_call(tmp_path: Path) -> None:
 def test_it_adds_up() -> None:
     made = [
         *trials(19),
-        *trials(1, found=True, status="invalid"),
-        *trials(2, status="invalid", seconds=90.0),  # too busy a machine: no evidence of either kind
+        *trials(1, found=True, status="regressed"),
+        *trials(2, status="invalid", seconds=90.0),  # too busy a machine: no evidence of either kind,
+        *trials(1, status="invalid", found=True),  # whatever it seemed to see
         *trials(10, kind="slowed", name="+10%", effect=0.10, found=True),
         *trials(9, kind="slowed", name="+5%", effect=0.05, found=True),
         *trials(1, kind="slowed", name="+5%", effect=0.05, found=False, status="pass"),
@@ -94,6 +99,81 @@ def test_what_is_due_is_what_is_furthest_behind() -> None:
         ("+10%", 10),
         ("L1 off", 1),
     }
+
+
+def test_a_trial_that_is_always_invalid_starves_nobody() -> None:
+    known = catalogue(SLOWDOWNS)
+    made: list[Trial] = []
+    for number in range(len(known) + 80):
+        chosen = due(known, made)
+        status = "invalid" if chosen.name == "L1 off" else "pass"
+        made.append(replace(TRIAL, run_id=str(number), kind=chosen.kind, name=chosen.name, status=status))
+    rows = {row["name"]: row["trials"] for row in table_of(made)}
+    assert rows["L1 off"] > 1
+    assert set(rows) == {one.name for one in known}
+
+
+def test_what_a_machine_is_known_for_does_not_decide_its_own_trials() -> None:
+    """Or it could never be known for better: its equals would all be invalid."""
+    evidence = equal_evidence()
+    liar = Calibration(false_positive_rate=0.5, power=None, smallest_effect=None, n_equal=20)
+    checks = {check.check for check in judge_duet(replace(evidence, calibration=liar)).verdict.validity}
+    assert "machine_false_positive_rate" not in checks
+    variants = {"base": {"identity": "a"}, "head": {"identity": "b"}}
+    other = replace(evidence, calibration=liar, variants=variants)
+    judged = judge_duet(other).verdict
+    assert {c.check: c.ok for c in judged.validity}["machine_false_positive_rate"] is False
+    trial = judge_duet(replace(other, calibrating=True)).verdict
+    assert "machine_false_positive_rate" not in {check.check for check in trial.validity}
+
+
+def test_one_early_fault_ends_no_duet() -> None:
+    evidence = equal_evidence()
+    samples = evidence.samples.copy()
+    samples.loc[0, "error"] = "500"  # one of 40: 2.5% of base's, in the first block
+    one = replace(evidence, samples=samples)
+    assert not broken_early(one, blocks_max=12)
+    assert broken_early(one, blocks_max=1)
+    lost = evidence.samples.copy()
+    lost.loc[lost["variant"] == "head", "error"] = "500"
+    assert broken_early(replace(evidence, samples=lost), blocks_max=12)
+
+
+def test_endpoints_asked_for_too_seldom_are_told() -> None:
+    evidence = equal_evidence()
+    assert not_judged(evidence.samples, comparisons_of(evidence)) == ()
+    rare = evidence.samples.assign(endpoint=["POST /rare", *evidence.samples["endpoint"][1:]])
+    assert not_judged(rare, comparisons_of(replace(evidence, samples=rare))) == ("POST /rare",)
+
+
+def equal_evidence() -> DuetEvidence:
+    """One block of forty pairs, as a duet leaves it."""
+    n = 40
+    half = pd.DataFrame(
+        {
+            "block": 1, "pair": np.arange(n), "endpoint": "GET /users", "status": 200, "error": None,
+            "service_ms": np.random.default_rng(1).lognormal(0, 0.2, n), "bytes": 100, "cache": "l1",
+        }
+    )  # fmt: skip
+    half["latency_ms"] = half["server_ms"] = half["service_ms"]
+    samples = pd.concat([half.assign(variant=side) for side in ("base", "head")], ignore_index=True)
+    side = {
+        "requests": n, "cpu_s": 0.1, "rss_mb": [50.0, 50.0], "statements": {}, "lag": {}, "cache": {},
+        "pool_max": 100.0, "invalidations": 0.0, "valkey_commands": 1.0,
+    }  # fmt: skip
+    block = {
+        "block": 1, "loop_lag_p99_ms": 1.0, "cpu_share_max": 0.3, "steal_share": 0.0, "unanswered": 0,
+        "foreign_cpu_share": 0.0,
+    }  # fmt: skip
+    return DuetEvidence(
+        run_id="r",
+        samples=samples,
+        queries=pd.DataFrame({"sample": [], "query": [], "ms": []}),
+        blocks=(block,),
+        companions=({"base": side, "head": side},),
+        variants={"base": {"identity": "a"}, "head": {"identity": "a"}},
+        plan=DuetOrder(".", ".", blocks=12).plan,
+    )
 
 
 def test_a_known_share_becomes_a_patch_that_fits(tmp_path: Path) -> None:
@@ -177,6 +257,28 @@ def test_the_history_tells_when_and_why(tmp_path: Path) -> None:
     assert (change.before.commit, change.after.commit) == ("c19", "c20")
     assert change.cause == "index idx_users"
     assert len(nights_of([], "mixed")) == 0
+
+
+def test_another_baseline_is_no_change_of_the_tree() -> None:
+    """A tree that is 10% faster than the old baseline is as fast as itself, once it is the baseline."""
+
+    def row(night: int, baseline: str, ratio: float) -> dict[str, object]:
+        wobble = 0.01 * (-1) ** (night // 2)
+        figures = {"ratio all p50_ms": ratio + wobble, f"baseline {baseline}": None}
+        return {
+            "run_id": f"n{night:02}", "kind": "duet", "scenario": "mixed", "status": "pass",
+            "started_at": f"2026-01-{night + 1:02}", "commit_id": f"c{night}", "figures": figures,
+        }  # fmt: skip
+
+    def found(later: str) -> list[str]:
+        rows = [row(night, "a", 1.0 if night < 10 else 0.9) for night in range(30)]
+        rows += [row(night, later, 1.0) for night in range(30, 40)]
+        (series,) = series_of(rows)
+        assert len(series.nights) == 40
+        return [change.direction for change in series.changes]
+
+    assert found("a") == ["faster", "slower"]
+    assert found("b") == ["faster"]
 
 
 def test_the_history_is_printed(home: Home) -> None:
