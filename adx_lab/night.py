@@ -13,6 +13,8 @@ import urllib.request
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import msgspec
+
 from adx_lab import experiment
 from adx_lab.analysis.plans.captured import Matrix, read_matrix
 from adx_lab.analysis.verdict import Verdict
@@ -30,7 +32,7 @@ from adx_lab.report.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.contents import Compared, Contents
 from adx_lab.report.nights import write_index
 from adx_lab.report.pages import NotebookOrder, Report, make_report
-from adx_lab.settings import Settings
+from adx_lab.settings import LoadSettings, Settings
 from adx_lab.stack.lifecycle import read_state
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, open_run, run_ids
@@ -105,7 +107,7 @@ class _Night:
             self.run = await experiment.record_load(settings, around, request, progress)
             if self.profile.steps:
                 steps = replace(experiment.find_scenario(settings, "steps"), night=self.run.record.run_id)
-                climbed = await experiment.record_load(settings, around, steps, progress)
+                climbed = await experiment.record_load(for_climbing(settings), around, steps, progress)
                 experiment.keep(settings, climbed)
 
     async def _compare(self, run: StoredRun) -> None:
@@ -165,6 +167,19 @@ async def nightly(
             progress.step(f"removed {len(removed)} old run{'s' if len(removed) > 1 else ''}")
         await asyncio.to_thread(_tell, settings, made, progress)
         return made
+
+
+def for_climbing(settings: Settings) -> Settings:
+    """Return the settings without the night's own rate and length: a load that climbs has its own."""
+    usual = LoadSettings()
+    load = msgspec.structs.replace(
+        settings.load,
+        rate_per_s=usual.rate_per_s,
+        duration_s=usual.duration_s,
+        warmup_s=usual.warmup_s,
+        users=usual.users,
+    )
+    return msgspec.structs.replace(settings, load=load)
 
 
 async def report(
