@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from adx_lab.analysis.attribution import attribute
 from adx_lab.analysis.audit import ValidityCheck, audit_generator
@@ -37,6 +38,7 @@ ENDPOINT_GONE, ENDPOINT_LOST = 0.5, 0.9
 ENDPOINT_ASKED_MIN = 5
 """One request that failed says nothing of an endpoint."""
 
+_SURE = 0.95
 _AUDITED = ("loop_lag_p99_ms", "cpu_share_max", "steal_share")
 
 
@@ -123,12 +125,24 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
     return DuetAnswer(verdict, attribution.changes, companions_of(attribution.changes, base, head))
 
 
-def broken_early(evidence: DuetEvidence, *, blocks_max: int) -> bool:
-    """Tell whether no number of further blocks could make the duet valid, were they without any fault."""
-    done = len(evidence.blocks) / max(blocks_max, len(evidence.blocks))
+def broken_early(evidence: DuetEvidence) -> bool:
+    """Tell whether the blocks so far leave no doubt that the duet is invalid.
+
+    One error among the requests of a block is more than can be borne, and need not be more than chance: a
+    variant fails too often where the lower end of Wilson's interval says so.
+    """
     checks = {check.check: check for check in _paired_checks(evidence)}
-    failing = (check for name, check in checks.items() if name.endswith("error_share"))
-    return not checks["endpoints_differing"].ok or any(check.value * done > check.limit for check in failing)
+    if not checks["endpoints_differing"].ok:
+        return True
+    lost = failed(evidence.samples)
+    for side in SIDES:
+        own = lost[(evidence.samples["variant"] == side).to_numpy()]
+        if not len(own):
+            return True
+        interval = binomtest(int(own.sum()), len(own)).proportion_ci(_SURE, method="wilson")
+        if interval.low > checks[f"{side}_error_share"].limit:
+            return True
+    return False
 
 
 def not_judged(samples: pd.DataFrame, comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:

@@ -131,12 +131,12 @@ def test_one_early_fault_ends_no_duet() -> None:
     evidence = equal_evidence()
     samples = evidence.samples.copy()
     samples.loc[0, "error"] = "500"  # one of 40: 2.5% of base's, in the first block
-    one = replace(evidence, samples=samples)
-    assert not broken_early(one, blocks_max=12)
-    assert broken_early(one, blocks_max=1)
+    assert not broken_early(replace(evidence, samples=samples))
+    samples.loc[:4, "error"] = "500"
+    assert broken_early(replace(evidence, samples=samples))
     lost = evidence.samples.copy()
     lost.loc[lost["variant"] == "head", "error"] = "500"
-    assert broken_early(replace(evidence, samples=lost), blocks_max=12)
+    assert broken_early(replace(evidence, samples=lost))
 
 
 def test_endpoints_asked_for_too_seldom_are_told() -> None:
