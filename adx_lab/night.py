@@ -241,7 +241,12 @@ def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
 async def _leave_what_there_is(night: _Night, stopped: BaseException) -> None:
     """Write an invalid report of an interrupted night, without its notebooks: somebody waits for the end."""
     assert night.run is not None
-    why = str(stopped) if isinstance(stopped, AdxLabError) else "it was interrupted"
+    if isinstance(stopped, AdxLabError):
+        why = str(stopped)
+    elif isinstance(stopped, Exception):
+        why = f"a fault of ADX Lab itself: {type(stopped).__name__}: {stopped}"
+    else:
+        why = "it was interrupted"
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()
