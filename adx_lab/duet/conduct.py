@@ -94,7 +94,7 @@ async def play(settings: Settings, order: DuetOrder, progress: Progress) -> Play
                     up, scenario.locustfile
                 )
         except (VariantError, MeasurementError) as error:
-            return Played(_not_measured(run_id, error), None)
+            return Played(_not_measured(settings, run_id, error), None)
     answer = judge_duet(read_evidence(run))
     _keep_row(settings, run, answer, baseline=_baseline_of(settings, order, variants))
     if len(run.record.audit["duet"]["blocks"]) >= DECISIVE_MIN:
@@ -210,7 +210,7 @@ def _rate_from(block: Block) -> float:
     return round(min(max(_UTILISATION * min(limits), _RATE_MIN), _RATE_MAX))
 
 
-def _not_measured(run_id: str, error: VariantError | MeasurementError) -> DuetAnswer:
+def _not_measured(settings: Settings, run_id: str, error: VariantError | MeasurementError) -> DuetAnswer:
     """Return the verdict of a duet that could not be played: invalid, and why."""
     name = f"{error.side}_starts" if isinstance(error, VariantError) else "load_generated"
     return DuetAnswer(
@@ -218,6 +218,7 @@ def _not_measured(run_id: str, error: VariantError | MeasurementError) -> DuetAn
             run_id=run_id,
             findings=(Finding("invalid", name, str(error), {}),),
             validity=(ValidityCheck(name, 0.0, 1.0, ok=False),),
+            calibration=latest_calibration(settings),
         )
     )
 
