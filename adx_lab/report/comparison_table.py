@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from adx_lab.analysis.compare import Comparison
 from adx_lab.analysis.findings import Finding
-from adx_lab.analysis.plans.compare import PlanChange
+from adx_lab.analysis.plans.captures.compare import PlanChange
 from adx_lab.report.format import number
 from adx_lab.report.tables import Table
 

@@ -8,8 +8,8 @@ from functools import cached_property
 
 from adx_lab.analysis.audit import ValidityCheck
 from adx_lab.analysis.findings import Finding
-from adx_lab.analysis.plans.captured import Cell, Matrix
-from adx_lab.analysis.plans.compare import PlanChange, compare_matrices
+from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
+from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.analysis.verdict import Verdict, decide
 from adx_lab.records import Caveat
 from adx_lab.report.findings import budget_findings

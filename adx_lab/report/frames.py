@@ -12,7 +12,7 @@ from adx_lab.analysis.compare import Comparison
 from adx_lab.analysis.distribution import timeline as timeline_of
 from adx_lab.analysis.findings import Finding
 from adx_lab.analysis.latency import LatencySummary
-from adx_lab.analysis.plans.captured import Matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix
 from adx_lab.analysis.plans.records import Finding as PlanFinding
 from adx_lab.analysis.plans.records import PlanAnalysis
 from adx_lab.analysis.tail import TailAttribution

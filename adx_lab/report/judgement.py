@@ -17,8 +17,8 @@ from adx_lab.analysis.budgets import Budget, BudgetResult, judge
 from adx_lab.analysis.latency import LatencySummary, measure, summarise
 from adx_lab.analysis.part_costs import PartCost, part_costs
 from adx_lab.analysis.plans import scan_plans
-from adx_lab.analysis.plans.captured import Matrix, read_matrix
-from adx_lab.analysis.plans.slow import SlowQuery, requests_that_waited, slow_queries
+from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
+from adx_lab.analysis.plans.captures.slow import SlowQuery, requests_that_waited, slow_queries
 from adx_lab.analysis.quantiles import Estimate
 from adx_lab.analysis.tail import TailAttribution, tail_attribution
 from adx_lab.errors import UsageError

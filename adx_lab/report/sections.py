@@ -12,8 +12,8 @@ from adx_lab.records import RunRecord
 from adx_lab.report import comparison_table, figures, tables
 from adx_lab.report.contents import Compared, Contents
 from adx_lab.report.format import number
-from adx_lab.report.plan_figure import plan_figure
-from adx_lab.report.plan_table import headroom_table, matrix_table, notable_table, slow_table
+from adx_lab.report.plans.svg import plan_figure
+from adx_lab.report.plans.tables import headroom_table, matrix_table, notable_table, slow_table
 from adx_lab.report.rules_figure import worth_of_rules
 from adx_lab.report.rules_table import rules_table
 from adx_lab.report.tables import Table

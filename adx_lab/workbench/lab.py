@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 
 from adx_lab import experiment
-from adx_lab.analysis.plans.captured import Cell, Matrix, read_matrix
+from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.analysis.rule_costs import BLOCKS_DECISIVE
-from adx_lab.capture.plan_statement import explain_statement
-from adx_lab.capture.plans import capture_matrix
+from adx_lab.capture.plans.matrix import capture_matrix
+from adx_lab.capture.plans.statement import explain_statement
 from adx_lab.duet.conduct import play
 from adx_lab.duet.order import DuetOrder
 from adx_lab.duet.rule_table import measures_of
@@ -28,7 +28,7 @@ from adx_lab.progress import Progress
 from adx_lab.records import Caveat
 from adx_lab.report import frames
 from adx_lab.report.format import number
-from adx_lab.report.plan_figure import plan_figure
+from adx_lab.report.plans.svg import plan_figure
 from adx_lab.report.rules_figure import worth_of_rules
 from adx_lab.report.rules_table import rules_table
 from adx_lab.settings import Settings, override, read_settings

@@ -10,11 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from adx_lab.analysis.plans.captured import Matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.records import Caveat
-from adx_lab.report import comparison_table, figures, frames, plan_table, tables
+from adx_lab.report import comparison_table, figures, frames, tables
 from adx_lab.report.judgement import Judgement
+from adx_lab.report.plans.tables import matrix_table, notable_table
 from adx_lab.report.verdict_words import calibration_line
 
 
@@ -184,4 +185,4 @@ class Duet:
 
 def plans_result(matrix: Matrix) -> Result:
     """Return a captured matrix of plans as a result."""
-    return Result(frames.plans(matrix), (plan_table.matrix_table(matrix), plan_table.notable_table(matrix)))
+    return Result(frames.plans(matrix), (matrix_table(matrix), notable_table(matrix)))

@@ -18,7 +18,7 @@ from adx_lab.report.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.contents import Contents
 from adx_lab.report.notebook import open_duel, open_history, open_judgement, open_steps
 from adx_lab.report.notebooks import NotebookOutcome, execute_notebook
-from adx_lab.report.plan_pictures import changes_since, plan_picture
+from adx_lab.report.plans.of_run import changes_since, plan_picture
 from adx_lab.settings import read_settings
 from adx_lab.store.rule_costs import RuleCost, RuleCosts
 from tests.conftest import CHECKOUT, HEADLESS, IN_GIT, Finished, Home
