@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from adx_lab.analysis.plans.captured import Cell, Matrix, read_matrix
+from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.analysis.switches.worth import BLOCKS_DECISIVE
-from adx_lab.capture.plan_statement import explain_statement
-from adx_lab.capture.plans import capture_matrix
+from adx_lab.capture.plans.matrix import capture_matrix
+from adx_lab.capture.plans.statement import explain_statement
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
 from adx_lab.conduct.run import recorded
@@ -28,7 +28,7 @@ from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat
 from adx_lab.report.parts import data_frames
 from adx_lab.report.parts.numbers import number
-from adx_lab.report.plan_figure import plan_figure
+from adx_lab.report.plans.svg import plan_figure
 from adx_lab.report.switches.worth_figure import worth_of_rules
 from adx_lab.report.switches.worth_table import rules_table
 from adx_lab.settings import Settings, override, read_settings

@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from adx_lab.analysis.plans.captured import Matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.records.run import Caveat
-from adx_lab.report import plan_table
 from adx_lab.report.duet import comparison_tables
 from adx_lab.report.page.verdict_words import calibration_line
 from adx_lab.report.parts import data_frames
+from adx_lab.report.plans.tables import matrix_table, notable_table
 from adx_lab.report.run import figures, tables
 from adx_lab.report.run.judged_run import Judgement
 
@@ -187,6 +187,4 @@ class Duet:
 
 def plans_result(matrix: Matrix) -> Result:
     """Return a captured matrix of plans as a result."""
-    return Result(
-        data_frames.plans(matrix), (plan_table.matrix_table(matrix), plan_table.notable_table(matrix))
-    )
+    return Result(data_frames.plans(matrix), (matrix_table(matrix), notable_table(matrix)))

@@ -18,7 +18,7 @@ from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.notebooks.execute import NotebookOutcome, execute_notebook
 from adx_lab.report.notebooks.opened import open_duel, open_history, open_judgement, open_steps
 from adx_lab.report.page.measured_night import Contents
-from adx_lab.report.plan_pictures import changes_since, plan_picture
+from adx_lab.report.plans.of_run import changes_since, plan_picture
 from adx_lab.settings import read_settings
 from adx_lab.store.rule_costs import RuleCost, RuleCosts
 from tests.conftest import CHECKOUT, HEADLESS, IN_GIT, Finished, Home

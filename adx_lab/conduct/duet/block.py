@@ -31,7 +31,7 @@ from adx_lab.capture.companions import (
     read_companions,
     read_unanalysed,
 )
-from adx_lab.capture.plans import capture_matrix
+from adx_lab.capture.plans.matrix import capture_matrix
 from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.templates import Prepared, VariantError

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from adx_lab.analysis.plans.captured import Matrix, read_matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.conduct.baseline import Baseline, read_baseline, set_baseline
 from adx_lab.conduct.duet.judge import judge_duet

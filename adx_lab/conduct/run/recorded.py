@@ -28,8 +28,8 @@ from adx_lab.capture.database import (
 )
 from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.observing import measure_observing
-from adx_lab.capture.plans import capture_matrix
-from adx_lab.capture.plans_anywhere import capture_anywhere
+from adx_lab.capture.plans.anywhere import capture_anywhere
+from adx_lab.capture.plans.matrix import capture_matrix
 from adx_lab.capture.resources import describe_machine
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.server_log import LogTail

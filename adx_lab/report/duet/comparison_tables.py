@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.finding import Finding
-from adx_lab.analysis.plans.compare import PlanChange
+from adx_lab.analysis.plans.captures.compare import PlanChange
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Table
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from adx_lab.analysis.finding import Finding
-from adx_lab.analysis.plans.captured import Cell, Matrix
-from adx_lab.analysis.plans.compare import PlanChange, compare_matrices
+from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
+from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.verdict import Verdict, decide
 from adx_lab.records.run import Caveat

@@ -14,8 +14,8 @@ from adx_lab.report.page.measured_night import Compared, Contents
 from adx_lab.report.page.verdict_words import calibration_line
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Table
-from adx_lab.report.plan_figure import plan_figure
-from adx_lab.report.plan_table import headroom_table, matrix_table, notable_table, slow_table
+from adx_lab.report.plans.svg import plan_figure
+from adx_lab.report.plans.tables import headroom_table, matrix_table, notable_table, slow_table
 from adx_lab.report.run import figures, tables
 from adx_lab.report.switches.worth_figure import worth_of_rules
 from adx_lab.report.switches.worth_table import rules_table

@@ -9,7 +9,7 @@ import pandas as pd
 
 from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.finding import Finding
-from adx_lab.analysis.plans.captured import Matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix
 from adx_lab.analysis.plans.records import Finding as PlanFinding
 from adx_lab.analysis.plans.records import PlanAnalysis
 from adx_lab.analysis.run.budgets import BudgetResult

@@ -13,8 +13,8 @@ import msgspec
 import pandas as pd
 
 from adx_lab.analysis.plans import scan_plans
-from adx_lab.analysis.plans.captured import Matrix, read_matrix
-from adx_lab.analysis.plans.slow import SlowQuery, requests_that_waited, slow_queries
+from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
+from adx_lab.analysis.plans.captures.slow import SlowQuery, requests_that_waited, slow_queries
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.run.budgets import Budget, BudgetResult, judge
 from adx_lab.analysis.run.latency import LatencySummary, measure, summarise
