@@ -11,9 +11,9 @@ from typing import Any
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_pairs
 from adx_lab.errors import StackError, UsageError
+from adx_lab.services import running
+from adx_lab.services.running import StackState
 from adx_lab.settings import Settings, read_settings
-from adx_lab.stack import lifecycle
-from adx_lab.stack.lifecycle import StackState
 
 _DETACHED_START_S = 900
 
@@ -49,7 +49,7 @@ def run(
     """
     flags = {"core.port": port, "core.workers": workers, "dataset.scale": scale, "core.rules_off": rules_off}
     settings = read_settings(flags=flags)
-    state = lifecycle.read_state(settings)
+    state = running.read_state(settings)
     if state is not None:
         if any(value is not None for value in flags.values()) or fresh:
             raise UsageError("the stack is up already, with other settings", mend="run adx-lab down first")
@@ -64,14 +64,14 @@ def run(
 
 async def _hold(settings: Settings, *, fresh: bool, json: bool) -> None:
     progress = ConsoleProgress()
-    async with lifecycle.running_stack(settings, progress, fresh=fresh) as stack:
+    async with running.running_stack(settings, progress, fresh=fresh) as stack:
         _show(stack.state(), json=json)
         progress.step("the stack is up; Ctrl-C stops it")
-        await lifecycle.watch(stack)
+        await running.watch(stack)
 
 
 def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -> StackState:
-    log = lifecycle.logs_dir(settings) / "up.log"
+    log = running.logs_dir(settings) / "up.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         output = log.open("wb")
@@ -103,7 +103,7 @@ def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_l
             if line.startswith("["):
                 print(line, file=sys.stderr, flush=True)
         told = len(lines)
-        state = lifecycle.read_state(settings)
+        state = running.read_state(settings)
         if state is not None and state.holder_pid == process.pid:
             return state
         if process.poll() is not None:
@@ -118,7 +118,7 @@ def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_l
 
 
 def _show(state: StackState, *, json: bool) -> None:
-    health = lifecycle.health(state)
+    health = running.health(state)
     if json:
         print_json(health)
     else:

@@ -43,9 +43,9 @@ from adx_lab.load.spec import LoadSpec
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, RunRecord, Target, new_run_id
 from adx_lab.report.run.judged_run import Judgement, figures_of
+from adx_lab.services.running import StackState, read_state, running_stack
 from adx_lab.settings import CHECKOUT, LoadSettings, Settings
 from adx_lab.sql import load_queries
-from adx_lab.stack.lifecycle import StackState, read_state, running_stack
 from adx_lab.store.folders import (
     StoredRun,
     new_run_folder,
