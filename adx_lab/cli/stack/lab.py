@@ -80,7 +80,7 @@ def _show(jupyter: JupyterLab, settings: Settings, *, json: bool) -> None:
             "token": jupyter.token,
             "pid": os.getpid(),
             "jupyter_pid": jupyter.child.pid,
-            "notebooks": settings.home_dir / "notebooks",
+            "notebooks": settings.notebooks_dir,
             "log": jupyter.child.log,
         }
     )

@@ -49,7 +49,7 @@ class History:
     @cached_property
     def budgets(self) -> tuple[BudgetTrend, ...]:
         """Each budget that at least one night measured."""
-        limits = read_budgets(self.settings.data_dir / "budgets.toml", self.scenario)
+        limits = read_budgets(self.settings.budgets_file, self.scenario)
         nights = [row for row in self.rows if row["kind"] in _LOADS and row["status"] != "invalid"]
         trends = (_trend(budget, nights) for budget in limits)
         return tuple(trend for trend in trends if trend.values)
