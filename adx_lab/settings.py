@@ -24,7 +24,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 _PACKED = Path(__file__).resolve().parent / "shipped"
 SHIPPED = _PACKED if _PACKED.is_dir() else CHECKOUT
-"""Where notebooks, locustfiles and the tracked files of ``data`` lie: in a wheel they come with the package."""
+"""Where notebooks, locustfiles and the tracked files of ``data`` lie: a wheel brings them in the package."""
 
 PREFIX = "ADX_LAB_"
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from adx_lab.analysis.duet.block_ratios import ALL
-from adx_lab.analysis.duet.companions import Companion
 from adx_lab.cli.console import print_table
-from adx_lab.conduct.duet.judge import DuetAnswer
 from adx_lab.records.run import Caveat
-from adx_lab.report.duet.comparison_tables import comparisons
 from adx_lab.report.page.verdict_words import calibration_line
+
+if TYPE_CHECKING:
+    from adx_lab.analysis.duet.companions import Companion
+    from adx_lab.conduct.duet.judge import DuetAnswer
+
 
 _MOVED = 0.1
 
 
 def print_duet(answer: DuetAnswer, caveats: Sequence[Caveat] = ()) -> None:
     """Print the comparisons, the companions, the findings, and what the verdict is worth."""
+    from adx_lab.report.duet.comparison_tables import comparisons
+
     verdict = answer.verdict
     if verdict.comparisons:
         table = comparisons(verdict.comparisons)
@@ -38,6 +42,8 @@ def print_duet(answer: DuetAnswer, caveats: Sequence[Caveat] = ()) -> None:
 
 def _companion(one: Companion) -> tuple[str, ...] | None:
     """Return a companion's row: those of the service always, others where they moved by a tenth."""
+    from adx_lab.analysis.duet.block_ratios import ALL
+
     base, head = one.base or 0.0, one.head or 0.0
     if one.subject != ALL and abs(head - base) <= _MOVED * max(abs(base), abs(head)):
         return None

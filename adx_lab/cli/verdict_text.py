@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from adx_lab.cli.console import print_table
-from adx_lab.report.page.night_report import Report
 from adx_lab.report.parts.numbers import interval, number
+
+if TYPE_CHECKING:
+    from adx_lab.report.page.night_report import Report
 
 
 def print_report(made: Report) -> None:

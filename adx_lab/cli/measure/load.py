@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
-from adx_lab.conduct.run import recorded
 from adx_lab.errors import UsageError
-from adx_lab.load.runner import Machines, join_master
 from adx_lab.report.parts.numbers import interval, number
-from adx_lab.report.run.judged_run import Judgement
 from adx_lab.settings import read_settings
+
+if TYPE_CHECKING:
+    from adx_lab.report.run.judged_run import Judgement
 
 
 def run(
@@ -75,6 +75,9 @@ def run(
     json
         Print the run's figures as one JSON document.
     """
+    from adx_lab.conduct.run import recorded
+    from adx_lab.load.runner import Machines, join_master
+
     flags = {
         "load.rate_per_s": rate,
         "load.duration_s": duration,
