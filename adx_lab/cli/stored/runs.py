@@ -7,6 +7,7 @@ from cyclopts import App
 from adx_lab.cli.console import print_json, print_pairs, print_table
 from adx_lab.cli.stored.history import show_history
 from adx_lab.records.run import to_plain
+from adx_lab.report.nights.night_series import stored_runs
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
 from adx_lab.store.folders import delete_run_folder, open_run
@@ -31,22 +32,7 @@ def list_runs(*, json: bool = False) -> int:
     if json:
         print_json(rows)
         return 0
-    header = ("run", "kind", "scenario", "started", "duration s", "commit", "status")
-    print_table(
-        header,
-        [
-            (
-                row["run_id"],
-                row["kind"],
-                row["scenario"],
-                row["started_at"],
-                number(row["duration_s"]),
-                (row["commit_id"] or "-")[:10],
-                row["status"] or "-",
-            )
-            for row in rows
-        ],
-    )
+    print_table(stored_runs(rows))
     return 0
 
 
