@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
 from adx_lab.errors import UsageError
 from adx_lab.report.page.verdict_words import calibration_line
+from adx_lab.report.parts.table import Column, Table
 from adx_lab.settings import read_settings
 
 if TYPE_CHECKING:
@@ -76,19 +77,17 @@ def run(
 
 
 def _print(made: Calibrated) -> None:
-    header = ("kind", "trial", "trials", "invalid", "found", "cause right", "causes named", "s at most")
-    rows = [
+    columns = (
+        *(Column("kind"), Column("trial"), Column("trials", kind="number"), Column("invalid", kind="number")),
+        *(Column("found", kind="number"), Column("cause right", kind="number"), Column("causes named")),
+        Column("at most", "s", "number"),
+    )
+    rows = (
         (
-            row["kind"],
-            row["name"],
-            str(row["trials"]),
-            str(row["invalid"]),
-            str(row["found"]),
-            "-" if row["cause_right"] is None else str(row["cause_right"]),
-            ", ".join(row["causes"]) or "-",
-            f"{row['seconds_max']:.0f}",
+            *(row["kind"], row["name"], row["trials"], row["invalid"], row["found"], row["cause_right"]),
+            *(", ".join(row["causes"]) or None, row["seconds_max"]),
         )
         for row in made.table
-    ]
-    print_table(header, rows)
+    )
+    print_table(Table(columns, tuple(rows)))
     print(f"\nmachine  {calibration_line(made.calibration)}")

@@ -78,9 +78,7 @@ def _print(costs: Sequence[RuleCost], *, json: bool) -> None:
     if not costs:
         print("no rule has been measured yet")
         return
-    table = rules_table(costs)
-    *header, _ = table.header
-    print_table(tuple(header), [row[:-1] for row in table.rows])
+    print_table(rules_table(costs, evidence=False))
     print()
     for cost in costs:
         print(f"evidence  {cost.rule}: {cost.evidence or 'none'}")

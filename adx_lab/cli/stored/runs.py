@@ -23,6 +23,7 @@ def list_runs(*, json: bool = False) -> int:
     json
         Print them as one JSON document.
     """
+    from adx_lab.report.nights.night_series import stored_runs
     from adx_lab.store.rows import RunStore
 
     store = RunStore(read_settings().store_url)
@@ -31,22 +32,7 @@ def list_runs(*, json: bool = False) -> int:
     if json:
         print_json(rows)
         return 0
-    header = ("run", "kind", "scenario", "started", "duration s", "commit", "status")
-    print_table(
-        header,
-        [
-            (
-                row["run_id"],
-                row["kind"],
-                row["scenario"],
-                row["started_at"],
-                number(row["duration_s"]),
-                (row["commit_id"] or "-")[:10],
-                row["status"] or "-",
-            )
-            for row in rows
-        ],
-    )
+    print_table(stored_runs(rows))
     return 0
 
 
