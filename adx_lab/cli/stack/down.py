@@ -39,6 +39,7 @@ def run(*, purge: bool = False, json: bool = False) -> int:
 
 
 def _stop(settings: Settings, holder: int) -> None:
+
     os.kill(holder, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_S
     while running.holder_pid(settings) == holder:
