@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Hunk", "Likelihood", "Patch", "Target", "blame", "read_patch", "targets_of", "touch"]
 
-TargetKind = Literal["function", "query", "setting", "file"]
+TargetKind = Literal["function", "query", "setting"]
 
 _HUNK = re.compile(r"^@@+ [^@]* @@+ ?(.*)$")
-_FILE = re.compile(r"^\+\+\+ (?:b/)?(.+?)\t?$")
+_FILE = re.compile(r"^(?:\+\+\+|---) (?:[ab]/)?(.+?)\t?$", re.MULTILINE)
 _QUERY_NAME = re.compile(r"\b[a-z_]\w*(?:\.[a-z_]\w*)+\b")
 
 WITHIN, MENTIONED, SAME_FILE, SOMEWHERE = 1.0, 0.5, 0.15, 0.02
@@ -62,7 +62,7 @@ class Patch:
 
 @dataclass(frozen=True)
 class Target:
-    """What is looked for: a function, a query or a setting by its name, or a file."""
+    """What is looked for: a function, a query or a setting by its name; a function's file, where known."""
 
     kind: TargetKind
     name: str
@@ -93,26 +93,15 @@ class Likelihood:
 def read_patch(sha: str, text: str) -> Patch:
     """Take the patch of one commit apart; of a merge, what it changed itself."""
     hunks: list[Hunk] = []
-    file, heading, lines = "", None, list[str]()
-
-    def close() -> None:
-        if heading is not None:
-            hunks.append(Hunk(file, heading, tuple(lines)))
-
-    for line in text.splitlines():
-        if line.startswith("diff --"):
-            close()
-            heading, lines = None, []
-        elif heading is None and (found := _FILE.match(line)) and found[1] != "/dev/null":
-            file = found[1]
-        elif heading is None and line.startswith("--- a/"):
-            file = line[len("--- a/") :].rstrip("\t")
-        elif found := _HUNK.match(line):
-            close()
-            heading, lines = found[1], []
-        elif heading is not None and line[:1] in {"+", "-"}:
-            lines.append(line)
-    close()
+    for of_file in re.split(r"^diff --.*$", text, flags=re.MULTILINE)[1:]:
+        head, *rest = re.split(r"^(?=@@)", of_file, flags=re.MULTILINE)
+        # A file that is gone has its name before, any other one after.
+        names = [found[1] for found in _FILE.finditer(head) if found[1] != "/dev/null"]
+        for part in rest:
+            first, *lines = part.splitlines()
+            heading = found[1] if (found := _HUNK.match(first)) else ""
+            changed = tuple(line for line in lines if line[:1] in {"+", "-"})
+            hunks.append(Hunk(names[-1] if names else "", heading, changed))
     return Patch(sha, tuple(hunks))
 
 
@@ -135,20 +124,15 @@ def touch(hunk: Hunk, target: Target) -> float:
     """Return how closely a hunk touches a target: 1 within it, 0 elsewhere."""
     word = re.compile(rf"(?<![\w.]){re.escape(_short(target))}(?![\w.])")
     same_file = target.file is None or hunk.file.endswith(target.file)
-    if target.kind == "file":
-        return WITHIN if hunk.file.endswith(target.name) else 0.0
     changed = any(word.search(line) for line in hunk.lines)
     if target.kind == "setting":
         return WITHIN if changed else 0.0
-    if same_file and word.search(hunk.heading):
-        return WITHIN
-    if changed and same_file and target.kind == "function" and target.file is not None:
+    located = target.kind == "function" and target.file is not None
+    if same_file and (word.search(hunk.heading) or (changed and located)):
         return WITHIN
     if changed:
         return MENTIONED
-    if target.file is not None and same_file:
-        return SAME_FILE
-    return 0.0
+    return SAME_FILE if target.file is not None and same_file else 0.0
 
 
 def blame(patches: Sequence[Patch], targets: Sequence[Target]) -> tuple[Likelihood, ...]:
@@ -166,13 +150,13 @@ def blame(patches: Sequence[Patch], targets: Sequence[Target]) -> tuple[Likeliho
     tuple of Likelihood
         The likeliest first; of two alike the later one.
     """
-    scored = [(*_closest(patch, targets), patch) for patch in patches]
+    scored = [(*_closest(patch, targets), patch) for patch in reversed(patches)]
     total = sum(score for score, _, _, _ in scored)
     told = [
         Likelihood(patch.sha, score / total if total else 0.0, words, hunks)
         for score, words, hunks, patch in scored
     ]
-    return tuple(sorted(reversed(told), key=lambda one: -one.share))
+    return tuple(sorted(told, key=lambda one: -one.share))
 
 
 def _closest(patch: Patch, targets: Sequence[Target]) -> tuple[float, str, tuple[Hunk, ...]]:

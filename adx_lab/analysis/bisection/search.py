@@ -1,10 +1,11 @@
 """The sequential search for the first slow commit, its error bounded over the whole search.
 
-Halving a history by yes and no breaks at the first wrong answer, and duets do give wrong answers. So no answer
-is taken for certain: every block moves the probability that each commit is the guilty one (Bayes' rule), the
-next commit is the one whose answer would tell most, and the search ends when one commit holds all but `alpha`
-of the probability. A duet ends as soon as what it adds can be borne over all steps. Where the evidence stays
-thin the same commit is asked again, since nothing else would tell more: that needs no rule of its own.
+Halving a history by yes and no breaks at the first wrong answer, and duets do give wrong answers. So no
+answer is taken for certain: every block moves the probability that each commit is the guilty one (Bayes'
+rule), the next commit is the one whose answer would tell most, and the search ends when one commit holds all
+but `alpha` of the probability. A duet ends as soon as what it adds can be borne over all steps. Where the
+evidence stays thin the same commit is asked again, since nothing else would tell more: that needs no rule of
+its own.
 
 A commit is *slow* when it holds the guilty one among its ancestors or is it. Its blocks' log ratios against
 GOOD then lie around what BAD's do, and otherwise around zero; a commit that came by half of the slowdown is

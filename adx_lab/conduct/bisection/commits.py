@@ -57,7 +57,7 @@ class Range:
     patches: tuple[Patch, ...]
 
     def history(self, likelihoods: Sequence[Likelihood] = ()) -> History:
-        """Return what is searched; those who touch what the findings are about count more, and none nothing."""
+        """Return what is searched; commits that touch what the findings are about count more."""
         shares = {one.sha: one.share for one in likelihoods}
         top = max(shares.values(), default=0.0) or 1.0
         weighed = (
