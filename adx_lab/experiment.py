@@ -256,7 +256,7 @@ def keep(settings: Settings, run: StoredRun) -> Judgement:
 
 def keep_row(settings: Settings, judgement: Judgement, *, status: str | None) -> None:
     """Keep a run's figures in the run store, with its verdict where one was given."""
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     try:
         store.save(judgement.record, status=status, figures=figures_of(judgement))
     finally:

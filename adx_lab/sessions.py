@@ -21,6 +21,7 @@ from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.errors import AdxLabError
 from adx_lab.experiment import LoadRequest, Surroundings
+from adx_lab.files import keep_private
 from adx_lab.load.collect import Collected, collect
 from adx_lab.load.spec import read_spec
 from adx_lab.load.vitals import write_vitals
@@ -88,6 +89,7 @@ def _stopped(raw_dir: Path) -> bool:
 
 def main(raw_dir: Path, url: str, locust_pid: int) -> int:
     """Attend one test, say which run it became, and remove its raw record."""
+    keep_private()
     settings = read_settings()
     try:
         run_id = asyncio.run(attend(settings, raw_dir, url, locust_pid))

@@ -20,7 +20,7 @@ def show_history(*, scenario: str = "mixed", metric: str | None = None, json: bo
     json
         Print all series with their nights as one JSON document.
     """
-    found = series_of(stored_rows(read_settings().store_url), scenario=scenario, metric=metric)
+    found = series_of(stored_rows(read_settings()), scenario=scenario, metric=metric)
     if json:
         print_json(list(found))
         return 0

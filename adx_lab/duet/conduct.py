@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from adx_lab.analysis.audit import ValidityCheck
 from adx_lab.analysis.blocks import BASE, HEAD
@@ -37,7 +34,8 @@ from adx_lab.duet.sealed import Gathered, read_evidence, write_verdict
 from adx_lab.errors import MeasurementError
 from adx_lab.experiment import find_scenario
 from adx_lab.progress import Progress
-from adx_lab.records import Caveat, RunRecord, new_run_id, without_password
+from adx_lab.provenance import describe_settings
+from adx_lab.records import Caveat, RunRecord, new_run_id
 from adx_lab.settings import CHECKOUT, Settings
 from adx_lab.stack.locks import hold
 from adx_lab.stack.servers import Servers, servers
@@ -189,7 +187,7 @@ class _Duet:
             duration_s=gathered.duration_s,
             seed=order.seed,
             variants=(order.base, order.head),
-            settings=_shown(self.settings),
+            settings=describe_settings(self.settings),
             machine=describe_machine(),
             versions={name: version(name) for name in _LIBRARIES} | {"adx-lab": version("adx-lab")},
             git={"commit": tree.commit, "changed": tree.changed},
@@ -238,16 +236,8 @@ def _baseline_of(settings: Settings, order: DuetOrder, variants: Mapping[str, Va
 
 def _keep_row(settings: Settings, run: StoredRun, answer: DuetAnswer, *, baseline: str | None) -> None:
     figures = figures_of_duet(answer.verdict, baseline=baseline)
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     try:
         store.save(run.record, status=answer.verdict.status, figures=figures)
     finally:
         store.close()
-
-
-def _shown(settings: Settings) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.to_builtins(settings)
-    for section in ("database", "valkey", "store"):
-        if shown[section]["url"]:
-            shown[section]["url"] = without_password(shown[section]["url"])
-    return shown

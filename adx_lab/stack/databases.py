@@ -13,7 +13,7 @@ import asyncpg
 
 from adx_lab.errors import StackError, UsageError
 from adx_lab.progress import Progress
-from adx_lab.records import without_password
+from adx_lab.secrecy import shown_url
 from adx_lab.settings import DatasetSettings
 from adx_lab.sql import load_queries
 from adx_lab.stack.core_server import CorePlan, run_core_command
@@ -42,13 +42,13 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
         connection = await asyncpg.connect(url, timeout=10)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise StackError(
-            f"the database at {without_password(url)} can't be reached: {error or type(error).__name__}",
+            f"the database at {shown_url(url)} can't be reached: {error or type(error).__name__}",
             mend="check the URL, the server and the account's rights",
         ) from error
     try:
         yield connection
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StackError(f"the database at {without_password(url)} refuses: {error}") from error
+        raise StackError(f"the database at {shown_url(url)} refuses: {error}") from error
     finally:
         await connection.close()
 
@@ -122,12 +122,12 @@ async def check_external(url: str) -> bool:
             return True
         if tables:
             raise UsageError(
-                f"the database at {without_password(url)} holds tables that are not ADX Core's",
+                f"the database at {shown_url(url)} holds tables that are not ADX Core's",
                 mend="name an empty database, or measure your own service with --url",
             )
         if not await connection.fetchval(_QUERIES["databases.may_create"].sql):
             raise UsageError(
-                f"the account of {without_password(url)} may not create tables",
+                f"the account of {shown_url(url)} may not create tables",
                 mend="GRANT CREATE ON SCHEMA public to it",
             )
     return False
