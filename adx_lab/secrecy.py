@@ -14,11 +14,10 @@ from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 HIDDEN = "***"
 
-_NAMES = r"[\w.-]*(?:passw|passphrase|passwd|pwd|secret|token|credential|signature|api[_-]?key|authorization)[\w.-]*"
-_SECRET_NAME = re.compile(rf"(?:{_NAMES}|auth|pass|key|sig)", re.IGNORECASE)
-_WORDS = re.compile(
-    rf"(?<![\w.-])({_SECRET_NAME.pattern})(\s*=\s*)('(?:\\.|[^'\\])*'|[^\s&;#]*)", re.IGNORECASE
-)
+_PARTS = "passw|passphrase|passwd|pwd|secret|token|credential|signature|api[_-]?key|authorization"
+_NAME = rf"(?:[\w.-]*(?:{_PARTS})[\w.-]*|auth|pass|key|sig)"
+_SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
+_WORDS = re.compile(rf"(?<![\w.-])({_NAME})(\s*=\s*)('(?:\\.|[^'\\])*'|[^\s&;#]*)", re.IGNORECASE)
 """A name and its value, in a query string or among libpq's words."""
 
 _ACCOUNTS = tuple(
@@ -38,7 +37,7 @@ _known: set[str] = set()
 
 
 def shown_url(url: str) -> str:
-    """Return a URL, or libpq's words, as anybody may see it: without password and token, whatever its form."""
+    """Return a URL of any form, or libpq's words, as anybody may see it: without password and token."""
     found = _account(url)
     if found is not None:
         scheme, account = found["scheme"] or "", found["account"]
@@ -129,10 +128,7 @@ def _account(url: str) -> re.Match[str] | None:
 def _host(url: str) -> str:
     try:
         parts = urlsplit(url)
-        return (
-            f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
-            if parts.hostname
-            else ""
-        )
+        port = f":{parts.port}" if parts.port else ""
     except ValueError:  # no URL at all: then all of it is kept back
         return ""
+    return f"{parts.scheme}://{parts.hostname}{port}" if parts.hostname else ""

@@ -6,6 +6,7 @@ report: rows are then read from the journal, and `StoreDatabase.trouble` says so
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,8 +49,9 @@ class StoreDatabase:
             raise UsageError(
                 f"store.url is not a database URL that can be used: {error}", mend="correct it"
             ) from error
-        if self._url == f"sqlite:///{settings.data_dir / 'runs.sqlite'}":
-            _make_private(settings.data_dir / "runs.sqlite")
+        self._own = settings.data_dir / "runs.sqlite" if settings.store.url is None else None
+        if self._own is not None:
+            _make_private(self._own)
 
     def close(self) -> None:
         """Let go of the store's connections."""
@@ -67,17 +69,36 @@ class StoreDatabase:
             self._catch_up()
 
     def restart(self) -> None:
-        """Forget how far the journal is in the tables, so that all of it is read again."""
+        """Read all of the journal again, into a fresh database where the home's own is damaged.
+
+        Raises
+        ------
+        StoreError
+            The database refuses.
+        """
+        self._adopt()
+        if self._own is not None:
+            try:
+                self.require()
+            except StoreError:
+                self._set_aside(self._own)
         with self._guarded():
             METADATA.create_all(self._engine)
             with self._engine.begin() as connection:
                 connection.execute(sa.delete(JOURNALS).where(JOURNALS.c.journal == self._journal.name))
 
+    def _set_aside(self, file: Path) -> None:
+        self.close()
+        aside = file.with_name(f"{file.name}.damaged-{int(time.time())}")
+        with self._guarded():
+            file.rename(aside)
+            _make_private(file)
+
     def _keep(self, table: sa.Table, row: Mapping[str, Any]) -> None:
-        self._note([Entry(table.name, _key(table, row), dict(row))])
+        self._note([_entry(table, row)])
 
     def _remove(self, table: sa.Table, key: Mapping[str, Any]) -> None:
-        self._note([Entry(table.name, dict(key))])
+        self._note([Entry(str(table.name), dict(key))])
 
     def _rows(self, table: sa.Table) -> list[dict[str, Any]]:
         """Return a table's rows by their keys; from the journal where the database refuses."""
@@ -114,7 +135,7 @@ class StoreDatabase:
             with self._engine.connect() as connection:
                 known = set(sa.inspect(connection).get_table_names())
                 entries = [
-                    Entry(table.name, _key(table, row), dict(row))
+                    _entry(table, dict(row))
                     for table in KEPT
                     if table.name in known
                     for row in connection.execute(sa.select(table)).mappings()
@@ -173,7 +194,7 @@ def _make_private(file: Path) -> None:
 
 
 def _with_driver(url: str) -> sa.URL:
-    # The lab's store is read by plain calls; which driver of PostgreSQL somebody named elsewhere is no matter.
+    # The store is read by plain calls: which driver of PostgreSQL somebody named is no matter.
     made = sa.make_url(url)
     if made.get_backend_name() in {"postgresql", "postgres"}:
         return made.set(drivername="postgresql+psycopg")
@@ -187,8 +208,13 @@ def _options(url: str) -> dict[str, Any]:
     return {"pool_pre_ping": True, "connect_args": {"connect_timeout": _WAIT_S}}
 
 
+def _entry(table: sa.Table, row: Mapping[str, Any]) -> Entry:
+    # SQLAlchemy's names are more than texts, which JSON does not know.
+    return Entry(str(table.name), _key(table, row), {str(name): value for name, value in row.items()})
+
+
 def _key(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {column.name: row[column.name] for column in table.primary_key.columns}
+    return {str(column.name): row[column.name] for column in table.primary_key.columns}
 
 
 def _apply(connection: sa.Connection, table: sa.Table, entries: Sequence[Entry]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adx_lab.errors import StoreError, UsageError
-from adx_lab.records import RunRecord, to_json
+from adx_lab.records.run import RunRecord, to_json
 from adx_lab.settings import Settings
 from adx_lab.store.engine import StoreDatabase
 from adx_lab.store.folders import open_run, run_ids

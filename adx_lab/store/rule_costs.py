@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from adx_lab.records import Caveat, to_json
+from adx_lab.records.run import Caveat, to_json
 from adx_lab.settings import Settings
 from adx_lab.store.engine import StoreDatabase
 from adx_lab.store.tables import RULE_COSTS

@@ -1,0 +1,136 @@
+"""``adx-lab runs list|show|delete|rebuild``."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from adx_lab.cli.console import ConsoleProgress, print_json, print_pairs, print_table, say_error
+from adx_lab.cli.stored.history import show_history
+from adx_lab.errors import UsageError
+from adx_lab.records.run import to_plain
+from adx_lab.report.parts.numbers import number
+from adx_lab.settings import read_settings
+from adx_lab.store.folders import open_run
+from adx_lab.store.rows import list_runs as list_runs_of
+
+app = App(
+    name="runs", help="List, show or delete stored runs; look back at all of them; make the store anew."
+)
+app.command(show_history, name="history")
+
+
+@app.command(name="list")
+def list_runs(*, json: bool = False) -> int:
+    """List the stored runs, oldest first.
+
+    Parameters
+    ----------
+    json
+        Print them as one JSON document.
+    """
+    listing = list_runs_of(read_settings())
+    for line in listing.trouble:
+        say_error(line)
+    rows = listing.rows
+    if json:
+        print_json(rows)
+        return 0
+    header = ("run", "kind", "scenario", "started", "duration s", "commit", "status")
+    print_table(
+        header,
+        [
+            (
+                row["run_id"],
+                row["kind"],
+                row["scenario"],
+                row["started_at"],
+                "-" if row["duration_s"] is None else number(row["duration_s"]),
+                (row["commit_id"] or "-")[:10],
+                row["status"] or "-",
+            )
+            for row in rows
+        ],
+    )
+    return 0
+
+
+@app.command
+def show(run_id: str = "latest", /, *, json: bool = False) -> int:
+    """Show one run: what it was, under which settings, and its figures.
+
+    Parameters
+    ----------
+    run_id
+        The run's id, an unambiguous beginning of it, or ``latest``.
+    json
+        Print it as one JSON document.
+    """
+    settings = read_settings()
+    run = open_run(settings.runs_dir, run_id)
+    rows = list_runs_of(settings).rows
+    row = next((row for row in rows if row["run_id"] == run.record.run_id), None)
+    document = to_plain(run.record) | {
+        "folder": str(run.folder),
+        "status": row and row["status"],
+        "figures": row["figures"] if row else {},
+    }
+    if json:
+        print_json(document)
+        return 0
+    shown = ("run_id", "kind", "scenario", "started_at", "status", "folder")
+    print_pairs({name: document[name] for name in shown})
+    print_pairs({f"  {name}": number(value) for name, value in document["figures"].items()})
+    for caveat in run.record.caveats:
+        print(f"caveat: {caveat.text}")
+    return 0
+
+
+@app.command
+def delete(run_id: str | None = None, /, *, older_than: float | None = None, keep: int | None = None) -> int:
+    """Delete one run, or old ones: folder, report and row; never those of the baseline's commit.
+
+    Parameters
+    ----------
+    run_id
+        The run's whole id.
+    older_than
+        Delete those that are older than so many days.
+    keep
+        Delete all but the newest so many; with ``--older-than`` those of them that are older.
+    """
+    from adx_lab.conduct import stored
+
+    many = older_than is not None or keep is not None
+    if many == (run_id is not None):
+        raise UsageError("say which runs", mend="give one whole id, or --older-than DAYS and --keep RUNS")
+    settings = read_settings()
+    if run_id is not None:
+        stored.delete(settings, run_id)
+        print(f"deleted {run_id}")
+        return 0
+    deleted = stored.delete_old(settings, older_than_days=older_than, keep=keep)
+    for name in deleted:
+        print(f"deleted {name}")
+    print(f"deleted {len(deleted)} run{'' if len(deleted) == 1 else 's'}")
+    return 0
+
+
+@app.command
+def rebuild(*, json: bool = False) -> int:
+    """Make the run store anew from the runs' folders; nothing that is stored is lost by it.
+
+    Parameters
+    ----------
+    json
+        Print what was added as one JSON document.
+    """
+    from adx_lab.conduct import stored
+
+    settings = read_settings()
+    added = stored.rebuild(settings, ConsoleProgress())
+    count = len(list_runs_of(settings).rows)
+    if json:
+        print_json({"runs": count, "added": added})
+    else:
+        print(f"the run store holds {count} run{'' if count == 1 else 's'}; {len(added)} from folders alone")
+    return 0
