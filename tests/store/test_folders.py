@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,7 +123,7 @@ def test_a_deleted_run_is_gone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-MISSHAPEN = {
+MISSHAPEN: dict[str, str | bytes | dict[str, Any]] = {
     "no object": "[]",
     "no JSON": "{",
     "no text": b"\xff\xfe{",

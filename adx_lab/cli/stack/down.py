@@ -9,7 +9,6 @@ import time
 from adx_lab.cli.console import print_json
 from adx_lab.errors import StackError
 from adx_lab.settings import Settings, read_settings
-from adx_lab.stack import lifecycle
 
 _STOP_S = 40
 
@@ -24,6 +23,8 @@ def run(*, purge: bool = False, json: bool = False) -> int:
     json
         Print what was done as one JSON document.
     """
+    from adx_lab.stack import lifecycle
+
     settings = read_settings()
     holder = lifecycle.holder_pid(settings)
     if holder is not None:
@@ -39,6 +40,8 @@ def run(*, purge: bool = False, json: bool = False) -> int:
 
 
 def _stop(settings: Settings, holder: int) -> None:
+    from adx_lab.stack import lifecycle
+
     os.kill(holder, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_S
     while lifecycle.holder_pid(settings) == holder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from adx_lab.cli.console import print_json, print_pairs
 from adx_lab.settings import read_settings
-from adx_lab.stack import lifecycle
 
 
 def run(*, json: bool = False) -> int:
@@ -15,6 +14,8 @@ def run(*, json: bool = False) -> int:
     json
         Print it as one JSON document.
     """
+    from adx_lab.stack import lifecycle
+
     settings = read_settings()
     state = lifecycle.read_state(settings)
     if state is None:

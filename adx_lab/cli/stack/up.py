@@ -7,13 +7,15 @@ import os
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_pairs
 from adx_lab.errors import StackError, UsageError
 from adx_lab.settings import Settings, read_settings
-from adx_lab.stack import lifecycle
-from adx_lab.stack.lifecycle import StackState
+
+if TYPE_CHECKING:
+    from adx_lab.stack.lifecycle import StackState
+
 
 _DETACHED_START_S = 900
 
@@ -47,6 +49,8 @@ def run(
     json
         Print the state as one JSON document.
     """
+    from adx_lab.stack import lifecycle
+
     flags = {"core.port": port, "core.workers": workers, "dataset.scale": scale, "core.rules_off": rules_off}
     settings = read_settings(flags=flags)
     state = lifecycle.read_state(settings)
@@ -63,6 +67,8 @@ def run(
 
 
 async def _hold(settings: Settings, *, fresh: bool, json: bool) -> None:
+    from adx_lab.stack import lifecycle
+
     progress = ConsoleProgress()
     async with lifecycle.running_stack(settings, progress, fresh=fresh) as stack:
         _show(stack.state(), json=json)
@@ -71,6 +77,8 @@ async def _hold(settings: Settings, *, fresh: bool, json: bool) -> None:
 
 
 def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -> StackState:
+    from adx_lab.stack import lifecycle
+
     log = lifecycle.logs_dir(settings) / "up.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +103,8 @@ def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -
 
 
 def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_log: Any) -> StackState:
+    from adx_lab.stack import lifecycle
+
     told = 0
     deadline = time.monotonic() + _DETACHED_START_S
     while time.monotonic() < deadline:
@@ -118,6 +128,8 @@ def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_l
 
 
 def _show(state: StackState, *, json: bool) -> None:
+    from adx_lab.stack import lifecycle
+
     health = lifecycle.health(state)
     if json:
         print_json(health)

@@ -10,8 +10,6 @@ from adx_lab.errors import UsageError
 from adx_lab.records.run import to_plain
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
-from adx_lab.store.folders import open_run
-from adx_lab.store.rows import list_runs as list_runs_of
 
 app = App(
     name="runs", help="List, show or delete stored runs; look back at all of them; make the store anew."
@@ -28,29 +26,16 @@ def list_runs(*, json: bool = False) -> int:
     json
         Print them as one JSON document.
     """
+    from adx_lab.report.nights.night_series import stored_runs
+    from adx_lab.store.rows import list_runs as list_runs_of
+
     listing = list_runs_of(read_settings())
     for line in listing.trouble:
         say_error(line)
-    rows = listing.rows
     if json:
-        print_json(rows)
+        print_json(listing.rows)
         return 0
-    header = ("run", "kind", "scenario", "started", "duration s", "commit", "status")
-    print_table(
-        header,
-        [
-            (
-                row["run_id"],
-                row["kind"],
-                row["scenario"],
-                row["started_at"],
-                "-" if row["duration_s"] is None else number(row["duration_s"]),
-                (row["commit_id"] or "-")[:10],
-                row["status"] or "-",
-            )
-            for row in rows
-        ],
-    )
+    print_table(stored_runs(listing.rows))
     return 0
 
 
@@ -65,6 +50,9 @@ def show(run_id: str = "latest", /, *, json: bool = False) -> int:
     json
         Print it as one JSON document.
     """
+    from adx_lab.store.folders import open_run
+    from adx_lab.store.rows import list_runs as list_runs_of
+
     settings = read_settings()
     run = open_run(settings.runs_dir, run_id)
     rows = list_runs_of(settings).rows
@@ -125,6 +113,7 @@ def rebuild(*, json: bool = False) -> int:
         Print what was added as one JSON document.
     """
     from adx_lab.conduct import stored
+    from adx_lab.store.rows import list_runs as list_runs_of
 
     settings = read_settings()
     added = stored.rebuild(settings, ConsoleProgress())

@@ -288,7 +288,7 @@ class _Call:
         }
 
     def _budget(self, metric: str) -> Budget:
-        known = read_budgets(self.settings.data_dir / "budgets.toml", "rules")
+        known = read_budgets(self.settings.budgets_file, "rules")
         for budget in known:
             if budget.metric == metric:
                 return budget
