@@ -9,7 +9,7 @@ from typing import Any
 from adx_lab import experiment
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
 from adx_lab.errors import UsageError
-from adx_lab.load.runner import Machines, join_master
+from adx_lab.load.starting.headless import Machines, join_master
 from adx_lab.report.format import interval, number
 from adx_lab.report.judgement import Judgement
 from adx_lab.settings import read_settings
@@ -132,7 +132,7 @@ def _document(judgement: Judgement) -> dict[str, object]:
         "run_id": judgement.record.run_id,
         "folder": judgement.run.folder,
         "scenario": judgement.record.scenario,
-        "plan": audit.get("plan"),
+        "schedule": audit.get("schedule"),
         "knee": audit.get("knee"),
         "steps": audit.get("steps"),
         "endpoints": judgement.endpoints,

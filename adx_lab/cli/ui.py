@@ -9,7 +9,7 @@ from pathlib import Path
 from adx_lab import experiment
 from adx_lab.cli.console import ConsoleProgress
 from adx_lab.errors import UsageError
-from adx_lab.load.runner import serve_page
+from adx_lab.load.starting.headless import serve_page
 from adx_lab.settings import Settings, read_settings
 
 

@@ -1,4 +1,4 @@
-"""What the lab tells the Locust processes, in one file that ``ADX_LOAD_SPEC`` names."""
+"""What the lab tells the Locust processes, in one file that ``ADX_LOAD_ORDER`` names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from adx_lab.errors import UsageError
 
-VARIABLE = "ADX_LOAD_SPEC"
+VARIABLE = "ADX_LOAD_ORDER"
 
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +20,7 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True):
     sample_file: str | None = None
 
 
-class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
+class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
     """One load: how fast, how long, on whose behalf, and where the record goes.
 
     What is None is the scenario's own business, and the lab's default where the scenario does not care.
@@ -31,8 +31,8 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
         Tells whom to log in as; None for somebody else's service.
     budget_file
         The budgets that the web page shows live and that a climbing load stops at.
-    schedule_file
-        A recorded schedule to be sent again (an Arrow file, see `adx_lab.load.replay`).
+    replay_file
+        A recorded schedule to be sent again (an Arrow file, see `adx_lab.load.schedules.replay`).
     endless
         Somebody watches, and stops it by hand.
     rivals_file
@@ -50,16 +50,16 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 30.0
     sample_file: str | None = None
     budget_file: str | None = None
-    schedule_file: str | None = None
+    replay_file: str | None = None
     variant: str = "head"
     endless: bool = False
     rivals_file: str | None = None
 
 
-def write_spec(spec: LoadSpec, path: Path) -> None:
-    """Save a spec for the Locust processes, and make the folder that they record into."""
-    Path(spec.raw_dir).mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(spec))
+def write_order(order: LoadOrder, path: Path) -> None:
+    """Save a order for the Locust processes, and make the folder that they record into."""
+    Path(order.raw_dir).mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(order))
 
 
 def write_rivals(rivals: tuple[Rival, ...], path: Path) -> None:
@@ -77,12 +77,12 @@ def read_rivals(path: str | Path) -> tuple[Rival, ...]:
         return ()
 
 
-def read_spec(path: str | Path | None = None) -> LoadSpec | None:
-    """Return the spec of the load that this process is a part of, or None outside the lab."""
+def read_order(path: str | Path | None = None) -> LoadOrder | None:
+    """Return the order of the load that this process is a part of, or None outside the lab."""
     path = path or os.environ.get(VARIABLE)
     if not path:
         return None
     try:
-        return msgspec.json.decode(Path(path).read_bytes(), type=LoadSpec)
+        return msgspec.json.decode(Path(path).read_bytes(), type=LoadOrder)
     except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError(f"the load's spec {path} can't be read: {error}") from error
+        raise UsageError(f"the load's order {path} can't be read: {error}") from error

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from adx_lab.errors import StoreError
 
 
-def write_schedule(samples: Path, target: Path) -> float:
+def write_replay(samples: Path, target: Path) -> float:
     """Write the schedule of a run's samples, ordered by time; return how many seconds it lasts.
 
     Raises
@@ -30,7 +30,7 @@ def write_schedule(samples: Path, target: Path) -> float:
     return float(ordered["t_intended_s"][-1].as_py()) if len(ordered) else 0.0
 
 
-def read_schedule(path: str, *, index: int, workers: int) -> Iterator[tuple[int, float, str]]:
+def read_replay(path: str, *, index: int, workers: int) -> Iterator[tuple[int, float, str]]:
     """Yield number, moment and endpoint of each arrival that falls to one of the workers."""
     number = 0
     with pa.memory_map(path) as source:

@@ -1,4 +1,4 @@
-"""What a Locust process writes while it runs; `adx_lab.load.collect` makes the run's tables of it."""
+"""What a Locust process writes while it runs; `adx_lab.load.collecting` makes the run's tables of it."""
 
 from __future__ import annotations
 

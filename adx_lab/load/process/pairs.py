@@ -10,18 +10,16 @@ from __future__ import annotations
 import random
 import time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 import msgspec
+from gevent.event import AsyncResult
 from locust.contrib.fasthttp import FastHttpSession
 
 from adx_lab.errors import MeasurementError, UsageError
-from adx_lab.load.accounts import Account, log_in_accounts
-
-if TYPE_CHECKING:
-    from adx_lab.load.session import Session
-    from adx_lab.load.spec import Rival
+from adx_lab.load.order import LoadOrder, Rival
+from adx_lab.load.process.logins import Account, log_in_accounts
 
 _ACCOUNTS = 8
 """Each login costs both variants an argon2id hash before every block; each block draws other people, so that
@@ -44,10 +42,16 @@ class Pair:
 
     Parameters
     ----------
-    session
-        This process's part in the load.
+    environment
+        Locust's.
+    scenario
+        The scenario's user class.
+    order
+        What the load is.
     rivals
         The two.
+    go
+        Set to the moment at which the measured part begins.
 
     Raises
     ------
@@ -55,14 +59,23 @@ class Pair:
         The scenario is no open loop: a crowd's users wait for one variant before they ask the other.
     """
 
-    def __init__(self, session: Session, rivals: tuple[Rival, ...]) -> None:
-        self._scenario: Any = session.scenario
+    def __init__(
+        self,
+        environment: Any,
+        scenario: Any,
+        order: LoadOrder,
+        rivals: tuple[Rival, ...],
+        go: AsyncResult[float],
+    ) -> None:
+        self._scenario: Any = scenario
         if getattr(self._scenario, "load_kind", None) != "open":
             raise UsageError(
-                f"{session.spec.scenario} is no open loop, and a duet needs one",
+                f"{order.scenario} is no open loop, and a duet needs one",
                 mend="take a scenario that is an OpenLoopUser, such as mixed",
             )
-        self._session = session
+        self._environment = environment
+        self._order = order
+        self._go = go
         self._rivals = rivals
         self._sides = [Side(rival.variant, self._client(rival.url)) for rival in rivals]
 
@@ -81,10 +94,10 @@ class Pair:
 
     def perform(self, user: Any, intended: float, number: int, endpoint: str | None) -> None:
         """Send one arrival to both. The number decides what is asked, and who is asked first."""
-        order = list(self._sides)
-        random.Random(self._session.spec.seed * _APART + number).shuffle(order)  # noqa: S311
-        warming = intended < self._session.go.get()
-        for place, side in enumerate(order):
+        sides = list(self._sides)
+        random.Random(self._order.seed * _APART + number).shuffle(sides)  # noqa: S311
+        warming = intended < self._go.get()
+        for place, side in enumerate(sides):
             # The second is due when the first has answered: waiting for the other variant is not its own. But
             # a pair of the warm-up stays in it, or half of it would be measured.
             due = intended if place == 0 or warming else time.time()
@@ -92,25 +105,24 @@ class Pair:
             user.act(side.client, side.accounts, due, number, endpoint, marks=marks)
 
     def _log_in(self, place: int) -> None:
-        session, rival = self._session, self._rivals[place]
+        rival = self._rivals[place]
         if rival.sample_file is None:
             return
         few = SimpleNamespace(
             accounts=min(_ACCOUNTS, self._scenario.accounts), tenants=self._scenario.tenants
         )
-        spec = msgspec.structs.replace(session.spec, sample_file=rival.sample_file)
+        order = msgspec.structs.replace(self._order, sample_file=rival.sample_file)
         try:
-            self._sides[place].accounts = log_in_accounts(session.environment, rival.url, few, spec)
+            self._sides[place].accounts = log_in_accounts(self._environment, rival.url, few, order)
         except UsageError as error:  # it is the variant that is wrong, and not who asked for the duet
             raise MeasurementError(f"{rival.variant} can't be loaded: {error}") from error
 
     def _client(self, url: str) -> FastHttpSession:
-        session = self._session
         return FastHttpSession(
             url,
-            session.environment.events.request,
+            self._environment.events.request,
             user=None,
-            network_timeout=session.spec.timeout_s,
-            connection_timeout=session.spec.timeout_s,
+            network_timeout=self._order.timeout_s,
+            connection_timeout=self._order.timeout_s,
             concurrency=self._scenario.concurrency,
         )

@@ -6,11 +6,11 @@ import json
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gevent
 import msgspec
@@ -18,10 +18,7 @@ from gevent.pool import Pool
 from locust.contrib.fasthttp import FastHttpSession
 
 from adx_lab.errors import UsageError
-from adx_lab.load.spec import LoadSpec
-
-if TYPE_CHECKING:
-    from adx_lab.load.session import Session
+from adx_lab.load.order import LoadOrder
 
 WRITERS = frozenset({"admin", "editor"})
 """Roles that may do everything a scenario asks for."""
@@ -59,7 +56,7 @@ class Account:
     cursor: str | None = None
 
 
-def log_in_accounts(environment: Any, host: str, scenario: Any, spec: LoadSpec) -> list[Account]:
+def log_in_accounts(environment: Any, host: str, scenario: Any, order: LoadOrder) -> list[Account]:
     """Log accounts in, tenants drawn by their size, a few at once; the same ones for the same seed.
 
     Raises
@@ -67,10 +64,10 @@ def log_in_accounts(environment: Any, host: str, scenario: Any, spec: LoadSpec) 
     UsageError
         The service lets somebody of the data set not in: it runs on another data set, or does not work.
     """
-    assert spec.sample_file is not None
-    sample = read_sample(spec.sample_file)
+    assert order.sample_file is not None
+    sample = read_sample(order.sample_file)
     kinds = tenant_kinds(sample["tenants"])
-    choose = random.Random(spec.seed)  # noqa: S311
+    choose = random.Random(order.seed)  # noqa: S311
     tenants = [tenant for tenant in sample["tenants"] if tenant["users"]]
     if scenario.tenants is not None:
         tenants = [tenant for tenant in tenants if kinds[tenant["id"]] in scenario.tenants]
@@ -92,15 +89,16 @@ def log_in_accounts(environment: Any, host: str, scenario: Any, spec: LoadSpec) 
     return [first, *Pool(_LOGINS_AT_ONCE).imap(log_in, range(1, len(drawn)))]
 
 
-def keep_logged_in(session: Session, host: str) -> None:
+def keep_logged_in(
+    environment: Any, host: str, accounts: Sequence[Account], ending: Callable[[], bool]
+) -> None:
     """Refresh each token in the middle of its life, for as long as the load lasts."""
-    client = _client(session.environment, host)
-    accounts = session.accounts
+    client = _client(environment, host)
     while True:
         round_s = _REFRESH_AT * min(account.expires_s for account in accounts)
         for account in accounts:
             gevent.sleep(round_s / len(accounts))  # spread out: no wave of refreshes in anybody's latency
-            if session.ending:
+            if ending():
                 return
             body = {"refresh_token": account.refresh_token}
             told = _ask(client, "refresh", body, tenant=account.tenant_kind, who=account.user_id)

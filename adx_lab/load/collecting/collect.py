@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from adx_lab.errors import MeasurementError
-from adx_lab.load.raw import read_facts
-from adx_lab.load.server_timing import parse
+from adx_lab.load.recording.rows import read_facts
+from adx_lab.load.recording.server_timing import parse
 from adx_lab.records import QUERY_COLUMNS, SAMPLE_COLUMNS, Caveat
 
 _ROWS_AT_ONCE = 100_000
@@ -39,7 +39,7 @@ class Collected:
         How late requests left, counted from when they should have.
     clock_offset_max_ms
         How far a worker's clock was from the master's; the tables are corrected for it.
-    plan, steps, knee
+    schedule, steps, knee
         What the load was; of a climbing one each step, and the last that broke no budget.
     """
 
@@ -61,7 +61,7 @@ class Collected:
     open_files_limit: int
     clock_offset_max_ms: float
     users_connected: int | None
-    plan: dict[str, Any]
+    schedule: dict[str, Any]
     steps: tuple[dict[str, Any], ...]
     knee: dict[str, Any] | None
     caveats: tuple[Caveat, ...]
@@ -255,7 +255,7 @@ def _cpu_share(process: _Process, began: float, ended: float) -> float | None:
 
 def _story(processes: list[_Process]) -> dict[str, Any]:
     """Return what the load was, and how far a climbing one got: as far as its weakest worker."""
-    plans = [plan for process in processes for plan in process.values("plan")]
+    plans = [schedule for process in processes for schedule in process.values("schedule")]
     by_step: dict[int, dict[str, Any]] = {}
     for process in processes:
         for fact in process.facts:
@@ -271,7 +271,7 @@ def _story(processes: list[_Process]) -> dict[str, Any]:
     knee = None
     if broke is not None:
         knee = {"rate_per_s": kept[-1]["rate_per_s"] if kept else None, "broke": broke}
-    return {"plan": plans[-1] if plans else {}, "steps": steps, "knee": knee}
+    return {"schedule": plans[-1] if plans else {}, "steps": steps, "knee": knee}
 
 
 def _doubts(processes: list[_Process]) -> Iterator[Caveat]:

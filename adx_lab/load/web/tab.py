@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, request
 
-from adx_lab.load.live import COLUMN, LiveBudget, Window, read_budgets
-from adx_lab.load.raw import Row
-from adx_lab.load.server_timing import ServerSplit, parse
-from adx_lab.load.session import Session, listeners
-from adx_lab.load.vitals import read_vitals
+from adx_lab.load.process.session import Session, listeners
+from adx_lab.load.recording.rows import Row
+from adx_lab.load.recording.server_timing import ServerSplit, parse
+from adx_lab.load.web.budgets import COLUMN, LiveBudget, Window, read_budgets
+from adx_lab.load.web.vitals import read_vitals
 
 KEY, TITLE = "adx", "ADX Lab"
 PARTS = ("client", "service", "pool", "database", "cache")
@@ -55,7 +55,7 @@ class View:
     def watch(self, session: Session, recorder: Any) -> None:
         """Begin anew with a test's record."""
         self._session = session
-        self._budgets = read_budgets(session.spec.budget_file, session.spec.scenario)
+        self._budgets = read_budgets(session.order.budget_file, session.order.scenario)
         self._window = Window()
         self._beats.clear()
         self._vitals = {}
@@ -66,12 +66,12 @@ class View:
         session = self._session
         if session is None:
             return {"state": "waiting"}
-        if Path(session.spec.raw_dir).is_dir():  # the companion removes it when the run is stored
-            self._vitals = read_vitals(Path(session.spec.raw_dir))
+        if Path(session.order.raw_dir).is_dir():  # the companion removes it when the run is stored
+            self._vitals = read_vitals(Path(session.order.raw_dir))
         return {
             "state": "over" if session.ending else "running",
-            "scenario": session.spec.scenario,
-            "plan": session.plan.describe(),
+            "scenario": session.order.scenario,
+            "schedule": session.schedule.describe(),
             "requests": self._window.count,
             "errors": self._window.errors,
             "budgets": [asdict(result) for result in self._window.judge(self._budgets)],

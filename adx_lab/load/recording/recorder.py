@@ -17,7 +17,7 @@ import gevent
 import psutil
 import pyarrow as pa
 
-from adx_lab.load.raw import Row, batch_of
+from adx_lab.load.recording.rows import Row, batch_of
 
 FLUSH_EVERY_S = 1.0
 _ROWS_AT_ONCE = 20_000

@@ -1,4 +1,4 @@
-"""What a load will be, once the scenario, the spec and the defaults have had their say.
+"""What a load will be, once the scenario, the order and the defaults have had their say.
 
 A scenario's locustfile is the single place that knows its rate or its crowd, so that the command line, the
 web page and plain ``locust -f`` make the same load. Locust's process decides; the lab reads what was decided.
@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from adx_lab.load.arrivals import Stage
-from adx_lab.load.spec import LoadSpec
+from adx_lab.load.order import LoadOrder
+from adx_lab.load.schedules.arrivals import Stage
 from adx_lab.settings import LoadSettings
 
 ENDLESS_S = 30 * 86_400.0
@@ -19,7 +19,7 @@ SPAWN_PER_S = 500.0
 """How many users a crowd gains each second: a connection each, which takes the service some work."""
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """A load as it will be.
 
     Attributes
@@ -56,12 +56,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return f"{what} {lasting}, after {self.warmup_s:g} s of warm-up"
 
 
-def make_plan(spec: LoadSpec, scenario: Any, defaults: LoadSettings) -> Plan:
+def make_schedule(order: LoadOrder, scenario: Any, defaults: LoadSettings) -> Schedule:
     """Decide what the load will be.
 
     Parameters
     ----------
-    spec
+    order
         What was asked for; None leaves it to the scenario.
     scenario
         The user class, or None for somebody else's.
@@ -71,11 +71,11 @@ def make_plan(spec: LoadSpec, scenario: Any, defaults: LoadSettings) -> Plan:
     kind: Literal["open", "crowd", "other"] = getattr(scenario, "load_kind", "other")
 
     def chosen(name: str) -> Any:
-        asked, own = getattr(spec, name), getattr(scenario, name, None)
+        asked, own = getattr(order, name), getattr(scenario, name, None)
         return asked if asked is not None else own if own is not None else getattr(defaults, name)
 
-    duration_s = ENDLESS_S if spec.endless and spec.duration_s is None else float(chosen("duration_s"))
-    plan = Plan(
+    duration_s = ENDLESS_S if order.endless and order.duration_s is None else float(chosen("duration_s"))
+    schedule = Schedule(
         kind=kind,
         duration_s=duration_s,
         warmup_s=float(chosen("warmup_s")),
@@ -85,12 +85,12 @@ def make_plan(spec: LoadSpec, scenario: Any, defaults: LoadSettings) -> Plan:
         spawn_per_s=min(SPAWN_PER_S, float(chosen("users"))),
     )
     if kind != "open":
-        return plan
+        return schedule
     own_stages: tuple[Stage, ...] = getattr(scenario, "stages", ())
-    climbs = bool(own_stages) and spec.rate_per_s is None
+    climbs = bool(own_stages) and order.rate_per_s is None
     stages = own_stages if climbs else (_steady(float(chosen("rate_per_s")), duration_s),)
     return msgspec.structs.replace(
-        plan,
+        schedule,
         users=1,
         stages=stages,
         duration_s=sum(stage.seconds for stage in stages),

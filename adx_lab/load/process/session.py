@@ -2,7 +2,7 @@
 
 Whoever started Locust, the same happens: the test's record is opened when the test starts, accounts are
 logged in before the first user is spawned, all processes begin at one moment, and the record is closed when
-the test stops. Under the lab's command line a spec says where the record goes, and the lab stores the run.
+the test stops. Under the lab's command line a order says where the record goes, and the lab stores the run.
 Without one (the web page, plain ``locust -f``) this process starts a companion that stores it; see
 `adx_lab.sessions`.
 """
@@ -21,17 +21,15 @@ from typing import Any
 import gevent
 import msgspec
 from gevent.event import AsyncResult, Event
-from locust import events
 
 from adx_lab.errors import AdxLabError, MeasurementError
-from adx_lab.load.accounts import Account, keep_logged_in, log_in_accounts
-from adx_lab.load.connections import mend_connections
-from adx_lab.load.limits import allow_connections
-from adx_lab.load.paired import Pair
-from adx_lab.load.plan import ENDLESS_S, Plan, make_plan
-from adx_lab.load.raw import FileSink
-from adx_lab.load.recorder import Recorder
-from adx_lab.load.spec import LoadSpec, Rival, read_rivals, read_spec, write_spec
+from adx_lab.load.order import LoadOrder, Rival, read_order, read_rivals, write_order
+from adx_lab.load.process.logins import Account, keep_logged_in, log_in_accounts
+from adx_lab.load.process.open_files import allow_connections
+from adx_lab.load.process.pairs import Pair
+from adx_lab.load.recording.recorder import Recorder
+from adx_lab.load.recording.rows import FileSink
+from adx_lab.load.schedules.schedule import ENDLESS_S, Schedule, make_schedule
 from adx_lab.processes import count_open_files
 from adx_lab.records import new_run_id
 from adx_lab.settings import read_settings
@@ -56,10 +54,10 @@ class Session:
 
     def __init__(self, environment: Any) -> None:
         self.environment = environment
-        self.given = read_spec()
+        self.given = read_order()
         self.scenario = next((cls for cls in environment.user_classes if hasattr(cls, "load_kind")), None)
-        self.spec = self.given or self._own_spec()
-        self.plan: Plan = make_plan(self.spec, self.scenario, read_settings().load)
+        self.order = self.given or self._own_spec()
+        self.schedule: Schedule = make_schedule(self.order, self.scenario, read_settings().load)
         self.recorder: Recorder | None = None
         self.accounts: Sequence[Account] = ()
         self.pair: Pair | None = None
@@ -115,14 +113,14 @@ class Session:
 
     def begin(self) -> None:
         """Set the moment at which the measured part begins, and the one at which it ends."""
-        began = time.time() + _LEAD_S + self.plan.warmup_s
+        began = time.time() + _LEAD_S + self.schedule.warmup_s
         self.start_clock(began)
-        if self.plan.duration_s < ENDLESS_S and self.plan.kind != "open":
-            self._after(began + self.plan.duration_s - time.time(), self.drain)
+        if self.schedule.duration_s < ENDLESS_S and self.schedule.kind != "open":
+            self._after(began + self.schedule.duration_s - time.time(), self.drain)
 
     def start_clock(self, began: float) -> None:
         """Tell the record and the users when the measured part begins."""
-        self.tell(began=began, plan=msgspec.to_builtins(self.plan), scenario=self.spec.scenario)
+        self.tell(began=began, schedule=msgspec.to_builtins(self.schedule), scenario=self.order.scenario)
         # Whoever is here now stays to the end. Looking through ten thousand users for garbage again and again
         # would stop all of them for a third of a second each time.
         gc.collect()
@@ -192,7 +190,7 @@ class Session:
 
     def vitals(self) -> dict[str, Any]:
         """Return what each beat tells of the load."""
-        if self.plan.kind == "crowd":
+        if self.schedule.kind == "crowd":
             # Every connection is an open file: what is counted is there, whatever users believe.
             connected = count_open_files(os.getpid()) - self._files_before
             # Without the connections over which people were logged in.
@@ -202,10 +200,10 @@ class Session:
 
     def sink(self) -> Any:
         """Return where this process records."""
-        return FileSink(Path(self.spec.raw_dir), f"worker-{os.getpid()}")
+        return FileSink(Path(self.order.raw_dir), f"worker-{os.getpid()}")
 
     def _open(self) -> None:
-        self.recorder = Recorder(self.sink(), self.spec.variant, self.vitals)
+        self.recorder = Recorder(self.sink(), self.order.variant, self.vitals)
         self.environment.events.request.add_listener(self.recorder.on_request)
         for listen in listeners:
             listen(self, self.recorder)
@@ -214,25 +212,32 @@ class Session:
             self._start_companion()
 
     def _check(self) -> None:
-        connections = self.plan.users // self.workers if self.plan.kind != "open" else _OPEN_LOOP_CONNECTIONS
+        connections = (
+            self.schedule.users // self.workers if self.schedule.kind != "open" else _OPEN_LOOP_CONNECTIONS
+        )
         self.tell(open_files_limit=allow_connections(connections))
         self._files_before = count_open_files(os.getpid())
 
     def _prepare(self) -> None:
         """Log people in; a service that lets nobody in can't be measured."""
         try:
-            if self.spec.rivals_file is not None:
-                self.pair = Pair(self, _await_rivals(self.spec.rivals_file))
+            if self.order.rivals_file is not None:
+                self.pair = self._introduced(self.order.rivals_file)
                 self.pair.log_in()
-            elif self.scenario is not None and self.spec.sample_file is not None:
+            elif self.scenario is not None and self.order.sample_file is not None:
                 host = self.environment.host or self.scenario.host
-                self.accounts = log_in_accounts(self.environment, host, self.scenario, self.spec)
-                self._timers.append(gevent.spawn(keep_logged_in, self, host))
+                self.accounts = log_in_accounts(self.environment, host, self.scenario, self.order)
+                self._timers.append(
+                    gevent.spawn(keep_logged_in, self.environment, host, self.accounts, lambda: self.ending)
+                )
         except AdxLabError as error:
             self.fail(error)
             return
         self.prepared.set()
         self.ready()
+
+    def _introduced(self, rivals_file: str) -> Pair:
+        return Pair(self.environment, self.scenario, self.order, _await_rivals(rivals_file), self.go)
 
     def _on_unprepared(self, preparing: Any) -> None:
         self.fail(MeasurementError(f"the load could not be prepared: {preparing.exception!r}"))
@@ -241,15 +246,15 @@ class Session:
         self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
         self.go, self.prepared, self.spawned = AsyncResult(), Event(), False
         if self.given is None:
-            self.spec = self._own_spec()
-            self.plan = make_plan(self.spec, self.scenario, read_settings().load)
+            self.order = self._own_spec()
+            self.schedule = make_schedule(self.order, self.scenario, read_settings().load)
 
-    def _own_spec(self) -> LoadSpec:
-        """Return the spec of a test that somebody started without the lab's command line."""
+    def _own_spec(self) -> LoadOrder:
+        """Return the order of a test that somebody started without the lab's command line."""
         settings, options = read_settings(), self.environment.parsed_options
         sample = settings.stack_dir / "sample.json"
         watched = not options.headless or options.run_time
-        return LoadSpec(
+        return LoadOrder(
             raw_dir=str(settings.data_dir / "raw" / new_run_id()),
             scenario=Path(self.environment.parsed_locustfiles[-1]).stem,
             rate_per_s=getattr(options, "rate", None) or None,  # the page sends an empty field as ""
@@ -267,15 +272,15 @@ class Session:
         options = self.environment.parsed_options
         if self.scenario is None:
             return
-        if self.plan.kind == "open":
+        if self.schedule.kind == "open":
             self.scenario.fixed_count = options.num_users = max(1, options.expect_workers)
         elif options.num_users is None:
-            options.num_users = self.plan.users
-        options.spawn_rate = options.spawn_rate or self.plan.spawn_per_s
+            options.num_users = self.schedule.users
+        options.spawn_rate = options.spawn_rate or self.schedule.spawn_per_s
 
     def _start_companion(self) -> None:
-        raw_dir = Path(self.spec.raw_dir)
-        write_spec(self.spec, raw_dir / "spec.json")
+        raw_dir = Path(self.order.raw_dir)
+        write_order(self.order, raw_dir / "order.json")
         host = self.environment.host or getattr(self.scenario, "host", None) or ""
         command = [sys.executable, "-m", "adx_lab.sessions", str(raw_dir), host, str(os.getpid())]
         self._companion = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
@@ -305,27 +310,6 @@ def current() -> Session:
     return _current[0]
 
 
-def register() -> None:
-    """Take part in whatever this Locust process does; once, however many files ask for it."""
-    if _start not in events.init._handlers:  # noqa: SLF001  # Locust has no other way to ask
-        mend_connections()
-        _listen(events.init_command_line_parser, _add_arguments)
-        _listen(events.init, _start)
-
-
-def _listen(event: Any, listener: Any) -> None:
-    event.add_listener(listener)
-
-
-def _add_arguments(parser: Any) -> None:
-    parser.add_argument("--rate", type=float, default=None, help="requests a second of an open loop")
-
-
-def _start(environment: Any, **_: Any) -> None:
-    from adx_lab.load import distributed, tab  # noqa: PLC0415  # both need this module whole
-
-    kinds = {"MasterRunner": distributed.MasterSession, "WorkerRunner": distributed.WorkerSession}
-    kind = kinds.get(type(environment.runner).__name__, Session)
-    _current[:] = [kind(environment)]
-    if environment.web_ui is not None:
-        tab.add_tab(environment)
+def set_current(session: Session) -> None:
+    """Let users find this process's session."""
+    _current[:] = [session]

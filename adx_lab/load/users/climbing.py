@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.load.live import COLUMN, Window, read_budgets
-from adx_lab.load.raw import Row
+from adx_lab.load.recording.rows import Row
+from adx_lab.load.web.budgets import COLUMN, Window, read_budgets
 
 if TYPE_CHECKING:
-    from adx_lab.load.session import Session
+    from adx_lab.load.process.session import Session
 
 _SETTLE_S = 1.0
 """After a step's end, for its last answers."""
@@ -35,10 +35,10 @@ class StepWatch:
     def __init__(self, session: Session, began: float) -> None:
         self._session = session
         self._began = began
-        self._stages = session.plan.stages
+        self._stages = session.schedule.stages
         self._ends = list(accumulate(stage.seconds for stage in self._stages))
         self._windows = [Window() for _ in self._stages]
-        self._budgets = read_budgets(session.spec.budget_file, session.spec.scenario)
+        self._budgets = read_budgets(session.order.budget_file, session.order.scenario)
         self._next = 0
         if session.recorder is not None:
             session.recorder.watchers.append(self._sort)

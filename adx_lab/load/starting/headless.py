@@ -18,16 +18,16 @@ from pathlib import Path
 import msgspec
 
 from adx_lab.errors import MeasurementError, StackError, UsageError
-from adx_lab.load.collect import Collected, collect
-from adx_lab.load.plan import Plan
-from adx_lab.load.raw import all_facts
-from adx_lab.load.reach import answers
-from adx_lab.load.spec import VARIABLE, LoadSpec, write_spec
+from adx_lab.load.collecting.collect import Collected, collect
+from adx_lab.load.order import VARIABLE, LoadOrder, write_order
+from adx_lab.load.recording.rows import all_facts
+from adx_lab.load.schedules.schedule import Schedule
+from adx_lab.load.starting.reachable import answers
 from adx_lab.ports import require_free
 from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
 from adx_lab.progress import Progress
 
-PLUGIN = Path(__file__).with_name("locust_plugin.py")
+PLUGIN = Path(__file__).with_name("locustfile.py")
 _SETUP_S = 90.0
 _DRAIN_S = 75.0
 _LOOK_EVERY_S = 0.25
@@ -62,16 +62,16 @@ class Machines:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadOrder:
+class LocustCommand:
     """What is to be run: a locustfile against a URL."""
 
-    spec: LoadSpec
+    order: LoadOrder
     locustfile: Path
     base_url: str
     log: Path
     machines: Machines = Machines()
 
-    def command(self) -> list[str]:
+    def words(self) -> list[str]:
         """Return Locust's command line."""
         return [
             *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
@@ -84,18 +84,18 @@ class LoadOrder:
 
     def _users(self) -> Iterator[str]:
         # A scenario of the lab says itself what it needs; these reach somebody else's.
-        if self.spec.users is not None:
-            yield from ("--users", str(self.spec.users), "--spawn-rate", str(max(1, self.spec.users // 5)))
+        if self.order.users is not None:
+            yield from ("--users", str(self.order.users), "--spawn-rate", str(max(1, self.order.users // 5)))
 
 
 async def run_locust(
-    order: LoadOrder, run_dir: Path, progress: Progress, *, on_start: Callable[[int], None]
+    command: LocustCommand, run_dir: Path, progress: Progress, *, on_start: Callable[[int], None]
 ) -> Collected:
     """Run a load to its end and write its tables into ``run_dir``.
 
     Parameters
     ----------
-    order
+    command
         What to run.
     run_dir
         The run's folder.
@@ -111,17 +111,17 @@ async def run_locust(
     MeasurementError
         Locust died or did not end.
     """
-    raw_dir = Path(order.spec.raw_dir)
-    spec_file = raw_dir / "spec.json"
-    write_spec(order.spec, spec_file)
-    environ = os.environ | {VARIABLE: str(spec_file), "PYTHONUNBUFFERED": "1"}
-    child = start_child("locust", order.command(), log=order.log, environ=environ)
+    raw_dir = Path(command.order.raw_dir)
+    order_file = raw_dir / "order.json"
+    write_order(command.order, order_file)
+    environ = os.environ | {VARIABLE: str(order_file), "PYTHONUNBUFFERED": "1"}
+    child = start_child("locust", command.words(), log=command.log, environ=environ)
     on_start(child.pid)
     try:
-        await _follow(child, order.spec, raw_dir, progress)
+        await _follow(child, command.order, raw_dir, progress)
     finally:
         await stop_child(child, grace_s=5)
-    _refuse_failures(child, order, raw_dir)
+    _refuse_failures(child, command, raw_dir)
     return await asyncio.to_thread(collect, raw_dir, run_dir)
 
 
@@ -183,33 +183,35 @@ async def join_master(locustfile: Path, master: str, *, log: Path) -> None:
         raise MeasurementError(f"the worker of {master} ended badly", log=log)
 
 
-async def _follow(child: Child, spec: LoadSpec, raw_dir: Path, progress: Progress) -> None:
+async def _follow(child: Child, order: LoadOrder, raw_dir: Path, progress: Progress) -> None:
     started = time.monotonic()
     began: float | None = None
-    plan: Plan | None = None
+    schedule: Schedule | None = None
     while child.alive:
-        if plan is None:
+        if schedule is None:
             _refuse_told(raw_dir)  # a Locust that is told to quit while it starts may not hear of it
             found = _begin(raw_dir)
             if found is not None:
-                began, plan = found
-                progress.step(f"load {spec.scenario}: {plan.describe()}")
-        limit_s = _SETUP_S if plan is None else _SETUP_S + plan.warmup_s + plan.duration_s + _DRAIN_S
-        if plan is None and spec.users:
-            limit_s += spec.users / 100
+                began, schedule = found
+                progress.step(f"load {order.scenario}: {schedule.describe()}")
+        limit_s = (
+            _SETUP_S if schedule is None else _SETUP_S + schedule.warmup_s + schedule.duration_s + _DRAIN_S
+        )
+        if schedule is None and order.users:
+            limit_s += order.users / 100
         if time.monotonic() - started > limit_s:
             raise MeasurementError(f"locust did not end within {limit_s:g} s", log=child.log)
-        if plan is not None and began is not None and (done := time.time() - began) > 0:
-            progress.advance("load", min(done, plan.duration_s), plan.duration_s, "s")
+        if schedule is not None and began is not None and (done := time.time() - began) > 0:
+            progress.advance("load", min(done, schedule.duration_s), schedule.duration_s, "s")
         with suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(child.process.wait, _LOOK_EVERY_S)
 
 
-def _begin(raw_dir: Path) -> tuple[float, Plan] | None:
-    found: tuple[float, Plan] | None = None
+def _begin(raw_dir: Path) -> tuple[float, Schedule] | None:
+    found: tuple[float, Schedule] | None = None
     for fact in all_facts(raw_dir):
         if "began" in fact:
-            found = float(fact["began"]), msgspec.convert(fact["plan"], Plan)
+            found = float(fact["began"]), msgspec.convert(fact["schedule"], Schedule)
     return found
 
 
@@ -220,13 +222,13 @@ def _refuse_told(raw_dir: Path) -> None:
         raise kind(failed["failed"])
 
 
-def _refuse_failures(child: Child, order: LoadOrder, raw_dir: Path) -> None:
+def _refuse_failures(child: Child, command: LocustCommand, raw_dir: Path) -> None:
     """Raise what Locust failed with, where it did."""
     _refuse_told(raw_dir)
     if child.process.returncode == 0 or any("began" in fact for fact in all_facts(raw_dir)):
         return  # even a killed one: what it recorded is whole but for its last second, and says so
-    raise _bad_locustfile(order.locustfile, order.log) or MeasurementError(
-        f"locust exited with status {child.process.returncode}", log=order.log
+    raise _bad_locustfile(command.locustfile, command.log) or MeasurementError(
+        f"locust exited with status {child.process.returncode}", log=command.log
     )
 
 

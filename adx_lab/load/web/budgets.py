@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from adx_lab.errors import UsageError
-from adx_lab.load.raw import RAW_SCHEMA, Row
+from adx_lab.load.recording.rows import RAW_SCHEMA, Row
 
 _Z = 1.96
 _KEPT = 20_000
