@@ -25,8 +25,8 @@ from adx_lab.load.collect import Collected, collect
 from adx_lab.load.spec import read_spec
 from adx_lab.load.vitals import write_vitals
 from adx_lab.progress import Silent
+from adx_lab.services.running import read_state
 from adx_lab.settings import Settings, read_settings
-from adx_lab.stack.lifecycle import read_state
 
 _EVERY_S = 0.5
 _CLOSING_S = 15.0

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from adx_lab.errors import UsageError
 from adx_lab.progress import Progress
+from adx_lab.services.core_server import CorePlan, run_core_command
+from adx_lab.services.running import StackState, logs_dir, read_state, running_servers
 from adx_lab.settings import CHECKOUT, Settings
-from adx_lab.stack.core_server import CorePlan, run_core_command
 from adx_lab.stack.databases import Cluster, clone, drop
-from adx_lab.stack.lifecycle import StackState, logs_dir, read_state, running_servers
 
 _SCRATCH = "adx_scratch"
 

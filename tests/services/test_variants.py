@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from adx_lab.errors import UsageError
+from adx_lab.services.sources import commit_of, export_ref, patched, same_lock, working_tree
+from adx_lab.services.variants import read_variant
 from adx_lab.settings import CHECKOUT, Settings
-from adx_lab.stack.sources import commit_of, export_ref, patched, same_lock, working_tree
-from adx_lab.stack.variants import read_variant
 
 SLOWDOWNS = CHECKOUT / "data" / "slowdowns"
 in_repository = pytest.mark.skipif(commit_of(CHECKOUT, "HEAD") is None, reason="no git repository here")

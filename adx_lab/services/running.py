@@ -21,9 +21,7 @@ from adx_lab.errors import StackError
 from adx_lab.processes import Child
 from adx_lab.progress import Progress
 from adx_lab.records.run import Target, to_json, without_password
-from adx_lab.settings import CHECKOUT, CoreSettings, Settings
-from adx_lab.stack import accounts, databases
-from adx_lab.stack.core_server import (
+from adx_lab.services.core_server import (
     Core,
     CorePlan,
     Worker,
@@ -32,6 +30,9 @@ from adx_lab.stack.core_server import (
     start_core,
     start_worker,
 )
+from adx_lab.services.templates import ensure_data_set, seed
+from adx_lab.settings import CHECKOUT, CoreSettings, Settings
+from adx_lab.stack import accounts, databases
 from adx_lab.stack.locks import hold, holder
 from adx_lab.stack.postgres import Postgres, start_postgres
 from adx_lab.stack.valkey import Valkey, start_valkey
@@ -279,9 +280,9 @@ async def _prepare_database(stack: Stack, *, fresh: bool) -> None:
     if stack.postgres is None:
         if not await databases.check_external(stack.database_url):
             stack.progress.step(f"making the {settings.dataset.scale} data set in the external database")
-            await databases.seed(stack.plan(), settings.dataset, log=log)
+            await seed(stack.plan(), settings.dataset, log=log)
         return
-    stack.template = await databases.ensure_template(
+    stack.template = await ensure_data_set(
         stack.postgres, stack.plan(), settings.dataset, stack.progress, log=log
     )
     await databases.clone(stack.postgres, stack.template, SERVICE, fresh=fresh)
