@@ -67,7 +67,7 @@ def test_the_table_says_what_it_costs() -> None:
     stale = replace(COST, effect="difference", value=1000.0, low=1000.0, high=1000.0, budget_broken="fail")
     dead = replace(COST, value=None, low=None, high=None, kept=None, status="undecided", budget_kept=None)
     table = rules_table([COST, price, stale, replace(COST, value=3.2), dead])
-    shown = [dict(zip(table.header, row, strict=True)) for row in table.rows]
+    shown = [dict(zip(table.header, row, strict=True)) for row in table.texts]
     assert [row["cost of breaking it"] for row in shown] == [
         "+40.0%",
         "price +2.0%",

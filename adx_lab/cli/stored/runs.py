@@ -9,8 +9,6 @@ from adx_lab.cli.stored.history import show_history
 from adx_lab.records.run import to_plain
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
-from adx_lab.store.folders import delete_run_folder, open_run
-from adx_lab.store.rows import RunStore
 
 app = App(name="runs", help="List, show or delete stored runs; look back at all of them.")
 app.command(show_history, name="history")
@@ -25,28 +23,16 @@ def list_runs(*, json: bool = False) -> int:
     json
         Print them as one JSON document.
     """
+    from adx_lab.report.nights.night_series import stored_runs
+    from adx_lab.store.rows import RunStore
+
     store = RunStore(read_settings().store_url)
     rows = store.list()
     store.close()
     if json:
         print_json(rows)
         return 0
-    header = ("run", "kind", "scenario", "started", "duration s", "commit", "status")
-    print_table(
-        header,
-        [
-            (
-                row["run_id"],
-                row["kind"],
-                row["scenario"],
-                row["started_at"],
-                number(row["duration_s"]),
-                (row["commit_id"] or "-")[:10],
-                row["status"] or "-",
-            )
-            for row in rows
-        ],
-    )
+    print_table(stored_runs(rows))
     return 0
 
 
@@ -61,6 +47,9 @@ def show(run_id: str = "latest", /, *, json: bool = False) -> int:
     json
         Print it as one JSON document.
     """
+    from adx_lab.store.folders import open_run
+    from adx_lab.store.rows import RunStore
+
     settings = read_settings()
     stored = open_run(settings.runs_dir, run_id)
     store = RunStore(settings.store_url)
@@ -91,6 +80,9 @@ def delete(run_id: str, /) -> int:
     run_id
         The run's id, or an unambiguous beginning of it.
     """
+    from adx_lab.store.folders import delete_run_folder, open_run
+    from adx_lab.store.rows import RunStore
+
     settings = read_settings()
     stored = open_run(settings.runs_dir, run_id)
     delete_run_folder(settings.runs_dir, stored.record.run_id)

@@ -41,12 +41,12 @@ from adx_lab.load.order import LoadOrder, Rival, write_rivals
 from adx_lab.load.recording.rows import all_facts
 from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
+from adx_lab.services.core_server import Core, run_core_command, start_core
+from adx_lab.services.servers import Servers
+from adx_lab.services.variants import plan_of
 from adx_lab.settings import Settings
 from adx_lab.sql import load_queries
-from adx_lab.stack.core_server import Core, run_core_command, start_core
 from adx_lab.stack.databases import clone, connected, drop
-from adx_lab.stack.servers import Servers
-from adx_lab.stack.variants import plan_of
 
 SIDES = (BASE, HEAD)
 _READ_BEFORE_S = 0.25

@@ -25,8 +25,8 @@ from adx_lab.load.collecting.collect import Collected, collect
 from adx_lab.load.order import read_order
 from adx_lab.load.web.vitals import write_vitals
 from adx_lab.progress import Silent
+from adx_lab.services.running import read_state
 from adx_lab.settings import Settings, read_settings
-from adx_lab.stack.lifecycle import read_state
 
 _EVERY_S = 0.5
 _CLOSING_S = 15.0

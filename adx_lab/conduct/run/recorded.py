@@ -43,9 +43,9 @@ from adx_lab.load.starting.reachable import check_reachable
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, RunRecord, Target, new_run_id
 from adx_lab.report.run.judged_run import Judgement, figures_of
+from adx_lab.services.running import StackState, read_state, running_stack
 from adx_lab.settings import CHECKOUT, LoadSettings, Settings
 from adx_lab.sql import load_queries
-from adx_lab.stack.lifecycle import StackState, read_state, running_stack
 from adx_lab.store.folders import (
     StoredRun,
     new_run_folder,
@@ -127,11 +127,10 @@ def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadR
     UsageError
         There is no such locustfile.
     """
-    folder = settings.home_dir / "locustfiles"
-    known = sorted(file.stem for file in folder.glob("*.py"))
+    known = settings.scenario_files()
     if name not in known:
-        raise UsageError(f"unknown scenario {name} in {folder}", mend=nearest(name, known))
-    return LoadRequest(name, folder / f"{name}.py", kind)
+        raise UsageError(f"unknown scenario {name}", mend=nearest(name, sorted(known)))
+    return LoadRequest(name, known[name], kind)
 
 
 def load_request(
@@ -234,7 +233,7 @@ async def record_load(
 
 def judge(settings: Settings, run: StoredRun) -> Judgement:
     """Put a run before the budgets."""
-    return Judgement(run, settings.home_dir / settings.data / "budgets.toml")
+    return Judgement(run, settings.budgets_file)
 
 
 async def load(settings: Settings, request: LoadRequest, progress: Progress) -> Judgement:
@@ -297,7 +296,7 @@ async def _drive(
         seed=settings.load.seed,
         timeout_s=settings.load.timeout_s,
         sample_file=around.sample_file,
-        budget_file=str(settings.data_dir / "budgets.toml"),
+        budget_file=str(settings.budgets_file),
         **_asked(settings, request),
     )
     if request.replay is not None:

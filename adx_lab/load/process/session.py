@@ -263,7 +263,7 @@ class Session:
             warmup_s=1.0 if watched else None,
             timeout_s=settings.load.timeout_s,
             sample_file=str(sample) if sample.exists() and self.scenario is not None else None,
-            budget_file=str(settings.data_dir / "budgets.toml"),
+            budget_file=str(settings.budgets_file),
             endless=bool(watched),
         )
 
