@@ -245,7 +245,7 @@ def _latest(runs_dir: Path) -> StoredRun:
             first = first or error
     if first is not None:
         raise first
-    raise UsageError(f"there is no run in {runs_dir} yet", mend="adx-lab load mixed makes one")
+    raise UsageError(f"there is no run latest in {runs_dir} yet", mend="adx-lab load mixed makes one")
 
 
 def delete_run_folder(runs_dir: Path, run_id: str) -> None:

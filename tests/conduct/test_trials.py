@@ -18,8 +18,8 @@ from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.trials import calibration_of
 from adx_lab.errors import UsageError
 from adx_lab.records.run import RunRecord
+from adx_lab.services.sources import commit_of, patched, working_tree
 from adx_lab.settings import CHECKOUT, Settings
-from adx_lab.stack.sources import commit_of, patched, working_tree
 from adx_lab.store.rows import RunStore, stored_rows
 from adx_lab.store.trials import Trial, TrialLedger
 from tests.conftest import Home

@@ -36,11 +36,11 @@ from adx_lab.conduct.run.recorded import find_scenario
 from adx_lab.errors import MeasurementError
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, RunRecord, new_run_id
+from adx_lab.services.servers import Servers, servers
+from adx_lab.services.sources import working_tree
+from adx_lab.services.variants import Variant, read_variant
 from adx_lab.settings import CHECKOUT, Settings
 from adx_lab.stack.locks import hold
-from adx_lab.stack.servers import Servers, servers
-from adx_lab.stack.sources import working_tree
-from adx_lab.stack.variants import Variant, read_variant
 from adx_lab.store.folders import StoredRun, new_run_folder, open_folder, open_run
 from adx_lab.store.rows import RunStore
 
