@@ -31,8 +31,8 @@ from adx_lab.report.plans.svg import plan_figure
 from adx_lab.report.plans.tables import findings_table, nodes_table
 from adx_lab.report.switches.worth_figure import worth_of_rules
 from adx_lab.report.switches.worth_table import rules_table
+from adx_lab.services.running import read_state
 from adx_lab.settings import Settings, override, read_settings
-from adx_lab.stack.lifecycle import read_state
 from adx_lab.store.folders import open_run
 from adx_lab.store.rows import RunStore
 from adx_lab.store.rule_costs import read_rule_costs
@@ -158,7 +158,7 @@ class Lab:
 
     def runs(self) -> Result:
         """Return all stored runs, oldest first; the columns after ``status`` are their figures."""
-        store = RunStore(self._settings.store_url)
+        store = RunStore(self._settings)
         try:
             rows = store.list()
         finally:

@@ -8,6 +8,7 @@ import time
 
 from adx_lab.cli.console import print_json
 from adx_lab.errors import StackError
+from adx_lab.services import running
 from adx_lab.settings import Settings, read_settings
 
 _STOP_S = 40
@@ -23,14 +24,12 @@ def run(*, purge: bool = False, json: bool = False) -> int:
     json
         Print what was done as one JSON document.
     """
-    from adx_lab.stack import lifecycle
-
     settings = read_settings()
-    holder = lifecycle.holder_pid(settings)
+    holder = running.holder_pid(settings)
     if holder is not None:
         _stop(settings, holder)
     if purge:
-        lifecycle.purge(settings)
+        running.purge(settings)
     said = "stopped" if holder is not None else "was not up"
     if json:
         print_json({"status": "down", "was_up": holder is not None, "purged": purge})
@@ -40,11 +39,10 @@ def run(*, purge: bool = False, json: bool = False) -> int:
 
 
 def _stop(settings: Settings, holder: int) -> None:
-    from adx_lab.stack import lifecycle
 
     os.kill(holder, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_S
-    while lifecycle.holder_pid(settings) == holder:
+    while running.holder_pid(settings) == holder:
         if time.monotonic() > deadline:
             raise StackError(
                 f"process {holder} holds the stack and does not stop", mend=f"kill it: kill -9 {holder}"

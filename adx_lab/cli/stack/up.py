@@ -14,7 +14,7 @@ from adx_lab.errors import StackError, UsageError
 from adx_lab.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from adx_lab.stack.lifecycle import StackState
+    from adx_lab.services.running import StackState
 
 
 _DETACHED_START_S = 900
@@ -49,11 +49,11 @@ def run(
     json
         Print the state as one JSON document.
     """
-    from adx_lab.stack import lifecycle
+    from adx_lab.services import running
 
     flags = {"core.port": port, "core.workers": workers, "dataset.scale": scale, "core.rules_off": rules_off}
     settings = read_settings(flags=flags)
-    state = lifecycle.read_state(settings)
+    state = running.read_state(settings)
     if state is not None:
         if any(value is not None for value in flags.values()) or fresh:
             raise UsageError("the stack is up already, with other settings", mend="run adx-lab down first")
@@ -67,19 +67,19 @@ def run(
 
 
 async def _hold(settings: Settings, *, fresh: bool, json: bool) -> None:
-    from adx_lab.stack import lifecycle
+    from adx_lab.services import running
 
     progress = ConsoleProgress()
-    async with lifecycle.running_stack(settings, progress, fresh=fresh) as stack:
+    async with running.running_stack(settings, progress, fresh=fresh) as stack:
         _show(stack.state(), json=json)
         progress.step("the stack is up; Ctrl-C stops it")
-        await lifecycle.watch(stack)
+        await running.watch(stack)
 
 
 def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -> StackState:
-    from adx_lab.stack import lifecycle
+    from adx_lab.services import running
 
-    log = lifecycle.logs_dir(settings) / "up.log"
+    log = running.logs_dir(settings) / "up.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         output = log.open("wb")
@@ -103,7 +103,7 @@ def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -
 
 
 def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_log: Any) -> StackState:
-    from adx_lab.stack import lifecycle
+    from adx_lab.services import running
 
     told = 0
     deadline = time.monotonic() + _DETACHED_START_S
@@ -113,7 +113,7 @@ def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_l
             if line.startswith("["):
                 print(line, file=sys.stderr, flush=True)
         told = len(lines)
-        state = lifecycle.read_state(settings)
+        state = running.read_state(settings)
         if state is not None and state.holder_pid == process.pid:
             return state
         if process.poll() is not None:
@@ -128,9 +128,9 @@ def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_l
 
 
 def _show(state: StackState, *, json: bool) -> None:
-    from adx_lab.stack import lifecycle
+    from adx_lab.services import running
 
-    health = lifecycle.health(state)
+    health = running.health(state)
     if json:
         print_json(health)
     else:
