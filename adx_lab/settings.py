@@ -18,6 +18,10 @@ from typing import Any, Literal
 import msgspec
 
 from adx_lab.errors import UsageError
+from adx_lab.secrecy import remember_named, remember_url, remember_webhook
+
+URLS = (("database", "url"), ("valkey", "url"), ("store", "url"), ("load", "base_url"))
+"""Settings that are URLs: each can hold a password."""
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 """The folder that holds the package: a checkout, or where it was installed."""
@@ -188,7 +192,7 @@ def read_settings(
     tree: dict[str, Any] = {}
     for source, name, value in _layers(home, env, given):
         _place(tree, name, value, source)
-    return _converted(tree | {"home": str(home)})
+    return _with_secrets_known(_converted(tree | {"home": str(home)}))
 
 
 def _usual_home() -> Path:
@@ -207,7 +211,7 @@ def override(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     tree: dict[str, Any] = msgspec.to_builtins(settings)
     for name, value in changes.items():
         _place(tree, name, value, "the call")
-    return _converted(tree)
+    return _with_secrets_known(_converted(tree))
 
 
 def known_names(kind: type[msgspec.Struct] = Settings, prefix: str = "") -> Iterator[str]:
@@ -217,6 +221,15 @@ def known_names(kind: type[msgspec.Struct] = Settings, prefix: str = "") -> Iter
             yield from known_names(item.type, f"{prefix}{item.name}.")
         else:
             yield f"{prefix}{item.name}"
+
+
+def _with_secrets_known(settings: Settings) -> Settings:
+    """Return the settings; from here on no message of this process quotes a secret of theirs."""
+    for section, name in URLS:
+        remember_url(getattr(getattr(settings, section), name))
+    remember_webhook(settings.night.webhook_url)
+    remember_named(settings.core.env)
+    return settings
 
 
 def _converted(tree: Mapping[str, Any]) -> Settings:

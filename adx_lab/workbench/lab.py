@@ -158,7 +158,7 @@ class Lab:
 
     def runs(self) -> Result:
         """Return all stored runs, oldest first; the columns after ``status`` are their figures."""
-        store = RunStore(self._settings.store_url)
+        store = RunStore(self._settings)
         try:
             rows = store.list()
         finally:
