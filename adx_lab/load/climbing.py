@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.load.live import COLUMN, Window, read_budgets
+from adx_lab.load.live import COLUMN, Window, live_budgets
 from adx_lab.load.raw import Row
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class StepWatch:
         self._stages = session.plan.stages
         self._ends = list(accumulate(stage.seconds for stage in self._stages))
         self._windows = [Window() for _ in self._stages]
-        self._budgets = read_budgets(session.spec.budget_file, session.spec.scenario)
+        self._budgets = live_budgets(session.spec.budget_file, session.spec.scenario)
         self._next = 0
         if session.recorder is not None:
             session.recorder.watchers.append(self._sort)

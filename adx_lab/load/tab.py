@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, request
 
-from adx_lab.load.live import COLUMN, LiveBudget, Window, read_budgets
+from adx_lab.load.live import COLUMN, LiveBudget, Window, live_budgets
 from adx_lab.load.raw import Row
 from adx_lab.load.server_timing import ServerSplit, parse
 from adx_lab.load.session import Session, listeners
@@ -55,7 +55,7 @@ class View:
     def watch(self, session: Session, recorder: Any) -> None:
         """Begin anew with a test's record."""
         self._session = session
-        self._budgets = read_budgets(session.spec.budget_file, session.spec.scenario)
+        self._budgets = live_budgets(session.spec.budget_file, session.spec.scenario)
         self._window = Window()
         self._beats.clear()
         self._vitals = {}
