@@ -10,7 +10,8 @@ from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.capture.plans.anywhere import capture_anywhere
 from adx_lab.capture.plans.causes import Statement, try_changes
-from adx_lab.capture.plans.matrix import MODES, capture_matrix, capture_resampled
+from adx_lab.capture.plans.guarded import MODES
+from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
 from adx_lab.errors import UsageError, nearest
 from adx_lab.experiment import CORE_QUERIES, surroundings
 from adx_lab.progress import Progress

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import asyncpg
 
+from adx_lab.capture.plans.texts import normal
 from adx_lab.errors import StackError
 from adx_lab.sql import Query, load_queries
 
@@ -83,7 +83,7 @@ def statement_rows(before: Statements, after: Statements, named: Mapping[str, Qu
     named
         The service's named queries, to give each statement its name.
     """
-    names = {_normal(query.sql): name for name, query in named.items()}
+    names = {normal(query.sql): name for name, query in named.items()}
     rows = []
     for queryid, now in after.items():
         then = before.get(queryid, {})
@@ -91,7 +91,7 @@ def statement_rows(before: Statements, after: Statements, named: Mapping[str, Qu
         if grown["calls"] > 0:
             rows.append(
                 {
-                    "query": names.get(_normal(now["text"])),
+                    "query": names.get(normal(now["text"])),
                     "queryid": queryid,
                     "mean_ms": grown["total_ms"] / grown["calls"],
                     "text": now["text"],
@@ -99,10 +99,3 @@ def statement_rows(before: Statements, after: Statements, named: Mapping[str, Qu
                 }
             )
     return sorted(rows, key=lambda row: -float(row["total_ms"]))
-
-
-def _normal(sql: str) -> str:
-    # pg_stat_statements keeps the text of the first call, with its constants numbered: compare without.
-    without_comments = re.sub(r"--[^\n]*", " ", sql)
-    without_values = re.sub(r"'(?:[^']|'')*'|\$\d+|\b\d+\b", "?", without_comments)
-    return " ".join(without_values.lower().split()).rstrip("; ")
