@@ -12,8 +12,8 @@ from adx_lab.capture.plans.anywhere import capture_anywhere
 from adx_lab.capture.plans.causes import Statement, try_changes
 from adx_lab.capture.plans.guarded import MODES
 from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
+from adx_lab.conduct.run.recorded import CORE_QUERIES, surroundings
 from adx_lab.errors import UsageError, nearest
-from adx_lab.experiment import CORE_QUERIES, surroundings
 from adx_lab.progress import Progress
 from adx_lab.settings import Settings
 from adx_lab.sql import load_queries

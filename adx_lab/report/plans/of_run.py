@@ -5,8 +5,8 @@ from __future__ import annotations
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.errors import UsageError, nearest
-from adx_lab.report.judgement import Judgement
 from adx_lab.report.plans.svg import PlanFigure, plan_figure
+from adx_lab.report.run.judged_run import Judgement
 
 
 def plan_picture(

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.report.format import number
+from adx_lab.report.parts.numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

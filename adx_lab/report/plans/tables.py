@@ -9,9 +9,9 @@ from adx_lab.analysis.plans.captures.headroom import headrooms
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.analysis.plans.captures.slow import SlowQuery
 from adx_lab.analysis.plans.records import PlanAnalysis
-from adx_lab.report.format import number
-from adx_lab.report.judgement import Judgement
-from adx_lab.report.tables import Table
+from adx_lab.report.parts.numbers import number
+from adx_lab.report.parts.table import Table
+from adx_lab.report.run.judged_run import Judgement
 
 _TIGHTEST = 12
 _PAGES_THAT_MATTER = 10

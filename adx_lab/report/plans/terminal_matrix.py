@@ -10,7 +10,7 @@ from rich.text import Text
 
 from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
 from adx_lab.analysis.plans.captures.headroom import headrooms
-from adx_lab.report.format import number
+from adx_lab.report.parts.numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
