@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any
 
 import asyncpg
 
-from adx_lab.capture.plans.texts import normal
 from adx_lab.errors import StackError
 from adx_lab.sql import Query, load_queries
 
@@ -99,3 +99,10 @@ def statement_rows(before: Statements, after: Statements, named: Mapping[str, Qu
                 }
             )
     return sorted(rows, key=lambda row: -float(row["total_ms"]))
+
+
+def normal(sql: str) -> str:
+    """Return a text as two readings of one statement have in common: no comments, constants or case."""
+    without_comments = re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL)
+    without_values = re.sub(r"'(?:[^']|'')*'|\$\d+|\b\d+\b", "?", without_comments)
+    return " ".join(without_values.lower().split()).rstrip("; ")

@@ -79,10 +79,3 @@ def name_in(text: str) -> str | None:
     if named:
         return named.group(1)
     return comment if comment and re.fullmatch(r"[\w.:/ -]{1,60}", comment) else None
-
-
-def normal(sql: str) -> str:
-    """Return a text as two readings of one statement have in common: no comments, constants or case."""
-    without_comments = re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL)
-    without_values = re.sub(r"'(?:[^']|'')*'|\$\d+|\b\d+\b", "?", without_comments)
-    return " ".join(without_values.lower().split()).rstrip("; ")

@@ -91,11 +91,10 @@ def pgbouncer(url: str, folder: Path) -> Iterator[str]:
         "auth_type=any\npool_mode=transaction\ndefault_pool_size=1\nunix_socket_dir=\n"
     )
     words = [program, "-q", str(folder / "pooler.ini")]
-    if os.geteuid() == 0:
-        for above in (folder, *folder.parents):
-            if above.owner() == "root" and above != Path("/"):
-                above.chmod(above.stat().st_mode | 0o055)
-        words[1:1] = ["-u", "nobody"]
+    if os.geteuid() == 0:  # it refuses to be root; only the server's own user may enter the socket's folder
+        words[1:1] = ["-u", Path(host).owner()]
+        for above in (folder, *folder.parents[:-1]):
+            above.chmod(above.stat().st_mode | 0o055)
     with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
         try:
             yield f"postgresql://{user}@127.0.0.1:{port}/{name}"
