@@ -208,7 +208,7 @@ def test_the_corpus_queries_have_names_of_their_own() -> None:
 
 TEXT = """Limit  (cost=0.00..0.08 rows=2 width=190) (actual time=0.033..0.043 rows=2 loops=1)
   Buffers: shared hit=7
-  ->  Seq Scan on public.orders o  (cost=0.00..13.61 rows=36 width=9) (actual time=0.028..0.030 rows=2 loops=1)
+  ->  Seq Scan on public.orders o  (cost=0.00..13.61 rows=3 width=9) (actual time=0.028..0.030 rows=2 loops=1)
         Filter: ((o.note)::text = 'a -> b  (cost=1)'::text)
         Rows Removed by Filter: 40
         Buffers: shared hit=7
