@@ -18,8 +18,18 @@ from typing import Any, Literal
 import msgspec
 
 from adx_lab.errors import UsageError
+from adx_lab.secrecy import remember_named, remember_url, remember_webhook
+
+URLS = (("database", "url"), ("valkey", "url"), ("store", "url"), ("load", "base_url"))
+"""Settings that are URLs: each can hold a password."""
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+"""The folder that holds the package: a checkout, or where it was installed."""
+
+_PACKED = Path(__file__).resolve().parent / "shipped"
+SHIPPED = _PACKED if _PACKED.is_dir() else CHECKOUT
+"""Where notebooks, locustfiles and the tracked files of ``data`` lie: a wheel brings them in the package."""
+
 PREFIX = "ADX_LAB_"
 
 
@@ -92,7 +102,11 @@ class NightSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that can be set. ``home`` holds ``data/``, ``notebooks/`` and ``locustfiles/``."""
+    """Everything that can be set.
+
+    ``home`` holds what is measured, in ``data/``; its own ``notebooks/`` and ``locustfiles/`` win over those
+    that are shipped.
+    """
 
     home: str = str(CHECKOUT)
     data: str = "data"
@@ -114,6 +128,23 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def data_dir(self) -> Path:
         """Where runs, reports and the embedded stack are kept."""
         return self.home_dir / self.data
+
+    @property
+    def notebooks_dir(self) -> Path:
+        """The notebooks: the home's own, or those that are shipped."""
+        own = self.home_dir / "notebooks"
+        return own if own.is_dir() else SHIPPED / "notebooks"
+
+    @property
+    def budgets_file(self) -> Path:
+        """The budgets: the home's own, or those that are shipped."""
+        own = self.data_dir / "budgets.toml"
+        return own if own.is_file() else SHIPPED / "data" / "budgets.toml"
+
+    def scenario_files(self) -> dict[str, Path]:
+        """Return the locustfiles by their names: the shipped ones, and the home's own, which win."""
+        folders = (SHIPPED / "locustfiles", self.home_dir / "locustfiles")
+        return {file.stem: file for folder in folders for file in sorted(folder.glob("*.py"))}
 
     @property
     def runs_dir(self) -> Path:
@@ -155,13 +186,18 @@ def read_settings(
     """
     env = os.environ if environ is None else environ
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    home = Path(str(given.get("home") or env.get(f"{PREFIX}HOME") or CHECKOUT))
+    home = Path(str(given.get("home") or env.get(f"{PREFIX}HOME") or _usual_home()))
     if not home.expanduser().is_dir():
         raise UsageError(f"the home folder {home} does not exist", mend=f"create it or correct {PREFIX}HOME")
     tree: dict[str, Any] = {}
     for source, name, value in _layers(home, env, given):
         _place(tree, name, value, source)
-    return _converted(tree | {"home": str(home)})
+    return _with_secrets_known(_converted(tree | {"home": str(home)}))
+
+
+def _usual_home() -> Path:
+    """Return the checkout, or, where the package was installed, the folder that one stands in."""
+    return CHECKOUT if SHIPPED == CHECKOUT else Path.cwd()
 
 
 def override(settings: Settings, changes: Mapping[str, Any]) -> Settings:
@@ -175,7 +211,7 @@ def override(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     tree: dict[str, Any] = msgspec.to_builtins(settings)
     for name, value in changes.items():
         _place(tree, name, value, "the call")
-    return _converted(tree)
+    return _with_secrets_known(_converted(tree))
 
 
 def known_names(kind: type[msgspec.Struct] = Settings, prefix: str = "") -> Iterator[str]:
@@ -185,6 +221,15 @@ def known_names(kind: type[msgspec.Struct] = Settings, prefix: str = "") -> Iter
             yield from known_names(item.type, f"{prefix}{item.name}.")
         else:
             yield f"{prefix}{item.name}"
+
+
+def _with_secrets_known(settings: Settings) -> Settings:
+    """Return the settings; from here on no message of this process quotes a secret of theirs."""
+    for section, name in URLS:
+        remember_url(getattr(getattr(settings, section), name))
+    remember_webhook(settings.night.webhook_url)
+    remember_named(settings.core.env)
+    return settings
 
 
 def _converted(tree: Mapping[str, Any]) -> Settings:

@@ -15,10 +15,10 @@ from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
 from adx_lab.conduct.run.recorded import CORE_QUERIES, surroundings
 from adx_lab.errors import UsageError, nearest
 from adx_lab.progress import Progress
+from adx_lab.services.running import read_state
+from adx_lab.services.servers import scratch_database
 from adx_lab.settings import Settings
 from adx_lab.sql import load_queries
-from adx_lab.stack.lifecycle import read_state
-from adx_lab.stack.servers import scratch_database
 
 TENANTS = ("whale", "median", "small", "absent")
 """The kinds of tenants that a query is explained for."""

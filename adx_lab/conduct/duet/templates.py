@@ -8,11 +8,12 @@ from pathlib import Path
 
 from adx_lab.errors import AdxLabError, StackError
 from adx_lab.progress import Progress
+from adx_lab.services.core_server import run_core_command
+from adx_lab.services.servers import Servers
+from adx_lab.services.templates import ensure_data_set
+from adx_lab.services.variants import Variant, plan_of
 from adx_lab.settings import Settings
-from adx_lab.stack.core_server import run_core_command
-from adx_lab.stack.databases import clone, drop, ensure_template
-from adx_lab.stack.servers import Servers
-from adx_lab.stack.variants import Variant, plan_of
+from adx_lab.stack.databases import clone, drop
 
 
 class VariantError(StackError):
@@ -76,7 +77,7 @@ async def _prepare_one(
         valkey_url=servers.valkey_url,
         stack_dir=settings.stack_dir,
     )
-    template = await ensure_template(servers.cluster, plan, settings.dataset, progress, log=log, keep=keep)
+    template = await ensure_data_set(servers.cluster, plan, settings.dataset, progress, log=log, keep=keep)
     sample = settings.stack_dir / "samples" / f"{template}.json"
     if not sample.exists():
         sample.parent.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ from valkey import Valkey
 
 from adx_lab.conduct.switches.client import Answer, Person, admin, log_in
 from adx_lab.errors import MeasurementError
-from adx_lab.stack.core_server import Core, CorePlan, start_core, start_worker
+from adx_lab.services.core_server import Core, CorePlan, start_core, start_worker
 
 Figures = dict[str, float]
 
