@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from adx_lab.secrecy import scrub
+
 _LISTED_MAX = 20
 
 
@@ -41,7 +43,7 @@ class AdxLabError(Exception):
             parts.append(self.mend.rstrip("."))
         if self.log:
             parts.append(f"see {self.log}")
-        return "; ".join(" ".join(part.split()) for part in parts)
+        return scrub("; ".join(" ".join(part.split()) for part in parts))
 
     def _render_traceback_(self) -> list[str]:
         """Show one line in a notebook too; IPython asks for it before it prints a traceback."""

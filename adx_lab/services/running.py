@@ -20,7 +20,8 @@ import msgspec
 from adx_lab.errors import StackError, UsageError
 from adx_lab.processes import Child
 from adx_lab.progress import Progress
-from adx_lab.records.run import Target, to_json, without_password
+from adx_lab.records.run import Target, to_json
+from adx_lab.secrecy import shown_url
 from adx_lab.services.building import built
 from adx_lab.services.sources import Tree, working_tree
 from adx_lab.services.start import (
@@ -246,8 +247,8 @@ def health(state: StackState) -> dict[str, object]:
     return {
         "status": "up" if answers_ready(state.base_url + state.ready) else "unready",
         **msgspec.to_builtins(state),
-        "database_url": without_password(state.database_url),
-        "valkey_url": without_password(state.valkey_url),
+        "database_url": shown_url(state.database_url),
+        "valkey_url": shown_url(state.valkey_url),
         "docs_url": f"{state.base_url}/docs",
     }
 

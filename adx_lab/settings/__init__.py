@@ -21,6 +21,7 @@ from adx_lab.settings.service import (
 from adx_lab.settings.tree import (
     CHECKOUT,
     SHIPPED,
+    URLS,
     DatabaseSettings,
     DatasetSettings,
     LoadSettings,
@@ -33,6 +34,7 @@ __all__ = [
     "CHECKOUT",
     "FILE",
     "SHIPPED",
+    "URLS",
     "Budget",
     "BudgetSettings",
     "DatabaseSettings",

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from adx_lab.errors import UsageError, nearest
+from adx_lab.secrecy import remember_named, remember_url, remember_webhook
 from adx_lab.settings.budgets import read_budgets
-from adx_lab.settings.tree import CHECKOUT, SHIPPED, Settings
+from adx_lab.settings.tree import CHECKOUT, SHIPPED, URLS, Settings
 
 FILE = "adx-lab.toml"
 PREFIX = "ADX_LAB_"
@@ -50,7 +51,8 @@ def read_settings(
         _place(tree, name, value, source)
     if file is not None and "budget" in tree:
         read_budgets(file, "")  # whose words for what is wrong know the place
-    return _converted(tree | {"home": str(home), "project_file": None if file is None else str(file)})
+    places = {"home": str(home), "project_file": None if file is None else str(file)}
+    return _with_secrets_known(_converted(tree | places))
 
 
 def _find_file(home: Path | None) -> Path | None:
@@ -77,7 +79,7 @@ def override(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     tree: dict[str, Any] = msgspec.to_builtins(settings)
     for name, value in changes.items():
         _place(tree, name, value, "the call")
-    return _converted(tree)
+    return _with_secrets_known(_converted(tree))
 
 
 def known_names(kind: type[msgspec.Struct] = Settings, prefix: str = "") -> Iterator[str]:
@@ -94,6 +96,17 @@ def _known(kind: type[msgspec.Struct], prefix: str = "") -> dict[str, Any]:
         elif item.name not in _OURS:
             found[f"{prefix}{item.name}"] = item.type
     return found
+
+
+def _with_secrets_known(settings: Settings) -> Settings:
+    """Return the settings; from here on no message of this process quotes a secret of theirs."""
+    for section, name in URLS:
+        remember_url(getattr(getattr(settings, section), name))
+    remember_url(settings.service.url)
+    remember_url(settings.service.database.url)
+    remember_webhook(settings.night.webhook_url)
+    remember_named(settings.service.start.env)
+    return settings
 
 
 def _converted(tree: Mapping[str, Any]) -> Settings:

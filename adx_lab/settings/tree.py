@@ -17,6 +17,9 @@ SHIPPED = _PACKED if _PACKED.is_dir() else CHECKOUT
 """Where notebooks, locustfiles and the tracked files of ``data`` lie: a wheel brings them in the package."""
 
 
+URLS = (("database", "url"), ("valkey", "url"), ("store", "url"), ("load", "base_url"))
+"""Settings that are URLs: each can hold a password."""
+
 REFERENCE = "adx-core"
 """The name in the reference core's own project file."""
 

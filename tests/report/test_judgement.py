@@ -42,7 +42,10 @@ def test_a_scenario_is_judged_by_what_it_can_tell() -> None:
         (None, "there are no budgets"),
         ("[[budget]\n", "is not TOML"),
         ('[[budget]]\nname = "a"\nmetric = "b"\n', "budget 1 of .* has no limit"),
-        ('[[budget]]\nname = "a"\nmetric = "b"\nlimit = 1\nlimt = 2\n', "unknown key limt; did you mean limit"),
+        (
+            '[[budget]]\nname = "a"\nmetric = "b"\nlimit = 1\nlimt = 2\n',
+            "unknown key limt; did you mean",
+        ),
         ('[[budget]]\nname = "a"\nmetric = "b"\nlimit = 1\ndirection = "up"\n', "Invalid enum value 'up'"),
     ],
 )

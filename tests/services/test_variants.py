@@ -119,7 +119,9 @@ def test_every_slowdown_fits_the_tree(tmp_path: Path, patch: Path) -> None:
 
 def test_a_patch_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.patch"
-    wrong.write_text("--- a/adx_lab/core/users.py\n+++ b/adx_lab/core/users.py\n@@ -1,1 +1,1 @@\n-no\n+yes\n")
+    wrong.write_text(
+        "--- a/adx_lab/core/users/users.py\n+++ b/adx_lab/core/users/users.py\n@@ -1,1 +1,1 @@\n-no\n+yes\n"
+    )
     with pytest.raises(UsageError, match="does not fit"):
         patched(working_tree(CHECKOUT), wrong, tmp_path / "trees")
     assert not list((tmp_path / "trees").iterdir())

@@ -76,7 +76,7 @@ def run(
         Print the run's figures as one JSON document.
     """
     from adx_lab.conduct.run import recorded
-    from adx_lab.load.runner import Machines, join_master
+    from adx_lab.load.starting.headless import Machines, join_master
 
     flags = {
         "load.rate_per_s": rate,
@@ -135,7 +135,7 @@ def _document(judgement: Judgement) -> dict[str, object]:
         "run_id": judgement.record.run_id,
         "folder": judgement.run.folder,
         "scenario": judgement.record.scenario,
-        "plan": audit.get("plan"),
+        "schedule": audit.get("schedule"),
         "knee": audit.get("knee"),
         "steps": audit.get("steps"),
         "endpoints": judgement.endpoints,

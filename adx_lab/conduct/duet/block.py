@@ -35,10 +35,10 @@ from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.templates import Prepared, VariantError
 from adx_lab.errors import AdxLabError, MeasurementError
-from adx_lab.load.collect import Collected
-from adx_lab.load.raw import all_facts
-from adx_lab.load.runner import LoadOrder, run_locust
-from adx_lab.load.spec import LoadSpec, Rival, write_rivals
+from adx_lab.load.collecting.collect import Collected
+from adx_lab.load.order import LoadOrder, Rival, write_rivals
+from adx_lab.load.recording.rows import all_facts
+from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
 from adx_lab.services.servers import Servers
 from adx_lab.services.start import Running, forget_files, start_service
@@ -152,13 +152,13 @@ class Bench:
         await asyncio.to_thread(folder.mkdir, parents=True)
         edges = _Edges()
         async with AsyncExitStack() as cleanup:
-            order = self._load_order(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
+            command = self._locust_command(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
             # Locust takes as long to start as the cores do: all three at once, and it waits for them.
-            loading = asyncio.create_task(run_locust(order, folder, Silent(), on_start=lambda _pid: None))
+            loading = asyncio.create_task(run_locust(command, folder, Silent(), on_start=lambda _pid: None))
             cleanup.push_async_callback(_cancel, loading)
             slots, started = await cleanup.enter_async_context(self.up(number))
-            self._introduce(started, slots, order)
-            watching = asyncio.create_task(self._read_first(started, Path(order.spec.raw_dir), edges))
+            self._introduce(started, slots, command)
+            watching = asyncio.create_task(self._read_first(started, Path(command.order.raw_dir), edges))
             cleanup.push_async_callback(_cancel, watching)
             collected = await loading
             if not watching.done():
@@ -253,8 +253,10 @@ class Bench:
                 f'ALTER DATABASE "{database}" SET pg_stat_statements.track_planning = on'
             )
 
-    def _load_order(self, folder: Path, *, number: int, rate_per_s: float, seconds: float) -> LoadOrder:
-        spec = LoadSpec(
+    def _locust_command(
+        self, folder: Path, *, number: int, rate_per_s: float, seconds: float
+    ) -> LocustCommand:
+        order = LoadOrder(
             raw_dir=str(folder / "raw"),
             scenario=self.order.scenario,
             rate_per_s=rate_per_s,
@@ -265,16 +267,18 @@ class Bench:
             rivals_file=str(folder / "rivals.json"),
         )
         assert self.locustfile is not None
-        return LoadOrder(spec, self.locustfile, _HOST_UNUSED, self._log("locust"))
+        return LocustCommand(order, self.locustfile, _HOST_UNUSED, self._log("locust"))
 
-    def _introduce(self, started: Mapping[str, Started], slots: Mapping[str, str], order: LoadOrder) -> None:
+    def _introduce(
+        self, started: Mapping[str, Started], slots: Mapping[str, str], command: LocustCommand
+    ) -> None:
         """Tell Locust whom to load."""
         files = {side: self.sides[side].sample_file for side in SIDES}
         rivals = tuple(
             Rival(variant=side, url=started[side].url, sample_file=str(files[side]) if files[side] else None)
             for side in sorted(SIDES, key=lambda side: slots[side])
         )
-        write_rivals(rivals, Path(str(order.spec.rivals_file)))
+        write_rivals(rivals, Path(str(command.order.rivals_file)))
 
     async def _read_first(self, started: Mapping[str, Started], raw_dir: Path, edges: _Edges) -> None:
         """Read both sides once the warm-up is nearly over."""

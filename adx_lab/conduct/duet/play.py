@@ -10,9 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.analysis.duet.comparison import needs_more
@@ -34,10 +31,11 @@ from adx_lab.conduct.duet.order import DECISIVE_MIN, DuetOrder
 from adx_lab.conduct.duet.stored import Gathered, read_evidence, write_verdict
 from adx_lab.conduct.duet.templates import VariantError, prepare
 from adx_lab.conduct.duet.trials import latest_calibration, note_equal
+from adx_lab.conduct.run.provenance import describe_settings
 from adx_lab.conduct.run.recorded import find_scenario
 from adx_lab.errors import MeasurementError
 from adx_lab.progress import Progress
-from adx_lab.records.run import Caveat, RunRecord, new_run_id, without_password
+from adx_lab.records.run import Caveat, RunRecord, new_run_id
 from adx_lab.services.servers import Servers, servers
 from adx_lab.services.sources import working_tree
 from adx_lab.services.variants import Variant, read_variant
@@ -189,7 +187,7 @@ class _Duet:
             duration_s=gathered.duration_s,
             seed=order.seed,
             variants=(order.base, order.head),
-            settings=_shown(self.settings),
+            settings=describe_settings(self.settings),
             machine=describe_machine(),
             versions={name: version(name) for name in _LIBRARIES} | {"adx-lab": version("adx-lab")},
             git={"commit": tree.commit, "changed": tree.changed},
@@ -238,16 +236,8 @@ def _baseline_of(settings: Settings, order: DuetOrder, variants: Mapping[str, Va
 
 def _keep_row(settings: Settings, run: StoredRun, answer: DuetAnswer, *, baseline: str | None) -> None:
     figures = figures_of_duet(answer.verdict, baseline=baseline)
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     try:
         store.save(run.record, status=answer.verdict.status, figures=figures)
     finally:
         store.close()
-
-
-def _shown(settings: Settings) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.to_builtins(settings)
-    for section in ("database", "valkey", "store"):
-        if shown[section]["url"]:
-            shown[section]["url"] = without_password(shown[section]["url"])
-    return shown

@@ -34,11 +34,11 @@ from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.server_log import LogTail
 from adx_lab.conduct.run.provenance import describe_git, describe_settings, describe_target, describe_versions
 from adx_lab.errors import UsageError, nearest
-from adx_lab.load.collect import Collected
-from adx_lab.load.reach import check_reachable
-from adx_lab.load.replay import write_schedule
-from adx_lab.load.runner import LoadOrder, Machines, run_locust
-from adx_lab.load.spec import LoadSpec
+from adx_lab.load.collecting.collect import Collected
+from adx_lab.load.order import LoadOrder
+from adx_lab.load.schedules.replay import write_replay
+from adx_lab.load.starting.headless import LocustCommand, Machines, run_locust
+from adx_lab.load.starting.reachable import check_reachable
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, RunRecord, Target, new_run_id
 from adx_lab.report.run.judged_run import Judgement, figures_of
@@ -253,7 +253,7 @@ def keep(settings: Settings, run: StoredRun) -> Judgement:
 
 def keep_row(settings: Settings, judgement: Judgement, *, status: str | None) -> None:
     """Keep a run's figures in the run store, with its verdict where one was given."""
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     try:
         store.save(judgement.record, status=status, figures=figures_of(judgement))
     finally:
@@ -288,7 +288,7 @@ async def _drive(
 ) -> tuple[Collected, Samples]:
     progress.step(f"starting Locust with {request.locustfile.name}")
     raw_dir = run_dir / "raw"
-    spec = LoadSpec(
+    order = LoadOrder(
         raw_dir=str(raw_dir),
         scenario=request.scenario,
         seed=settings.load.seed,
@@ -300,16 +300,16 @@ async def _drive(
     if request.replay is not None:
         earlier = open_run(settings.runs_dir, request.replay).folder / "samples.parquet"
         schedule = raw_dir / "schedule.arrow"
-        duration_s = write_schedule(earlier, schedule)
-        spec = msgspec.structs.replace(spec, schedule_file=str(schedule), duration_s=duration_s)
+        duration_s = write_replay(earlier, schedule)
+        order = msgspec.structs.replace(order, replay_file=str(schedule), duration_s=duration_s)
     base_url = around.target.base_url
-    order = LoadOrder(
-        spec, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines
+    command = LocustCommand(
+        order, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines
     )
     roots = dict(around.processes)
     async with sampling(lambda: roots, around.target.metrics_url, connection) as seen:
         collected = await run_locust(
-            order, run_dir, progress, on_start=lambda pid: roots.update(locust=[pid])
+            command, run_dir, progress, on_start=lambda pid: roots.update(locust=[pid])
         )
     shutil.rmtree(raw_dir)
     return collected, seen.shifted(collected.began)

@@ -130,7 +130,7 @@ class _Call:
         except AdxLabError as error:
             caveats.append(Caveat("not-measured", str(error)))
         made = self._weighed(measure, blocks, signals, caveats, seconds=time.monotonic() - began)
-        store = RuleCosts(self.settings.store_url)
+        store = RuleCosts(self.settings)
         try:
             store.add(made)
         finally:

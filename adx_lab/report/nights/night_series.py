@@ -43,7 +43,7 @@ class History:
     @cached_property
     def rows(self) -> tuple[Mapping[str, Any], ...]:
         """One a run, of the scenario."""
-        known = stored_rows(self.settings.store_url)
+        known = stored_rows(self.settings)
         return tuple(row for row in known if row["scenario"] == self.scenario)
 
     @cached_property
