@@ -65,15 +65,14 @@ def ask(url: str, trace: str | None) -> None:
 
 def test_an_n_plus_one_and_a_slow_query_of_an_instrumented_service_are_named(tmp_path: Path) -> None:
     asked: dict[str, str] = {}
-    with Receiver() as receiver:
-        with shop(receiver, tmp_path) as url:
-            for path in ("/books", "/report", "/count") * 4:
-                trace = secrets.token_hex(16)
-                asked[trace] = f"GET {path}"
-                ask(f"{url}{path}", trace)
-            ask(f"{url}/count", None)
-            # Exporters send what they have twice a second.
-            traces = wait_for_traces(receiver, len(asked))
+    with Receiver() as receiver, shop(receiver, tmp_path) as url:
+        for path in ("/books", "/report", "/count") * 4:
+            trace = secrets.token_hex(16)
+            asked[trace] = f"GET {path}"
+            ask(f"{url}{path}", trace)
+        ask(f"{url}/count", None)
+        # Exporters send what they have twice a second.
+        traces = wait_for_traces(receiver, len(asked))
     assert receiver.received.lost == 0
     # What nobody asked for is not told.
     assert set(traces) == set(asked)
