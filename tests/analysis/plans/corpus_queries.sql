@@ -350,10 +350,6 @@ select * from corpus_file a where line = '7' or line = '8';
 create table husk as select i as id, repeat('z', 500) as t from generate_series(1, 12000) i;
 delete from husk where id > 20;
 select * from husk;
--- name: planned_longer
-create temporary table slices (k int, v int) partition by list (k);
-do $$begin for i in 1..300 loop execute format('create temporary table slice_%s partition of slices for values in (%s)', i, i); end loop; end$$;
-select * from slices where v = 5;
 -- name: join_few
 -- set: enable_nestloop=off
 -- set: enable_mergejoin=off
