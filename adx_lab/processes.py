@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import psutil
 
 from adx_lab.errors import StackError
 from adx_lab.files import make_private_folder
+from adx_lab.secrecy import scrub_file
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
@@ -127,6 +129,9 @@ async def stop_child(child: Child, *, grace_s: float = 10.0, family_grace_s: flo
         _, members = await asyncio.to_thread(psutil.wait_procs, members, timeout=family_grace_s)
         for member in members:
             _kill(member)
+    # A driver's error quotes the URL that it was given; the log is nobody else's, and outlives the error.
+    with suppress(OSError):
+        await asyncio.to_thread(scrub_file, child.log)
 
 
 def terminate_pid(pid: int, stop_signal: signal.Signals, *, grace_s: float) -> None:

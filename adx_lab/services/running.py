@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from adx_lab.errors import StackError
+from adx_lab.files import make_private_folder, write_whole
 from adx_lab.processes import Child
 from adx_lab.progress import Progress
 from adx_lab.records.run import Target, to_json
@@ -155,11 +156,12 @@ def read_state(settings: Settings) -> StackState | None:
     if holder_pid(settings) is None:
         return None
     try:
-        return msgspec.json.decode(_state_file(settings).read_bytes(), type=StackState)
+        state = msgspec.json.decode(_state_file(settings).read_bytes(), type=StackState)
     except FileNotFoundError:
         return None  # held, but still starting or already stopping
     except msgspec.MsgspecError as error:
         raise StackError(f"{_state_file(settings)} is damaged: {error}", mend="run adx-lab down") from error
+    return _with_passwords(state, settings)
 
 
 @asynccontextmanager
@@ -250,8 +252,8 @@ def purge(settings: Settings) -> None:
 
 def _make_folder(settings: Settings) -> None:
     try:
-        logs_dir(settings).mkdir(parents=True, exist_ok=True)
-        _lock_file(settings).touch()
+        make_private_folder(logs_dir(settings))
+        _lock_file(settings).touch(mode=0o600)
     except OSError as error:
         raise StackError(
             f"{settings.stack_dir} can't be written: {error.strerror}",
@@ -299,7 +301,20 @@ async def _write_sample(stack: Stack) -> None:
 
 
 def _write_state(stack: Stack) -> None:
-    file = _state_file(stack.settings)
-    partial = file.with_suffix(".partial")
-    partial.write_text(to_json(stack.state(), indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
+    state = stack.state()
+    told = msgspec.structs.replace(
+        state, database_url=shown_url(state.database_url), valkey_url=shown_url(state.valkey_url)
+    )
+    write_whole(_state_file(stack.settings), to_json(told, indent=2) + "\n")
+
+
+def _with_passwords(state: StackState, settings: Settings) -> StackState:
+    """Return the state with the URLs of external servers whole: no file holds a password."""
+    known = {
+        shown_url(section.url): section.url for section in (settings.database, settings.valkey) if section.url
+    }
+    return msgspec.structs.replace(
+        state,
+        database_url=known.get(state.database_url, state.database_url),
+        valkey_url=known.get(state.valkey_url, state.valkey_url),
+    )

@@ -24,6 +24,7 @@ import msgspec
 
 from adx_lab.errors import UsageError
 from adx_lab.records.run import Caveat, digest
+from adx_lab.secrecy import remember_url
 from adx_lab.services.core_server import CorePlan
 from adx_lab.services.sources import Tree, export_ref, patched, same_lock, working_tree
 from adx_lab.settings import CHECKOUT, CoreSettings, Settings
@@ -106,6 +107,7 @@ def read_variant(text: str, settings: Settings) -> Variant:
         The ref, a rule, a setting or a file is unknown, or a value can't be one.
     """
     if re.match(r"https?://", text):
+        remember_url(text)
         return Variant(text, url=text.rstrip("/"))
     name, *options = _OPTION.split(text)
     if not name:
