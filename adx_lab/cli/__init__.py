@@ -31,6 +31,10 @@ VERBS = {
         "Open JupyterLab on the notebooks, with the stack up and Locust in the launcher.",
     ),
     "duet": ("measure.duet:run", "Compare two variants: both up at once, the same requests to both."),
+    "bisect": (
+        "measure.bisect:run",
+        "Find the first slow commit: duets of a good one against those after it.",
+    ),
     "rules": (
         "measure.rules:run",
         "Switch the performance rules off one by one and measure what each is worth.",

@@ -17,29 +17,33 @@ from pathlib import Path
 
 import msgspec
 
-from adx_lab.errors import StackError
+from adx_lab.errors import StackError, UsageError
 from adx_lab.files import make_private_folder, write_whole
 from adx_lab.processes import Child
 from adx_lab.progress import Progress
 from adx_lab.records.run import Target, to_json
 from adx_lab.secrecy import shown_url
-from adx_lab.services.core_server import (
-    Core,
-    CorePlan,
-    Worker,
-    is_ready,
-    run_core_command,
-    start_core,
-    start_worker,
+from adx_lab.services.building import built
+from adx_lab.services.sources import Tree, working_tree
+from adx_lab.services.start import (
+    Beside,
+    Running,
+    StartOrder,
+    answers_ready,
+    run_to_end,
+    start_beside,
+    start_service,
+    wanted,
 )
-from adx_lab.services.templates import ensure_data_set, seed
-from adx_lab.settings import CHECKOUT, CoreSettings, Settings
+from adx_lab.services.templates import adapt, ensure_data_set, prepare
+from adx_lab.settings import Settings
 from adx_lab.stack import accounts, databases
 from adx_lab.stack.locks import hold, holder
 from adx_lab.stack.postgres import Postgres, start_postgres
 from adx_lab.stack.valkey import Valkey, start_valkey
 
-SERVICE = "adx_core"
+DATABASE = "adx_core"
+"""The database of the service that is up."""
 
 
 class StackState(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,10 +59,13 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
     processes: dict[str, list[int]]
     logs: str
     cache_trace: str | None = None
+    service: str = ""
+    ready: str = "/"
+    metrics_url: str | None = None
 
     def target(self) -> Target:
         """Return what a load is sent to."""
-        return Target(self.base_url, self.database_url, self.valkey_url, f"{self.base_url}/metrics")
+        return Target(self.base_url, self.database_url or None, self.valkey_url or None, self.metrics_url)
 
 
 @dataclass
@@ -69,62 +76,63 @@ class Stack:
     progress: Progress
     postgres: Postgres | None = None
     valkey: Valkey | None = None
-    core: Core | None = None
-    worker: Worker | None = None
+    service: Running | None = None
+    beside: list[Beside] = field(default_factory=list)
+    source: Path | None = None
     template: str | None = None
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property
     def database_url(self) -> str:
-        """The service's database."""
-        if self.postgres is None:
-            assert self.settings.database.url is not None
-            return self.settings.database.url
-        return self.postgres.url(SERVICE)
+        """The service's database; empty where it has none."""
+        if self.postgres is not None:
+            return self.postgres.url(DATABASE)
+        return self.settings.service.database.url or self.settings.database.url or ""
 
     @property
     def valkey_url(self) -> str:
-        """The service's Valkey."""
-        if self.valkey is None:
-            assert self.settings.valkey.url is not None
-            return self.settings.valkey.url
-        return self.valkey.url
+        """The service's Valkey; empty where it has none."""
+        return self.valkey.url if self.valkey is not None else self.settings.valkey.url or ""
 
     @property
     def children(self) -> tuple[Child, ...]:
         """Every process that the stack started."""
-        servers = (self.postgres, self.valkey, self.core, self.worker)
+        servers = (self.postgres, self.valkey, self.service, *self.beside)
         return tuple(server.child for server in servers if server is not None)
 
-    def plan(
-        self, name: str = SERVICE, database_url: str | None = None, *, core: CoreSettings | None = None
-    ) -> CorePlan:
-        """Return how a core of this stack is started."""
-        return CorePlan(
-            name=name,
-            database_url=database_url or self.database_url,
-            valkey_url=self.valkey_url,
-            stack_dir=self.settings.stack_dir,
-            settings=core or self.settings.core,
-            source=CHECKOUT,
+    def order(self, name: str = DATABASE, database_url: str | None = None) -> StartOrder:
+        """Return how a service of this stack is started."""
+        settings = self.settings
+        return StartOrder(
+            name,
+            settings.service,
+            self.source or settings.source_dir,
+            settings.stack_dir,
+            self.database_url if database_url is None else database_url,
+            self.valkey_url,
+            settings.dataset,
             traced=True,
         )
 
     def state(self) -> StackState:
         """Return what other processes may know."""
-        assert self.core is not None
+        assert self.service is not None
         pids = {child.role: [child.pid] for child in self.children}
+        start = self.settings.service.start
         return StackState(
             holder_pid=os.getpid(),
             started_at=self.started_at,
-            base_url=self.core.url,
+            base_url=self.service.url,
             database_url=self.database_url,
             valkey_url=self.valkey_url,
             template=self.template,
-            sample_file=str(sample_file(self.settings)),
-            processes=pids | {"core": list(self.core.pids)},
+            sample_file=str(sample_file(self.settings)) if start.people else "",
+            processes=pids,
             logs=str(logs_dir(self.settings)),
-            cache_trace=str(self.core.plan.trace_file),
+            cache_trace=str(self.service.order.trace_file) if start.trace_env else None,
+            service=self.settings.service.name,
+            ready=start.ready,
+            metrics_url=f"{self.service.url}{self.settings.service.metrics}",
         )
 
 
@@ -191,14 +199,17 @@ async def running_stack(
         cleanup.enter_context(hold(_lock_file(settings), what="a stack of this checkout"))
         _state_file(settings).unlink(missing_ok=True)
         stack = Stack(settings, progress)
+        stack.source = (await built(_working_tree(settings), settings, progress)).path
         await _start_servers(stack, cleanup)
         await _prepare_database(stack, fresh=fresh)
-        progress.step("starting the core")
-        stack.core = await start_core(stack.plan(), log=logs_dir(settings) / "core.log")
-        cleanup.push_async_callback(stack.core.stop)
-        progress.step("starting the workflow worker")
-        stack.worker = await start_worker(stack.plan(), log=logs_dir(settings) / "worker.log")
-        cleanup.push_async_callback(stack.worker.stop)
+        logs = logs_dir(settings)
+        progress.step(f"starting {settings.service.name}")
+        stack.service = await start_service(stack.order(), log=logs / "service.log")
+        cleanup.push_async_callback(stack.service.stop)
+        for name in settings.service.start.beside:
+            progress.step(f"starting its {name}")
+            stack.beside.append(await start_beside(stack.order(), name, log=logs / f"{name}.log"))
+            cleanup.push_async_callback(stack.beside[-1].stop)
         await _write_sample(stack)
         _write_state(stack)
         cleanup.callback(lambda: _state_file(settings).unlink(missing_ok=True))
@@ -236,7 +247,7 @@ async def watch(stack: Stack) -> None:
 def health(state: StackState) -> dict[str, object]:
     """Return the stack's URLs, processes and whether the core is ready, as ``status`` prints it."""
     return {
-        "status": "up" if is_ready(state.base_url) else "unready",
+        "status": "up" if answers_ready(state.base_url + state.ready) else "unready",
         **msgspec.to_builtins(state),
         "database_url": shown_url(state.database_url),
         "valkey_url": shown_url(state.valkey_url),
@@ -267,37 +278,51 @@ async def _start_servers(stack: Stack, cleanup: AsyncExitStack) -> None:
     account = accounts.server_account()
     places = accounts.choose_places(settings.stack_dir, account)
     cleanup.callback(accounts.give_back, places)
-    if settings.database.url is None:
+    if _needs_database(settings):
         stack.progress.step("starting PostgreSQL")
         log = logs_dir(settings) / "postgres.log"
         stack.postgres = await start_postgres(places, account, settings.database, log=log)
         cleanup.push_async_callback(stack.postgres.stop)
-    if settings.valkey.url is None:
+    if settings.valkey.url is None and wanted(settings.service, "valkey"):
         stack.progress.step("starting Valkey")
         stack.valkey = await start_valkey(places, settings.valkey, log=logs_dir(settings) / "valkey.log")
         cleanup.push_async_callback(stack.valkey.stop)
 
 
 async def _prepare_database(stack: Stack, *, fresh: bool) -> None:
-    settings, log = stack.settings, logs_dir(stack.settings) / "seed.log"
+    settings, log = stack.settings, logs_dir(stack.settings) / "prepare.log"
     if stack.postgres is None:
-        if not await databases.check_external(stack.database_url):
-            stack.progress.step(f"making the {settings.dataset.scale} data set in the external database")
-            await seed(stack.plan(), settings.dataset, log=log)
+        # The lab's own `database.url` is a place for the data set; the project file's is the service's own.
+        place = settings.database.url is not None and settings.service.database.url is None
+        if place and not await databases.check_external(stack.database_url):
+            stack.progress.step("preparing the data in the external database")
+            await prepare(stack.order(), log=log)
         return
-    stack.template = await ensure_data_set(
-        stack.postgres, stack.plan(), settings.dataset, stack.progress, log=log
-    )
-    await databases.clone(stack.postgres, stack.template, SERVICE, fresh=fresh)
-    if settings.core.rules_off:
-        # A rule can be a part of the schema (an index): the clone must agree with the switches.
-        await run_core_command(stack.plan(), "migrate", log=logs_dir(settings) / "migrate.log")
+    stack.template = await ensure_data_set(stack.postgres, stack.order(), stack.progress, log=log)
+    await databases.clone(stack.postgres, stack.template, DATABASE, fresh=fresh)
+    await adapt(stack.order(), log=logs_dir(settings) / "adapt.log")
+
+
+def _needs_database(settings: Settings) -> bool:
+    """Tell whether the lab starts PostgreSQL: the service wants one, and nobody named one."""
+    named = settings.database.url or settings.service.database.url
+    return named is None and wanted(settings.service, "database")
+
+
+def _working_tree(settings: Settings) -> Tree:
+    if not settings.service.start.command:
+        raise UsageError(
+            f"{settings.service.name} can't be started: its project file does not say how",
+            mend="give it [service.start] with a command, or start it yourself and name its url",
+        )
+    return working_tree(settings.source_dir, settings.service.start)
 
 
 async def _write_sample(stack: Stack) -> None:
-    target = sample_file(stack.settings)
-    log = logs_dir(stack.settings) / "sample.log"
-    await run_core_command(stack.plan(), "sample", "--out", str(target), log=log, seconds=120)
+    people = stack.settings.service.start.people
+    if people:
+        file, log = sample_file(stack.settings), logs_dir(stack.settings) / "sample.log"
+        await run_to_end(stack.order(), "people", people, log=log, seconds=120, people_file=file)
 
 
 def _write_state(stack: Stack) -> None:

@@ -52,7 +52,12 @@ def run(
     """
     from adx_lab.services import running
 
-    flags = {"core.port": port, "core.workers": workers, "dataset.scale": scale, "core.rules_off": rules_off}
+    flags = {
+        "service.start.port": port,
+        "service.start.workers": workers,
+        "dataset.scale": scale,
+        "service.start.switches_off": rules_off,
+    }
     settings = read_settings(flags=flags)
     state = running.read_state(settings)
     if state is not None:
@@ -86,10 +91,11 @@ def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -
         output = log.open("wb")
     except OSError as error:
         raise StackError(f"{log} can't be written: {error.strerror}") from error
+    options = dict(zip(flags, ("--port", "--workers", "--scale", "--rules-off"), strict=True))
     command = [sys.executable, "-m", "adx_lab.cli", "up", *(["--fresh"] if fresh else [])]
     for name, value in flags.items():
         if value is not None:
-            command += [f"--{name.split('.')[1].replace('_', '-')}", str(value)]
+            command += [options[name], str(value)]
     environ = os.environ | {"ADX_LAB_HOME": str(settings.home_dir)}
     with output:
         process = subprocess.Popen(

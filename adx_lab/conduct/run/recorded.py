@@ -28,8 +28,7 @@ from adx_lab.capture.database import (
 )
 from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.observing import measure_observing
-from adx_lab.capture.plans.anywhere import capture_anywhere
-from adx_lab.capture.plans.matrix import capture_matrix
+from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import describe_machine
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.server_log import LogTail
@@ -44,8 +43,8 @@ from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, RunRecord, Target, new_run_id
 from adx_lab.report.run.judged_run import Judgement, figures_of
 from adx_lab.services.running import StackState, read_state, running_stack
-from adx_lab.settings import CHECKOUT, LoadSettings, Settings
-from adx_lab.sql import load_queries
+from adx_lab.settings import LoadSettings, Settings
+from adx_lab.sql import Query, load_queries
 from adx_lab.store.folders import (
     StoredRun,
     new_run_folder,
@@ -59,7 +58,6 @@ from adx_lab.store.folders import (
 from adx_lab.store.rows import RunStore
 
 OBSERVED_QUERY = "users.get"
-CORE_QUERIES = CHECKOUT / "adx_lab" / "core" / "queries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +199,14 @@ async def record_load(
                 settings, around, request, run_dir, progress, connection=connection
             )
             after: Statements = await read_statements(connection) if connection else {}
-        plans = await _capture_plans(around, progress)
+        plans = await _capture_plans(settings, around, progress)
         write_plans(run_dir, plans)
         write_log(run_dir, log.read())
         write_table(run_dir, "resources", seen.resources)
         write_table(run_dir, "cache", seen.cache)
         write_table(run_dir, "service", seen.service)
         write_columns(run_dir, "cache_trace", trace.read(collected.began))
-        write_table(run_dir, "database", statement_rows(before, after, load_queries(CORE_QUERIES)))
+        write_table(run_dir, "database", statement_rows(before, after, named_queries(settings)))
         write_record(
             run_dir,
             RunRecord(
@@ -329,6 +327,11 @@ def _asked(settings: Settings, request: LoadRequest) -> dict[str, Any]:
     }
 
 
+def named_queries(settings: Settings) -> Mapping[str, Query]:
+    """Return the named queries of the service that is described."""
+    return load_queries(settings.queries_dir) if settings.queries_dir else {}
+
+
 def _tenants(around: Surroundings) -> dict[str, int]:
     """Return how many users each tenant of the data set has, by id."""
     if around.sample_file is None:
@@ -348,15 +351,15 @@ async def _cost_of_observing(around: Surroundings, plans: Mapping[str, Any]) -> 
     return {"observing": asdict(cost)}
 
 
-async def _capture_plans(around: Surroundings, progress: Progress) -> dict[str, Any]:
+async def _capture_plans(settings: Settings, around: Surroundings, progress: Progress) -> dict[str, Any]:
     url = around.target.database_url
     if url is None:
         return {"plans": []}
-    if around.sample_file is None:
-        progress.step("capturing the plans of the dearest statements")
-        return await capture_anywhere(url)
-    progress.step("capturing the plan of every named query")
-    return await capture_matrix(url, CORE_QUERIES)
+    # Named queries are the described service's: another one that is loaded by its URL may not know them.
+    queries = settings.queries_dir if around.sample_file else None
+    which = "of every named query" if queries else "of the dearest statements"
+    progress.step(f"capturing the plans {which}")
+    return await capture_plans(url, queries)
 
 
 @asynccontextmanager
