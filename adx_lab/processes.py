@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from adx_lab.deaths import Death, in_words, now
 from adx_lab.errors import StackError
 from adx_lab.files import make_private_folder
 from adx_lab.secrecy import scrub_file
@@ -53,8 +54,16 @@ class Child:
         """Raise a `StackError` that quotes the last words of a child that died."""
         status = self.process.poll()
         if status is not None:
-            how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
-            raise StackError(f"{self.role} {how}{_last_words(self.log)}", log=self.log)
+            raise StackError(f"{self.role} {in_words(status)}{_last_words(self.log)}", log=self.log)
+
+    def death(self, *, again: bool = False) -> Death | None:
+        """Return how it died; None while it lives."""
+        status = self.process.poll()
+        if status is None:
+            return None
+        # Where it is started again, its log is moved aside.
+        log = f"{self.log}.1" if again else str(self.log)
+        return Death(self.role, now(), in_words(status), self.pid, log, again)
 
 
 def start_child(

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -124,7 +124,11 @@ async def run_locust(
     finally:
         await stop_child(child, grace_s=5)
     _refuse_failures(child, command, raw_dir)
-    return await asyncio.to_thread(collect, raw_dir, run_dir)
+    collected = await asyncio.to_thread(collect, raw_dir, run_dir)
+    death = child.death()
+    if child.process.returncode == 0 or death is None:
+        return collected
+    return replace(collected, deaths=(asdict(death),))
 
 
 async def serve_page(

@@ -10,6 +10,7 @@ from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.analysis.run.audit import ValidityCheck
+from adx_lab.analysis.run.deaths import death_findings
 from adx_lab.analysis.verdict import Verdict, decide
 from adx_lab.records.run import Caveat
 from adx_lab.report.notebooks.execute import NotebookOutcome
@@ -101,7 +102,12 @@ class Contents:
             run_id=self.run_id,
             budgets=self.judgement.budgets,
             comparisons=() if duet is None else duet.comparisons,
-            findings=(*unplayed, *(() if duet is None else duet.findings), *budget_findings(self.judgement)),
+            findings=(
+                *unplayed,
+                *death_findings(self.judgement.record.audit),
+                *(() if duet is None else duet.findings),
+                *budget_findings(self.judgement),
+            ),
             validity=(*self.judgement.validity, *self._more_checks(outcomes)),
             calibration=None if duet is None else duet.calibration,
             report=index,
