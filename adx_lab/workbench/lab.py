@@ -18,9 +18,9 @@ from adx_lab.capture.plans.matrix import capture_matrix
 from adx_lab.capture.plans.statement import explain_statement
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
-from adx_lab.conduct.plans import cells_of, query_names
+from adx_lab.conduct.plans import CORE_QUERIES, cells_of, query_names
 from adx_lab.conduct.run import recorded
-from adx_lab.conduct.run.recorded import CORE_QUERIES, LoadRequest, Surroundings
+from adx_lab.conduct.run.recorded import LoadRequest, Surroundings
 from adx_lab.conduct.switches.catalogue import measures_of
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import UsageError
