@@ -15,6 +15,7 @@ from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.plans.captures.slow import SlowQuery, requests_that_waited, slow_queries
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.run.budgets import BudgetResult, judge
+from adx_lab.analysis.run.deaths import death_checks
 from adx_lab.analysis.run.latency import LatencySummary, measure, summarise
 from adx_lab.analysis.run.process_costs import PartCost, part_costs
 from adx_lab.analysis.run.tail import TailAttribution, tail_attribution
@@ -133,7 +134,7 @@ class Judgement:
     @cached_property
     def validity(self) -> tuple[ValidityCheck, ...]:
         """The load generator's audit."""
-        return audit_generator(self.record.audit)
+        return (*audit_generator(self.record.audit), *death_checks(self.record.audit))
 
     def _asked(self) -> dict[str, Estimate]:
         """Return what each endpoint asks the database, and how often it failed."""
