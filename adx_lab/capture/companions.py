@@ -62,7 +62,7 @@ async def read_companions(watched: Watched) -> Reading:
         async with connected(watched.database_url) as connection:
             rows = await connection.fetch(_QUERIES["companions.statements"].sql)
             statements = {row["queryid"]: dict(row) for row in rows}
-    commands = await asyncio.to_thread(_valkey_commands, watched.valkey_url) if watched.valkey_url else None
+    commands = await asyncio.to_thread(valkey_commands, watched.valkey_url) if watched.valkey_url else None
     return Reading(cpu_s, rss_mb, page, statements, commands)
 
 
@@ -208,7 +208,7 @@ def _commands_between(before: Mapping[int, int] | None, after: Mapping[int, int]
     return sum(count - before.get(connection, 0) for connection, count in after.items())
 
 
-def _valkey_commands(url: str) -> dict[int, int] | None:
+def valkey_commands(url: str) -> dict[int, int] | None:
     """Return how many commands each connection to one of Valkey's databases has sent, our own left out."""
     parts = urlsplit(url)
     number = parse_qs(parts.query).get("db", [parts.path.strip("/") if parts.scheme != "unix" else ""])[0]

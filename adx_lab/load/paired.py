@@ -17,7 +17,8 @@ import msgspec
 from locust.contrib.fasthttp import FastHttpSession
 
 from adx_lab.errors import MeasurementError, UsageError
-from adx_lab.load.accounts import Account, log_in_accounts
+from adx_lab.load.accounts import log_in_accounts
+from adx_lab.load.people import Account
 
 if TYPE_CHECKING:
     from adx_lab.load.session import Session

@@ -24,7 +24,8 @@ from gevent.event import AsyncResult, Event
 from locust import events
 
 from adx_lab.errors import AdxLabError, MeasurementError
-from adx_lab.load.accounts import Account, keep_logged_in, log_in_accounts
+from adx_lab.load.accounts import keep_logged_in, log_in_accounts
+from adx_lab.load.people import Account
 from adx_lab.load.connections import mend_connections
 from adx_lab.load.limits import allow_connections
 from adx_lab.load.paired import Pair
