@@ -1,20 +1,19 @@
 """ADX Lab says whether the service got slower, where, and which plan, cache layer or change did it.
 
-The folders are the stages of the pipeline, and `adx_lab.experiment` conducts them::
+The folders are the stages of the pipeline, and `adx_lab.conduct` conducts them::
 
-    stack    start PostgreSQL, Valkey and the core
+    stack    start PostgreSQL, Valkey and the service
     load     drive it with Locust and record every request
     capture  look at it meanwhile: plans, statements, cache counters, resources
     store    keep the run: an immutable folder and a row
     analysis judge it: samples and plans in, frozen results out
     report   show it: figures, notebooks, pages
-    duet     two variants at once, block by block, and a verdict that is sealed; its own conductor
-    night    everything at once, for the nightly verdict
+    conduct  a run, a duet, a calibration, the switches, a night: each reads as prose
     cli, workbench   what people use: one file a verb, and the Python API (``from adx_lab import Lab``)
 
-Imports go down only: cli and workbench, night, duet, experiment, report, then those five, which never import
-one another, then records, settings, sql and errors. `adx_lab.core`, the service under test, stands apart and
-runs as its own process.
+Imports go down only: cli and workbench, conduct, report, then stack, load, capture and store, which never
+import one another, then analysis, which is pure, then records, settings, sql and errors. `adx_lab.core`, the
+reference service, stands apart and runs as its own process.
 """
 
 from __future__ import annotations

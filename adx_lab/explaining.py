@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adx_lab.analysis.plans.captured import Cell, Matrix
-from adx_lab.analysis.plans.causes import Cause, name_cause, plan_trials
-from adx_lab.analysis.plans.compare import PlanChange, compare_matrices
-from adx_lab.capture.plan_causes import Statement, try_changes
-from adx_lab.capture.plans import MODES, capture_matrix, capture_resampled
-from adx_lab.capture.plans_anywhere import capture_anywhere
+from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials
+from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
+from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
+from adx_lab.capture.plans.anywhere import capture_anywhere
+from adx_lab.capture.plans.causes import Statement, try_changes
+from adx_lab.capture.plans.matrix import MODES, capture_matrix, capture_resampled
+from adx_lab.conduct.run.recorded import CORE_QUERIES, surroundings
 from adx_lab.errors import UsageError, nearest
-from adx_lab.experiment import CORE_QUERIES, surroundings
 from adx_lab.progress import Progress
 from adx_lab.settings import Settings
 from adx_lab.sql import load_queries

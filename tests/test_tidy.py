@@ -43,7 +43,7 @@ def test_a_module_says_what_it_is_and_stays_short(path: Path) -> None:
 def test_no_sql_stands_in_the_labs_python() -> None:
     # The core's data set and sampler speak SQL of their own tables; the lab speaks it in .sql files only.
     statement = re.compile(r"\b(SELECT .+ FROM|INSERT INTO|DELETE FROM|UPDATE \w+ SET)\b", re.DOTALL)
-    for folder in ("stack", "load", "capture", "store", "report", "cli"):
+    for folder in ("stack", "load", "capture", "store", "report", "conduct", "cli"):
         for path in (PACKAGE / folder).rglob("*.py"):
             assert not statement.search(path.read_text(encoding="utf-8")), path
 
@@ -107,4 +107,5 @@ def test_the_readme_names_every_target_and_verb() -> None:
 
 
 def test_every_verb_has_a_file() -> None:
-    assert {path.stem for path in (PACKAGE / "cli").glob("*.py")} >= set(VERBS)
+    for verb, (where, _) in VERBS.items():
+        assert (PACKAGE / "cli" / f"{where.split(':')[0].replace('.', '/')}.py").is_file(), verb

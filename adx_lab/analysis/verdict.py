@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from adx_lab.analysis.audit import ValidityCheck
-from adx_lab.analysis.findings import Finding
-from adx_lab.records import to_plain
+from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.run.audit import ValidityCheck
+from adx_lab.records.run import to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adx_lab.analysis.budgets import BudgetResult
-    from adx_lab.analysis.compare import Comparison
+    from adx_lab.analysis.duet.comparison import Comparison
+    from adx_lab.analysis.run.budgets import BudgetResult
 
 __all__ = ["EXIT_CODES", "Calibration", "Finding", "ValidityCheck", "Verdict", "VerdictStatus", "decide"]
 

@@ -19,7 +19,7 @@ from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.resources import read_machine_clock, sample_processes, used_seconds
 from adx_lab.capture.service import service_rows
 from adx_lab.capture.waits import Waits, read_waits
-from adx_lab.records import Caveat
+from adx_lab.records.run import Caveat
 
 _EVERY_S = 1.0
 _WAITS_EVERY_S = 0.2

@@ -18,26 +18,30 @@ from adx_lab.cli.console import say_error
 from adx_lab.errors import AdxLabError, UsageError
 
 VERBS = {
-    "doctor": "Check machine, limits and dependencies, and say how to mend each thing.",
-    "up": "Start the stack: PostgreSQL, Valkey, the core.",
-    "down": "Stop the stack.",
-    "status": "Show the stack's URLs and health.",
-    "load": "Make one recorded headless load run.",
-    "ui": "Serve the Locust web page with the lab's tab, on this machine only.",
-    "lab": "Open JupyterLab on the notebooks, with the stack up and Locust in the launcher.",
-    "duet": "Compare two variants: both up at once, the same requests to both.",
-    "rules": "Switch the performance rules off one by one and measure what each is worth.",
-    "nightly": "Do everything: one verdict, one report, one exit code.",
-    "plans": "Capture query plans now, read any plan, compare two captures.",
-    "calibrate": "Find out what this machine's verdicts are worth.",
-    "verdict": "Compute the verdict of a stored duet again.",
-    "baseline": "Set or show what the working tree is compared with.",
-    "runs": "List, show or delete stored runs; look back at all of them.",
-    "report": "Make the report of a stored run again.",
+    "doctor": ("stack.doctor:run", "Check machine, limits and dependencies, and say how to mend each thing."),
+    "up": ("stack.up:run", "Start the stack: PostgreSQL, Valkey, the core."),
+    "down": ("stack.down:run", "Stop the stack."),
+    "status": ("stack.status:run", "Show the stack's URLs and health."),
+    "load": ("measure.load:run", "Make one recorded headless load run."),
+    "ui": ("measure.ui:run", "Serve the Locust web page with the lab's tab, on this machine only."),
+    "lab": (
+        "stack.lab:run",
+        "Open JupyterLab on the notebooks, with the stack up and Locust in the launcher.",
+    ),
+    "duet": ("measure.duet:run", "Compare two variants: both up at once, the same requests to both."),
+    "rules": (
+        "measure.rules:run",
+        "Switch the performance rules off one by one and measure what each is worth.",
+    ),
+    "nightly": ("measure.nightly:run", "Do everything: one verdict, one report, one exit code."),
+    "plans": ("plans:app", "Capture query plans now, read any plan, compare two captures."),
+    "calibrate": ("measure.calibrate:run", "Find out what this machine's verdicts are worth."),
+    "verdict": ("stored.verdict:run", "Compute the verdict of a stored duet again."),
+    "baseline": ("stored.baseline:app", "Set or show what the working tree is compared with."),
+    "runs": ("stored.runs:app", "List, show or delete stored runs; look back at all of them."),
+    "report": ("stored.report:run", "Make the report of a stored run again."),
 }
-
-GROUPS = frozenset({"baseline", "plans", "runs"})
-"""Verbs that have verbs of their own."""
+"""Where each verb is, and its one line of help."""
 
 app = App(
     name="adx-lab",
@@ -45,8 +49,8 @@ app = App(
     version_flags=["--version"],
     help_flags=["--help", "-h"],
 )
-for _verb, _help in VERBS.items():
-    app.command(f"adx_lab.cli.{_verb}:{'app' if _verb in GROUPS else 'run'}", name=_verb, help=_help)
+for _verb, (_where, _help) in VERBS.items():
+    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.records import to_json
+from adx_lab.records.run import to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

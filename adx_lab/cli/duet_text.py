@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from adx_lab.analysis.blocks import ALL
-from adx_lab.analysis.companions import Companion
+from adx_lab.analysis.duet.block_ratios import ALL
+from adx_lab.analysis.duet.companions import Companion
 from adx_lab.cli.console import print_table
-from adx_lab.duet.evidence import DuetAnswer
-from adx_lab.records import Caveat
-from adx_lab.report.comparison_table import comparisons
-from adx_lab.report.verdict_words import calibration_line
+from adx_lab.conduct.duet.judge import DuetAnswer
+from adx_lab.records.run import Caveat
+from adx_lab.report.duet.comparison_tables import comparisons
+from adx_lab.report.page.verdict_words import calibration_line
 
 _MOVED = 0.1
 

@@ -9,15 +9,15 @@ from typing import Any
 
 from cyclopts import App
 
-from adx_lab.analysis.plans.captured import Cell, Matrix, read_matrix
-from adx_lab.analysis.plans.headroom import headrooms
-from adx_lab.analysis.plans.matrix import find_flips, find_ties
+from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
+from adx_lab.analysis.plans.captures.headroom import headrooms
+from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
 from adx_lab.cli.plans_show import read_text
 from adx_lab.errors import UsageError
-from adx_lab.report.plan_json import plan_document
-from adx_lab.report.plan_matrix_text import changes_text, matrix_text
-from adx_lab.report.plan_text import print_plans
+from adx_lab.report.plans.document import plan_document
+from adx_lab.report.plans.terminal import print_plans
+from adx_lab.report.plans.terminal_matrix import changes_text, matrix_text
 from adx_lab.settings import read_settings
 
 app = App(name="plans", help="Capture query plans now, read any plan, compare two captures.")

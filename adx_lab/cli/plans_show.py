@@ -11,8 +11,8 @@ from cyclopts import Parameter
 from adx_lab.analysis.plans import analyse, read_plans, scan_plans
 from adx_lab.cli.console import print_json, say_error
 from adx_lab.errors import UsageError
-from adx_lab.report.plan_json import plan_document
-from adx_lab.report.plan_text import print_plans
+from adx_lab.report.plans.document import plan_document
+from adx_lab.report.plans.terminal import print_plans
 
 
 def show(file: Annotated[str, Parameter(allow_leading_hyphen=True)], /, *, json: bool = False) -> int:

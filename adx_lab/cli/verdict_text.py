@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from adx_lab.cli.console import print_table
-from adx_lab.report.format import interval, number
-from adx_lab.report.pages import Report
+from adx_lab.report.page.night_report import Report
+from adx_lab.report.parts.numbers import interval, number
 
 
 def print_report(made: Report) -> None:

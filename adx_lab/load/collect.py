@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from adx_lab.errors import MeasurementError
 from adx_lab.load.raw import read_facts
 from adx_lab.load.server_timing import parse
-from adx_lab.records import QUERY_COLUMNS, SAMPLE_COLUMNS, Caveat
+from adx_lab.records.run import QUERY_COLUMNS, SAMPLE_COLUMNS, Caveat
 
 _ROWS_AT_ONCE = 100_000
 _LAG_KEPT = 1_000_000

@@ -4,7 +4,7 @@ Whoever started Locust, the same happens: the test's record is opened when the t
 logged in before the first user is spawned, all processes begin at one moment, and the record is closed when
 the test stops. Under the lab's command line a spec says where the record goes, and the lab stores the run.
 Without one (the web page, plain ``locust -f``) this process starts a companion that stores it; see
-`adx_lab.sessions`.
+`adx_lab.conduct.run.attended`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from adx_lab.load.raw import FileSink
 from adx_lab.load.recorder import Recorder
 from adx_lab.load.spec import LoadSpec, Rival, read_rivals, read_spec, write_spec
 from adx_lab.processes import count_open_files
-from adx_lab.records import new_run_id
+from adx_lab.records.run import new_run_id
 from adx_lab.settings import read_settings
 
 DRAIN_S = 30.0
@@ -278,7 +278,7 @@ class Session:
         raw_dir = Path(self.spec.raw_dir)
         write_spec(self.spec, raw_dir / "spec.json")
         host = self.environment.host or getattr(self.scenario, "host", None) or ""
-        command = [sys.executable, "-m", "adx_lab.sessions", str(raw_dir), host, str(os.getpid())]
+        command = [sys.executable, "-m", "adx_lab.conduct.run.attended", str(raw_dir), host, str(os.getpid())]
         self._companion = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def _after(self, seconds: float, call: Any) -> None:

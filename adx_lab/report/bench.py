@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adx_lab.analysis.distribution import heat_map
-from adx_lab.records import RunRecord, new_run_id
-from adx_lab.report.judgement import Judgement
+from adx_lab.analysis.run.distribution import heat_map
+from adx_lab.records.run import RunRecord, new_run_id
+from adx_lab.report.run.judged_run import Judgement
 from adx_lab.store.folders import TABLES, open_folder, write_record, write_table
 
 _AT_ONCE = 1_000_000

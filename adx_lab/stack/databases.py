@@ -13,7 +13,7 @@ import asyncpg
 
 from adx_lab.errors import StackError, UsageError
 from adx_lab.progress import Progress
-from adx_lab.records import without_password
+from adx_lab.records.run import without_password
 from adx_lab.settings import DatasetSettings
 from adx_lab.sql import load_queries
 from adx_lab.stack.core_server import CorePlan, run_core_command

@@ -20,7 +20,7 @@ import msgspec
 from adx_lab.errors import StackError
 from adx_lab.processes import Child
 from adx_lab.progress import Progress
-from adx_lab.records import Target, to_json, without_password
+from adx_lab.records.run import Target, to_json, without_password
 from adx_lab.settings import CHECKOUT, CoreSettings, Settings
 from adx_lab.stack import accounts, databases
 from adx_lab.stack.core_server import (

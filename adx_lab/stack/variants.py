@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from adx_lab.errors import UsageError
-from adx_lab.records import Caveat, digest
+from adx_lab.records.run import Caveat, digest
 from adx_lab.settings import CHECKOUT, CoreSettings, Settings
 from adx_lab.stack.core_server import CorePlan
 from adx_lab.stack.sources import Tree, export_ref, patched, same_lock, working_tree

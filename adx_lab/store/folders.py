@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from adx_lab.errors import StoreError, UsageError
-from adx_lab.records import (
+from adx_lab.records.run import (
     CACHE_COLUMNS,
     CACHE_TRACE_COLUMNS,
     DATABASE_COLUMNS,
@@ -75,7 +75,7 @@ def new_run_folder(runs_dir: Path, run_id: str) -> Iterator[Path]:
 
 
 def write_table(run_dir: Path, table: str, rows: list[dict[str, Any]]) -> None:
-    """Write one of the run's tables, in the columns and types that `adx_lab.records` promises."""
+    """Write one of the run's tables, in the columns and types that `adx_lab.records.run` promises."""
     columns = TABLES[table]
     schema = pa.schema([(name, pa.type_for_alias(dtype)) for name, dtype in columns.items()])
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), run_dir / f"{table}.parquet")

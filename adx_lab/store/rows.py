@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from adx_lab.records import RunRecord, to_json
+from adx_lab.records.run import RunRecord, to_json
 from adx_lab.store.engine import StoreDatabase
 
 _METADATA = sa.MetaData()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from adx_lab.records import Caveat, to_json
+from adx_lab.records.run import Caveat, to_json
 from adx_lab.settings import Settings
 from adx_lab.store.engine import StoreDatabase
 

@@ -12,25 +12,25 @@ from typing import Any
 
 import pandas as pd
 
-from adx_lab import experiment
-from adx_lab.analysis.plans.captured import Cell, Matrix, read_matrix
-from adx_lab.analysis.rule_costs import BLOCKS_DECISIVE
-from adx_lab.capture.plan_statement import explain_statement
-from adx_lab.capture.plans import capture_matrix
-from adx_lab.duet.conduct import play
-from adx_lab.duet.order import DuetOrder
-from adx_lab.duet.rule_table import measures_of
-from adx_lab.duet.rules import RulesOrder, measure_rules
+from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
+from adx_lab.analysis.switches.worth import BLOCKS_DECISIVE
+from adx_lab.capture.plans.matrix import capture_matrix
+from adx_lab.capture.plans.statement import explain_statement
+from adx_lab.conduct.duet.order import DuetOrder
+from adx_lab.conduct.duet.play import play
+from adx_lab.conduct.run import recorded
+from adx_lab.conduct.run.recorded import CORE_QUERIES, LoadRequest, Surroundings
+from adx_lab.conduct.switches.catalogue import measures_of
+from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import UsageError
-from adx_lab.experiment import CORE_QUERIES, LoadRequest, Surroundings
 from adx_lab.explaining import cells_of, query_names
 from adx_lab.progress import Progress
-from adx_lab.records import Caveat
-from adx_lab.report import frames
-from adx_lab.report.format import number
-from adx_lab.report.plan_figure import plan_figure
-from adx_lab.report.rules_figure import worth_of_rules
-from adx_lab.report.rules_table import rules_table
+from adx_lab.records.run import Caveat
+from adx_lab.report.parts import data_frames
+from adx_lab.report.parts.numbers import number
+from adx_lab.report.plans.svg import plan_figure
+from adx_lab.report.switches.worth_figure import worth_of_rules
+from adx_lab.report.switches.worth_table import rules_table
 from adx_lab.settings import Settings, override, read_settings
 from adx_lab.stack.lifecycle import read_state
 from adx_lab.store.folders import open_run
@@ -129,7 +129,7 @@ class Lab:
             if value < 0 or (value == 0 and name not in {"load.warmup_s", "load.seed"}):
                 raise UsageError(f"{name.removeprefix('load.')} {value:g} is not a positive number")
         settings = override(self._settings, flags)
-        request = experiment.load_request(
+        request = recorded.load_request(
             settings,
             None if locustfile is not None else scenario,
             None if locustfile is None else Path(locustfile),
@@ -139,8 +139,8 @@ class Lab:
 
         async def work(progress: Progress) -> Run:
             around = await self._around(progress)
-            stored = await experiment.record_load(settings, around, request, progress)
-            return Run(experiment.keep(settings, stored))
+            stored = await recorded.record_load(settings, around, request, progress)
+            return Run(recorded.keep(settings, stored))
 
         return self._background.call(work)
 
@@ -154,7 +154,7 @@ class Lab:
         StoreError
             It is damaged, or was made by a newer version.
         """
-        return Run(experiment.judge(self._settings, open_run(self._settings.runs_dir, run_id)))
+        return Run(recorded.judge(self._settings, open_run(self._settings.runs_dir, run_id)))
 
     def runs(self) -> Result:
         """Return all stored runs, oldest first; the columns after ``status`` are their figures."""
@@ -295,13 +295,13 @@ class Lab:
         """Return what is to be measured: a URL, our own stack, the one that is up, or one started now."""
         if self._url is not None:
             request = LoadRequest("any", Path("any.py"), url=self._url)
-            return await experiment.elsewhere(self._settings, request)
+            return await recorded.elsewhere(self._settings, request)
         if self._own is not None:
             return self._own
         state = read_state(self._settings)
         if state is not None:  # somebody else's: it may be gone at the next call
             return Surroundings.of_stack(state)
-        self._own = await self._held.enter_async_context(experiment.surroundings(self._settings, progress))
+        self._own = await self._held.enter_async_context(recorded.surroundings(self._settings, progress))
         return self._own
 
 
@@ -320,6 +320,6 @@ def _pictures(cells: list[Cell], caveats: tuple[Caveat, ...] = ()) -> Result:
         title = " · ".join(part for part in (cell.query, cell.tenant, cell.mode) if part)
         shown.append(plan_figure(cell.analysis, title=f"{title}{budget}{over}"))
         if cell.analysis.findings:
-            shown.append(frames.plan_findings(cell.analysis.findings))
-    frame = frames.plan_nodes((cell.query, cell.analysis) for cell in cells)
+            shown.append(data_frames.plan_findings(cell.analysis.findings))
+    frame = data_frames.plan_nodes((cell.query, cell.analysis) for cell in cells)
     return Result(frame, tuple(shown), caveats)

@@ -10,12 +10,15 @@ from typing import Any
 
 import pandas as pd
 
-from adx_lab.analysis.plans.captured import Matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix
 from adx_lab.analysis.verdict import Verdict
-from adx_lab.records import Caveat
-from adx_lab.report import comparison_table, figures, frames, plan_table, tables
-from adx_lab.report.judgement import Judgement
-from adx_lab.report.verdict_words import calibration_line
+from adx_lab.records.run import Caveat
+from adx_lab.report.duet import comparison_tables
+from adx_lab.report.page.verdict_words import calibration_line
+from adx_lab.report.parts import data_frames
+from adx_lab.report.plans.tables import matrix_table, notable_table
+from adx_lab.report.run import figures, tables
+from adx_lab.report.run.judged_run import Judgement
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Run:
 
     @property
     def samples(self) -> pd.DataFrame:
-        """One row a request; the columns are described in `adx_lab.records`."""
+        """One row a request; the columns are described in `adx_lab.records.run`."""
         return self.judgement.samples
 
     @property
@@ -82,12 +85,12 @@ class Run:
 
     def latency(self, by: str = "endpoint") -> Result:
         """Return latency percentiles with intervals, by endpoint, group, tenant or cache layer."""
-        from adx_lab.analysis.latency import summarise  # noqa: PLC0415  # SciPy takes its time
+        from adx_lab.analysis.run.latency import summarise  # noqa: PLC0415  # SciPy takes its time
 
         known = self.judgement.endpoints if by == "endpoint" else summarise(self.samples, by=by)
         caveats = {caveat.text: caveat for summary in known for caveat in summary.caveats}
         return Result(
-            frames.latency(known),
+            data_frames.latency(known),
             (figures.latency_distribution(self.samples, by=by), tables.endpoints(known)),
             tuple(caveats.values()),
         )
@@ -95,18 +98,18 @@ class Run:
     def timeline(self) -> Result:
         """Return percentiles and throughput in each slice of the run."""
         return Result(
-            frames.timeline(self.samples),
+            data_frames.timeline(self.samples),
             (figures.latency_over_time(self.samples), figures.latency_heat_map(self.samples)),
         )
 
     def tails(self) -> Result:
         """Return where each endpoint's slowest requests spend their time."""
-        return Result(frames.tails(self.judgement.tails), (tables.tails(self.judgement.tails),))
+        return Result(data_frames.tails(self.judgement.tails), (tables.tails(self.judgement.tails),))
 
     def budgets(self) -> Result:
         """Return each budget with its interval and what became of it."""
         judged = self.judgement.budgets
-        return Result(frames.budgets(judged), (tables.budgets(judged),))
+        return Result(data_frames.budgets(judged), (tables.budgets(judged),))
 
     def cache(self) -> Result:
         """Return which layer answered the cache look-ups, over time."""
@@ -156,20 +159,20 @@ class Duet:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """Return one row a comparison: ratio of head to base with its interval."""
-        return frames.comparisons(self.verdict.comparisons)
+        return data_frames.comparisons(self.verdict.comparisons)
 
     def findings(self) -> Result:
         """Return the causes, the largest first."""
         return Result(
-            frames.findings(self.verdict.findings), (comparison_table.findings(self.verdict.findings),)
+            data_frames.findings(self.verdict.findings), (comparison_tables.findings(self.verdict.findings),)
         )
 
     def _ipython_display_(self) -> None:
         from IPython.display import display  # noqa: PLC0415  # only a notebook calls this
 
         parts: Sequence[Any] = (
-            comparison_table.comparisons(self.verdict.comparisons),
-            comparison_table.findings(self.verdict.findings),
+            comparison_tables.comparisons(self.verdict.comparisons),
+            comparison_tables.findings(self.verdict.findings),
         )
         for part in parts:
             if part.rows:
@@ -184,4 +187,4 @@ class Duet:
 
 def plans_result(matrix: Matrix) -> Result:
     """Return a captured matrix of plans as a result."""
-    return Result(frames.plans(matrix), (plan_table.matrix_table(matrix), plan_table.notable_table(matrix)))
+    return Result(data_frames.plans(matrix), (matrix_table(matrix), notable_table(matrix)))

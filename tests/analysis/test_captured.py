@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from adx_lab.analysis.causes import RULES
-from adx_lab.analysis.changes import EndpointChange
-from adx_lab.analysis.facts import VariantFacts
-from adx_lab.analysis.ledger import Claim, Ledger
+from adx_lab.analysis.duet.added_time import Claim, Ledger
+from adx_lab.analysis.duet.cause_rules import RULES
+from adx_lab.analysis.duet.time_changes import EndpointChange
+from adx_lab.analysis.duet.variant_traits import VariantFacts
 
 CAPTURED = Path(__file__).parent / "captured"
 

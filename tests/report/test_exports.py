@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from adx_lab.analysis.audit import ValidityCheck
-from adx_lab.analysis.budgets import BudgetResult
-from adx_lab.analysis.compare import Comparison
-from adx_lab.analysis.findings import Finding
+from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.run.audit import ValidityCheck
+from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict, decide
-from adx_lab.records import RunRecord
-from adx_lab.report.exports import junit, markdown
-from adx_lab.report.nights import write_index, write_line
-from adx_lab.report.verdict_words import summarise_verdict
+from adx_lab.records.run import RunRecord
+from adx_lab.report.page.exports import junit, markdown
+from adx_lab.report.page.index import write_index, write_line
+from adx_lab.report.page.verdict_words import summarise_verdict
 from adx_lab.settings import Settings
 from adx_lab.store.rows import RunStore
 from tests.conftest import CHECKOUT

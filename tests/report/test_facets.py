@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adx_lab.analysis.capacity import Step
+from adx_lab.analysis.run.capacity import Step
 from adx_lab.errors import nearest
-from adx_lab.records import RunRecord
-from adx_lab.report import cache_figures, history, service_figures, trend_figures
-from adx_lab.report.capacity import Capacity, knee_figure, law_figure, users_table
-from adx_lab.report.history import History
-from adx_lab.report.rows import stacked_rows
+from adx_lab.records.run import RunRecord
+from adx_lab.report.nights import night_series, trend_figures
+from adx_lab.report.nights.night_series import History
+from adx_lab.report.parts.row_chart import stacked_rows
+from adx_lab.report.run import cache_figures, service_figures
+from adx_lab.report.run.climb import Capacity, knee_figure, law_figure, users_table
 from adx_lab.settings import Settings
 from adx_lab.store.rows import RunStore
 from tests.conftest import CHECKOUT
@@ -50,9 +51,9 @@ def test_an_empty_store_says_what_would_fill_it(settings: Settings) -> None:
     assert trend_figures.budgets_over_nights(nights).sentence == "No load of mixed has been stored yet."
     assert "adx-lab baseline set REF" in trend_figures.ratios_over_nights(nights, "pair_ms").sentence
     for table in (
-        history.budgets_table(nights),
-        history.changes_table(nights, "pair_ms"),
-        history.runs_table(nights),
+        night_series.budgets_table(nights),
+        night_series.changes_table(nights, "pair_ms"),
+        night_series.runs_table(nights),
     ):
         assert not table.rows
 
@@ -73,7 +74,7 @@ def test_budgets_are_drawn_as_shares_of_their_limits(settings: Settings) -> None
     assert used["Each database query"] == (0.5,)
     figure = trend_figures.budgets_over_nights(nights)
     assert "beyond it on the latest: Authentication" in figure.sentence
-    rows = {row[0]: row for row in history.budgets_table(nights).rows}
+    rows = {row[0]: row for row in night_series.budgets_table(nights).rows}
     assert rows["Authentication"][3:] == ("2", "15", "60", "60")
 
 
@@ -92,7 +93,7 @@ def test_a_change_is_marked_where_it_came_in(settings: Settings) -> None:
     marks = [trace for trace in figure.plot.data if trace.mode == "markers" and len(trace.x)]
     assert [list(trace.x) for trace in marks] == [["2026-01-21T03:00:00+00:00"]]
     assert "1 change found" in figure.sentence
-    (row,) = history.changes_table(nights, "pair_ms").rows
+    (row,) = night_series.changes_table(nights, "pair_ms").rows
     assert row[:2] == ("GET /users", "slower")
     assert row[5] == "c19..c20"
 

@@ -7,9 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from adx_lab.report import figures
-from adx_lab.report.figures import Figure
-from adx_lab.report.tables import Table
+from adx_lab.report.parts.figure import Figure
+from adx_lab.report.parts.table import Table
+from adx_lab.report.run import figures
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from adx_lab.report.format import interval, number
+from adx_lab.report.parts.numbers import interval, number
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from adx_lab.errors import UsageError
-from adx_lab.report.judgement import read_budgets
-from adx_lab.report.notebook import open_judgement
+from adx_lab.report.notebooks.opened import open_judgement
+from adx_lab.report.run.judged_run import read_budgets
 from tests.conftest import CHECKOUT
 
 TARGETS = {

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from adx_lab.report.notebooks import execute_notebook
+from adx_lab.report.notebooks.execute import execute_notebook
 
 
 def write(path: Path, *cells: str) -> Path:

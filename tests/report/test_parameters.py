@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from adx_lab.errors import UsageError
-from adx_lab.report.parameters import check_given, check_injected, parameters_in
+from adx_lab.report.notebooks.parameters import check_given, check_injected, parameters_in
 from tests.conftest import CHECKOUT
 
 CELL = 'run_id = "latest"  # a run\nthink_s = 8.5\nscopes = 500\n'

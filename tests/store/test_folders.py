@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adx_lab.errors import StoreError, UsageError
-from adx_lab.records import FORMAT, Caveat, RunRecord, new_run_id
+from adx_lab.records.run import FORMAT, Caveat, RunRecord, new_run_id
 from adx_lab.store.folders import (
     TABLES,
     delete_run_folder,

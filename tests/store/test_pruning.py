@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adx_lab.records import RunRecord
+from adx_lab.records.run import RunRecord
 from adx_lab.settings import Settings, override
 from adx_lab.store.folders import run_ids, write_record
 from adx_lab.store.pruning import prune

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from adx_lab.errors import StoreError
-from adx_lab.records import RunRecord
+from adx_lab.records.run import RunRecord
 from adx_lab.store.rows import RunStore
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from adx_lab.records import Caveat
-from adx_lab.report.rules_table import rules_table
+from adx_lab.records.run import Caveat
+from adx_lab.report.switches.worth_table import rules_table
 from adx_lab.settings import Settings
 from adx_lab.store.rule_costs import RuleCost, RuleCosts, read_rule_costs
 

@@ -13,8 +13,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from adx_lab import Lab
 from adx_lab.errors import UsageError
-from adx_lab.report.figures import Figure
-from adx_lab.report.plan_figure import PlanFigure
+from adx_lab.report.parts.figure import Figure
+from adx_lab.report.plans.svg import PlanFigure
 from tests.conftest import Home
 from tests.stack.test_processes import gone
 

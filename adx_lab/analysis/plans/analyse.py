@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.plans.arithmetic import Account, settle
-from adx_lab.analysis.plans.certificate import certify, outside_of_nodes
-from adx_lab.analysis.plans.context import Context
-from adx_lab.analysis.plans.estimates import early_stops, estimate_factor
-from adx_lab.analysis.plans.findings import find
 from adx_lab.analysis.plans.labels import is_known, label, relation_of
 from adx_lab.analysis.plans.records import Finding, PlanAnalysis, PlanDocument, PlanNode
+from adx_lab.analysis.plans.rules.context import Context
+from adx_lab.analysis.plans.rules.find import find
 from adx_lab.analysis.plans.shape import shape_of
+from adx_lab.analysis.plans.times.certificate import certify, outside_of_nodes
+from adx_lab.analysis.plans.times.estimates import early_stops, estimate_factor
+from adx_lab.analysis.plans.times.settle import Account, settle
 from adx_lab.analysis.plans.tree import Tree, count, flatten, number, text, workers
 
 if TYPE_CHECKING:

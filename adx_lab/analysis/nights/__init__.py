@@ -1,0 +1,1 @@
+"""Judge the nights: when the ratios to the baseline changed."""

@@ -1,0 +1,194 @@
+"""Why a plan changed: what to change back, one thing at a time, and what it means when the old plan returns.
+
+Here is what to try and how to judge it; `adx_lab.capture.plans.causes` tries it, in transactions that are
+rolled back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from adx_lab.analysis.plans.analyse import analyse
+from adx_lab.analysis.plans.captures.compare import PlanChange, compare_cells
+from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
+from adx_lab.analysis.plans.records import PlanAnalysis, PlanDocument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_ROWS_RATIO_MIN = 1.25
+_NOT_SETTABLE = frozenset({"server_version", "shared_buffers", "max_parallel_workers"})
+_ORDER = ("query", "index", "setting", "settings", "statistics", "rows")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One thing to change back. ``details`` is what `adx_lab.capture.plans.causes` needs to do it."""
+
+    kind: str
+    subject: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as the capture takes it."""
+        return {"kind": self.kind, "subject": self.subject, **self.details}
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a plan changed. ``kind`` is unknown where nothing that was tried brought the old plan back."""
+
+    kind: str
+    subject: str
+    words: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def plan_trials(base: Matrix, head: Matrix, change: PlanChange) -> tuple[Trial, ...]:
+    """Return what to change back for one change, that which leaves no trace first."""
+    relations = _relations(base.cells[change.key].analysis) | _relations(head.cells[change.key].analysis)
+    return (
+        *_query_trials(base, head, change),
+        *_setting_trials(base, head),
+        *_index_trials(base, head, relations),
+        *(
+            [Trial("statistics", ", ".join(sorted(relations)), {"tables": sorted(relations)})]
+            if relations
+            else ()
+        ),
+        *_rows_trials(base, head, change, relations),
+    )
+
+
+def name_cause(base: Matrix, head: Matrix, change: PlanChange, tried: Sequence[Mapping[str, Any]]) -> Cause:
+    """Return the cause of a change.
+
+    Parameters
+    ----------
+    tried
+        What came of the trials: ``kind``, ``subject``, and ``plan``, or ``error`` where it could not be
+        tried.
+    """
+    target = base.cells[change.key]
+    brought_back = [item for item in tried if item.get("plan") is not None and _restores(target, item)]
+    brought_back.sort(key=lambda item: _ORDER.index(str(item["kind"])))
+    if brought_back:
+        first = brought_back[0]
+        also = [str(item["subject"]) for item in brought_back[1:]]
+        evidence = {"change": change.words, "also": also, "tried": len(tried)}
+        return Cause(str(first["kind"]), str(first["subject"]), _words(first, base, head), evidence)
+    return _growth(base, head, change) or Cause(
+        "unknown",
+        change.query,
+        f"none of {len(tried)} things that differ brings the old plan back",
+        {"change": change.words, "tried": [str(item["subject"]) for item in tried]},
+    )
+
+
+def _query_trials(base: Matrix, head: Matrix, change: PlanChange) -> Iterator[Trial]:
+    old, new = (matrix.queries.get(change.query, {}).get("text") for matrix in (base, head))
+    if old and new and _squeezed(old) != _squeezed(new):
+        yield Trial("query", change.query, {"text": old})
+
+
+def _setting_trials(base: Matrix, head: Matrix) -> Iterator[Trial]:
+    changed = {
+        name: value
+        for name, value in base.settings.items()
+        if head.settings.get(name, value) != value and name not in _NOT_SETTABLE
+    }
+    for name, value in changed.items():
+        yield Trial("setting", name, {"settings": {name: value}})
+    if len(changed) > 1:
+        yield Trial("settings", ", ".join(changed), {"settings": changed})
+
+
+def _index_trials(base: Matrix, head: Matrix, relations: frozenset[str]) -> Iterator[Trial]:
+    for name in dict.fromkeys([*base.indexes, *head.indexes]):
+        old, new = base.indexes.get(name), head.indexes.get(name)
+        table = (old or new or {}).get("table")
+        if table in relations and (old or {}).get("definition") != (new or {}).get("definition"):
+            details = {"drop": name if new else None, "create": old["definition"] if old else None}
+            yield Trial("index", name, details)
+
+
+def _rows_trials(
+    base: Matrix, head: Matrix, change: PlanChange, relations: frozenset[str]
+) -> Iterator[Trial]:
+    tenant = head.tenants.get(change.tenant, {}).get("id")
+    grown = {
+        table: (was, now)
+        for table, (was, now) in _sizes(base, head, change.tenant).items()
+        if table in relations and now >= was * _ROWS_RATIO_MIN
+    }
+    if "shape" in change.kinds and tenant and grown:
+        excess = {table: int(now - was) for table, (was, now) in grown.items()}
+        yield Trial("rows", ", ".join(sorted(grown)), {"tenant": tenant, "excess": excess})
+
+
+def _restores(target: Cell, item: Mapping[str, Any]) -> bool:
+    """Tell whether a trial's plan is the old one again: its shape, and no more pages or files than then."""
+    again = Cell(
+        target.query, target.tenant, target.mode, target.arguments, analyse(PlanDocument(item["plan"]))
+    )
+    if again.analysis.shape != target.analysis.shape:
+        return False
+    if item["kind"] == "rows":
+        return True  # deleted rows still fill their pages
+    left = compare_cells(target, again)
+    return left is None or not left.worse
+
+
+def _growth(base: Matrix, head: Matrix, change: PlanChange) -> Cause | None:
+    """Blame the number of rows, where they grew and nothing else that differs brings the old plan back."""
+    relations = _relations(head.cells[change.key].analysis)
+    sizes = {
+        t: pair for t, pair in _sizes(base, head, change.tenant).items() if t in relations and pair[0] > 0
+    }
+    sizes |= {
+        table: (base.tables[table].pages, head.tables[table].pages)
+        for table in relations - set(sizes)
+        if table in base.tables and table in head.tables and base.tables[table].pages > 0
+    }
+    if not sizes:
+        return None
+    table, (was, now) = max(sizes.items(), key=lambda item: item[1][1] / item[1][0])
+    if now < was * _ROWS_RATIO_MIN:
+        return None
+    grew = f"the {change.tenant} tenant's rows in {table} grew from {was:,.0f} to {now:,.0f}"
+    words = f"{grew}, and nothing else that differs brings the old plan back"
+    return Cause("rows", table, words, {"change": change.words, "before": was, "after": now})
+
+
+def _sizes(base: Matrix, head: Matrix, tenant: str) -> dict[str, tuple[float, float]]:
+    old, new = base.tenant_rows(tenant), head.tenant_rows(tenant)
+    return {table: (float(old[table]), float(new[table])) for table in new if table in old}
+
+
+def _relations(analysis: PlanAnalysis) -> frozenset[str]:
+    """Return the tables that a plan reads or writes."""
+    return frozenset(
+        str(node.details["Relation Name"]) for node in analysis.nodes if "Relation Name" in node.details
+    )
+
+
+def _words(item: Mapping[str, Any], base: Matrix, head: Matrix) -> str:
+    subject = str(item["subject"])
+    was, now = base.settings.get(subject), head.settings.get(subject)
+    index = "was changed; as it was" if subject in base.indexes else "was added; without it"
+    if subject not in head.indexes:
+        index = "is gone; with it"
+    told = {
+        "query": f"the query {subject} was rewritten; with its old text",
+        "index": f"the index {subject} {index}",
+        "setting": f"{subject} went from {was} to {now}; set back",
+        "settings": f"the settings {subject} changed; all set back",
+        "statistics": f"the statistics of {subject} are stale; after ANALYZE",
+        "rows": f"the tenant grew in {subject}; with as few rows as before",
+    }
+    return f"{told[str(item['kind'])]}, the old plan is back"
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())

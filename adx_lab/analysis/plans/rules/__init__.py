@@ -1,0 +1,1 @@
+"""What about a plan will cost time: one rule a kind of finding."""

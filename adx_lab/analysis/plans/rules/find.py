@@ -1,0 +1,31 @@
+"""What about a plan will cost time, why, and what mends it.
+
+Each rule looks at one node. All are silent where the cost is small against 10 ms: tiny tables, scans that
+were left early, plans that were never executed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from adx_lab.analysis.plans.rules.access import ACCESS_RULES
+from adx_lab.analysis.plans.rules.place import View
+from adx_lab.analysis.plans.rules.work import PLAN_RULES, WORK_RULES
+
+if TYPE_CHECKING:
+    from adx_lab.analysis.plans.records import Finding, PlanAnalysis
+    from adx_lab.analysis.plans.rules.context import Context
+    from adx_lab.analysis.plans.tree import Tree
+
+
+def find(analysis: PlanAnalysis, tree: Tree, context: Context) -> tuple[Finding, ...]:
+    """Return a plan's findings in the order of its nodes, those of the whole plan last."""
+    found: list[Finding] = []
+    for index, node in enumerate(analysis.nodes):
+        if node.never_executed:
+            continue
+        view = View(analysis, tree, index, context)
+        found += [finding for rule in (*ACCESS_RULES, *WORK_RULES) if (finding := rule(view))]
+    for plan_rule in PLAN_RULES:
+        found += plan_rule(analysis, context)
+    return tuple(found)

@@ -1,0 +1,233 @@
+"""Rules on what is done with rows: joins, memory, estimates, and what surrounds the plan."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from adx_lab.analysis.plans.records import Finding
+from adx_lab.analysis.plans.rules.conditions import index_sql, quoted
+from adx_lab.analysis.plans.rules.place import View, amount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from adx_lab.analysis.plans.records import PlanAnalysis
+    from adx_lab.analysis.plans.rules.context import Context
+
+_KB_A_PAGE = 8
+_NOT_JUDGED = frozenset({
+    "Bitmap Index Scan", "BitmapAnd", "BitmapOr",  # the heap scan above tells of them
+    "Recursive Union", "WorkTable Scan", "CTE Scan",  # the planner has no way to know better
+})  # fmt: skip
+
+
+def nested_loop(view: View) -> Finding | None:
+    """Find a nested loop whose inner side runs very often, and costs."""
+    if view.node.type != "Nested Loop":
+        return None
+    inner = next((child for child in view.children() if child.text("Parent Relationship") == "Inner"), None)
+    outer = next((child for child in view.children() if child.text("Parent Relationship") == "Outer"), None)
+    if inner is not None and inner.node.type == "Memoize":
+        inner = next(inner.children(), inner)  # only what the cache could not answer runs
+    if inner is None or outer is None or not _costs_by_loops(inner):
+        return None
+    source = inner.source()
+    loops = inner.node.loops or 0.0
+    mend = None
+    if source is not None and source.node.type == "Seq Scan":
+        mend = index_sql(source.node.relation or "", source.conditions("Filter"))
+    if mend is None and (outer.node.estimate_factor or 1.0) >= view.limits.misestimate_min:
+        planned = amount(outer.node.planned_rows or 0)
+        mend = f"mend the estimate: {amount(outer.rows)} rows came where {planned} were planned"
+    return view.finding(
+        "nested_loop",
+        f"looks for partners {amount(loops)} times, {amount(inner.node.pages or 0)} pages in all",
+        mend or "narrow the outer side first, or let a hash join read the inner side once",
+        loops=loops,
+        pages=inner.node.pages,
+    )
+
+
+def sub_plan(view: View) -> Finding | None:
+    """Find a subquery that runs once a row."""
+    if view.text("Parent Relationship") != "SubPlan" or not _costs_by_loops(view):
+        return None
+    return view.finding(
+        "sub_plan",
+        f"runs {amount(view.node.loops or 0)} times and touches {amount(view.node.pages or 0)} pages",
+        "write it as a join with a grouped subquery, or narrow the rows that it runs for",
+        loops=view.node.loops,
+        pages=view.node.pages,
+    )
+
+
+def spill(view: View) -> Finding | None:
+    """Find a node that had to write to disk what did not fit into memory."""
+    if view.node.type == "Hash Join":
+        return None  # its hash table's node tells of it
+    own_kb = (view.node.self_temp_written or 0) * _KB_A_PAGE
+    disk_kb = max(view.figure("Disk Usage"), own_kb)
+    need_kb = disk_kb
+    if view.text("Sort Space Type") == "Disk":
+        disk_kb = max(disk_kb, view.figure("Sort Space Used"))
+        need_kb = disk_kb * 3  # a sort in memory takes about that many times its tape
+    elif view.figure("Hash Batches") > 1:
+        need_kb = max(need_kb, view.figure("Peak Memory Usage") * view.figure("Hash Batches"))
+        disk_kb = max(disk_kb, 1)
+    elif view.figure("Disk Usage"):
+        need_kb = view.figure("Peak Memory Usage") + 3 * view.figure("Disk Usage")
+    if disk_kb <= 0 or view.node.loops is None:
+        return None
+    return view.finding(
+        "spill",
+        f"writes {amount(disk_kb)} kB to temporary files, since it does not fit into work_mem",
+        f"SET work_mem = '{max(4, round(need_kb * 1.2 / 1024 + 0.5))}MB'; or narrow what is sorted or hashed",
+        disk_kb=disk_kb,
+        need_kb=need_kb,
+    )
+
+
+def misestimate(view: View) -> Finding | None:
+    """Find a row estimate that is far off, at the node where the error begins."""
+    factor, least = view.node.estimate_factor, view.limits.misestimate_min
+    if factor is None or 1 / least < factor < least or view.node.type in _NOT_JUDGED:
+        return None
+    rows, planned = view.node.rows or 0.0, view.node.planned_rows or 0.0
+    if max(rows, planned) < view.limits.misestimate_rows_min or _comes_from_below(view, factor):
+        return None
+    if _excused(view, factor):
+        return None
+    return view.finding(
+        "misestimate",
+        f"{amount(rows)} rows came where {amount(planned)} were planned",
+        _better_statistics(view),
+        rows=rows,
+        planned_rows=planned,
+        factor=factor,
+    )
+
+
+def stale_statistics(view: View) -> Finding | None:
+    """Find a table that changed much since it was last analysed."""
+    if not _is_stale(view) or _seen_before(view):
+        return None
+    table = view.table
+    assert table is not None
+    relation = quoted(view.node.relation or "")
+    was = "was never analysed" if table.rows < 0 else f"had {amount(table.rows)} rows when last analysed"
+    return view.finding(
+        "stale_statistics",
+        f"{relation} {was}, and {amount(table.modified)} rows changed since",
+        f"ANALYZE {relation};",
+        rows=table.rows,
+        modified=table.modified,
+    )
+
+
+WORK_RULES: tuple[Callable[[View], Finding | None], ...] = (
+    nested_loop,
+    sub_plan,
+    spill,
+    misestimate,
+    stale_statistics,
+)
+
+
+def jit(analysis: PlanAnalysis, context: Context) -> list[Finding]:
+    """Find compilation that takes a notable part of a short query."""
+    spent, whole = analysis.jit_ms, analysis.execution_ms
+    limits = context.thresholds
+    if spent is None or not whole or spent < limits.jit_ms_min or spent < whole * limits.jit_share_min:
+        return []
+    where = " in each process" if any(node.type.startswith("Gather") for node in analysis.nodes) else ""
+    reason = f"compiling took {spent:.1f} of {whole:.1f} ms{where}"
+    return [Finding("jit", "0", "JIT", reason, "SET jit = off; or raise jit_above_cost", {"jit_ms": spent})]
+
+
+def triggers(analysis: PlanAnalysis, context: Context) -> list[Finding]:
+    """Find triggers that are slow at each call: a foreign key without an index is the usual cause."""
+    limits = context.thresholds
+    return [
+        Finding(
+            "trigger",
+            "0",
+            f"trigger {item.name}",
+            f"{amount(item.calls)} calls took {item.ms:.1f} ms, {item.ms / item.calls:.2f} ms each",
+            "if it guards a foreign key, index the referencing columns; else look at what the function does",
+            {"calls": item.calls, "ms": item.ms},
+        )
+        for item in analysis.triggers
+        if item.calls and item.ms >= max(limits.trigger_ms_min, item.calls * limits.trigger_call_ms_min)
+    ]
+
+
+PLAN_RULES: tuple[Callable[[PlanAnalysis, Context], list[Finding]], ...] = (jit, triggers)
+
+
+def _costs_by_loops(view: View) -> bool:
+    loops, pages = view.node.loops or 0.0, view.node.pages
+    if loops < view.limits.loops_min:
+        return False
+    return pages is None or pages >= view.limits.loop_pages_min
+
+
+def _excused(view: View, factor: float) -> bool:
+    """Tell whether an estimate that is far off is no news, or nobody's fault."""
+    decided_nothing = view.node.parent is None or bool(view.text("One-Time Filter"))
+    unknowable = "SubPlan" in view.text("Filter")
+    # What isn't there is found quickly by any plan; a generic plan is made for the average of all values.
+    too_few = view.node.rows == 0 or (factor < 1 and _is_generic(view))
+    return decided_nothing or unknowable or too_few or _is_stale(view)
+
+
+def _comes_from_below(view: View, factor: float) -> bool:
+    """Tell whether a node that feeds this one was off likewise, and explains most of the error."""
+    for child in view.children():
+        below = child.node.estimate_factor
+        if view.node.type == "Bitmap Heap Scan" or below is None:
+            continue
+        least = view.limits.misestimate_min
+        if (factor > 1 and factor / below < least) or (factor < 1 and below / factor < least):
+            return True
+    return False
+
+
+def _is_stale(view: View) -> bool:
+    table = view.table
+    if table is None or view.node.type in {"ModifyTable", "CTE Scan"}:
+        return False
+    known = max(table.rows, 0.0)
+    return table.modified >= max(view.limits.modified_min, known * view.limits.modified_share_min)
+
+
+def _seen_before(view: View) -> bool:
+    same = (node.relation == view.node.relation for node in view.analysis.nodes[: view.index])
+    return any(same)
+
+
+def _is_generic(view: View) -> bool:
+    """Tell whether a node's conditions hold parameters whose values the planner did not know."""
+    keys = ("Filter", "Index Cond", "Recheck Cond")
+    return any(re.search(r"\$\d", view.text(key)) for key in keys)
+
+
+def _better_statistics(view: View) -> str:
+    relation = view.node.relation
+    if relation is None or view.node.type in {"Function Scan", "CTE Scan"}:
+        return (
+            "ANALYZE the tables below; if it stays, the columns depend on each other: see CREATE STATISTICS"
+        )
+    if _is_generic(view):
+        return "the plan was made without the parameter's value: SET plan_cache_mode = force_custom_plan"
+    columns = view.conditions("Filter", "Index Cond", "Recheck Cond").columns
+    plain = [name for name in columns if "(" not in name]
+    if len(plain) > 1:
+        create = f"CREATE STATISTICS (dependencies, mcv) ON {', '.join(plain)} FROM {quoted(relation)};"
+        return f"{create} ANALYZE {quoted(relation)};"
+    if plain:
+        return (
+            f"ALTER TABLE {quoted(relation)} ALTER COLUMN {plain[0]} SET STATISTICS 1000; "
+            f"ANALYZE {quoted(relation)};"
+        )
+    return f"ANALYZE {quoted(relation)};"

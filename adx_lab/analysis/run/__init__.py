@@ -1,0 +1,1 @@
+"""Judge one run: its latencies, its budgets, its audit."""

@@ -1,0 +1,139 @@
+"""Judge budgets by intervals: a limit is kept, broken, or can't be told yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal
+
+from adx_lab.analysis.stats.quantiles import Estimate
+from adx_lab.records.run import Caveat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["NOT_MEASURED", "RARE", "Budget", "BudgetResult", "BudgetStatus", "Direction", "Estimate", "judge"]
+
+Direction = Literal["below", "above"]
+BudgetStatus = Literal["pass", "fail", "undecided"]
+
+RARE = "(rare)"
+"""The name under which queries are measured together that are too rare to be told one by one."""
+
+NOT_MEASURED = Caveat("not-measured", "not measured in this run")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A limit on a metric.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in reports.
+    metric : str
+        The metric's name, such as `group.auth.p95_ms`. `*` stands for any text, and then every metric that
+        matches is judged on its own: `query.*.p95_ms`.
+    limit : float
+        In `unit`. A metric that equals its limit keeps it.
+    direction : {"below", "above"}
+        On which side of the limit the metric must stay.
+    unit : str
+        Printed beside the numbers.
+    """
+
+    name: str
+    metric: str
+    limit: float
+    direction: Direction = "below"
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class BudgetResult:
+    """What became of one budget for one metric; the fields are those of `Budget` and `Estimate`."""
+
+    name: str
+    metric: str
+    limit: float
+    direction: Direction
+    unit: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    status: BudgetStatus
+    caveats: tuple[Caveat, ...] = ()
+
+
+def judge(budgets: Sequence[Budget], measured: Mapping[str, Estimate]) -> tuple[BudgetResult, ...]:
+    """Judge each budget: passed when the whole interval keeps the limit, failed when it all breaks it.
+
+    A missing end of an interval bounds nothing: a percentile with a lower end only can fail but never pass.
+    What was not measured at all is undecided, never passed.
+
+    Parameters
+    ----------
+    budgets
+        In the order in which the results are wanted.
+    measured
+        Estimates by metric name, in the units of the budgets.
+
+    Returns
+    -------
+    tuple of BudgetResult
+        One for each budget and matching metric; metrics in the order of their names.
+    """
+    return tuple(
+        result
+        for budget in budgets
+        for result in _told(
+            [_result(budget, metric, estimate) for metric, estimate in _matching(budget.metric, measured)]
+        )
+    )
+
+
+def _told(results: list[BudgetResult]) -> Iterator[BudgetResult]:
+    """Leave out what only the rare ones together can tell; one that breaks its limit alone is kept."""
+    pooled = any(f".{RARE}." in result.metric for result in results)
+    for result in results:
+        alone = f".{RARE}." not in result.metric
+        if not (pooled and alone and result.high is None and result.status == "undecided"):
+            yield result
+
+
+def _matching(pattern: str, measured: Mapping[str, Estimate]) -> Iterator[tuple[str, Estimate]]:
+    names = sorted(name for name in measured if name == pattern or fnmatchcase(name, pattern))
+    if not names:
+        yield pattern, Estimate(None, None, None, 0, (NOT_MEASURED,))
+    for name in names:
+        yield name, measured[name]
+
+
+def _result(budget: Budget, metric: str, estimate: Estimate) -> BudgetResult:
+    return BudgetResult(
+        name=budget.name,
+        metric=metric,
+        limit=budget.limit,
+        direction=budget.direction,
+        unit=budget.unit,
+        value=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        n=estimate.n,
+        status=_status(budget, estimate),
+        caveats=estimate.caveats,
+    )
+
+
+def _status(budget: Budget, estimate: Estimate) -> BudgetStatus:
+    sign = 1.0 if budget.direction == "below" else -1.0
+    # Seen from the limit: `worst` is the end of the interval that would break it first, `best` the last.
+    worst, best = (
+        (estimate.high, estimate.low) if budget.direction == "below" else (estimate.low, estimate.high)
+    )
+    if worst is not None and sign * (worst - budget.limit) <= 0:
+        return "pass"
+    if best is not None and sign * (best - budget.limit) > 0:
+        return "fail"
+    return "undecided"

@@ -1,0 +1,365 @@
+"""Latency of a run: percentiles with intervals for each endpoint, group, tenant size or cache layer.
+
+Everything works on flat arrays, and on one endpoint's slice at a time, so that ten million requests take
+seconds and a few copies of one column.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from adx_lab.analysis.run.budgets import RARE
+from adx_lab.analysis.run.time_split import text_codes
+from adx_lab.analysis.stats.quantiles import LEVEL, TOO_FEW, Estimate, batch_mean, quantile_estimates
+from adx_lab.records.run import Caveat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+__all__ = [
+    "BETWEEN_BLOCKS",
+    "PERCENTILES",
+    "WITHIN_RUN",
+    "Batches",
+    "LatencySummary",
+    "batches_of",
+    "failed",
+    "measure",
+    "rate_estimate",
+    "split_by",
+    "summarise",
+]
+
+PERCENTILES = (0.5, 0.95, 0.99, 0.999)
+_P95 = PERCENTILES.index(0.95)
+SLICES = 20  # Schmeiser (1982): ten to thirty batches; more would be shorter than what they must contain
+BLOCKS_MIN = 5
+ERRORS_LEFT_OUT = 0.01
+
+WITHIN_RUN = Caveat("within-run", "the interval covers this run only: it says nothing about the next one")
+BETWEEN_BLOCKS = Caveat("between-blocks", "the interval covers blocks like the ones of this run")
+DRIFT = Caveat("drift", "neighbouring slices of the run resemble each other: the interval may be too narrow")
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Which batch each request belongs to.
+
+    Attributes
+    ----------
+    index : array of int16
+        The batch of each row, from 0.
+    seconds : array of float
+        How long each batch lasted.
+    caveat : Caveat
+        What an interval over these batches covers.
+    """
+
+    index: NDArray[np.int16]
+    seconds: NDArray[np.float64]
+    caveat: Caveat
+
+
+@dataclass(frozen=True)
+class LatencySummary:
+    """The latency of one part of a run, times in milliseconds.
+
+    Attributes
+    ----------
+    subject : str
+        The endpoint, group or other part; `all` for the run as a whole.
+    by : str or None
+        The column that split the run.
+    count, errors : int
+        Requests sent, and how many of them failed. Failed ones are left out of the times: a refusal is fast,
+        and a time-out says what the client's limit was. Budgets judge them through the error rate.
+    rate_per_s : float
+        Requests a second over the run, failed ones included.
+    mean_ms, p50_ms, p95_ms, p99_ms, p999_ms : Estimate
+        With intervals over slices of time or blocks. A percentile that the samples can't carry is None.
+    max_ms : float or None
+        The slowest request seen. It has no interval: the next run may be slower by any amount.
+    caveats : tuple of Caveat
+    """
+
+    subject: str
+    by: str | None
+    count: int
+    errors: int
+    rate_per_s: float
+    mean_ms: Estimate
+    p50_ms: Estimate
+    p95_ms: Estimate
+    p99_ms: Estimate
+    p999_ms: Estimate
+    max_ms: float | None
+    caveats: tuple[Caveat, ...] = ()
+
+
+def summarise(
+    samples: pd.DataFrame,
+    *,
+    by: str | None = "endpoint",
+    column: str = "latency_ms",
+    level: float = LEVEL,
+) -> tuple[LatencySummary, ...]:
+    """Summarise a run's latency, for each value of one column.
+
+    Intervals come from batches, since neighbouring requests depend on one another: blocks where the run has
+    at least five (then they cover fresh processes too), otherwise twenty slices of time (then they cover this
+    run only, and say so). They hold as long as a batch is longer than what makes requests alike.
+
+    Parameters
+    ----------
+    samples
+        One row a request, as in the store's `samples.parquet`; `t_intended_s`, `column`, and `status` or
+        `error` are needed.
+    by
+        The column to split by, such as `endpoint`, `group`, `cache` or `tenant_kind`; None for the whole run.
+    column
+        `latency_ms`, from the intended start, or `service_ms`, from the send.
+    level
+        Two-sided confidence of the intervals.
+
+    Returns
+    -------
+    tuple of LatencySummary
+        Ordered by subject; empty when there are no samples.
+    """
+    if samples.empty:
+        return ()
+    batches = batches_of(samples)
+    values = samples[column].to_numpy(dtype=np.float64, copy=False)
+    lost = failed(samples)
+    usable = ~lost & np.isfinite(values)
+    return tuple(
+        _summary(
+            subject,
+            by,
+            batches,
+            times=values[rows][usable[rows]],
+            batch=batches.index[rows][usable[rows]],
+            lost=lost[rows],
+            level=level,
+        )
+        for subject, rows in split_by(samples, by)
+    )
+
+
+def _summary(
+    subject: str,
+    by: str | None,
+    batches: Batches,
+    *,
+    times: NDArray[np.float64],
+    batch: NDArray[np.int16],
+    lost: NDArray[np.bool_],
+    level: float,
+) -> LatencySummary:
+    caveats = (batches.caveat,)
+    p50, p95, p99, p999 = quantile_estimates(times, batch, PERCENTILES, level=level, caveats=caveats)
+    count, errors = lost.size, int(lost.sum())
+    seconds = float(batches.seconds.sum())
+    notes = list(caveats)
+    if errors > ERRORS_LEFT_OUT * count:
+        notes.append(Caveat("errors-left-out", f"times leave out {errors} failed requests of {count}"))
+    if times.size and _drifts(times, batch):
+        notes.append(DRIFT)
+    return LatencySummary(
+        subject=subject,
+        by=by,
+        count=count,
+        errors=errors,
+        rate_per_s=count / seconds if seconds > 0 else 0.0,
+        mean_ms=batch_mean(times, batch, level=level, caveats=caveats),
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        p999_ms=p999,
+        max_ms=float(times.max()) if times.size else None,
+        caveats=tuple(notes),
+    )
+
+
+def _drifts(times: NDArray[np.float64], batch: NDArray[np.int16]) -> bool:
+    """Tell whether neighbouring batches resemble each other.
+
+    By the lag-1 correlation of their ranks, one-sided at 0.1%. Ranks, since one stall must not hide a slope.
+    Batch means are exactly what the intervals rest on.
+    """
+    sizes = np.bincount(batch)
+    means = np.bincount(batch, weights=times)[sizes > 0] / sizes[sizes > 0]
+    if means.size < 10:
+        return False
+    ranks = stats.rankdata(means)
+    ranks -= ranks.mean()
+    spread = float(ranks @ ranks)
+    if spread == 0:
+        return False
+    return float(ranks[:-1] @ ranks[1:]) / spread > float(stats.norm.ppf(0.999)) / math.sqrt(means.size)
+
+
+def split_by(samples: pd.DataFrame, by: str | None) -> Iterator[tuple[str, NDArray[np.int64] | slice]]:
+    """Yield each value of a column, in order, with the numbers of its rows; `none` where it is null.
+
+    One stable sort of small integers serves all values, instead of one comparison of the whole column for
+    each.
+    """
+    if by is None:
+        yield "all", slice(None)
+        return
+    codes, labels = text_codes(samples[by])
+    order = np.argsort(codes, kind="stable")
+    edges = np.searchsorted(codes, np.arange(len(labels) + 1), sorter=order)
+    parts = {label: order[edges[i] : edges[i + 1]] for i, label in enumerate(labels)}
+    for label in sorted(parts):
+        if parts[label].size:
+            yield label, parts[label]
+
+
+def failed(samples: pd.DataFrame) -> NDArray[np.bool_]:
+    """Tell which requests failed: those that the load generator names an error for.
+
+    A scenario may expect a 404; only the load generator knows. Without its column, 4xx, 5xx and no answer (0)
+    count.
+    """
+    if "error" in samples:
+        error = samples["error"]
+        return (error.notna() & (error != "")).to_numpy(dtype=bool)
+    status = samples["status"].to_numpy()
+    return np.asarray((status >= 400) | (status == 0), dtype=bool)
+
+
+def batches_of(samples: pd.DataFrame) -> Batches:
+    """Cut a run into batches: its blocks where there are enough, otherwise slices of equal time.
+
+    Parameters
+    ----------
+    samples
+        Not empty; `t_intended_s` is needed, `block` is used.
+    """
+    at_s = samples["t_intended_s"].to_numpy(dtype=np.float64, copy=False)
+    if "block" in samples:
+        blocks, index = np.unique(samples["block"].to_numpy(), return_inverse=True)
+        if blocks.size >= BLOCKS_MIN:
+            first, last = np.full(blocks.size, np.inf), np.full(blocks.size, -np.inf)
+            np.minimum.at(first, index, at_s)
+            np.maximum.at(last, index, at_s)
+            return Batches(np.asarray(index, dtype=np.int16), last - first, BETWEEN_BLOCKS)
+    begin, span = float(at_s.min()), float(np.ptp(at_s))
+    if span == 0:
+        return Batches(np.zeros(at_s.size, dtype=np.int16), np.zeros(1), WITHIN_RUN)
+    scaled = (at_s - begin) * (SLICES / span)
+    np.minimum(scaled, SLICES - 1, out=scaled)  # the last request stands on the edge
+    return Batches(scaled.astype(np.int16), np.full(SLICES, span / SLICES), WITHIN_RUN)
+
+
+def rate_estimate(batches: Batches, counted: NDArray[np.bool_], *, level: float = LEVEL) -> Estimate:
+    """Estimate how many requests a second were answered, with Student's t over the batches.
+
+    Parameters
+    ----------
+    batches
+        Of the whole run.
+    counted
+        Which requests count.
+    level
+        Two-sided confidence.
+    """
+    total_s = float(batches.seconds.sum())
+    n = int(counted.sum())
+    if total_s <= 0:
+        return Estimate(None, None, None, n, (batches.caveat, TOO_FEW))
+    rate = n / total_s
+    counts = np.bincount(batches.index[counted], minlength=batches.seconds.size)
+    residuals = counts - rate * batches.seconds
+    size = batches.seconds.size
+    error = math.sqrt(size / (size - 1) * float(residuals @ residuals)) / total_s
+    half = float(stats.t.ppf((1 + level) / 2, size - 1)) * error
+    return Estimate(rate, max(0.0, rate - half), rate + half, n, (batches.caveat,))
+
+
+def measure(
+    samples: pd.DataFrame, queries: pd.DataFrame | None = None, *, level: float = LEVEL
+) -> dict[str, Estimate]:
+    """Return what a run's samples say of the budgets' metrics.
+
+    Parameters
+    ----------
+    samples
+        One row a request; `endpoint` and `group` are used.
+    queries
+        One row an execution: `sample` (a row number of `samples`), `query`, `ms`.
+    level
+        Two-sided confidence.
+
+    Returns
+    -------
+    dict
+        `group.NAME.pNN_ms`, `endpoint.NAME.pNN_ms`, `query.NAME.pNN_ms` (NN of 50, 95, 99, 99.9),
+        `throughput_per_s` (answered without error) and `error_rate` (a fraction). Queries too rare for a p95
+        that is bounded from above are also measured together, as the query `(rare)`.
+    """
+    if samples.empty:
+        return {}
+    batches, lost = batches_of(samples), failed(samples)
+    measured = {
+        "throughput_per_s": rate_estimate(batches, ~lost, level=level),
+        "error_rate": _error_rate(lost, batches, level),
+    }
+    for by in ("group", "endpoint"):
+        for row in summarise(samples, by=by, level=level):
+            measured |= _named(f"{by}.{row.subject}", (row.p50_ms, row.p95_ms, row.p99_ms, row.p999_ms))
+    if queries is not None and len(queries):
+        measured |= _measure_queries(queries, batches, level)
+    return measured
+
+
+def _measure_queries(queries: pd.DataFrame, batches: Batches, level: float) -> dict[str, Estimate]:
+    times = queries["ms"].to_numpy(dtype=np.float64)
+    index = batches.index[queries["sample"].to_numpy()]
+
+    def estimates(rows: NDArray[np.int64] | slice, *caveats: Caveat) -> tuple[Estimate, ...]:
+        known = (batches.caveat, *caveats)
+        return quantile_estimates(times[rows], index[rows], PERCENTILES, level=level, caveats=known)
+
+    measured: dict[str, Estimate] = {}
+    rare: dict[str, NDArray[np.int64] | slice] = {}
+    for name, rows in split_by(queries, "query"):
+        found = estimates(rows)
+        measured |= _named(f"query.{name}", found)
+        if found[_P95].high is None:
+            rare[str(name)] = rows
+    if len(rare) > 1:
+        together = np.concatenate([np.arange(len(times))[rows] for rows in rare.values()])
+        text = f"too rare to be told one by one, and judged together: {', '.join(sorted(rare))}"
+        measured |= _named(f"query.{RARE}", estimates(together, Caveat("rare-queries", text)))
+    return measured
+
+
+def _named(prefix: str, estimates: tuple[Estimate, ...]) -> dict[str, Estimate]:
+    return {f"{prefix}.p{100 * p:g}_ms": estimate for p, estimate in zip(PERCENTILES, estimates, strict=True)}
+
+
+def _error_rate(lost: NDArray[np.bool_], batches: Batches, level: float) -> Estimate:
+    """Estimate the share of failed requests: Clopper and Pearson's interval at Korn and Graubard's size."""
+    n, failures = lost.size, int(lost.sum())
+    share = failures / n
+    spread = batch_mean(lost.astype(np.float64), batches.index, level=level)
+    worth = float(n)
+    if 0 < failures < n and spread.high is not None:
+        z = float(stats.norm.ppf((1 + level) / 2))
+        # `spread` already holds Student's t of the batches; never worth more than the requests themselves.
+        worth = min(worth, share * (1 - share) / ((spread.high - share) / z) ** 2)
+    hits, tail = share * worth, (1 - level) / 2
+    low = float(stats.beta.ppf(tail, hits, worth - hits + 1)) if failures else 0.0
+    high = float(stats.beta.ppf(1 - tail, hits + 1, worth - hits)) if failures < n else 1.0
+    return Estimate(share, low, high, n, (batches.caveat,))

@@ -1,0 +1,283 @@
+"""Quantiles by Harrell and Davis, with intervals that know about batches.
+
+Two things are kept apart on purpose. The *value* of a quantile is the Harrell-Davis estimate: a weighted mean
+of all order statistics, with less variance than any single one. Its *interval* is read off the order
+statistics themselves, at the ranks that a binomial count allows, after the sample has been shrunk to the
+number of independent requests that its batches show it to be worth.
+
+Sources
+-------
+F. E. Harrell, C. E. Davis: A new distribution-free quantile estimator. Biometrika 69 (1982).
+R. S. Woodruff: Confidence intervals for medians and other position measures. JASA 47 (1952).
+E. L. Korn, B. I. Graubard: Confidence intervals for proportions with small expected number of positive counts
+estimated from survey data. Survey Methodology 24 (1998).
+B. Schmeiser: Batch size effects in the analysis of simulation output. Operations Research 30 (1982).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import special, stats
+
+from adx_lab.records.run import Caveat
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = [
+    "INDEPENDENT",
+    "LEVEL",
+    "TOO_DEPENDENT",
+    "TOO_FEW",
+    "Estimate",
+    "batch_mean",
+    "design_effect",
+    "harrell_davis",
+    "quantile_estimates",
+    "ranks_between",
+    "samples_needed",
+]
+
+LEVEL = 0.95
+TOO_FEW = Caveat("too-few", "too few samples to carry this figure")
+TOO_DEPENDENT = Caveat("too-dependent", "requests depend on each other too much to bound it from above")
+INDEPENDENT = Caveat("independent", "no batches: requests are taken as independent")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with the interval it is known to, and the reasons to doubt it.
+
+    Attributes
+    ----------
+    value : float or None
+        The estimate; None when the samples can't carry one.
+    low, high : float or None
+        The ends of the interval; None where the samples give no bound on that side.
+    n : int
+        How many samples it rests on.
+    caveats : tuple of Caveat
+        What the interval does not cover. They travel with the number into every table.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    caveats: tuple[Caveat, ...] = ()
+
+
+def harrell_davis(ordered: NDArray[np.float64], p: float) -> float:
+    """Estimate the quantile `p` of an ascending array.
+
+    The weights are increments of the Beta((n+1)p, (n+1)(1-p)) distribution function. All but about sqrt(n) of
+    them are zero in double precision, so that only a window around rank n*p is computed: the answer is that
+    of `scipy.stats.mstats.hdquantiles`, at a cost that does not grow with ten million samples.
+
+    Parameters
+    ----------
+    ordered
+        At least one value, ascending, without NaN.
+    p
+        Strictly between 0 and 1.
+
+    Returns
+    -------
+    float
+        The estimate, in the unit of `ordered`.
+
+    Raises
+    ------
+    ValueError
+        When there is no value, or `p` is not a proper fraction.
+    """
+    if ordered.size == 0 or not 0 < p < 1:
+        raise ValueError(f"no quantile {p} of {ordered.size} values")
+    first, weights = _weights(ordered.size, p)
+    return float(weights @ ordered[first : first + weights.size])
+
+
+def _weights(n: int, p: float) -> tuple[int, NDArray[np.float64]]:
+    """Return the first rank with a weight, and the weights from there on.
+
+    Ten standard deviations bound the near-normal middle, the added 60 ranks the exponential tail of a Beta
+    whose second parameter is small: beyond them less than 1e-17 of the mass remains.
+    """
+    half = 10 * math.sqrt(n * p * (1 - p)) + 60
+    first = max(0, math.floor(n * p - half))
+    last = min(n, math.ceil(n * p + half))
+    edges = np.arange(first, last + 1, dtype=np.float64) / n
+    weights = np.diff(special.betainc((n + 1) * p, (n + 1) * (1 - p), edges))
+    return first, weights / weights.sum()
+
+
+def samples_needed(p: float, *, level: float = LEVEL) -> int:
+    """Return how many independent samples a two-sided interval of the quantile `p` needs.
+
+    With fewer, even the largest (or the smallest) value may well lie on the wrong side of the quantile, so
+    that the sample says nothing about it: 3,688 for p99.9 at 95%.
+    """
+    return math.ceil(math.log((1 - level) / 2) / math.log(max(p, 1 - p)))
+
+
+def ranks_between(n: float, p: float, *, level: float = LEVEL) -> tuple[float | None, float | None]:
+    """Return the fractions of the sample between which the quantile `p` lies.
+
+    Of `n` independent values Binomial(n, p) lie below the quantile, whatever the distribution; this inverts
+    that count (the exact interval for a quantile).
+
+    Parameters
+    ----------
+    n
+        How many independent values the sample is worth; fractions are cut off.
+    p
+        The quantile.
+    level
+        Two-sided confidence.
+
+    Returns
+    -------
+    tuple
+        Lower and upper rank, as fractions of the sample; None where there is no bound.
+    """
+    whole = math.floor(n)
+    if whole < 1:
+        return None, None
+    below = float(stats.binom.ppf((1 - level) / 2, whole, p))
+    above = float(stats.binom.ppf((1 + level) / 2, whole, p)) + 1
+    return (below / whole if below >= 1 else None), (above / whole if above <= whole else None)
+
+
+def design_effect(hits: NDArray[np.float64], sizes: NDArray[np.float64]) -> float:
+    """Return how much wider batches make the variance of a proportion than independence would.
+
+    The ratio estimator of the variance over batches, divided by the binomial one; never below 1, so that a
+    lucky draw of the batches can't narrow an interval.
+
+    Parameters
+    ----------
+    hits, sizes
+        Per batch: how many requests had the property, and how many there were.
+    """
+    used = sizes > 0
+    count, total = int(used.sum()), float(sizes.sum())
+    share = float(hits.sum()) / total if total else 0.0
+    if count < 2 or not 0 < share < 1:
+        return 1.0
+    residuals = (hits - share * sizes)[used]
+    variance = count / (count - 1) * float(residuals @ residuals) / total**2
+    return max(1.0, variance * total / (share * (1 - share)))
+
+
+def quantile_estimates(
+    values: NDArray[np.float64],
+    batch: NDArray[np.integer[Any]],
+    probabilities: Sequence[float],
+    *,
+    level: float = LEVEL,
+    caveats: tuple[Caveat, ...] = (),
+) -> tuple[Estimate, ...]:
+    """Estimate several quantiles of one sample, with intervals that allow for dependence within batches.
+
+    Requests near one another in time share a queue, a collection, a checkpoint: as independent ones they
+    would be overrated by far. The spread of each batch's share above the quantile tells how many independent
+    requests the sample is worth (Woodruff's interval with Korn and Graubard's effective size, which also pays
+    for the few batches with Student's t).
+
+    Parameters
+    ----------
+    values
+        One value a request, in any order, without NaN.
+    batch
+        The batch of each value, small whole numbers from 0: slices of time, or blocks.
+    probabilities
+        The quantiles wanted.
+    level
+        Two-sided confidence.
+    caveats
+        What the caller knows that the intervals do not cover.
+
+    Returns
+    -------
+    tuple of Estimate
+        In the order of `probabilities`. All three figures are None where the sample can't carry the quantile.
+    """
+    ordered = np.sort(values)
+    sizes = np.bincount(batch).astype(np.float64) if batch.size else np.zeros(1)
+    estimates = []
+    for p in probabilities:
+        if ordered.size < samples_needed(p, level=level):
+            estimates.append(Estimate(None, None, None, ordered.size, (*caveats, TOO_FEW)))
+            continue
+        value = harrell_davis(ordered, p)
+        above = np.bincount(batch[values > value], minlength=sizes.size).astype(np.float64)
+        worth = _effective_size(above, sizes, level)
+        notes = caveats if np.count_nonzero(sizes) > 1 else (*caveats, INDEPENDENT)
+        estimates.append(_with_interval(ordered, value, ranks_between(worth, p, level=level), notes))
+    return tuple(estimates)
+
+
+def _with_interval(
+    ordered: NDArray[np.float64],
+    value: float,
+    ranks: tuple[float | None, float | None],
+    caveats: tuple[Caveat, ...],
+) -> Estimate:
+    """Read the interval's ends off the order statistics at two ranks, given as fractions of the sample.
+
+    The Harrell-Davis value is no order statistic: with few distinct values it can lie just outside of them.
+    """
+    n, (below, above) = ordered.size, ranks
+    low = None if below is None else min(value, float(ordered[max(0, math.floor(below * n) - 1)]))
+    high = None if above is None else max(value, float(ordered[min(n, math.ceil(above * n)) - 1]))
+    return Estimate(value, low, high, n, caveats if high is not None else (*caveats, TOO_DEPENDENT))
+
+
+def _effective_size(hits: NDArray[np.float64], sizes: NDArray[np.float64], level: float) -> float:
+    """Return how many independent requests the sample is worth; without batches all of them."""
+    total, count = float(sizes.sum()), int(np.count_nonzero(sizes))
+    if count < 2:
+        return total
+    upper = (1 + level) / 2
+    few_batches = float(stats.norm.ppf(upper) / stats.t.ppf(upper, count - 1))
+    return total / design_effect(hits, sizes) * few_batches**2
+
+
+def batch_mean(
+    values: NDArray[np.float64],
+    batch: NDArray[np.integer[Any]],
+    *,
+    level: float = LEVEL,
+    caveats: tuple[Caveat, ...] = (),
+) -> Estimate:
+    """Estimate the mean, with Student's t over the batches (the method of batch means, as a ratio estimator).
+
+    Parameters
+    ----------
+    values
+        One value a request, without NaN.
+    batch
+        The batch of each value.
+    level
+        Two-sided confidence.
+    caveats
+        What the caller knows that the interval does not cover.
+    """
+    n = values.size
+    if n == 0:
+        return Estimate(None, None, None, 0, (*caveats, TOO_FEW))
+    mean = float(values.mean())
+    sizes = np.bincount(batch).astype(np.float64)
+    count = int((sizes > 0).sum())
+    if count < 2:
+        return Estimate(mean, None, None, n, (*caveats, TOO_FEW))
+    residuals = np.bincount(batch, weights=values) - mean * sizes
+    error = math.sqrt(count / (count - 1) * float(residuals @ residuals)) / n
+    half = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
+    return Estimate(mean, mean - half, mean + half, n, caveats)

@@ -1,0 +1,1 @@
+"""Captures of plans from a live database: the core's named queries, any statements, and trials of changes."""

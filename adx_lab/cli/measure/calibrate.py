@@ -1,0 +1,89 @@
+"""``adx-lab calibrate``."""
+
+from __future__ import annotations
+
+import asyncio
+
+from adx_lab.cli.console import ConsoleProgress, print_json, print_table
+from adx_lab.conduct.calibration.calibrate import Calibrated, calibrate
+from adx_lab.conduct.duet.order import DuetOrder
+from adx_lab.errors import UsageError
+from adx_lab.report.page.verdict_words import calibration_line
+from adx_lab.settings import read_settings
+
+
+def run(
+    *,
+    duets: int = 4,
+    only: str | None = None,
+    scenario: str = "calibration",
+    rate: float | None = None,
+    blocks: int | None = None,
+    seconds: float | None = None,
+    warmup: float | None = None,
+    profile: str = "quick",
+    json: bool = False,
+) -> int:
+    """Find out what this machine's verdicts are worth, by duets of which the truth is known.
+
+    Each trial is kept as it ends: interrupted, or called again another night, it goes on where it was.
+
+    Parameters
+    ----------
+    duets
+        How many trials to make now, those that are due; 0 only prints the ledger.
+    only
+        Make one trial again and again, by its name: equal, +5%, +10%, or one of data/slowdowns.
+    scenario
+        An open-loop locustfile, by name.
+    rate
+        Pairs of requests a second; left out, a short probe finds one for each trial.
+    blocks
+        At most so many blocks a duet; left out, the profile's.
+    seconds
+        Of measured load in each block; left out, the profile's.
+    warmup
+        Seconds of load before it that are thrown away; left out, the profile's.
+    profile
+        ``quick`` (a minute or so for each trial) or ``nightly`` (up to three), as for ``adx-lab duet``.
+    json
+        Print the ledger as one JSON document.
+    """
+    if duets < 0:
+        raise UsageError(f"--duets {duets} is not a number of trials")
+    order = DuetOrder(
+        ".",
+        ".",
+        scenario=scenario,
+        rate_per_s=rate,
+        blocks=blocks,
+        seconds=seconds,
+        warmup_s=warmup,
+        profile=profile,
+        kind="calibrate",
+    )
+    made = asyncio.run(calibrate(read_settings(), order, ConsoleProgress(), duets=duets, only=only))
+    if json:
+        print_json(made)
+    else:
+        _print(made)
+    return 0
+
+
+def _print(made: Calibrated) -> None:
+    header = ("kind", "trial", "trials", "invalid", "found", "cause right", "causes named", "s at most")
+    rows = [
+        (
+            row["kind"],
+            row["name"],
+            str(row["trials"]),
+            str(row["invalid"]),
+            str(row["found"]),
+            "-" if row["cause_right"] is None else str(row["cause_right"]),
+            ", ".join(row["causes"]) or "-",
+            f"{row['seconds_max']:.0f}",
+        )
+        for row in made.table
+    ]
+    print_table(header, rows)
+    print(f"\nmachine  {calibration_line(made.calibration)}")

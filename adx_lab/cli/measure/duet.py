@@ -1,0 +1,71 @@
+"""``adx-lab duet BASE HEAD``."""
+
+from __future__ import annotations
+
+import asyncio
+
+from adx_lab.cli.console import ConsoleProgress, print_json
+from adx_lab.cli.duet_text import print_duet
+from adx_lab.conduct.duet.order import DuetOrder
+from adx_lab.conduct.duet.play import play
+from adx_lab.settings import read_settings
+
+
+def run(
+    base: str,
+    head: str,
+    /,
+    *,
+    scenario: str = "mixed",
+    rate: float | None = None,
+    blocks: int | None = None,
+    seconds: float | None = None,
+    warmup: float | None = None,
+    profile: str = "nightly",
+    seed: int = 1,
+    json: bool = False,
+) -> int:
+    """Compare two variants: both up at once, the same requests to both.
+
+    Parameters
+    ----------
+    base
+        What is compared with: a git ref, ``.`` for the working tree, a URL; with settings as in
+        ``.+cache.l1=off`` or ``HEAD+pool.max=5``.
+    head
+        What is judged, in the same words.
+    scenario
+        An open-loop locustfile, by name.
+    rate
+        Pairs of requests a second; left out, a short probe finds one.
+    blocks
+        At most so many blocks; left out, the profile's.
+    seconds
+        Of measured load in each block; left out, the profile's.
+    warmup
+        Seconds of load before it that are thrown away; left out, the profile's.
+    profile
+        ``quick``: 12 blocks of 2.5 s, an answer in a minute or so. ``nightly``: 12 of 5 s, and 16 where those
+        do not decide it.
+    seed
+        The same seed sends the same schedules.
+    json
+        Print the verdict as one JSON document.
+    """
+    order = DuetOrder(
+        base,
+        head,
+        scenario=scenario,
+        rate_per_s=rate,
+        blocks=blocks,
+        seconds=seconds,
+        warmup_s=warmup,
+        profile=profile,
+        seed=seed,
+    )
+    played = asyncio.run(play(read_settings(), order, ConsoleProgress()))
+    if json:
+        print_json(played.answer.verdict.to_json())
+    else:
+        print_duet(played.answer, played.caveats)
+    return played.answer.verdict.exit_code

@@ -1,0 +1,188 @@
+"""``adx-lab load SCENARIO``."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from adx_lab.cli.console import ConsoleProgress, print_json, print_table
+from adx_lab.conduct.run import recorded
+from adx_lab.errors import UsageError
+from adx_lab.load.runner import Machines, join_master
+from adx_lab.report.parts.numbers import interval, number
+from adx_lab.report.run.judged_run import Judgement
+from adx_lab.settings import read_settings
+
+
+def run(
+    scenario: str | None = None,
+    /,
+    *,
+    users: int | None = None,
+    rate: float | None = None,
+    duration: float | None = None,
+    warmup: float | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    locustfile: Path | None = None,
+    url: str | None = None,
+    database: str | None = None,
+    valkey: str | None = None,
+    sample: Path | None = None,
+    replay: str | None = None,
+    expect_workers: int = 0,
+    bind: str = "127.0.0.1:5557",
+    master: str | None = None,
+    json: bool = False,
+) -> int:
+    """Make one recorded headless load run.
+
+    Parameters
+    ----------
+    scenario
+        A locustfile of ``locustfiles/``, by name.
+    users
+        How many users, of a crowd or of somebody else's locustfile.
+    rate
+        Requests a second, on average.
+    duration
+        Seconds of measured load.
+    warmup
+        Seconds of load before it that are thrown away.
+    seed
+        The same seed sends the same schedule.
+    workers
+        Locust processes on this machine.
+    locustfile
+        Somebody else's locustfile, as it is.
+    url
+        Somebody else's service; nothing of the stack is started.
+    database
+        That service's PostgreSQL, for captures (or ADX_LAB_DATABASE_URL).
+    valkey
+        That service's Valkey (or ADX_LAB_VALKEY_URL).
+    sample
+        Whom a scenario of the lab logs in as there; ``python -m adx_lab.core sample --out FILE`` makes it.
+    replay
+        Send the schedule of a stored run again.
+    expect_workers
+        Wait for so many workers from other machines, and lead them.
+    bind
+        Where to listen for them.
+    master
+        Be one of those workers: the master's HOST or HOST:PORT.
+    json
+        Print the run's figures as one JSON document.
+    """
+    flags = {
+        "load.rate_per_s": rate,
+        "load.duration_s": duration,
+        "load.warmup_s": warmup,
+        "load.users": users,
+        "load.seed": seed,
+        "load.workers": workers,
+        "database.url": database,
+        "valkey.url": valkey,
+    }
+    _check({"--rate": rate, "--duration": duration, "--users": users, "--workers": workers})
+    if warmup is not None and warmup < 0:
+        raise UsageError(f"--warmup {warmup:g} is negative", mend="give 0 or more")
+    settings = read_settings(flags=flags)
+    request = recorded.load_request(
+        settings,
+        scenario,
+        locustfile,
+        given=frozenset(name.removeprefix("load.") for name, value in flags.items() if value is not None),
+        url=url,
+        sample_file=None if sample is None else str(sample.resolve()),
+        replay=replay,
+        machines=Machines(settings.load.workers, expect_workers, bind),
+    )
+    if master is not None:
+        log = settings.data_dir / "worker.log"
+        asyncio.run(join_master(request.locustfile, master, log=log))
+        return 0
+    judgement = asyncio.run(recorded.load(settings, request, ConsoleProgress()))
+    if json:
+        print_json(_document(judgement))
+    else:
+        _print(judgement)
+    return _exit_code(judgement)
+
+
+def _check(counts: dict[str, float | None]) -> None:
+    for name, value in counts.items():
+        if value is not None and not 0 < value < float("inf"):
+            raise UsageError(f"{name} {value:g} is not a positive number", mend="give one above 0")
+
+
+def _exit_code(judgement: Judgement) -> int:
+    audit = judgement.record.audit
+    if audit.get("steps"):
+        return 0 if audit.get("knee") else 3  # to break a budget is what a climbing load is for
+    if any(not check.ok for check in judgement.validity):
+        return 3
+    return 1 if any(item.status == "fail" for item in judgement.budgets) else 0
+
+
+def _document(judgement: Judgement) -> dict[str, object]:
+    audit = judgement.record.audit
+    return {
+        "run_id": judgement.record.run_id,
+        "folder": judgement.run.folder,
+        "scenario": judgement.record.scenario,
+        "plan": audit.get("plan"),
+        "knee": audit.get("knee"),
+        "steps": audit.get("steps"),
+        "endpoints": judgement.endpoints,
+        "budgets": judgement.budgets,
+        "validity": judgement.validity,
+        "caveats": judgement.record.caveats,
+        "audit": audit,
+    }
+
+
+def _print(judgement: Judgement) -> None:
+    rows = [
+        (
+            row.subject,
+            f"{row.count:,}",
+            str(row.errors),
+            number(row.p50_ms.value),
+            number(row.p95_ms.value),
+            interval(row.p95_ms.low, row.p95_ms.high),
+            number(row.p99_ms.value),
+            number(row.max_ms),
+        )
+        for row in judgement.endpoints
+    ]
+    header = ("endpoint", "requests", "errors", "p50 ms", "p95 ms", "95% interval", "p99 ms", "max ms")
+    print_table(header, rows)
+    _print_steps(judgement.record.audit)
+    for check in judgement.validity:
+        if not check.ok:
+            print(f"not valid: {check.check} is {number(check.value)}, limit {number(check.limit)}")
+    for item in judgement.budgets:
+        if item.status == "fail":
+            print(f"over budget: {item.name}, {item.metric} is {number(item.value)}, limit {item.limit:g}")
+    print(f"\nrun  {judgement.record.run_id}\nin   {judgement.run.folder}")
+
+
+def _print_steps(audit: Any) -> None:
+    if not audit.get("steps"):
+        return
+    print()
+    for step in audit["steps"]:
+        broken = "; ".join(
+            f"{item['metric']} {number(item['value'])}, limit {item['limit']:g}" for item in step["broken"]
+        )
+        print(
+            f"step  {step['rate_per_s']:>6g}/s  answered {step['answered_per_s']:>8.1f}/s  {broken or 'kept'}"
+        )
+    knee = audit.get("knee")
+    if knee is None:
+        print("knee  not reached: the last step kept every budget")
+    else:
+        kept = "below the first step" if knee["rate_per_s"] is None else f"{knee['rate_per_s']:g} requests/s"
+        print(f"knee  {kept}")

@@ -1,0 +1,75 @@
+"""``adx-lab nightly``."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from adx_lab.cli.console import ConsoleProgress, print_json
+from adx_lab.cli.verdict_text import print_report
+from adx_lab.conduct.nights import night
+from adx_lab.conduct.nights.night import PROFILES, ProfileName
+from adx_lab.conduct.run import recorded
+from adx_lab.settings import read_settings
+
+
+def run(
+    *,
+    profile: ProfileName = "quick",
+    scenario: str | None = None,
+    rate: float | None = None,
+    duration: float | None = None,
+    blocks: int | None = None,
+    locustfile: Path | None = None,
+    url: str | None = None,
+    database: str | None = None,
+    webhook: str | None = None,
+    json: bool = False,
+) -> int:
+    """Do everything: stack, load, captures, comparison, notebooks, report, verdict.
+
+    Parameters
+    ----------
+    profile
+        How thorough: quick takes up to three minutes, nightly half an hour.
+    scenario
+        What is loaded; mixed where left out.
+    rate
+        Requests a second, in place of the profile's.
+    duration
+        Seconds of measured load, in place of the profile's.
+    blocks
+        Of the comparison with the baseline, in place of the profile's; 0 compares nothing.
+    locustfile
+        Somebody else's locustfile in place of a scenario.
+    url
+        Somebody else's service: nothing is started, and nothing is compared.
+    database
+        That service's PostgreSQL, for captures.
+    webhook
+        Where the verdict is sent as JSON (or ADX_LAB_NIGHT_WEBHOOK_URL).
+    json
+        Print the verdict as one JSON document.
+    """
+    flags = dict[str, object](PROFILES[profile].load)
+    given = {
+        "load.rate_per_s": rate,
+        "load.duration_s": duration,
+        "database.url": database,
+        "night.webhook_url": webhook,
+    }
+    flags |= {name: value for name, value in given.items() if value is not None}
+    settings = read_settings(flags=flags)
+    named = frozenset({"rate_per_s", "duration_s", "warmup_s"})
+    chosen = scenario or (None if locustfile else "mixed")
+    request = recorded.load_request(settings, chosen, locustfile, given=named, kind="nightly", url=url)
+    chosen_profile = PROFILES[profile]
+    if blocks is not None:
+        chosen_profile = replace(chosen_profile, duet={**chosen_profile.duet, "blocks": blocks})
+    made = asyncio.run(night.nightly(settings, request, chosen_profile, ConsoleProgress()))
+    if json:
+        print_json(made.verdict.to_json())
+    else:
+        print_report(made)
+    return made.verdict.exit_code

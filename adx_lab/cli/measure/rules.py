@@ -1,0 +1,83 @@
+"""``adx-lab rules``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from adx_lab.analysis.switches.worth import BLOCKS_DECISIVE
+from adx_lab.cli.console import ConsoleProgress, print_json, print_table
+from adx_lab.conduct.switches.catalogue import measures_of
+from adx_lab.conduct.switches.measure import SECONDS, RulesOrder, measure_rules
+from adx_lab.report.switches.worth_table import rules_table
+from adx_lab.settings import read_settings
+from adx_lab.store.rule_costs import RuleCost, read_rule_costs
+
+UNDECIDED = 3
+
+
+def run(
+    *rules: str,
+    stored: Annotated[bool, Parameter(name="--list", negative=())] = False,
+    blocks: int = BLOCKS_DECISIVE,
+    seconds: float = SECONDS,
+    rate: float | None = None,
+    seed: int = 1,
+    json: bool = False,
+) -> int:
+    """Switch rules off one by one and measure what each is worth.
+
+    The core runs against itself with one rule off, over what shows that rule. Each result is stored as it is
+    known, so that a call that was interrupted, or a later one, adds up.
+
+    Parameters
+    ----------
+    rules
+        Which; left out, all of them.
+    stored
+        Measure nothing; print what is stored.
+    blocks
+        Of each rule, with fresh processes and databases; fewer than 6 can't tell anything.
+    seconds
+        Of measured load in each block.
+    rate
+        Pairs of requests a second; left out, what suits the rule.
+    seed
+        The same seed sends the same schedules.
+    json
+        Print the results as one JSON document.
+    """
+    settings = read_settings()
+    if stored:
+        names = [measure.rule for measure in measures_of(rules)]
+        known = read_rule_costs(settings)
+        _print([known[name] for name in names if name in known], json=json)
+        return 0
+    order = RulesOrder(rules, blocks=blocks, seconds=seconds, rate_per_s=rate, seed=seed)
+    measured = asyncio.run(measure_rules(settings, order, ConsoleProgress()))
+    _print(measured, json=json)
+    return UNDECIDED if any(cost.status == "undecided" for cost in measured) else 0
+
+
+def _print(costs: Sequence[RuleCost], *, json: bool) -> None:
+    if json:
+        print_json({"rules": [asdict(cost) for cost in costs]})
+        return
+    if not costs:
+        print("no rule has been measured yet")
+        return
+    table = rules_table(costs)
+    *header, _ = table.header
+    print_table(tuple(header), [row[:-1] for row in table.rows])
+    print()
+    for cost in costs:
+        print(f"evidence  {cost.rule}: {cost.evidence or 'none'}")
+    for cost in costs:
+        for caveat in cost.caveats:
+            print(f"caveat    {cost.rule}: {caveat.text}")
+    for run_id in dict.fromkeys(cost.run_id for cost in costs):
+        print(f"run       {run_id}")

@@ -1,0 +1,1 @@
+"""Verbs of the stack and of this machine."""

@@ -1,0 +1,31 @@
+"""``adx-lab report RUN``."""
+
+from __future__ import annotations
+
+import asyncio
+
+from adx_lab.cli.console import ConsoleProgress, print_json
+from adx_lab.cli.verdict_text import print_report
+from adx_lab.conduct.nights import night
+from adx_lab.settings import read_settings
+from adx_lab.store.folders import open_run
+
+
+def run(run_id: str = "latest", /, *, json: bool = False) -> int:
+    """Make the report of a stored run again; nothing is measured.
+
+    Parameters
+    ----------
+    run_id
+        The run's id, an unambiguous beginning of it, or ``latest``.
+    json
+        Print the verdict as one JSON document.
+    """
+    settings = read_settings()
+    stored = open_run(settings.runs_dir, run_id)
+    made = asyncio.run(night.report(settings, stored, ConsoleProgress()))
+    if json:
+        print_json(made.verdict.to_json())
+    else:
+        print_report(made)
+    return made.verdict.exit_code

@@ -1,0 +1,61 @@
+"""The baseline: the git ref that the working tree is compared with, night after night."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from adx_lab.errors import StoreError, UsageError
+from adx_lab.records.run import to_json
+from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.stack.sources import commit_of
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What was set: the words, the commit that they named then, and when.
+
+    The commit counts: a branch moves on, and a baseline that moves with it never shows what crept in.
+    """
+
+    ref: str
+    commit: str
+    set_at: str
+
+
+def set_baseline(settings: Settings, ref: str) -> Baseline:
+    """Make a git ref the baseline.
+
+    Raises
+    ------
+    UsageError
+        There is no such commit.
+    """
+    commit = commit_of(CHECKOUT, ref)
+    if commit is None:
+        raise UsageError(f"{ref} names no commit of {CHECKOUT}", mend="name a branch, a tag or a commit")
+    baseline = Baseline(ref, commit, datetime.now(UTC).isoformat(timespec="seconds"))
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    path = settings.data_dir / "baseline.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(to_json(baseline, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return baseline
+
+
+def read_baseline(settings: Settings) -> Baseline | None:
+    """Return the baseline, or None where none was set.
+
+    Raises
+    ------
+    StoreError
+        Its file is damaged.
+    """
+    path = settings.data_dir / "baseline.json"
+    try:
+        return Baseline(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"{path} is damaged: {error}", mend="adx-lab baseline set REF") from error

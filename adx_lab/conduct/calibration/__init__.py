@@ -1,0 +1,1 @@
+"""Conduct duets of which the truth is known: what this machine's verdicts are worth."""

@@ -1,0 +1,365 @@
+"""One block: fresh clones, fresh processes, the load, the companions, and everything stopped again.
+
+Nothing is pinned to a processor, by measurement. In 24 blocks of two equal variants, each third of them
+pinned in its own way, on a 2-core machine that others kept half busy, the log ratio of `all pair_ms` deviated
+between blocks by 3.4% where everything ran where it liked, by 6.4% where Locust had one processor and the
+cores the other, and by 8.9% where each core had its own. Who is pinned can't step aside for somebody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from adx_lab.analysis.duet.block_ratios import BASE, HEAD
+from adx_lab.capture.companions import (
+    Reading,
+    Watched,
+    companions_between,
+    execute,
+    process_usage,
+    read_companions,
+    read_unanalysed,
+)
+from adx_lab.capture.plans.matrix import capture_matrix
+from adx_lab.capture.resources import MachineClock, read_machine_clock
+from adx_lab.conduct.duet.order import DuetOrder
+from adx_lab.conduct.duet.templates import Prepared, VariantError
+from adx_lab.errors import AdxLabError, MeasurementError
+from adx_lab.load.collect import Collected
+from adx_lab.load.raw import all_facts
+from adx_lab.load.runner import LoadOrder, run_locust
+from adx_lab.load.spec import LoadSpec, Rival, write_rivals
+from adx_lab.progress import Silent
+from adx_lab.settings import Settings
+from adx_lab.sql import load_queries
+from adx_lab.stack.core_server import Core, run_core_command, start_core
+from adx_lab.stack.databases import clone, connected, drop
+from adx_lab.stack.servers import Servers
+from adx_lab.stack.variants import plan_of
+
+SIDES = (BASE, HEAD)
+_READ_BEFORE_S = 0.25
+_POLL_S = 0.05
+_SEEDS_APART = 1_009
+_HOST_UNUSED = "http://127.0.0.1"
+"""Locust insists on a host; a duet's requests go to its rivals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A variant that answers."""
+
+    url: str
+    watched: Watched
+    core: Core | None = None
+    database: str | None = None
+
+
+@dataclass
+class Block:
+    """What one block left.
+
+    Attributes
+    ----------
+    collected
+        The generator's own account.
+    companions
+        By side.
+    slots
+        Which slot each side had.
+    foreign_cpu_share
+        The part of the machine that processes of somebody else took meanwhile.
+    folder
+        Where its tables lie.
+    """
+
+    number: int
+    folder: Path
+    collected: Collected
+    slots: Mapping[str, str]
+    companions: dict[str, dict[str, Any]]
+    foreign_cpu_share: float
+    steal_share: float
+    busy_s: float
+    took_s: float = 0.0
+
+    def audit(self) -> dict[str, Any]:
+        """Return what the run's record keeps of it."""
+        kept = {key: value for key, value in asdict(self.collected).items() if key not in {"caveats", "plan"}}
+        return kept | {
+            "block": self.number,
+            "slots": dict(self.slots),
+            "foreign_cpu_share": self.foreign_cpu_share,
+            "steal_share": self.steal_share,
+            "took_s": self.took_s,
+        }
+
+
+@dataclass
+class _Edges:
+    """Readings of both sides just before the measured part and after it."""
+
+    before: dict[str, Reading] = field(default_factory=dict)
+    ours: float = 0.0
+    machine: MachineClock = field(default_factory=read_machine_clock)
+    at: float = 0.0
+
+
+@dataclass
+class Bench:
+    """What the blocks of one duet share.
+
+    Attributes
+    ----------
+    locustfile
+        What loads both; None where somebody else asks them, between `up` and the end of its block.
+    tag
+        Tells the duet's blocks from others'.
+    plans
+        Whether the first block also captures the matrix of plans.
+    """
+
+    settings: Settings
+    order: DuetOrder
+    servers: Servers
+    sides: Mapping[str, Prepared]
+    locustfile: Path | None
+    tag: str
+    plans: bool = True
+
+    async def run_block(self, number: int, folder: Path, *, rate_per_s: float, seconds: float) -> Block:
+        """Run one block to its end.
+
+        Raises
+        ------
+        VariantError
+            One of the variants did not start.
+        MeasurementError
+            The load generator failed.
+        """
+        began = time.monotonic()
+        await asyncio.to_thread(folder.mkdir, parents=True)
+        edges = _Edges()
+        async with AsyncExitStack() as cleanup:
+            order = self._load_order(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
+            # Locust takes as long to start as the cores do: all three at once, and it waits for them.
+            loading = asyncio.create_task(run_locust(order, folder, Silent(), on_start=lambda _pid: None))
+            cleanup.push_async_callback(_cancel, loading)
+            slots, started = await cleanup.enter_async_context(self.up(number))
+            self._introduce(started, slots, order)
+            watching = asyncio.create_task(self._read_first(started, Path(order.spec.raw_dir), edges))
+            cleanup.push_async_callback(_cancel, watching)
+            collected = await loading
+            if not watching.done():
+                raise MeasurementError(
+                    "the variants' own figures could not be read before the load began",
+                    mend="look at how long their /metrics take, or give --seconds more",
+                )
+            try:
+                await watching
+            except AdxLabError as error:
+                raise MeasurementError(f"the variants' own figures could not be read: {error}") from error
+            block = await self._close(started, edges, collected, number=number, slots=slots, folder=folder)
+            if number == 1 and self.plans:
+                await self._capture_plans(started, block)
+        block.took_s = time.monotonic() - began
+        return block
+
+    @asynccontextmanager
+    async def up(self, number: int) -> AsyncIterator[tuple[dict[str, str], dict[str, Started]]]:
+        """Have both variants up for as long as the block runs: fresh processes on fresh clones.
+
+        Yields
+        ------
+        tuple
+            Which slot each side has, and how it was started.
+
+        Raises
+        ------
+        VariantError
+            One of the variants did not start.
+        """
+        # A fresh coin a block: a port, a clone or a place in the start order that is the better one by
+        # nature must fall to each variant as often as to the other.
+        slots = dict(zip(SIDES, random.Random(f"{self.tag}-{number}").sample("ab", 2), strict=True))  # noqa: S311
+        async with AsyncExitStack() as cleanup:
+            yield slots, await self._start(slots, number, cleanup)
+
+    async def _start(
+        self, slots: Mapping[str, str], number: int, cleanup: AsyncExitStack
+    ) -> dict[str, Started]:
+        ordered = sorted(SIDES, key=lambda side: slots[side])
+        jobs = [asyncio.create_task(self._start_one(side, slots[side], number)) for side in ordered]
+        # Before they are awaited: an interrupt finds one of them up and the other one starting.
+        cleanup.push_async_callback(self._stop, jobs)
+        done = await asyncio.gather(*jobs, return_exceptions=True)
+        for outcome in done:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return {side: job.result() for side, job in zip(ordered, jobs, strict=True)}
+
+    async def _start_one(self, side: str, slot: str, number: int) -> Started:
+        prepared = self.sides[side]
+        variant = prepared.variant
+        if variant.url is not None:
+            return Started(variant.url, Watched(metrics_url=f"{variant.url}/metrics"))
+        assert prepared.template is not None
+        database = f"adx_duet_{slot}"
+        try:
+            url = await clone(self.servers.cluster, prepared.template, database, fresh=True)
+            await self._count_planning(database)
+            plan = plan_of(
+                variant,
+                f"duet-{self.tag}-{number}-{slot}",
+                database_url=url,
+                valkey_url=self.servers.valkey_database(1 if slot == "a" else 2),
+                stack_dir=self.settings.stack_dir,
+            )
+            if variant.core.rules_off:
+                # A rule can be a part of the schema (an index): the clone must agree with the switches.
+                await run_core_command(plan, "migrate", log=self._log(f"{side}-migrate"))
+            if variant.statements:
+                await execute(url, variant.statements)
+            core = await start_core(plan, log=self._log(side))
+        except AdxLabError as error:
+            raise VariantError(side, error) from error
+        watched = Watched(core.pids, f"{core.url}/metrics", url, plan.valkey_url)
+        return Started(core.url, watched, core, database)
+
+    async def _stop(self, jobs: Iterable[asyncio.Task[Started]]) -> None:
+        done = [job for job in jobs if job.done() and not job.cancelled() and job.exception() is None]
+        await asyncio.gather(*(self._stop_one(job.result()) for job in done))
+
+    async def _stop_one(self, started: Started) -> None:
+        if started.core is not None:
+            await started.core.stop()
+            files = self.settings.stack_dir / "files" / started.core.plan.name
+            await asyncio.to_thread(shutil.rmtree, files, ignore_errors=True)
+        if started.database is not None:
+            await drop(self.servers.cluster, started.database)
+
+    async def _count_planning(self, database: str) -> None:
+        # Off by default, since it costs a lock at every plan: a prepared statement is hardly ever planned.
+        async with connected(self.servers.cluster.url()) as connection:
+            await connection.execute(
+                f'ALTER DATABASE "{database}" SET pg_stat_statements.track_planning = on'
+            )
+
+    def _load_order(self, folder: Path, *, number: int, rate_per_s: float, seconds: float) -> LoadOrder:
+        spec = LoadSpec(
+            raw_dir=str(folder / "raw"),
+            scenario=self.order.scenario,
+            rate_per_s=rate_per_s,
+            duration_s=seconds,
+            warmup_s=self.order.warming_s,
+            seed=self.order.seed * _SEEDS_APART + number,
+            timeout_s=self.settings.load.timeout_s,
+            rivals_file=str(folder / "rivals.json"),
+        )
+        assert self.locustfile is not None
+        return LoadOrder(spec, self.locustfile, _HOST_UNUSED, self._log("locust"))
+
+    def _introduce(self, started: Mapping[str, Started], slots: Mapping[str, str], order: LoadOrder) -> None:
+        """Tell Locust whom to load."""
+        files = {side: self.sides[side].sample_file for side in SIDES}
+        rivals = tuple(
+            Rival(variant=side, url=started[side].url, sample_file=str(files[side]) if files[side] else None)
+            for side in sorted(SIDES, key=lambda side: slots[side])
+        )
+        write_rivals(rivals, Path(str(order.spec.rivals_file)))
+
+    async def _read_first(self, started: Mapping[str, Started], raw_dir: Path, edges: _Edges) -> None:
+        """Read both sides once the warm-up is nearly over."""
+        while True:
+            begins = [fact["began"] for fact in all_facts(raw_dir) if "began" in fact]
+            if begins:
+                break
+            await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(max(0.0, max(begins) - _READ_BEFORE_S - time.time()))
+        edges.before = await self._read(started)
+        edges.at, edges.machine = time.monotonic(), read_machine_clock()
+        edges.ours = self._ours_s(started)
+
+    async def _close(
+        self,
+        started: Mapping[str, Started],
+        edges: _Edges,
+        collected: Collected,
+        *,
+        number: int,
+        slots: Mapping[str, str],
+        folder: Path,
+    ) -> Block:
+        # Locust is gone, and its CPU with it: what it says itself stands in for it.
+        locust_s = collected.cpu_share_max * collected.duration_s
+        elapsed = max(time.monotonic() - edges.at, 1e-9)
+        ours = self._ours_s(started) - edges.ours + locust_s
+        machine = read_machine_clock()
+        busy, stolen = machine.busy_s - edges.machine.busy_s, machine.steal_s - edges.machine.steal_s
+        after = await self._read(started)
+        companions = {
+            side: companions_between(
+                edges.before.get(side, Reading()),
+                after[side],
+                load_queries(self.sides[side].variant.queries_folder),
+            )
+            for side in SIDES
+        }
+        cores = os.cpu_count() or 1
+        return Block(
+            number=number,
+            folder=folder,
+            collected=collected,
+            slots=slots,
+            companions=companions,
+            foreign_cpu_share=max(0.0, busy - ours) / (elapsed * cores),
+            steal_share=stolen / (elapsed * cores),
+            busy_s=ours,
+        )
+
+    async def _read(self, started: Mapping[str, Started]) -> dict[str, Reading]:
+        return {side: await read_companions(one.watched) for side, one in started.items()}
+
+    def _ours_s(self, started: Mapping[str, Started]) -> float:
+        cores = [pid for one in started.values() for pid in one.watched.pids]
+        servers = [pid for pids in self.servers.pids.values() for pid in pids]
+        return process_usage(_with_children([*cores, *servers]))[0]
+
+    async def _capture_plans(self, started: Mapping[str, Started], block: Block) -> None:
+        await asyncio.gather(*(self._capture_one(side, one, block) for side, one in started.items()))
+
+    async def _capture_one(self, side: str, one: Started, block: Block) -> None:
+        url = one.watched.database_url
+        if url is not None:
+            folder = self.sides[side].variant.queries_folder
+            block.companions[side]["unanalysed"] = await read_unanalysed(url)
+            block.companions[side]["matrix"] = await capture_matrix(url, folder)
+
+    def _log(self, name: str) -> Path:
+        return self.settings.stack_dir / "logs" / f"duet-{name}.log"
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _with_children(pids: Iterable[int]) -> list[int]:
+    found: list[int] = []
+    for pid in pids:
+        try:
+            found += [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+        except psutil.NoSuchProcess:
+            continue
+    return list(dict.fromkeys(found))

@@ -1,0 +1,130 @@
+"""What a duet is asked to do, fixed before its first block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
+from adx_lab.analysis.stats.sequential_design import SMALLEST_EFFECTS, Plan
+from adx_lab.errors import UsageError
+
+BLOCKS_MAX = 64
+CALIBRATE = "calibrate"
+"""The kind of a duet of which the truth is known."""
+
+SMALLEST: Mapping[str, float] = {**SMALLEST_EFFECTS, PAIR: SMALLEST_EFFECTS["p50_ms"]}
+DECISIVE_MIN = 7
+"""Fewer blocks can't reach the level that a verdict needs, whatever they hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How much time a duet may take.
+
+    Attributes
+    ----------
+    looks
+        Numbers of blocks at which it is judged.
+    seconds, warmup_s
+        Of load in each block.
+    """
+
+    looks: tuple[int, ...]
+    seconds: float
+    warmup_s: float
+
+
+PROFILES: Mapping[str, Profile] = {
+    "quick": Profile((12,), 2.5, 0.75),
+    "nightly": Profile((12, 16), 5.0, 1.5),
+}
+"""Blocks differ from one another by more than the seconds within a block do: twelve of them, in any haste.
+
+The seconds of *quick* are by measurement. Where a block spends `o` seconds on starting and stopping, and its
+log ratio has a variance of `a + b / s` after `s` seconds of load, a given time tells most at
+`s = sqrt(b o / a)`. On a 2-core machine that others kept half busy the deviation of `all pair_ms` was 7.6,
+5.6 and 4.9% after 2, 3 and 6 s at 200 pairs/s, and `o` is 4 s: that gives 3 s, and 2.5 s cost next to nothing
+more. Without the first second it was no smaller, so that less than a second of warm-up does. Its only look is
+the last, which spends all of alpha there.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DuetOrder:
+    """One duet.
+
+    Attributes
+    ----------
+    base, head
+        The variants, as a person writes them.
+    scenario
+        An open-loop locustfile.
+    rate_per_s
+        Pairs a second; None finds one by a short probe.
+    blocks
+        The cap; None is the profile's own. Below `DECISIVE_MIN` everything runs and nothing is decided.
+    seconds, warmup_s
+        Of load in each block; None is the profile's own.
+    profile
+        One of `PROFILES`.
+    kind
+        ``duet`` or ``calibrate``, as the run store files it.
+    seed
+        Of schedules, coins and resampling.
+    night
+        The loaded run of the night that it is played for.
+    """
+
+    base: str
+    head: str
+    scenario: str = "mixed"
+    rate_per_s: float | None = None
+    blocks: int | None = None
+    seconds: float | None = None
+    warmup_s: float | None = None
+    profile: str = "nightly"
+    kind: str = "duet"
+    seed: int = 1
+    night: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what can't be measured.
+
+        Raises
+        ------
+        UsageError
+            A number is out of its range, or there is no such profile.
+        """
+        if self.profile not in PROFILES:
+            raise UsageError(f"no profile is called {self.profile}", mend=f"there are {', '.join(PROFILES)}")
+        if self.blocks is not None and not 1 <= self.blocks <= BLOCKS_MAX:
+            raise UsageError(f"--blocks {self.blocks} is not between 1 and {BLOCKS_MAX}")
+        if self.load_s <= 0 or self.warming_s < 0:
+            raise UsageError("a block needs some seconds of load", mend="give --seconds a number above 0")
+        if self.rate_per_s is not None and self.rate_per_s <= 0:
+            raise UsageError(f"--rate {self.rate_per_s:g} is not a positive number")
+
+    @property
+    def load_s(self) -> float:
+        """Measured seconds of a block."""
+        return PROFILES[self.profile].seconds if self.seconds is None else self.seconds
+
+    @property
+    def warming_s(self) -> float:
+        """Seconds of a block's load that are thrown away."""
+        return PROFILES[self.profile].warmup_s if self.warmup_s is None else self.warmup_s
+
+    @property
+    def plan(self) -> Plan:
+        """The looks and what each may spend."""
+        if self.blocks is None or self.blocks < DECISIVE_MIN:
+            return Plan(looks=PROFILES[self.profile].looks, smallest=SMALLEST)
+        first = math.ceil(0.75 * self.blocks)
+        return Plan(looks=(first, self.blocks) if first >= 12 else (self.blocks,), smallest=SMALLEST)
+
+    @property
+    def cap(self) -> int:
+        """How many blocks there can be."""
+        return self.plan.cap if self.blocks is None else self.blocks

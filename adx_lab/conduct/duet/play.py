@@ -1,0 +1,253 @@
+"""Conduct a duet: read the variants, go from block to block as planned, judge, store, and tell the store."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adx_lab.analysis.duet.block_ratios import BASE, HEAD
+from adx_lab.analysis.duet.comparison import needs_more
+from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.run.audit import ValidityCheck
+from adx_lab.analysis.verdict import decide
+from adx_lab.capture.resources import describe_machine
+from adx_lab.conduct.baseline import read_baseline
+from adx_lab.conduct.duet.block import SIDES, Bench, Block
+from adx_lab.conduct.duet.judge import (
+    DuetAnswer,
+    broken_early,
+    comparisons_of,
+    figures_of_duet,
+    judge_duet,
+    not_judged,
+)
+from adx_lab.conduct.duet.order import DECISIVE_MIN, DuetOrder
+from adx_lab.conduct.duet.stored import Gathered, read_evidence, write_verdict
+from adx_lab.conduct.duet.templates import VariantError, prepare
+from adx_lab.conduct.duet.trials import latest_calibration, note_equal
+from adx_lab.conduct.run.recorded import find_scenario
+from adx_lab.errors import MeasurementError
+from adx_lab.progress import Progress
+from adx_lab.records.run import Caveat, RunRecord, new_run_id, without_password
+from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.stack.locks import hold
+from adx_lab.stack.servers import Servers, servers
+from adx_lab.stack.sources import working_tree
+from adx_lab.stack.variants import Variant, read_variant
+from adx_lab.store.folders import StoredRun, new_run_folder, open_folder, open_run
+from adx_lab.store.rows import RunStore
+
+_LIBRARIES = ("asyncpg", "granian", "locust", "numpy", "pandas", "scipy", "valkey")
+_PROBE_RATE_PER_S = 120.0
+_PROBE_S = 2.0
+"""Many pairs, since the clones' checkpoint and cold caches are paid for in the same seconds: from 40 a second
+it took 33 for the rate to measure at, on a busy machine where 200 were answered with a median of 3 ms.
+"""
+
+_UTILISATION = 0.4
+"""Of what the slower variant can serve: the method asks for at most a half."""
+
+_RATE_MIN, _RATE_MAX = 10.0, 300.0
+_FREE_MIN = 0.3
+LIMIT_S = 175.0
+"""A duet of which nobody said how long takes at most so long, unless its first look alone takes longer."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """A duet that was played, or why it could not be; ``run`` is None where nothing was measured."""
+
+    answer: DuetAnswer
+    run: StoredRun | None
+    caveats: tuple[Caveat, ...] = ()
+
+
+async def play(settings: Settings, order: DuetOrder, progress: Progress) -> Played:
+    """Play a duet to its verdict, and store it.
+
+    Raises
+    ------
+    UsageError
+        A variant, the scenario or a number is wrong.
+    BusyError
+        Another duet of this checkout is being played.
+    """
+    with hold(settings.data_dir / "duet.lock", what="a duet of this checkout"):
+        scenario = find_scenario(settings, order.scenario)
+        variants = {
+            BASE: read_variant(order.base, settings),
+            HEAD: read_variant(order.head, settings),
+        }
+        run_id = new_run_id()
+        try:
+            async with servers(settings, progress) as up:
+                run = await _Duet(settings, order, variants, run_id, progress).measure(
+                    up, scenario.locustfile
+                )
+        except (VariantError, MeasurementError) as error:
+            return Played(_not_measured(settings, run_id, error), None)
+    answer = judge_duet(read_evidence(run))
+    _keep_row(settings, run, answer, baseline=_baseline_of(settings, order, variants))
+    if len(run.record.audit["duet"]["blocks"]) >= DECISIVE_MIN:
+        note_equal(settings, run, answer.verdict)
+    return Played(answer, run, run.record.caveats)
+
+
+@dataclass
+class _Duet:
+    """One duet that is under way."""
+
+    settings: Settings
+    order: DuetOrder
+    variants: Mapping[str, Variant]
+    run_id: str
+    progress: Progress
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    async def measure(self, up: Servers, locustfile: Path) -> StoredRun:
+        """Play the blocks and write the run."""
+        settings, order = self.settings, self.order
+        sides = await prepare(settings, up, self.variants, self.progress)
+        described = {side: self.variants[side].describe() for side in SIDES}
+        gathered = Gathered(order.plan, described, latest_calibration(settings))
+        bench = Bench(settings, order, up, sides, locustfile, self.run_id.rpartition("-")[2])
+        with (
+            new_run_folder(settings.runs_dir, self.run_id) as run_dir,
+            tempfile.TemporaryDirectory(prefix=".duet-", dir=settings.data_dir) as scratch,
+        ):
+            rate_per_s = order.rate_per_s or await self._find_rate(bench, Path(scratch))
+            await self._play_blocks(bench, gathered, Path(scratch), rate_per_s)
+            gathered.write(run_dir, self._record(gathered, rate_per_s))
+            # From the files, not from memory: what is sealed is what can be judged again.
+            write_verdict(run_dir, judge_duet(read_evidence(open_folder(run_dir))).verdict)
+        return open_run(settings.runs_dir, self.run_id)
+
+    async def _play_blocks(self, bench: Bench, gathered: Gathered, scratch: Path, rate_per_s: float) -> None:
+        order, plan, progress = self.order, gathered.plan, self.progress
+        target, number, began = min(plan.looks[0], order.cap), 0, time.monotonic()
+        progress.step(
+            f"{target} blocks of {order.load_s:g} s at {rate_per_s:.3g} pairs/s; "
+            f"up to {order.cap} where that does not decide it"
+        )
+        while number < target:
+            number += 1
+            folder = scratch / f"block-{number}"
+            block = await bench.run_block(number, folder, rate_per_s=rate_per_s, seconds=order.load_s)
+            gathered.add(block)
+            progress.advance("duet", number, target, "blocks")
+            if number == 1 and broken_early(gathered.evidence(self.run_id)):
+                progress.step("one block is enough: this can't become a comparison")
+                return
+            if number == target:
+                more = needs_more(comparisons_of(gathered.evidence(self.run_id)), plan, blocks=number)
+                spent_s = time.monotonic() - began
+                if more and order.blocks is None and (1 + more / number) * spent_s > LIMIT_S:
+                    # The clock decides, not what was seen: that costs an answer, and no error.
+                    progress.step("undecided, and no time for more blocks; --blocks 16 takes it")
+                    return
+                target = min(number + more, order.cap)
+                if target > number:
+                    progress.step(f"undecided after {number} blocks: going on to {target}")
+
+    async def _find_rate(self, bench: Bench, scratch: Path) -> float:
+        """Find a rate well below what the slower variant can serve, from what a slow one costs.
+
+        Pairs are limited by a core's event loop, and by the processors that both cores, the database and the
+        load generator share. The share that somebody else takes just now is not ours.
+        """
+        self.progress.step("looking for a rate that both can serve easily")
+        block = await bench.run_block(0, scratch / "probe", rate_per_s=_PROBE_RATE_PER_S, seconds=_PROBE_S)
+        return _rate_from(block)
+
+    def _record(self, gathered: Gathered, rate_per_s: float) -> RunRecord:
+        order = self.order
+        caveats = tuple(caveat for variant in self.variants.values() for caveat in variant.caveats)
+        caveats += tuple(gathered.caveats)
+        if len(gathered.audits) < DECISIVE_MIN:
+            text = f"{len(gathered.audits)} blocks can't decide anything: {DECISIVE_MIN} is the least"
+            caveats += (Caveat("few-blocks", text),)
+        evidence = gathered.evidence(self.run_id)
+        if left := not_judged(evidence.samples, comparisons_of(evidence)):
+            text = f"not compared, since they were asked for too seldom: {', '.join(left)}"
+            caveats += (Caveat("not-judged", text),)
+        tree = working_tree(CHECKOUT)
+        measured = {"rate_per_s": rate_per_s, "seconds": order.load_s, "warmup_s": order.warming_s}
+        return RunRecord(
+            run_id=self.run_id,
+            kind=order.kind,
+            scenario=order.scenario,
+            started_at=self.started_at.isoformat(timespec="seconds"),
+            duration_s=gathered.duration_s,
+            seed=order.seed,
+            variants=(order.base, order.head),
+            settings=_shown(self.settings),
+            machine=describe_machine(),
+            versions={name: version(name) for name in _LIBRARIES} | {"adx-lab": version("adx-lab")},
+            git={"commit": tree.commit, "changed": tree.changed},
+            audit=gathered.audit() | measured,
+            caveats=caveats,
+            night=order.night,
+        )
+
+
+def _rate_from(block: Block) -> float:
+    pairs = max(block.collected.requests / 2, 1)
+    free = (os.cpu_count() or 1) * max(_FREE_MIN, 1 - block.foreign_cpu_share)
+    limits = [free / max(block.busy_s / pairs, 1e-6)]
+    # Of somebody else's service nobody knows the CPU: it can serve what it has just served.
+    lasted_s = max(block.collected.duration_s, 1e-6)
+    spent_s = (float(one["cpu_s"]) for one in block.companions.values())
+    limits += [pairs / (cpu_s if cpu_s > 0 else lasted_s) for cpu_s in spent_s]
+    return round(min(max(_UTILISATION * min(limits), _RATE_MIN), _RATE_MAX))
+
+
+def _not_measured(settings: Settings, run_id: str, error: VariantError | MeasurementError) -> DuetAnswer:
+    """Return the verdict of a duet that could not be played: invalid, and why."""
+    name = f"{error.side}_starts" if isinstance(error, VariantError) else "load_generated"
+    return DuetAnswer(
+        decide(
+            run_id=run_id,
+            findings=(Finding("invalid", name, str(error), {}),),
+            validity=(ValidityCheck(name, 0.0, 1.0, ok=False),),
+            calibration=latest_calibration(settings),
+        )
+    )
+
+
+def _baseline_of(settings: Settings, order: DuetOrder, variants: Mapping[str, Variant]) -> str | None:
+    """Return the baseline's commit where this is the working tree, as it is, against it; else None.
+
+    What somebody tries out in between is no night: it has no commit yet, or too few blocks.
+    """
+    baseline, base, head = read_baseline(settings), variants[BASE].tree, variants[HEAD].tree
+    if baseline is None or base is None or head is None or order.kind != "duet" or order.head != ".":
+        return None
+    against = (base.commit, base.changed) == (baseline.commit, False)
+    whole = order.night is not None or (not head.changed and order.cap >= DECISIVE_MIN)
+    return baseline.commit if against and whole and variants[BASE].core == variants[HEAD].core else None
+
+
+def _keep_row(settings: Settings, run: StoredRun, answer: DuetAnswer, *, baseline: str | None) -> None:
+    figures = figures_of_duet(answer.verdict, baseline=baseline)
+    store = RunStore(settings.store_url)
+    try:
+        store.save(run.record, status=answer.verdict.status, figures=figures)
+    finally:
+        store.close()
+
+
+def _shown(settings: Settings) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(settings)
+    for section in ("database", "valkey", "store"):
+        if shown[section]["url"]:
+            shown[section]["url"] = without_password(shown[section]["url"])
+    return shown

@@ -1,0 +1,1 @@
+"""Conduct a night: everything, one verdict, one report."""

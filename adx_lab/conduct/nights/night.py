@@ -1,0 +1,315 @@
+"""The night: load, duet, rules, notebooks, one report, one verdict.
+
+Everything is stored as soon as it is measured, so that a night that is interrupted leaves what it had, as an
+invalid report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import urllib.request
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import msgspec
+
+from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
+from adx_lab.analysis.verdict import Verdict
+from adx_lab.conduct.baseline import Baseline, read_baseline, set_baseline
+from adx_lab.conduct.duet.judge import judge_duet
+from adx_lab.conduct.duet.order import DuetOrder
+from adx_lab.conduct.duet.play import play
+from adx_lab.conduct.duet.stored import read_evidence, read_unplayed, write_unplayed
+from adx_lab.conduct.run import recorded
+from adx_lab.conduct.run.recorded import LoadRequest
+from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
+from adx_lab.errors import AdxLabError, StoreError, UsageError
+from adx_lab.progress import Progress
+from adx_lab.records.run import Caveat, to_json
+from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
+from adx_lab.report.page.index import write_index
+from adx_lab.report.page.measured_night import Compared, Contents
+from adx_lab.report.page.night_report import NotebookOrder, Report, make_report
+from adx_lab.settings import LoadSettings, Settings
+from adx_lab.stack.lifecycle import read_state
+from adx_lab.stack.locks import hold
+from adx_lab.store.folders import StoredRun, open_run, run_ids
+from adx_lab.store.pruning import prune
+from adx_lab.store.rule_costs import read_rule_costs
+
+ProfileName = Literal["quick", "nightly"]
+_WEBHOOK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How thorough a night is.
+
+    Attributes
+    ----------
+    load
+        Settings of the load, by their dotted names.
+    duet
+        Fields of the duet's order; no ``blocks`` compare nothing.
+    steps
+        Whether the load is raised until a budget breaks, too.
+    rules
+        Whether each performance rule is measured, too.
+    """
+
+    load: dict[str, float]
+    duet: dict[str, Any] = field(default_factory=dict)
+    steps: bool = False
+    rules: bool = False
+
+
+PROFILES: dict[ProfileName, Profile] = {
+    "quick": Profile(
+        {"load.rate_per_s": 300.0, "load.duration_s": 40.0, "load.warmup_s": 5.0}, {"profile": "quick"}
+    ),
+    "nightly": Profile(
+        {"load.rate_per_s": 300.0, "load.duration_s": 240.0, "load.warmup_s": 10.0},
+        {"profile": "nightly"},
+        steps=True,
+        rules=True,
+    ),
+}
+
+
+@dataclass
+class _Night:
+    """One night under way: what it has so far."""
+
+    settings: Settings
+    profile: Profile
+    progress: Progress
+    run: StoredRun | None = None
+    notes: list[Caveat] = field(default_factory=list)
+
+    async def measure(self, request: LoadRequest) -> None:
+        """Load, raise the load, compare, and measure the rules; each is stored as it ends."""
+        await self._load(request)
+        assert self.run is not None
+        if request.url is None and self.profile.duet.get("blocks") != 0:
+            await self._compare(self.run)
+        if request.url is None and self.profile.rules:
+            await measure_rules(self.settings, RulesOrder(), self.progress)
+
+    async def _load(self, request: LoadRequest) -> None:
+        settings, progress = self.settings, self.progress
+        if request.url is not None:
+            around = await recorded.elsewhere(settings, request)
+            self.run = await recorded.record_load(settings, around, request, progress)
+            return
+        async with recorded.surroundings(settings, progress, fresh=read_state(settings) is None) as around:
+            self.run = await recorded.record_load(settings, around, request, progress)
+            if self.profile.steps:
+                steps = replace(recorded.find_scenario(settings, "steps"), night=self.run.record.run_id)
+                climbed = await recorded.record_load(for_climbing(settings), around, steps, progress)
+                recorded.keep(settings, climbed)
+
+    async def _compare(self, run: StoredRun) -> None:
+        baseline = read_baseline(self.settings)
+        if baseline is None:
+            self._first_baseline()
+            return
+        self.progress.step(f"comparing with the baseline {baseline.ref} ({baseline.commit[:10]})")
+        order = DuetOrder(baseline.commit, ".", night=run.record.run_id, **self.profile.duet)
+        played = await play(self.settings, order, self.progress)
+        if played.run is None:
+            write_unplayed(run.folder, played.answer.verdict.findings[0])
+
+    def _first_baseline(self) -> None:
+        """Let this commit be what later nights are compared with: a first night has nothing else."""
+        try:
+            made: Baseline = set_baseline(self.settings, "HEAD")
+        except UsageError as error:
+            text = f"nothing was compared, and nothing can be: {error.message}"
+        else:
+            text = (
+                f"nothing was compared, since there was no baseline; this commit ({made.commit[:10]}) is the "
+                "baseline from now on"
+            )
+        self.progress.step(text)
+        self.notes.append(Caveat("no-baseline", text))
+
+
+async def nightly(
+    settings: Settings,
+    request: LoadRequest,
+    profile: Profile,
+    progress: Progress,
+) -> Report:
+    """Do everything: stack, load, captures, comparison, notebooks, report, verdict.
+
+    A night that is stopped after its load leaves an invalid report of what it had.
+
+    Raises
+    ------
+    BusyError
+        Another nightly runs in this checkout.
+    """
+    with hold(settings.data_dir / "nightly.lock", what="a nightly of this checkout"):
+        night = _Night(settings, profile, progress)
+        try:
+            await night.measure(request)
+        except (asyncio.CancelledError, KeyboardInterrupt, Exception) as stopped:
+            if night.run is None:
+                raise
+            await _leave_what_there_is(night, stopped)
+            raise
+        assert night.run is not None
+        made = await report(settings, night.run, progress, notes=tuple(night.notes))
+        removed = _prune(settings, night.run)
+        if removed:
+            progress.step(f"removed {len(removed)} old run{'s' if len(removed) > 1 else ''}")
+        await asyncio.to_thread(_tell, settings, made, progress)
+        return made
+
+
+def for_climbing(settings: Settings) -> Settings:
+    """Return the settings without the night's own rate and length: a load that climbs has its own."""
+    usual = LoadSettings()
+    load = msgspec.structs.replace(
+        settings.load,
+        rate_per_s=usual.rate_per_s,
+        duration_s=usual.duration_s,
+        warmup_s=usual.warmup_s,
+        users=usual.users,
+    )
+    return msgspec.structs.replace(settings, load=load)
+
+
+async def report(
+    settings: Settings,
+    run: StoredRun,
+    progress: Progress,
+    *,
+    notes: tuple[Caveat, ...] = (),
+    stopped: str | None = None,
+) -> Report:
+    """Judge a stored run with what was measured the same night, execute the notebooks, write the report.
+
+    Parameters
+    ----------
+    notes
+        Caveats of the night as a whole.
+    stopped
+        Why the night ended early.
+
+    Raises
+    ------
+    UsageError
+        The run is a duet: its verdict is had by ``adx-lab verdict``.
+    """
+    if "duet" in run.record.audit:
+        raise UsageError(
+            f"run {run.record.run_id} is a {run.record.kind}: its report is that of its night",
+            mend=f"adx-lab verdict {run.record.run_id} shows its verdict",
+        )
+    judgement = recorded.judge(settings, run)
+    beside = list(_of_the_night(settings, run))
+    compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
+    climbed = next((other.record.run_id for other in beside if other.record.scenario == "steps"), None)
+    # What the core's rules are worth says nothing of somebody else's service.
+    known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
+    rules = tuple(known[name] for name in sorted(known))
+    contents = Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder))
+    orders = () if stopped is not None else notebooks_of(contents)
+    # The notebooks of all nights must find this one, too.
+    recorded.keep_row(settings, judgement, status=None)
+    made = await make_report(settings, contents, orders, progress)
+    recorded.keep_row(settings, judgement, status=made.verdict.status)
+    await asyncio.to_thread(write_index, settings)
+    return made
+
+
+def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
+    """Return the notebooks that have something to show."""
+    runs = dict.fromkeys(LOAD, contents.run_id)
+    if contents.compared is not None:
+        runs |= dict.fromkeys(DUET, contents.compared.run_id)
+    if contents.knee_run_id is not None:
+        runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
+    of_runs = (NotebookOrder(name, {"run_id": run_id}) for name, run_id in runs.items())
+    of_all = (*NIGHTS, *(RULES if contents.rules else ()))
+    return (*of_runs, *(NotebookOrder(name) for name in of_all))
+
+
+async def _leave_what_there_is(night: _Night, stopped: BaseException) -> None:
+    """Write an invalid report of an interrupted night, without its notebooks: somebody waits for the end."""
+    assert night.run is not None
+    if isinstance(stopped, AdxLabError):
+        why = str(stopped)
+    elif isinstance(stopped, Exception):
+        why = f"a fault of ADX Lab itself: {type(stopped).__name__}: {stopped}"
+    else:
+        why = "it was interrupted"
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    made = await report(night.settings, night.run, night.progress, notes=tuple(night.notes), stopped=why)
+    night.progress.step(f"the night ended early; what it had is in {made.index}")
+
+
+def _of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:
+    """Return the runs that were made for a night's loaded run, after it."""
+    own = run.record.run_id
+    later = [run_id for run_id in run_ids(settings.runs_dir) if run_id > own]
+    found = []
+    for run_id in later:
+        try:
+            other = open_run(settings.runs_dir, run_id)
+        except (
+            UsageError,
+            StoreError,
+        ):  # no run, or a damaged one: it is none of this night that could be read
+            continue
+        if other.record.night == own:
+            found.append(other)
+    return found
+
+
+def _compared(run: StoredRun) -> Compared:
+    evidence = read_evidence(run)
+    verdict: Verdict = judge_duet(evidence).verdict
+    base, head = run.record.variants
+    first = evidence.companions[0]
+    return Compared(
+        run_id=run.record.run_id,
+        base=base,
+        head=head,
+        verdict=verdict,
+        caveats=run.record.caveats,
+        base_plans=_plans(first["base"]),
+        head_plans=_plans(first["head"]),
+    )
+
+
+def _plans(companions: Any) -> Matrix | None:
+    document = companions.get("matrix")
+    return None if document is None else read_matrix(document)
+
+
+def _prune(settings: Settings, run: StoredRun) -> list[str]:
+    baseline = read_baseline(settings)
+    commit = None if baseline is None else baseline.commit
+    return prune(settings, baseline_commit=commit, keep=frozenset({run.record.run_id}))
+
+
+def _tell(settings: Settings, made: Report, progress: Progress) -> None:
+    """Send the verdict to the webhook; a receiver that is away makes no verdict worse, and is told."""
+    url = settings.night.webhook_url
+    if url is None:
+        return
+    document = {"summary": made.summary, **json.loads(to_json(made.verdict.to_json()))}
+    try:
+        request = urllib.request.Request(
+            url, to_json(document).encode(), {"Content-Type": "application/json"}, method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=_WEBHOOK_S) as answer:
+            progress.step(f"told the webhook: {answer.status}")
+    except (http.client.HTTPException, OSError, ValueError) as error:
+        progress.step(f"the webhook could not be told: {error}")

@@ -1,0 +1,1 @@
+"""Conduct one run: start, load, capture, save, judge."""

@@ -1,0 +1,104 @@
+"""Runs of loads that somebody else started: from Locust's web page, or by plain ``locust -f``.
+
+Locust's own process (`adx_lab.load.session`) starts one companion a test, as
+``python -m adx_lab.conduct.run.attended RAW_DIR URL PID``. It captures while the test runs, tells the web
+page's tab what only it can see, and stores the run when the test has stopped, even if Locust was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from adx_lab.capture.metrics import read_metrics
+from adx_lab.capture.sampler import Samples, sampling
+from adx_lab.conduct.run import recorded
+from adx_lab.conduct.run.recorded import LoadRequest, Surroundings
+from adx_lab.errors import AdxLabError
+from adx_lab.load.collect import Collected, collect
+from adx_lab.load.spec import read_spec
+from adx_lab.load.vitals import write_vitals
+from adx_lab.progress import Silent
+from adx_lab.settings import Settings, read_settings
+from adx_lab.stack.lifecycle import read_state
+
+_EVERY_S = 0.5
+_CLOSING_S = 15.0
+
+
+async def attend(settings: Settings, raw_dir: Path, url: str, locust_pid: int) -> str:
+    """Capture beside a test that runs, store it when it has stopped, and return the run's id.
+
+    Raises
+    ------
+    MeasurementError
+        It recorded nothing.
+    """
+    spec = read_spec(raw_dir / "spec.json")
+    assert spec is not None
+    request = LoadRequest(spec.scenario, Path(f"{spec.scenario}.py"), url=url.rstrip("/"))
+    around = await _surroundings(settings, request)
+
+    async def drive(*given: Any, connection: Any) -> tuple[Collected, Samples]:
+        roots = dict(around.processes) | {"locust": [locust_pid]}
+        run_dir: Path = given[3]
+        async with sampling(lambda: roots, around.target.metrics_url, connection) as seen:
+            await _until_stopped(raw_dir, locust_pid, around, seen)
+        collected = await asyncio.to_thread(collect, raw_dir, run_dir)
+        return collected, seen.shifted(collected.began)
+
+    run = await recorded.record_load(settings, around, request, Silent(), drive=drive)
+    recorded.keep(settings, run)
+    return run.record.run_id
+
+
+async def _surroundings(settings: Settings, request: LoadRequest) -> Surroundings:
+    """Return the stack that is up, where the load goes to it; otherwise somebody else's service."""
+    state = read_state(settings)
+    if state is not None and state.base_url == request.url:
+        return Surroundings.of_stack(state)
+    return await recorded.elsewhere(settings, request)
+
+
+async def _until_stopped(raw_dir: Path, locust_pid: int, around: Surroundings, seen: Samples) -> None:
+    gone_since: float | None = None
+    while not _stopped(raw_dir):
+        if not psutil.pid_exists(locust_pid):
+            # A killed Locust says no goodbye; workers of other machines may still be heard of for a moment.
+            gone_since = gone_since or time.monotonic()
+            if time.monotonic() - gone_since > _EVERY_S:
+                return
+        metrics_url = around.target.metrics_url
+        page = await asyncio.to_thread(read_metrics, metrics_url) if metrics_url else []
+        write_vitals(raw_dir, seen.cache, seen.resources, {item.name: item.value for item in page})
+        await asyncio.sleep(_EVERY_S)
+
+
+def _stopped(raw_dir: Path) -> bool:
+    ends = [path for path in raw_dir.glob("*.jsonl") if '"closed": true' in path.read_text(encoding="utf-8")]
+    whole = list(raw_dir.glob("*.jsonl"))
+    return bool(whole) and len(ends) == len(whole)
+
+
+def main(raw_dir: Path, url: str, locust_pid: int) -> int:
+    """Attend one test, say which run it became, and remove its raw record."""
+    settings = read_settings()
+    try:
+        run_id = asyncio.run(attend(settings, raw_dir, url, locust_pid))
+    except AdxLabError as error:
+        sys.stderr.write(f"adx-lab: the test was not stored: {error}\n")
+        return error.exit_code
+    finally:
+        shutil.rmtree(raw_dir, ignore_errors=True)
+    sys.stderr.write(f"adx-lab: stored as run {run_id}; see it with adx-lab runs show {run_id}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))

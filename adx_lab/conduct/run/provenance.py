@@ -1,0 +1,56 @@
+"""Where a run comes from: what ``run.json`` says of settings, target, versions and commit."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adx_lab.records.run import Target, without_password
+from adx_lab.settings import Settings
+
+_LIBRARIES = ("adx-lab", "asyncpg", "granian", "locust", "numpy", "pandas", "scipy", "valkey")
+
+
+def describe_versions() -> dict[str, str]:
+    """Return the versions that decide what a run measures, and how it is judged."""
+    return {name: version(name) for name in _LIBRARIES}
+
+
+def describe_settings(settings: Settings) -> dict[str, Any]:
+    """Return the settings as resolved, without passwords."""
+    shown: dict[str, Any] = msgspec.to_builtins(settings)
+    for section in ("database", "valkey", "store"):
+        if shown[section]["url"]:
+            shown[section]["url"] = without_password(shown[section]["url"])
+    return shown
+
+
+def describe_target(target: Target) -> dict[str, Any]:
+    """Return what was measured, without passwords."""
+    return {
+        name: without_password(value) if value and name.endswith("_url") else value
+        for name, value in asdict(target).items()
+    }
+
+
+def describe_git(folder: Path) -> dict[str, Any]:
+    """Return the commit of a checkout and how many files differ from it; nulls where it is none."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *words], cwd=folder, check=False, capture_output=True, text=True)
+        except FileNotFoundError:  # no git on this machine: the run is as good without
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    changed = ask("status", "--porcelain")
+    return {
+        "commit": ask("rev-parse", "HEAD"),
+        "subject": ask("log", "-1", "--format=%s"),
+        "changed_files": None if changed is None else len(changed.splitlines()),
+    }

@@ -1,0 +1,386 @@
+"""The conductor of one run: start -> load -> capture -> save -> analyse.
+
+Each function here is one verb's whole story; the rooms do the work. `adx_lab.conduct.nights.night` conducts
+several runs into one report.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from adx_lab.capture.cache_trace import TraceTail
+from adx_lab.capture.database import (
+    Statements,
+    connected,
+    describe_database,
+    read_statements,
+    statement_rows,
+)
+from adx_lab.capture.metrics import read_metrics
+from adx_lab.capture.observing import measure_observing
+from adx_lab.capture.plans.anywhere import capture_anywhere
+from adx_lab.capture.plans.matrix import capture_matrix
+from adx_lab.capture.resources import describe_machine
+from adx_lab.capture.sampler import Samples, sampling
+from adx_lab.capture.server_log import LogTail
+from adx_lab.conduct.run.provenance import describe_git, describe_settings, describe_target, describe_versions
+from adx_lab.errors import UsageError, nearest
+from adx_lab.load.collect import Collected
+from adx_lab.load.reach import check_reachable
+from adx_lab.load.replay import write_schedule
+from adx_lab.load.runner import LoadOrder, Machines, run_locust
+from adx_lab.load.spec import LoadSpec
+from adx_lab.progress import Progress
+from adx_lab.records.run import Caveat, RunRecord, Target, new_run_id
+from adx_lab.report.run.judged_run import Judgement, figures_of
+from adx_lab.settings import CHECKOUT, LoadSettings, Settings
+from adx_lab.sql import load_queries
+from adx_lab.stack.lifecycle import StackState, read_state, running_stack
+from adx_lab.store.folders import (
+    StoredRun,
+    new_run_folder,
+    open_run,
+    write_columns,
+    write_log,
+    write_plans,
+    write_record,
+    write_table,
+)
+from adx_lab.store.rows import RunStore
+
+OBSERVED_QUERY = "users.get"
+CORE_QUERIES = CHECKOUT / "adx_lab" / "core" / "queries"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What is to be loaded, and how.
+
+    Attributes
+    ----------
+    given
+        The settings of ``load`` that the command line names: they win over the scenario's own.
+    url
+        Somebody else's service; None for the stack's.
+    sample_file
+        Whom to log in as there.
+    replay
+        The run whose schedule is sent again.
+    machines
+        How the load is spread over processes and machines.
+    night
+        The loaded run of the night that this one is made for.
+    """
+
+    scenario: str
+    locustfile: Path
+    kind: str = "load"
+    given: frozenset[str] = frozenset()
+    url: str | None = None
+    sample_file: str | None = None
+    replay: str | None = None
+    machines: Machines = field(default_factory=Machines)
+    night: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The target of a load and what is known around it.
+
+    ``processes`` are the ids by role; ``sample_file`` tells the load whom to log in as; ``server_log`` is
+    what the embedded PostgreSQL writes, ``cache_trace`` what the core looks up in its L1. None of them is
+    known of somebody else's service.
+    """
+
+    target: Target
+    processes: Mapping[str, list[int]]
+    sample_file: str | None
+    server_log: Path | None = None
+    cache_trace: Path | None = None
+
+    @classmethod
+    def of_stack(cls, state: StackState) -> Surroundings:
+        """Return the surroundings of the reference core."""
+        log = Path(state.logs) / "postgres.log" if "postgres" in state.processes else None
+        trace = Path(state.cache_trace) if state.cache_trace else None
+        return cls(state.target(), state.processes, state.sample_file, log, trace)
+
+
+Drive = Callable[..., Awaitable[tuple[Collected, Samples]]]
+
+
+def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadRequest:
+    """Return the load of a scenario by name.
+
+    Raises
+    ------
+    UsageError
+        There is no such locustfile.
+    """
+    folder = settings.home_dir / "locustfiles"
+    known = sorted(file.stem for file in folder.glob("*.py"))
+    if name not in known:
+        raise UsageError(f"unknown scenario {name} in {folder}", mend=nearest(name, known))
+    return LoadRequest(name, folder / f"{name}.py", kind)
+
+
+def load_request(
+    settings: Settings, scenario: str | None, locustfile: Path | None, *, given: frozenset[str], **more: Any
+) -> LoadRequest:
+    """Return a load of a scenario by name, or of somebody else's locustfile.
+
+    Parameters
+    ----------
+    given
+        The settings of ``load`` that somebody named.
+    more
+        The other fields of `LoadRequest`.
+
+    Raises
+    ------
+    UsageError
+        Neither or both are named, or the file does not exist.
+    """
+    if (scenario is None) == (locustfile is None):
+        raise UsageError("say what to load", mend="name a scenario, or a file with --locustfile")
+    if locustfile is None:
+        assert scenario is not None
+        return replace(find_scenario(settings, scenario), given=given, **more)
+    if not locustfile.is_file():
+        raise UsageError(f"there is no locustfile {locustfile}", mend="correct the path")
+    # Locust's own defaults for somebody else's users would be one user for ever.
+    given |= {"users", "duration_s", "warmup_s"}
+    return LoadRequest(locustfile.stem, locustfile.resolve(), given=given, **more)
+
+
+@asynccontextmanager
+async def surroundings(
+    settings: Settings, progress: Progress, *, fresh: bool = False
+) -> AsyncIterator[Surroundings]:
+    """Give the stack that is up, or one that is started for the block and stopped after it."""
+    state = None if fresh else read_state(settings)
+    if state is not None:
+        progress.step(f"using the stack that is up at {state.base_url}")
+        yield Surroundings.of_stack(state)
+        return
+    async with running_stack(settings, progress, fresh=fresh) as stack:
+        state = stack.state()
+        yield Surroundings.of_stack(state)
+        progress.step("stopping the stack")
+
+
+async def record_load(
+    settings: Settings,
+    around: Surroundings,
+    request: LoadRequest,
+    progress: Progress,
+    *,
+    drive: Drive | None = None,
+) -> StoredRun:
+    """Make one load run with all its captures, and store it.
+
+    ``drive`` makes the load, or attends one that somebody else started; it returns what was recorded.
+    """
+    run_id = new_run_id()
+    started_at = datetime.now(UTC)
+    with new_run_folder(settings.runs_dir, run_id) as run_dir:
+        async with _maybe_connected(around.target.database_url) as connection:
+            before: Statements = await read_statements(connection) if connection else {}
+            described = await describe_database(connection) if connection else {}
+            log, trace = LogTail(around.server_log), TraceTail(around.cache_trace)
+            collected, seen = await (drive or _drive)(
+                settings, around, request, run_dir, progress, connection=connection
+            )
+            after: Statements = await read_statements(connection) if connection else {}
+        plans = await _capture_plans(around, progress)
+        write_plans(run_dir, plans)
+        write_log(run_dir, log.read())
+        write_table(run_dir, "resources", seen.resources)
+        write_table(run_dir, "cache", seen.cache)
+        write_table(run_dir, "service", seen.service)
+        write_columns(run_dir, "cache_trace", trace.read(collected.began))
+        write_table(run_dir, "database", statement_rows(before, after, load_queries(CORE_QUERIES)))
+        write_record(
+            run_dir,
+            RunRecord(
+                run_id=run_id,
+                kind=request.kind,
+                scenario=request.scenario,
+                started_at=started_at.isoformat(timespec="seconds"),
+                duration_s=collected.duration_s,
+                seed=settings.load.seed,
+                settings=describe_settings(settings),
+                machine=describe_machine(),
+                versions=describe_versions(),
+                git=describe_git(settings.home_dir),
+                target=describe_target(around.target) | {"database": described, "tenants": _tenants(around)},
+                audit=_audit(collected, seen) | await _cost_of_observing(around, plans),
+                caveats=(*collected.caveats, *seen.caveats(), *_caveats(around)),
+                night=request.night,
+            ),
+        )
+    return open_run(settings.runs_dir, run_id)
+
+
+def judge(settings: Settings, run: StoredRun) -> Judgement:
+    """Put a run before the budgets."""
+    return Judgement(run, settings.home_dir / settings.data / "budgets.toml")
+
+
+async def load(settings: Settings, request: LoadRequest, progress: Progress) -> Judgement:
+    """Make, store and judge one load run."""
+    if request.url is not None:
+        run = await record_load(settings, await elsewhere(settings, request), request, progress)
+    else:
+        async with surroundings(settings, progress) as around:
+            run = await record_load(settings, around, request, progress)
+    return keep(settings, run)
+
+
+def keep(settings: Settings, run: StoredRun) -> Judgement:
+    """Judge a run and keep its figures among those of the others."""
+    judgement = judge(settings, run)
+    keep_row(settings, judgement, status=None)
+    return judgement
+
+
+def keep_row(settings: Settings, judgement: Judgement, *, status: str | None) -> None:
+    """Keep a run's figures in the run store, with its verdict where one was given."""
+    store = RunStore(settings.store_url)
+    try:
+        store.save(judgement.record, status=status, figures=figures_of(judgement))
+    finally:
+        store.close()
+
+
+async def elsewhere(settings: Settings, request: LoadRequest) -> Surroundings:
+    """Return somebody else's service as a target; nothing of the stack is started.
+
+    Raises
+    ------
+    StackError
+        Nobody answers at its URL.
+    """
+    assert request.url is not None
+    url = request.url.rstrip("/")
+    await asyncio.to_thread(check_reachable, url)
+    metrics = f"{url}/metrics"
+    answers = await asyncio.to_thread(read_metrics, metrics)
+    target = Target(url, settings.database.url, settings.valkey.url, metrics if answers else None)
+    return Surroundings(target, {}, request.sample_file)
+
+
+async def _drive(
+    settings: Settings,
+    around: Surroundings,
+    request: LoadRequest,
+    run_dir: Path,
+    progress: Progress,
+    *,
+    connection: Any,
+) -> tuple[Collected, Samples]:
+    progress.step(f"starting Locust with {request.locustfile.name}")
+    raw_dir = run_dir / "raw"
+    spec = LoadSpec(
+        raw_dir=str(raw_dir),
+        scenario=request.scenario,
+        seed=settings.load.seed,
+        timeout_s=settings.load.timeout_s,
+        sample_file=around.sample_file,
+        budget_file=str(settings.data_dir / "budgets.toml"),
+        **_asked(settings, request),
+    )
+    if request.replay is not None:
+        earlier = open_run(settings.runs_dir, request.replay).folder / "samples.parquet"
+        schedule = raw_dir / "schedule.arrow"
+        duration_s = write_schedule(earlier, schedule)
+        spec = msgspec.structs.replace(spec, schedule_file=str(schedule), duration_s=duration_s)
+    base_url = around.target.base_url
+    order = LoadOrder(
+        spec, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines
+    )
+    roots = dict(around.processes)
+    async with sampling(lambda: roots, around.target.metrics_url, connection) as seen:
+        collected = await run_locust(
+            order, run_dir, progress, on_start=lambda pid: roots.update(locust=[pid])
+        )
+    shutil.rmtree(raw_dir)
+    return collected, seen.shifted(collected.began)
+
+
+def _asked(settings: Settings, request: LoadRequest) -> dict[str, Any]:
+    """Return what was asked of the load; what nobody set is left to the scenario."""
+    defaults = LoadSettings()
+    names = ("rate_per_s", "duration_s", "warmup_s", "users")
+    values = {name: getattr(settings.load, name) for name in names}
+    return {
+        name: value
+        for name, value in values.items()
+        if name in request.given or value != getattr(defaults, name)
+    }
+
+
+def _tenants(around: Surroundings) -> dict[str, int]:
+    """Return how many users each tenant of the data set has, by id."""
+    if around.sample_file is None:
+        return {}
+    sample = json.loads(Path(around.sample_file).read_text(encoding="utf-8"))
+    return {tenant["id"]: tenant["user_count"] for tenant in sample["tenants"]}
+
+
+async def _cost_of_observing(around: Surroundings, plans: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure what auto_explain adds to the shortest query of all, once the load is over."""
+    query = plans.get("queries", {}).get(OBSERVED_QUERY)
+    if around.target.database_url is None or query is None:
+        return {}
+    cells = (cell for cell in plans["plans"] if cell["query"] == OBSERVED_QUERY)
+    arguments = list(next(cells)["arguments"].values())
+    cost = await measure_observing(around.target.database_url, query["text"], arguments)
+    return {"observing": asdict(cost)}
+
+
+async def _capture_plans(around: Surroundings, progress: Progress) -> dict[str, Any]:
+    url = around.target.database_url
+    if url is None:
+        return {"plans": []}
+    if around.sample_file is None:
+        progress.step("capturing the plans of the dearest statements")
+        return await capture_anywhere(url)
+    progress.step("capturing the plan of every named query")
+    return await capture_matrix(url, CORE_QUERIES)
+
+
+@asynccontextmanager
+async def _maybe_connected(url: str | None) -> AsyncIterator[Any]:
+    if url is None:
+        yield None
+        return
+    async with connected(url) as connection:
+        yield connection
+
+
+def _audit(collected: Collected, seen: Samples) -> dict[str, Any]:
+    facts = {
+        name: value for name, value in asdict(collected).items() if name != "caveats" and value is not None
+    }
+    facts |= {"steal_share": seen.steal_share, "foreign_cpu_share": seen.foreign_share}
+    facts["waits"] = {f"{kind}: {event}": count for (kind, event), count in seen.waits.most_common()}
+    if seen.connections:
+        facts["connections_max"] = max(count for _, count in seen.connections)
+    return facts
+
+
+def _caveats(around: Surroundings) -> tuple[Caveat, ...]:
+    if around.target.database_url is None:
+        return (Caveat("no_database", "no database URL was given: no plans, no statement statistics"),)
+    return ()

@@ -1,0 +1,1 @@
+"""Conduct duets of the service against itself with one switch off."""

@@ -1,0 +1,1 @@
+"""A duet, shown."""

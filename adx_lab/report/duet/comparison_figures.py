@@ -1,0 +1,142 @@
+"""Pictures of a duet: each endpoint's ratio with its interval, and which parts of the time moved."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from adx_lab.analysis.duet.block_ratios import ALL, BlockSeries
+from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.errors import UsageError, nearest
+from adx_lab.report.duet.stored_duet import Duel
+from adx_lab.report.parts.figure import COLOURS, Figure
+from adx_lab.report.parts.numbers import number
+from adx_lab.report.parts.row_chart import rows_styled, stacked_rows
+
+METRICS = ("pair_ms", "p50_ms", "p95_ms", "p99_ms")
+
+_STATUS_COLOURS = {
+    "slower": COLOURS[4],
+    "faster": COLOURS[2],
+    "same": COLOURS[0],
+    "undecided": COLOURS[5],
+}
+
+
+def forest(duel: Duel, *, metric: str) -> Figure:
+    """Draw head over base for each endpoint: a dot a block, and the interval over them; the slowest on top.
+
+    Parameters
+    ----------
+    metric
+        ``pair_ms`` (pair by pair, what the verdict waits for), or ``p50_ms``, ``p95_ms``, ``p99_ms``.
+
+    Raises
+    ------
+    UsageError
+        There is no such metric.
+    """
+    if metric not in METRICS:
+        raise UsageError(f"there is no metric {metric}", mend=nearest(metric, METRICS))
+    judged = {one.subject: one for one in duel.comparisons if one.metric == metric}
+    series = [one for one in duel.blocks if one.metric == metric]
+    series.sort(key=lambda one: (one.subject == ALL, -_middle(one)))
+    plot = go.Figure()
+    dots = [
+        (place, ratio) for place, one in enumerate(series) for ratio in one.log_ratio if math.isfinite(ratio)
+    ]
+    plot.add_scatter(
+        x=[100 * math.expm1(ratio) for _, ratio in dots],
+        y=[place + 0.16 for place, _ in dots],
+        name="one block",
+        mode="markers",
+        marker={"color": COLOURS[5], "size": 6, "opacity": 0.7},
+        hovertemplate="%{x:+.1f}%<extra>one block</extra>",
+    )
+    for status, colour in _STATUS_COLOURS.items():
+        rows = [
+            (place, one)
+            for place, own in enumerate(series)
+            if (one := judged.get(own.subject)) and one.status == status and one.ratio is not None
+        ]
+        if rows:
+            plot.add_scatter(**_points(rows, status, colour))
+    plot.add_vline(x=0, line={"color": COLOURS[5], "dash": "dash"})
+    smallest = next((one.smallest_effect for one in judged.values()), 0.0)
+    plot.add_vrect(x0=-100 * smallest, x1=100 * smallest, fillcolor=COLOURS[0], opacity=0.12, line_width=0)
+    plot.update_xaxes(title="head is slower than base by [%]", range=_reach([ratio for _, ratio in dots]))
+    names = [one.subject for one in series]
+    return Figure(rows_styled(plot, names), _forest_in_words(list(judged.values()), metric))
+
+
+def moved_parts(duel: Duel) -> Figure:
+    """Draw where each endpoint's mean went, part by part of its time, the one that gained the most on top."""
+    shown = sorted(duel.changes, key=lambda change: -change.change_ms)
+    plot = stacked_rows(
+        [change.endpoint for change in shown],
+        [{part.name: part.change_ms for part in change.parts} for change in shown],
+        title="head takes longer than base, mean of a request [ms]",
+    )
+    sentence = "No endpoint was answered by both variants."
+    if shown:
+        worst = shown[0]
+        sentence = (
+            "How the mean of each endpoint's time moved from base to head, by part; the most is "
+            f"{worst.endpoint}, {_signed(worst.change_ms)} ms."
+        )
+    return Figure(plot, sentence)
+
+
+def _points(rows: Sequence[tuple[int, Comparison]], status: str, colour: str) -> dict[str, object]:
+    ratios = [one.ratio or 1.0 for _, one in rows]
+    highs, lows = [one.high for _, one in rows], [one.low for _, one in rows]
+    return {
+        "x": [100 * (ratio - 1) for ratio in ratios],
+        "y": [place for place, _ in rows],
+        "name": status,
+        "mode": "markers",
+        "marker": {"color": colour, "size": 10},
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * ((high or ratio) - ratio) for high, ratio in zip(highs, ratios, strict=True)],
+            "arrayminus": [100 * (ratio - (low or ratio)) for low, ratio in zip(lows, ratios, strict=True)],
+            "color": colour,
+            "thickness": 2,
+        },
+        "text": [one.subject for _, one in rows],
+        "hovertemplate": "%{text}: %{x:+.1f}%<extra>%{fullData.name}</extra>",
+    }
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value >= 0 else '−'}{number(abs(value))}"
+
+
+def _reach(ratios: Sequence[float]) -> list[float]:
+    """Return the ends of an axis on which the blocks can be told apart; a wide interval runs off it."""
+    ends = [100 * math.expm1(ratio) for ratio in ratios] or [0.0]
+    low, high = min(*ends, -5.0), max(*ends, 5.0)
+    return [low - 0.3 * (high - low), high + 0.3 * (high - low)]
+
+
+def _middle(series: BlockSeries) -> float:
+    known = sorted(ratio for ratio in series.log_ratio if math.isfinite(ratio))
+    return known[len(known) // 2] if known else 0.0
+
+
+def _forest_in_words(judged: Sequence[Comparison], metric: str) -> str:
+    if not judged:
+        return f"The blocks of this duet are too short to carry {metric}."
+    blocks, known = judged[0].n_blocks, [one for one in judged if one.ratio is not None]
+    if not known:
+        return f"{metric} of head over base, a dot a block: {blocks} blocks are too few for an interval."
+    told = ", ".join(f"{n} {status}" for status, n in Counter(one.status for one in known).items())
+    return (
+        f"{metric} of head over base, a dot a block, with intervals over {blocks} blocks: {told}. Within the "
+        f"band, ±{100 * known[0].smallest_effect:.0f}%, a difference does not matter; an interval that runs "
+        "off is wider than the blocks lie apart."
+    )

@@ -1,0 +1,164 @@
+"""A stored duet as people read it: its verdict as it was given, and what stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from adx_lab.analysis.duet.block_ratios import BASE, HEAD, BlockSeries, block_quantiles
+from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.analysis.duet.pair_ratios import pair_series
+from adx_lab.analysis.duet.read_traits import facts_of
+from adx_lab.analysis.duet.time_changes import EndpointChange, split_changes
+from adx_lab.analysis.duet.variant_traits import VariantFacts
+from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.run.audit import ValidityCheck
+from adx_lab.errors import StoreError
+from adx_lab.records.run import RunRecord
+from adx_lab.report.parts.numbers import number
+from adx_lab.report.parts.table import Table
+from adx_lab.store.folders import StoredRun
+
+_QUERIES_MAX = 15
+_PAGES_RATIO, _PAGES_MIN = 1.25, 16.0
+"""Two runs never send quite the same arguments: less than this is no difference."""
+
+
+@dataclass(frozen=True)
+class Duel:
+    """One stored duet, read once; nothing is judged anew."""
+
+    run: StoredRun
+
+    @property
+    def record(self) -> RunRecord:
+        """What ``run.json`` holds."""
+        return self.run.record
+
+    @cached_property
+    def verdict(self) -> Mapping[str, Any]:
+        """The verdict as it was given.
+
+        Raises
+        ------
+        StoreError
+            There is none.
+        """
+        document = self.run.verdict()
+        if document is None:
+            raise StoreError(f"run {self.record.run_id} has no verdict", mend="adx-lab verdict computes it")
+        return document
+
+    @cached_property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """What the duet says of each endpoint and metric."""
+        return msgspec.convert(self.verdict["comparisons"], tuple[Comparison, ...])
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The causes that the verdict names, the largest first."""
+        told = self.verdict["findings"]
+        return tuple(Finding(**{**one, "endpoints": tuple(one["endpoints"])}) for one in told)
+
+    @cached_property
+    def validity(self) -> tuple[ValidityCheck, ...]:
+        """Whether it can be trusted."""
+        return msgspec.convert(self.verdict["validity"], tuple[ValidityCheck, ...])
+
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        """One row a request, of both variants."""
+        return self.run.table("samples")
+
+    @cached_property
+    def blocks(self) -> tuple[BlockSeries, ...]:
+        """What each block says: a log ratio for each endpoint and metric."""
+        return (*pair_series(self.samples), *block_quantiles(self.samples))
+
+    @cached_property
+    def changes(self) -> tuple[EndpointChange, ...]:
+        """Where each endpoint's time went, part by part."""
+        return split_changes(self.samples, self.run.table("queries"))
+
+    @cached_property
+    def sides(self) -> tuple[VariantFacts, VariantFacts]:
+        """What was captured of base and head besides their times."""
+        companions, variants = self.run.companions(), self.record.audit["duet"]["variants"]
+        return facts_of(companions, variants[BASE], BASE), facts_of(companions, variants[HEAD], HEAD)
+
+
+def verdict_table(duel: Duel) -> Table:
+    """Return the answer and what was compared."""
+    known = duel.verdict
+    seen = [
+        one.smallest_effect_seen
+        for one in duel.comparisons
+        if one.gate and one.subject != "all" and one.smallest_effect_seen is not None
+    ]
+    base, head = duel.record.variants
+    shown = {
+        "verdict": str(known["status"]),
+        "base": base,
+        "head": head,
+        "scenario": duel.record.scenario,
+        "blocks": f"{len(duel.record.audit['duet']['blocks'])}",
+        "pairs a second": number(duel.record.audit.get("rate_per_s")),
+        "smallest slowdown it would have seen": f"{sorted(seen)[len(seen) // 2]:.1%}" if seen else "–",
+        "run": duel.record.run_id,
+    }
+    return Table(("fact", "value"), tuple(shown.items()))
+
+
+def companions_table(duel: Duel) -> Table:
+    """Return what the variants did besides taking time, a request."""
+    base, head = duel.sides
+    header = ("a request", "base", "head", "change")
+    rows = [
+        ("CPU of the service [ms]", base.cpu_ms, head.cpu_ms),
+        ("event loop late, p99 [ms]", base.loop_lag_ms, head.loop_lag_ms),
+        ("Valkey commands", base.valkey_commands, head.valkey_commands),
+        ("plans a database call", base.plans_per_call, head.plans_per_call),
+        ("connections of the pool, in all", base.pool_size, head.pool_size),
+        *(
+            (f"look-ups answered by {layer}", base.cache_hits.get(layer), head.cache_hits.get(layer))
+            for layer in sorted({*base.cache_hits, *head.cache_hits})
+        ),
+    ]
+    shown = (
+        (name, number(before), number(after), _change(before, after))
+        for name, before, after in rows
+        if before is not None or after is not None
+    )
+    return Table(header, tuple(shown), frozenset(header[1:]))
+
+
+def queries_table(duel: Duel) -> Table:
+    """Return the queries that do not cost the same in both variants, those that differ the most first."""
+    header = ("query", "pages base", "pages head", "ms base", "ms head", "plan")
+    rows = sorted(_differing(*duel.sides), key=lambda row: -row[0])[:_QUERIES_MAX]
+    return Table(header, tuple(row[1] for row in rows), frozenset(header[1:5]))
+
+
+def _differing(base: VariantFacts, head: VariantFacts) -> Iterator[tuple[float, tuple[str, ...]]]:
+    for name in sorted({*base.queries} & {*head.queries}):
+        before, after = base.queries[name], head.queries[name]
+        pages = (before.buffers or 0.0, after.buffers or 0.0)
+        apart = max(pages) - min(pages)
+        alike = apart < _PAGES_MIN or max(pages) < _PAGES_RATIO * min(pages)
+        if before.shape == after.shape and alike:
+            continue
+        gone, new = set(before.scans) - set(after.scans), set(after.scans) - set(before.scans)
+        plan = f"{', '.join(sorted(gone))} → {', '.join(sorted(new))}" if gone or new else "as before"
+        figures = (number(value) for value in (*pages, before.exec_ms, after.exec_ms))
+        yield apart, (name, *figures, plan)
+
+
+def _change(before: float | None, after: float | None) -> str:
+    if not before or after is None:
+        return "–"
+    return f"{after / before - 1:+.1%}"

@@ -1,0 +1,126 @@
+"""All nights of a scenario, as the run store knows them: budgets over time, ratios and their changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any
+
+from adx_lab.analysis.nights.ratio_series import Series, series_of
+from adx_lab.analysis.run.budgets import Budget
+from adx_lab.report.parts.numbers import number
+from adx_lab.report.parts.table import Table
+from adx_lab.report.run.judged_run import read_budgets
+from adx_lab.settings import Settings
+from adx_lab.store.rows import stored_rows
+
+_LOADS = frozenset({"load", "nightly"})
+_LATEST = 20
+
+
+@dataclass(frozen=True)
+class BudgetTrend:
+    """One budget over the nights: dates, values in the budget's unit, and the share of the limit used.
+
+    Of a budget on many metrics (each query) it holds the worst of each night.
+    """
+
+    budget: Budget
+    dates: tuple[str, ...]
+    values: tuple[float, ...]
+    used: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class History:
+    """The rows of the run store for one scenario, oldest first."""
+
+    settings: Settings
+    scenario: str
+
+    @cached_property
+    def rows(self) -> tuple[Mapping[str, Any], ...]:
+        """One a run, of the scenario."""
+        known = stored_rows(self.settings.store_url)
+        return tuple(row for row in known if row["scenario"] == self.scenario)
+
+    @cached_property
+    def budgets(self) -> tuple[BudgetTrend, ...]:
+        """Each budget that at least one night measured."""
+        limits = read_budgets(self.settings.data_dir / "budgets.toml", self.scenario)
+        nights = [row for row in self.rows if row["kind"] in _LOADS and row["status"] != "invalid"]
+        trends = (_trend(budget, nights) for budget in limits)
+        return tuple(trend for trend in trends if trend.values)
+
+    def series(self, metric: str) -> tuple[Series, ...]:
+        """Return the paired ratios against the baseline, with their change points."""
+        return series_of(self.rows, scenario=self.scenario, metric=metric)
+
+
+def runs_table(history: History) -> Table:
+    """Return the latest runs of the scenario."""
+    header = ("run", "kind", "started", "commit", "status")
+    latest = reversed(history.rows[-_LATEST:])
+    rows = (
+        (
+            *(row["run_id"], row["kind"], row["started_at"]),
+            *((row["commit_id"] or "unknown")[:10], row["status"] or "not judged"),
+        )
+        for row in latest
+    )
+    return Table(header, tuple(rows), marked="status")
+
+
+def changes_table(history: History, metric: str) -> Table:
+    """Return every change found in the ratios: when, between which commits, by how much, and why."""
+    header = ("subject", "became", "by [%]", "95% interval [%]", "since", "commits", "likely cause")
+    rows = (
+        (
+            *(series.subject, change.direction, f"{100 * (change.ratio - 1):+.1f}"),
+            f"{100 * (change.low - 1):+.1f} to {100 * (change.high - 1):+.1f}",
+            *(change.after.date, f"{change.before.commit[:10]}..{change.after.commit[:10]}"),
+            change.cause or "–",
+        )
+        for series in history.series(metric)
+        for change in series.changes
+    )
+    return Table(header, tuple(rows), frozenset(header[2:4]), marked="became")
+
+
+def budgets_table(history: History) -> Table:
+    """Return where each budget stands: its first night, its latest, its worst."""
+    header = ("budget", "limit", "unit", "nights", "first", "latest", "worst")
+    rows = (
+        (
+            trend.budget.name,
+            f"{'≥' if trend.budget.direction == 'above' else '≤'} {number(trend.budget.limit)}",
+            *(trend.budget.unit, f"{len(trend.values)}"),
+            *(number(trend.values[0]), number(trend.values[-1])),
+            number(max(zip(trend.used, trend.values, strict=True))[1]),
+        )
+        for trend in history.budgets
+    )
+    return Table(header, tuple(rows), frozenset((header[1], *header[3:])))
+
+
+def _trend(budget: Budget, nights: list[Mapping[str, Any]]) -> BudgetTrend:
+    found: list[tuple[str, float, float]] = []
+    for row in nights:
+        own = [
+            (_used(budget, value), float(value))
+            for name, value in row["figures"].items()
+            if value is not None and (name == budget.metric or fnmatchcase(name, budget.metric))
+        ]
+        if own:
+            used, value = max(own)
+            found.append((row["started_at"], value, used))
+    dates, values, used_of = zip(*found, strict=True) if found else ((), (), ())
+    return BudgetTrend(budget, tuple(dates), tuple(values), tuple(used_of))
+
+
+def _used(budget: Budget, value: float) -> float:
+    if budget.direction == "above":
+        return budget.limit / value if value > 0 else float("inf")
+    return value / budget.limit if budget.limit else float("inf") if value else 0.0

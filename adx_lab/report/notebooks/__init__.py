@@ -1,0 +1,1 @@
+"""Notebooks: their parameters, their execution, their pages."""

@@ -1,0 +1,128 @@
+"""A verdict for machines and for a pull request: JSON, JUnit XML, Markdown, and tables as CSV."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.analysis.run.budgets import BudgetResult
+from adx_lab.analysis.verdict import Verdict
+from adx_lab.records.run import to_json
+from adx_lab.report.page.measured_night import Contents
+from adx_lab.report.page.verdict_words import summarise_verdict
+from adx_lab.report.parts import data_frames
+from adx_lab.report.parts.numbers import interval, number
+
+DOWNLOADS = {
+    "verdict.json": "this verdict for machines",
+    "junit.xml": "the same for a CI server: a test case a budget, a comparison and a check",
+    "summary.md": "the same for a pull request",
+    "budgets.csv": "each budget with its interval",
+    "endpoints.csv": "latency percentiles by endpoint with intervals",
+    "timeline.csv": "percentiles and throughput over time",
+    "comparisons.csv": "ratios of head to base with intervals",
+    "plans.csv": "every query plan's time and pages",
+}
+_MARKS = {"pass": "✅", "regressed": "❌", "undecided": "❔", "invalid": "⚠️"}
+
+
+def write_exports(folder: Path, contents: Contents, verdict: Verdict) -> list[str]:
+    """Write every export that has something to hold, and return their names."""
+    texts = {
+        "verdict.json": to_json(verdict.to_json(), indent=2) + "\n",
+        "junit.xml": junit(verdict),
+        "summary.md": markdown(verdict),
+    }
+    tables = {
+        "budgets.csv": data_frames.budgets(verdict.budgets),
+        "endpoints.csv": data_frames.latency(contents.judgement.endpoints),
+        "timeline.csv": data_frames.timeline(contents.judgement.samples),
+        "comparisons.csv": data_frames.comparisons(verdict.comparisons),
+        "plans.csv": data_frames.plans(contents.judgement.plans),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    kept = {name: frame for name, frame in tables.items() if len(frame)}
+    for name, frame in kept.items():
+        frame.to_csv(folder / name, index=False)
+    return [name for name in DOWNLOADS if name in texts or name in kept]
+
+
+def junit(verdict: Verdict) -> str:
+    """Return JUnit XML: broken is a failure, undecided is skipped, invalid is an error."""
+    suites = ET.Element("testsuites", name=f"adx-lab {verdict.run_id}")
+    budgets = ET.SubElement(suites, "testsuite", name="budgets")
+    for item in verdict.budgets:
+        case = ET.SubElement(budgets, "testcase", classname="budgets", name=f"{item.name} ({item.metric})")
+        _outcome(case, item.status, _budget_words(item))
+    comparisons = ET.SubElement(suites, "testsuite", name="comparisons")
+    for one in verdict.comparisons:
+        name = f"{one.subject} {one.metric}"
+        case = ET.SubElement(comparisons, "testcase", classname="comparisons", name=name)
+        _outcome(case, one.status, _ratio_words(one))
+    validity = ET.SubElement(suites, "testsuite", name="validity")
+    for check in verdict.validity:
+        case = ET.SubElement(validity, "testcase", classname="validity", name=check.check)
+        if not check.ok:
+            words = f"{number(check.value)}, limit {number(check.limit)}"
+            ET.SubElement(case, "error", message=words)
+    for suite in suites:
+        cases = list(suite)
+        suite.set("tests", str(len(cases)))
+        for tag, count in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+            suite.set(count, str(sum(case.find(tag) is not None for case in cases)))
+    ET.indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
+
+
+def markdown(verdict: Verdict) -> str:
+    """Return a summary for a pull request: the verdict, the causes, and what is not kept."""
+    lines = [f"## {_MARKS[verdict.status]} ADX Lab: {verdict.status}", "", summarise_verdict(verdict), ""]
+    for finding in verdict.findings:
+        share = "" if finding.share is None else f" ({finding.share:.0%} of the added time)"
+        lines.append(f"- **{_plain(finding.kind)}**: {_plain(finding.cause)}{share}")
+    if verdict.findings:
+        lines.append("")
+    told = [item for item in verdict.budgets if item.status != "pass"]
+    if told:
+        lines += ["| budget | measured | limit | status |", "|---|---|---|---|"]
+        lines += [
+            f"| {_plain(item.name)} (`{item.metric}`) | {number(item.value)} {item.unit} "
+            f"({interval(item.low, item.high)}) | {number(item.limit)} {item.unit} | {item.status} |"
+            for item in told
+        ]
+        lines.append("")
+    changed = [one for one in verdict.comparisons if one.status in {"slower", "faster"}]
+    if changed:
+        lines += ["| compared | head over base | interval | status |", "|---|---|---|---|"]
+        lines += [
+            f"| {_plain(one.subject)} {one.metric} | {_ratio_words(one).split(' ', 1)[0]} | "
+            f"{_ratio_words(one).split(' ', 1)[1]} | {one.status} |"
+            for one in changed
+        ]
+        lines.append("")
+    lines.append(f"Run `{verdict.run_id}`.")
+    return "\n".join(lines) + "\n"
+
+
+def _outcome(case: ET.Element, status: str, words: str) -> None:
+    if status in {"fail", "slower"}:
+        ET.SubElement(case, "failure", message=words)
+    elif status == "undecided":
+        ET.SubElement(case, "skipped", message=f"undecided: {words}")
+
+
+def _budget_words(item: BudgetResult) -> str:
+    measured = f"{number(item.value)} {item.unit} ({interval(item.low, item.high)})".strip()
+    return f"{measured}, limit {number(item.limit)}"
+
+
+def _ratio_words(one: Comparison) -> str:
+    if one.ratio is None or one.low is None or one.high is None:
+        return "– –"
+    return f"{one.ratio - 1:+.1%} {one.low - 1:+.1%} to {one.high - 1:+.1%}"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

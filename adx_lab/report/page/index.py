@@ -1,0 +1,100 @@
+"""The index over all reports: each night in a line, and the trend of each budget."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from adx_lab.analysis.verdict import Verdict
+from adx_lab.errors import StoreError
+from adx_lab.records.run import RunRecord, to_json
+from adx_lab.report.nights.night_series import History
+from adx_lab.report.nights.trend_figures import budgets_over_nights
+from adx_lab.report.page.assets import copy_script, environment
+from adx_lab.report.page.sections import Section
+from adx_lab.settings import Settings
+
+NIGHT = "night.json"
+
+
+@dataclass(frozen=True, slots=True)
+class NightLine:
+    """One report in the index."""
+
+    run_id: str
+    started_at: str
+    scenario: str
+    commit: str
+    status: str
+    summary: str
+
+
+def write_line(folder: Path, record: RunRecord, verdict: Verdict, summary: str) -> None:
+    """Write what the index needs into a report's folder."""
+    line = NightLine(
+        run_id=record.run_id,
+        started_at=record.started_at,
+        scenario=record.scenario,
+        commit=f"{record.git.get('commit') or 'unknown'}"[:10],
+        status=verdict.status,
+        summary=summary,
+    )
+    (folder / NIGHT).write_text(to_json(asdict(line), indent=2) + "\n", encoding="utf-8")
+
+
+def write_index(settings: Settings) -> Path:
+    """Write the index of all reports and return its path.
+
+    Raises
+    ------
+    StoreError
+        The folder can't be written, or the run store can't be read.
+    """
+    nights = read_lines(settings.reports_dir)
+    page = environment().get_template("nights.html.j2")
+    text = page.render(nights=nights[::-1], sections=_trends(settings, nights))
+    index = settings.reports_dir / "index.html"
+    partial = settings.reports_dir / f".index.{os.getpid()}.partial"
+    try:
+        copy_script(settings.reports_dir)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(index)
+    except OSError as error:
+        raise StoreError(f"{index} can't be written: {error.strerror}", mend="free some space") from error
+    return index
+
+
+def read_lines(reports_dir: Path) -> list[NightLine]:
+    """Return a line for each whole report, oldest first; one that can't be read says so itself."""
+    return [_read(path) for path in sorted(reports_dir.glob(f"[!.]*/{NIGHT}"))]
+
+
+def _trends(settings: Settings, nights: Sequence[NightLine]) -> list[Section]:
+    """Return the trend of each budget, one picture a scenario: loads of two scenarios do not compare."""
+    histories = [History(settings, name) for name in sorted({night.scenario for night in nights})]
+    return [
+        Section(
+            f"trends-{history.scenario}",
+            f"How much of each budget is used: {history.scenario}",
+            (budgets_over_nights(history),),
+            _NOTE,
+        )
+        for history in histories
+        if history.budgets
+    ]
+
+
+_NOTE = "Loads without a report count, too. Of several queries under one budget the worst counts."
+
+
+def _read(path: Path) -> NightLine:
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return NightLine(**document)
+    except (ValueError, TypeError, OSError) as error:
+        summary = f"this report's {NIGHT} is damaged: {error}"
+        return NightLine(path.parent.name, path.parent.name, "–", "–", "invalid", summary)

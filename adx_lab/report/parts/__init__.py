@@ -1,0 +1,1 @@
+"""What every picture and table is made of."""

@@ -1,0 +1,259 @@
+"""A plan as a picture: the tree with each node's own time and pages, the baseline's beside it.
+
+One self-contained piece of SVG: no script, no network, light and dark by itself, the same in a notebook and
+in a page. Each node is a row, so that forty of them can still be read; what is too long for its row is in
+its tooltip.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from adx_lab.report.parts.numbers import number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from adx_lab.analysis.plans import PlanAnalysis, PlanNode
+
+_ROW, _TOP, _PAD = 30, 58, 14
+_TREE, _TIME, _ROWS, _PAGES = 390, 118, 92, 108
+_PANEL = _TREE + _TIME + _ROWS + _PAGES
+_GAP = 28
+_INDENT_MAX, _INDENT_ALL = 18, 170
+_CHARACTER = 6.7
+_NODES_MAX = 200
+_HOT, _WARM = 0.4, 0.15
+_CONDITIONS = (
+    "Index Cond",
+    "Hash Cond",
+    "Merge Cond",
+    "Join Filter",
+    "Filter",
+    "Recheck Cond",
+    "Sort Key",
+    "Group Key",
+)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_STYLE = """
+.adx-plan{margin:0;overflow-x:auto;--p-ink:#20262e;--p-dim:#5b6672;--p-card:#fff;--p-line:#dfe3e8;--p-wire:#aab4bf;
+--p-time:#9dbbe3;--p-warm:#f0b65a;--p-hot:#e5705f;--p-page:#b6d8c6;--p-new:#fff3d6;--p-mark:#a02c6d} @media
+(prefers-color-scheme:dark){.adx-plan{--p-ink:#dde3ea;--p-dim:#9aa6b2;--p-card:#1b2027;--p-line:#313943;
+--p-wire:#596573;--p-time:#355c8f;--p-warm:#94651a;--p-hot:#a03e34;--p-page:#2f5f49;--p-new:#3a321d;--p-mark:#f08cc4}}
+.adx-plan svg{font:12px system-ui,sans-serif;background:var(--p-card);border-radius:8px;display:block}
+.adx-plan text{fill:var(--p-ink)}.adx-plan .d{fill:var(--p-dim);font-size:10.5px}.adx-plan
+.h{font-weight:600} .adx-plan .t{font-size:13px;font-weight:600}.adx-plan
+.m{fill:var(--p-mark);font-size:10.5px;font-weight:600} .adx-plan .w{fill:none;stroke:var(--p-wire)}.adx-plan
+.l{stroke:var(--p-line)}.adx-plan .n{fill:var(--p-new)} .adx-plan .bt{fill:var(--p-time)}.adx-plan
+.bw{fill:var(--p-warm)}.adx-plan .bh{fill:var(--p-hot)} .adx-plan .bp{fill:var(--p-page)}.adx-plan
+.e{text-anchor:end}.adx-plan .off{opacity:.5}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFigure:
+    """A drawn plan; shows itself in a notebook. ``markup`` stands alone or within a page."""
+
+    markup: str
+
+    def html(self) -> str:
+        """Return the picture as HTML."""
+        return self.markup
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """What the longest bars stand for, the same on both sides."""
+
+    ms: float
+    pages: int
+
+
+def plan_figure(
+    analysis: PlanAnalysis, baseline: PlanAnalysis | None = None, *, title: str = ""
+) -> PlanFigure:
+    """Draw a plan, and the baseline's to the left of it, with the nodes marked that only one of the two has.
+
+    Parameters
+    ----------
+    title
+        A line above; what stands there for the query's name and tenant.
+    """
+    plans = [analysis] if baseline is None else [baseline, analysis]
+    scale = _scale(plans)
+    names = [""] if baseline is None else ["baseline", "now"]
+    others = [None] if baseline is None else [analysis, baseline]
+    width = len(plans) * _PANEL + (len(plans) - 1) * _GAP + 2 * _PAD
+    rows = max(min(len(plan.nodes), _NODES_MAX) + (len(plan.nodes) > _NODES_MAX) for plan in plans)
+    top = 24 if title else 0
+    height = top + _TOP + rows * _ROW + _PAD
+    panels = "".join(
+        _head(plan, name, _PAD + place * (_PANEL + _GAP), top)
+        + _tree(plan, scale, _only_here(plan, other), (_PAD + place * (_PANEL + _GAP), top + _TOP))
+        for place, (plan, name, other) in enumerate(zip(plans, names, others, strict=True))
+    )
+    heading = f'<text class="t" x="{_PAD}" y="24">{_text(title, 120)}</text>' if title else ""
+    size = f"width:100%;max-width:{width}px;min-width:{width * 2 // 3}px;height:auto"
+    drawn = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" style="{size}" '
+        f'role="img" aria-label="{_text(title or "query plan", 120)}">{heading}{panels}</svg>'
+    )
+    return PlanFigure(f'<figure class="adx-plan"><style>{_STYLE}</style>{drawn}</figure>')
+
+
+def _scale(plans: Sequence[PlanAnalysis]) -> _Scale:
+    nodes = [node for plan in plans for node in plan.nodes]
+    return _Scale(
+        ms=max([node.self_ms or 0.0 for node in nodes] + [0.0]) or 1.0,
+        pages=max([node.self_pages or 0 for node in nodes] + [0]) or 1,
+    )
+
+
+def _only_here(plan: PlanAnalysis, other: PlanAnalysis | None) -> frozenset[int]:
+    """Return the nodes that the other plan has no counterpart of."""
+    if other is None:
+        return frozenset()
+    left = Counter(_identity(node) for node in other.nodes)
+    found = []
+    for index, node in enumerate(plan.nodes):
+        if left[_identity(node)] > 0:
+            left[_identity(node)] -= 1
+        else:
+            found.append(index)
+    return frozenset(found)
+
+
+def _identity(node: PlanNode) -> tuple[Any, ...]:
+    return (
+        node.type,
+        node.relation,
+        node.index,
+        str(node.details.get("Join Type")),
+        str(node.details.get("Strategy")),
+    )
+
+
+def _tree(plan: PlanAnalysis, scale: _Scale, only_here: frozenset[int], corner: tuple[float, float]) -> str:
+    """Draw the rows of a plan: what marks them, the wires, then the words, so that none covers another."""
+    left, first = corner
+    shown = plan.nodes[:_NODES_MAX]
+    step = min(_INDENT_MAX, _INDENT_ALL / max(1, *(node.depth for node in shown)))
+    places = [(left + node.depth * step + 2, first + index * _ROW) for index, node in enumerate(shown)]
+    parts = [_mark(left, places[index][1]) for index in sorted(only_here) if index < len(shown)]
+    parts += [_wire(shown, index, places) for index in range(1, len(shown))]
+    parts += [_row(plan, node, scale, place, left) for node, place in zip(shown, places, strict=True)]
+    if len(plan.nodes) > _NODES_MAX:
+        y = first + len(shown) * _ROW + 18
+        parts.append(
+            f'<text class="d" x="{left}" y="{y}">and {len(plan.nodes) - _NODES_MAX} more nodes</text>'
+        )
+    return "".join(parts)
+
+
+def _mark(left: float, y: float) -> str:
+    return f'<rect class="n" x="{left - 4}" y="{y}" width="{_PANEL + 8}" height="{_ROW - 2}" rx="4"/>'
+
+
+def _head(plan: PlanAnalysis, name: str, left: float, top: float) -> str:
+    said = [name] if name else []
+    if plan.execution_ms is not None:
+        said.append(f"{number(plan.execution_ms)} ms")
+    if plan.pages is not None and plan.analysed:
+        said.append(f"{plan.pages:,} pages")
+    said.append(f"shape {plan.shape}")
+    words = f'<text class="h" x="{left}" y="{top + 24}">{_text(" · ".join(said), 80)}</text>'
+    titles = [("self time", _TREE + _TIME), ("rows / planned", _TREE + _TIME + _ROWS), ("own pages", _PANEL)]
+    heads = "".join(
+        f'<text class="d e" x="{left + x - 6}" y="{top + 46}">{text}</text>' for text, x in titles
+    )
+    line = f'<line class="l" x1="{left}" x2="{left + _PANEL}" y1="{top + 52}" y2="{top + 52}"/>'
+    return words + heads + line
+
+
+def _wire(nodes: Sequence[PlanNode], index: int, places: Sequence[tuple[float, float]]) -> str:
+    parent = nodes[index].parent
+    assert parent is not None
+    (x, y), (to_x, to_y) = places[parent], places[index]
+    start = y + (28 if _detail(nodes[parent])[0] else 17)
+    return f'<path class="w" d="M{x + 4:.1f} {start}V{to_y + 8}H{to_x - 3:.1f}"/>'
+
+
+def _row(plan: PlanAnalysis, node: PlanNode, scale: _Scale, place: tuple[float, float], left: float) -> str:
+    x, y = place
+    room = int((left + _TREE - x - 6) / _CHARACTER)
+    words = f'<text class="h" x="{x:.1f}" y="{y + 12}">{_text(_role(node) + node.label, room)}</text>'
+    detail, kind = _detail(node)
+    if detail:
+        words += f'<text class="{kind}" x="{x:.1f}" y="{y + 24}">{_text(detail, int(room * 1.12))}</text>'
+    cells = _time(plan, node, scale, (left + _TREE, y)) + _figures(node, scale, (left + _TREE + _TIME, y))
+    dim = ' class="off"' if node.never_executed else ""
+    return f"<g{dim}><title>{html.escape(_tooltip(node))}</title>{words}{cells}</g>"
+
+
+def _role(node: PlanNode) -> str:
+    role = node.relationship or ""
+    return f"{role.partition(' (')[0]}: " if role.startswith(("InitPlan ", "SubPlan ", "CTE ")) else ""
+
+
+def _detail(node: PlanNode) -> tuple[str, str]:
+    if node.findings:
+        return "◆ " + ", ".join(dict.fromkeys(finding.kind for finding in node.findings)), "m"
+    for key in _CONDITIONS:
+        value = node.details.get(key)
+        if value:
+            return ", ".join(map(str, value)) if isinstance(value, list) else str(value), "d"
+    return "", "d"
+
+
+def _time(plan: PlanAnalysis, node: PlanNode, scale: _Scale, place: tuple[float, float]) -> str:
+    x, y = place
+    if node.self_ms is None:
+        return ""
+    own = max(0.0, node.self_ms)
+    share = own / (plan.execution_ms or plan.root.inclusive_ms or own or 1.0)
+    kind = "bh" if share >= _HOT else "bw" if share >= _WARM else "bt"
+    bar = own / scale.ms * (_TIME - 12)
+    told = number(own) if own >= 0.001 or own == 0 else "<0.001"
+    words = "never" if node.never_executed else f"{told} ms · {share:.0%}"
+    return _bar(kind, x + _TIME, y, bar, words)
+
+
+def _figures(node: PlanNode, scale: _Scale, place: tuple[float, float]) -> str:
+    x, y = place
+    rows = "" if node.rows_total is None or node.never_executed else number(node.rows_total)
+    planned = "" if node.planned_rows is None else number(node.planned_rows * max(1.0, node.loops or 1.0))
+    parts = [f'<text class="e" x="{x + _ROWS - 8}" y="{y + 12}">{rows}</text>']
+    parts.append(f'<text class="d e" x="{x + _ROWS - 8}" y="{y + 24}">{planned}</text>')
+    if node.self_pages is not None and not node.never_executed:
+        bar = node.self_pages / scale.pages * (_PAGES - 12)
+        parts.append(_bar("bp", x + _ROWS + _PAGES, y, max(0.0, bar), f"{node.self_pages:,}"))
+    return "".join(parts)
+
+
+def _bar(kind: str, right: float, y: float, length: float, words: str) -> str:
+    """Draw a bar that ends at ``right``, and a figure over its end."""
+    size = f'x="{right - 6 - length:.1f}" y="{y + 3}" width="{length:.1f}" height="20" rx="2"'
+    return f'<rect class="{kind}" {size}/><text class="e" x="{right - 10}" y="{y + 17}">{words}</text>'
+
+
+def _tooltip(node: PlanNode) -> str:
+    lines = [f"{node.path}  {_role(node)}{node.label}"]
+    if node.inclusive_ms is not None:
+        lines.append(f"with all below {number(node.inclusive_ms)} ms, {number(node.loops)} loops")
+    lines += [f"{key}: {node.details[key]}" for key in _CONDITIONS if node.details.get(key)]
+    lines += [f"{finding.kind}: {finding.reason}; {finding.mend}" for finding in node.findings]
+    return "\n".join(_UNPRINTABLE.sub(" ", line)[:400] for line in lines)
+
+
+def _text(text: str, characters_max: int) -> str:
+    cleaned = " ".join(_UNPRINTABLE.sub(" ", text).split())
+    return html.escape(
+        cleaned if len(cleaned) <= characters_max else cleaned[: max(1, characters_max - 1)] + "…"
+    )

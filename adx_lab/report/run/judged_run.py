@@ -1,0 +1,205 @@
+"""Put a stored run before the analysis: what its page, notebook and verdict are made from."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from adx_lab.analysis.plans import scan_plans
+from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
+from adx_lab.analysis.plans.captures.slow import SlowQuery, requests_that_waited, slow_queries
+from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
+from adx_lab.analysis.run.budgets import Budget, BudgetResult, judge
+from adx_lab.analysis.run.latency import LatencySummary, measure, summarise
+from adx_lab.analysis.run.process_costs import PartCost, part_costs
+from adx_lab.analysis.run.tail import TailAttribution, tail_attribution
+from adx_lab.analysis.stats.quantiles import Estimate
+from adx_lab.errors import UsageError
+from adx_lab.records.run import RunRecord
+from adx_lab.store.folders import StoredRun
+
+_TIMES = ("t_intended_s", "latency_ms", "endpoint", "group", "error")
+
+
+class _BudgetEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    metric: str
+    limit: float
+    direction: str = "below"
+    unit: str = ""
+    scenarios: tuple[str, ...] = ()
+
+
+class _BudgetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    budget: tuple[_BudgetEntry, ...]
+
+
+def read_budgets(path: Path, scenario: str) -> tuple[Budget, ...]:
+    """Return the budgets that a load of this scenario can judge.
+
+    Raises
+    ------
+    UsageError
+        The file is missing, isn't TOML, or holds a field that isn't a budget's.
+    """
+    try:
+        document = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _BudgetFile, strict=False)
+    except FileNotFoundError as error:
+        raise UsageError(f"there are no budgets at {path}", mend="restore the file") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise UsageError(f"{path} is wrong: {error}") from error
+    return tuple(
+        Budget(entry.name, entry.metric, entry.limit, _direction(entry, path), entry.unit)
+        for entry in document.budget
+        if not entry.scenarios or scenario in entry.scenarios
+    )
+
+
+def _direction(entry: _BudgetEntry, path: Path) -> Any:
+    if entry.direction not in {"below", "above"}:
+        raise UsageError(f"{path}: {entry.name} has direction {entry.direction}", mend="say below or above")
+    return entry.direction
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One stored run, read once, with what the analysis says of it."""
+
+    run: StoredRun
+    budget_file: Path
+
+    @property
+    def record(self) -> RunRecord:
+        """What ``run.json`` holds."""
+        return self.run.record
+
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        """One row a request."""
+        return self.run.table("samples")
+
+    @cached_property
+    def times(self) -> pd.DataFrame:
+        """The same rows with only what latencies are judged by: a fifth of the memory."""
+        if "samples" in self.__dict__:  # read already, for something that needs it all
+            return self.samples
+        return self.run.table("samples", columns=list(_TIMES))
+
+    @cached_property
+    def queries(self) -> pd.DataFrame:
+        """One row a query execution."""
+        return self.run.table("queries")
+
+    @cached_property
+    def cache(self) -> pd.DataFrame:
+        """Cache counters over time."""
+        return self.run.table("cache")
+
+    @cached_property
+    def resources(self) -> pd.DataFrame:
+        """Processes over time."""
+        return self.run.table("resources")
+
+    @cached_property
+    def cache_trace(self) -> pd.DataFrame:
+        """What was looked up in the core's L1."""
+        return self.run.table("cache_trace")
+
+    @cached_property
+    def service(self) -> pd.DataFrame:
+        """What the service said of itself over time."""
+        return self.run.table("service")
+
+    @cached_property
+    def database(self) -> pd.DataFrame:
+        """What each statement cost."""
+        return self.run.table("database")
+
+    @cached_property
+    def plans(self) -> Matrix:
+        """The captured plans, analysed."""
+        return read_matrix(self.run.plans())
+
+    @cached_property
+    def slow_queries(self) -> tuple[SlowQuery, ...]:
+        """The queries above 10 ms, with the plans that they really had under load."""
+        known = {name: str(facts["text"]) for name, facts in self.plans.queries.items() if "text" in facts}
+        tenants = self.record.target.get("tenants", {})
+        found = slow_queries(scan_plans(self.run.server_log()).documents, known, tenants)
+        # The lab's own statements (captures) are in the log too; they have no name.
+        return tuple(item for item in found if item.query is not None)
+
+    @cached_property
+    def sufferers(self) -> dict[int, int]:
+        """For each slow query, the row of the request that waited for it."""
+        began = datetime.fromtimestamp(self.record.audit["began"], UTC)
+        return requests_that_waited(self.slow_queries, self.samples, self.queries, began)
+
+    @cached_property
+    def endpoints(self) -> tuple[LatencySummary, ...]:
+        """Latency by endpoint."""
+        return summarise(self.times, by="endpoint")
+
+    @cached_property
+    def tails(self) -> tuple[TailAttribution, ...]:
+        """Where each endpoint's slowest requests spend their time."""
+        return tail_attribution(self.samples, self.queries)
+
+    @cached_property
+    def part_costs(self) -> tuple[PartCost, ...]:
+        """What a request costs each part of the stack."""
+        return part_costs(
+            self.resources,
+            requests=len(self.samples),
+            duration_s=self.record.duration_s,
+            cores=int(self.record.machine["cores_usable"]),
+        )
+
+    @cached_property
+    def measured(self) -> dict[str, Estimate]:
+        """Every metric that a budget can name."""
+        return measure(self.times, self.queries) | self._observed()
+
+    @cached_property
+    def budgets(self) -> tuple[BudgetResult, ...]:
+        """Each budget, judged."""
+        return judge(read_budgets(self.budget_file, self.record.scenario), self.measured)
+
+    @cached_property
+    def validity(self) -> tuple[ValidityCheck, ...]:
+        """The load generator's audit."""
+        return audit_generator(self.record.audit)
+
+    def _observed(self) -> dict[str, Estimate]:
+        # Seen at every sample of the run, so that the interval is the value itself.
+        found = {}
+        core = self.resources[self.resources["process"] == "core"]
+        if len(core):
+            found["core.rss_mb"] = _exactly(float(core["rss_mb"].max()), len(core))
+            by_pid = core.groupby("pid")
+            used_s = float((by_pid["cpu_s"].max() - by_pid["cpu_s"].min()).sum())
+            span_s = float(core["t_s"].max() - core["t_s"].min())
+            if span_s > 0:
+                share = used_s / span_s / self.record.machine["cores_usable"]
+                found["core.cpu_share"] = _exactly(share, len(core))
+        if "connections_max" in self.record.audit:
+            found["database.connections"] = _exactly(float(self.record.audit["connections_max"]), 1)
+        if "users_connected" in self.record.audit:
+            found["users.connected"] = _exactly(float(self.record.audit["users_connected"]), 1)
+        return found
+
+
+def _exactly(value: float, n: int) -> Estimate:
+    return Estimate(value, value, value, n, ())
+
+
+def figures_of(judgement: Judgement) -> dict[str, float | None]:
+    """Return the run's figures for its row in the run store."""
+    return {name: estimate.value for name, estimate in judgement.measured.items()}

@@ -1,0 +1,112 @@
+"""What the rules are worth, as one table for the terminal, notebooks and the report."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+from adx_lab.analysis.duet.block_ratios import BASE, HEAD
+from adx_lab.analysis.switches.worth import RuleBlock
+from adx_lab.report.parts.numbers import number
+from adx_lab.report.parts.table import Table
+from adx_lab.store.rule_costs import RuleCost
+
+_HEADER = (
+    "rule",
+    "measured",
+    "kept",
+    "broken",
+    "cost of breaking it",
+    "interval",
+    "budget",
+    "says",
+    "evidence",
+)
+_BUDGET = {
+    ("pass", "pass"): "kept",
+    ("pass", "fail"): "broken",
+    ("fail", "fail"): "broken either way",
+}
+
+
+def rules_table(costs: Iterable[RuleCost]) -> Table:
+    """Return one row a rule: what was measured, what breaking the rule costs, and whether a budget breaks."""
+    rows = tuple(_row(cost) for cost in costs)
+    return Table(_HEADER, rows, frozenset({"kept", "broken"}), marked="says")
+
+
+def cost_text(cost: RuleCost) -> str:
+    """Return the cost, or the price, in words."""
+    if cost.value is None:
+        return "–"
+    sign = "price " if cost.kind == "blindness" else ""
+    return sign + _effect(cost, cost.value)
+
+
+def interval_text(cost: RuleCost) -> str:
+    """Return the interval of the cost."""
+    if cost.low is None or cost.high is None:
+        return "–"
+    return f"{_effect(cost, cost.low)} to {_effect(cost, cost.high)}"
+
+
+def budget_text(cost: RuleCost) -> str:
+    """Return whether breaking the rule breaks the budget that it is held against."""
+    if cost.budget is None or cost.limit is None:
+        return "none fits"
+    word = _BUDGET.get((cost.budget_kept or "", cost.budget_broken or ""), "undecided")
+    return f"{cost.budget} {number(cost.limit)}: {word}"
+
+
+def evidence_text(
+    blocks: Sequence[RuleBlock],
+    shows: Iterable[tuple[str, str, str]],
+    signal: tuple[str, Sequence[Mapping[str, bool]]] | None,
+) -> str:
+    """Say in words what else was seen.
+
+    Parameters
+    ----------
+    blocks
+        Of one rule.
+    shows
+        Figure, words, unit.
+    signal
+        What it is called, and in which blocks it was seen on either side.
+    """
+    said = []
+    if signal is not None:
+        name, found = signal
+        kept, broken = (sum(one[side] for one in found) for side in (BASE, HEAD))
+        said.append(f"{name} seen in {kept} of {len(found)} with the rule on, in {broken} with it off")
+    for figure, words, unit in shows:
+        kept_values = [block.kept[figure] for block in blocks if figure in block.kept]
+        broken_values = [block.broken[figure] for block in blocks if figure in block.broken]
+        if kept_values and broken_values:
+            before, after = statistics.median(kept_values), statistics.median(broken_values)
+            said.append(f"{words} {number(before)} -> {number(after)} {unit}".rstrip())
+    return "; ".join(said)
+
+
+def _row(cost: RuleCost) -> tuple[str, ...]:
+    return (
+        cost.rule,
+        f"{cost.metric}, {cost.subject} ({cost.scenario})",
+        _with_unit(cost.kept, cost.unit),
+        _with_unit(cost.broken, cost.unit),
+        cost_text(cost),
+        interval_text(cost),
+        budget_text(cost),
+        cost.status,
+        cost.evidence,
+    )
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{number(value)} {unit}".rstrip()
+
+
+def _effect(cost: RuleCost, value: float) -> str:
+    if cost.effect == "difference":
+        return f"{'+' if value >= 0 else '−'}{number(abs(value))} {cost.unit}"
+    return f"×{number(value)}" if value >= 2 else f"{value - 1:+.1%}"
