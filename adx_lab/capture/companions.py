@@ -175,7 +175,7 @@ def _statements(
     named: Mapping[str, Query],
 ) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    names = _names(after, named)
+    names = statement_names(after, named)
     for queryid, now in after.items():
         then = before.get(queryid, {})
         grown = {key: float(now[key]) - float(then.get(key, 0)) for key in _COUNTERS}
@@ -186,8 +186,8 @@ def _statements(
     return found
 
 
-def _names(after: Mapping[int, Mapping[str, Any]], named: Mapping[str, Query]) -> dict[int, str]:
-    """Return each statement's name, as `statement_rows` finds it."""
+def statement_names(after: Mapping[int, Mapping[str, Any]], named: Mapping[str, Query]) -> dict[int, str]:
+    """Return the name of each statement that is a named query, as `statement_rows` finds it."""
     zeros = ("total_ms", "shared_hit", "shared_read", "temp_written", "wal_bytes")
     whole = {queryid: {**row, **dict.fromkeys(zeros, 0)} for queryid, row in after.items()}
     return {row["queryid"]: row["query"] for row in statement_rows({}, whole, named) if row["query"]}

@@ -1,7 +1,7 @@
-"""What an endpoint asks for: statements, pages, Valkey commands and processor time, read between two endpoints.
+"""What an endpoint asks for: statements, pages, Valkey commands and processor time.
 
-Nothing is read while a request is under way. One reading of both variants takes a few milliseconds; what it
-asks itself is told apart by its text.
+Read between two endpoints, and never while a request is under way. One reading of both variants takes a few
+milliseconds; what it asks itself is told apart by its text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from adx_lab.capture.companions import Watched, process_usage, valkey_commands
 from adx_lab.errors import StackError
 from adx_lab.sql import load_queries
 
-__all__ = ["Counters", "SideCount", "counted_between"]
+__all__ = ["Counters", "SideCount", "counted_between", "statements_between"]
 
 _QUERIES = load_queries(Path(__file__).parent)
 _GROWING = ("calls", "exec_ms", "rows", "pages")
@@ -110,8 +110,8 @@ def counted_between(before: SideCount, after: SideCount) -> dict[str, float | No
     Returns
     -------
     dict
-        ``cpu_ms``, ``database_cpu_ms``, ``rss_mb`` (by how much it grew), ``statements``, ``pages``, ``rows``,
-        ``valkey_commands``; None where it could not be read.
+        ``cpu_ms``, ``database_cpu_ms``, ``rss_mb`` (by how much it grew), ``statements``, ``pages``,
+        ``rows``, ``valkey_commands``; None where it could not be read.
     """
     asked = list(statements_between(before, after)) if after.statements is not None else None
     return {

@@ -15,6 +15,7 @@ from adx_lab.errors import UsageError
 WRITERS = frozenset({"admin", "editor"})
 """Roles that may do everything a scenario asks for."""
 
+
 @dataclass(slots=True)
 class Account:
     """Somebody of the data set, logged in.
@@ -61,6 +62,7 @@ def tenant_kinds(tenants: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 
 def somebody(tenant: dict[str, Any], choose: random.Random) -> dict[str, Any]:
+    """Draw somebody of a tenant who may do everything a scenario asks for, where it has any."""
     writers = [user for user in tenant["users"] if user["role"] in WRITERS]
     person: dict[str, Any] = choose.choice(writers or tenant["users"])
     return person

@@ -25,14 +25,14 @@ from locust import events
 
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.accounts import keep_logged_in, log_in_accounts
-from adx_lab.load.people import Account
 from adx_lab.load.connections import mend_connections
 from adx_lab.load.limits import allow_connections
 from adx_lab.load.paired import Pair
+from adx_lab.load.people import Account
 from adx_lab.load.plan import ENDLESS_S, Plan, make_plan
 from adx_lab.load.raw import FileSink
 from adx_lab.load.recorder import Recorder
-from adx_lab.load.spec import LoadSpec, Rival, read_rivals, read_spec, write_spec
+from adx_lab.load.spec import LoadSpec, Rival, awaited_file, read_rivals, read_spec, write_spec
 from adx_lab.processes import count_open_files
 from adx_lab.records.run import new_run_id
 from adx_lab.settings import read_settings
@@ -289,7 +289,11 @@ class Session:
 
 
 def _await_rivals(path: str) -> tuple[Rival, ...]:
-    """Return the two variants; whoever starts them stops this process where they never answer."""
+    """Return the two variants; whoever starts them stops this process where they never answer.
+
+    Says that it waits: what is measured without load must not have a process beside it that still starts.
+    """
+    awaited_file(path).touch()
     while not (rivals := read_rivals(path)):
         gevent.sleep(_LOOK_EVERY_S)
     return rivals

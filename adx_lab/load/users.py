@@ -26,10 +26,10 @@ from gevent.pool import Pool
 from locust import FastHttpUser, task
 from locust.exception import StopUser
 
-from adx_lab.load.people import Account
 from adx_lab.load.arrivals import Stage, staged, warm_up
 from adx_lab.load.asks import ASKS
 from adx_lab.load.climbing import StepWatch
+from adx_lab.load.people import Account
 from adx_lab.load.replay import read_schedule
 from adx_lab.load.session import DRAIN_S, current, register
 

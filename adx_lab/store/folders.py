@@ -47,7 +47,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 
 COMPANIONS, VERDICT = "companions.json", "verdict.json"
-"""What only a duet's folder holds."""
+COUNTS, STATEMENTS = "counts", "statements"
+"""What only a duet's folder holds; the two tables only where it had a serial movement."""
 
 UNPLAYED = "unplayed.json"
 """What only the folder of a night's loaded run holds, and only where its duet could not be played."""

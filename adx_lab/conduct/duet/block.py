@@ -13,7 +13,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,6 +31,8 @@ from adx_lab.capture.companions import (
     read_companions,
     read_unanalysed,
 )
+from adx_lab.capture.endpoint_counts import Counters
+from adx_lab.capture.openapi import read_routes
 from adx_lab.capture.plans.matrix import capture_matrix
 from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.conduct.duet.order import DuetOrder
@@ -39,7 +41,9 @@ from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.collect import Collected
 from adx_lab.load.raw import all_facts
 from adx_lab.load.runner import LoadOrder, run_locust
-from adx_lab.load.spec import LoadSpec, Rival, write_rivals
+from adx_lab.load.serial.core_movement import SerialOrder, SerialRecord, play_burst, play_core
+from adx_lab.load.serial.core_ways import RefusedError
+from adx_lab.load.spec import LoadSpec, Rival, awaited_file, write_rivals
 from adx_lab.progress import Silent
 from adx_lab.settings import Settings
 from adx_lab.sql import load_queries
@@ -52,6 +56,10 @@ SIDES = (BASE, HEAD)
 _READ_BEFORE_S = 0.25
 _POLL_S = 0.05
 _SEEDS_APART = 1_009
+_LOCUST_STARTS_S = 60.0
+_CROWD = 12
+"""Connections that are always busy in a burst."""
+
 _HOST_UNUSED = "http://127.0.0.1"
 """Locust insists on a host; a duet's requests go to its rivals."""
 
@@ -64,6 +72,8 @@ class Started:
     watched: Watched
     core: Core | None = None
     database: str | None = None
+    start_s: float | None = None
+    """From the start of its process until it answered."""
 
 
 @dataclass
@@ -93,6 +103,10 @@ class Block:
     steal_share: float
     busy_s: float
     took_s: float = 0.0
+    serial: SerialRecord | None = None
+    """Of the serial movement; None where nobody knows all ways to ask these variants."""
+
+    burst: SerialRecord | None = None
 
     def audit(self) -> dict[str, Any]:
         """Return what the run's record keeps of it."""
@@ -103,6 +117,7 @@ class Block:
             "foreign_cpu_share": self.foreign_cpu_share,
             "steal_share": self.steal_share,
             "took_s": self.took_s,
+            "serial_s": None if self.serial is None else self.serial.ended - self.serial.began,
         }
 
 
@@ -157,6 +172,7 @@ class Bench:
             loading = asyncio.create_task(run_locust(order, folder, Silent(), on_start=lambda _pid: None))
             cleanup.push_async_callback(_cancel, loading)
             slots, started = await cleanup.enter_async_context(self.up(number))
+            serial = await self._play_serial(started, slots, number, folder, _Waiting(order, loading))
             self._introduce(started, slots, order)
             watching = asyncio.create_task(self._read_first(started, Path(order.spec.raw_dir), edges))
             cleanup.push_async_callback(_cancel, watching)
@@ -171,6 +187,13 @@ class Bench:
             except AdxLabError as error:
                 raise MeasurementError(f"the variants' own figures could not be read: {error}") from error
             block = await self._close(started, edges, collected, number=number, slots=slots, folder=folder)
+            block.serial = serial
+            if serial is not None:
+                block.burst = await self._play_burst(started, slots, number, folder)
+            for side, one in started.items():
+                block.companions[side]["start_s"] = one.start_s
+            if number == 1:
+                await self._look_around(started, block)
             if number == 1 and self.plans:
                 await self._capture_plans(started, block)
         block.took_s = time.monotonic() - began
@@ -204,9 +227,11 @@ class Bench:
         # Before they are awaited: an interrupt finds one of them up and the other one starting.
         cleanup.push_async_callback(self._stop, jobs)
         done = await asyncio.gather(*jobs, return_exceptions=True)
-        for outcome in done:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        failed = [outcome for outcome in done if isinstance(outcome, BaseException)]
+        # Where neither starts it is not head's doing.
+        failed.sort(key=lambda error: getattr(error, "side", "") != BASE)
+        if failed:
+            raise failed[0]
         return {side: job.result() for side, job in zip(ordered, jobs, strict=True)}
 
     async def _start_one(self, side: str, slot: str, number: int) -> Started:
@@ -231,11 +256,13 @@ class Bench:
                 await run_core_command(plan, "migrate", log=self._log(f"{side}-migrate"))
             if variant.statements:
                 await execute(url, variant.statements)
+            began = time.monotonic()
             core = await start_core(plan, log=self._log(side))
+            start_s = time.monotonic() - began
         except AdxLabError as error:
             raise VariantError(side, error) from error
         watched = Watched(core.pids, f"{core.url}/metrics", url, plan.valkey_url)
-        return Started(core.url, watched, core, database)
+        return Started(core.url, watched, core, database, start_s)
 
     async def _stop(self, jobs: Iterable[asyncio.Task[Started]]) -> None:
         done = [job for job in jobs if job.done() and not job.cancelled() and job.exception() is None]
@@ -270,14 +297,64 @@ class Bench:
         assert self.locustfile is not None
         return LoadOrder(spec, self.locustfile, _HOST_UNUSED, self._log("locust"))
 
-    def _introduce(self, started: Mapping[str, Started], slots: Mapping[str, str], order: LoadOrder) -> None:
-        """Tell Locust whom to load."""
+    async def _play_serial(
+        self,
+        started: Mapping[str, Started],
+        slots: Mapping[str, str],
+        number: int,
+        folder: Path,
+        quiet: Callable[[], None],
+    ) -> SerialRecord | None:
+        """Ask both in every way, one request at a time, before any load."""
+        if all(self.sides[side].variant.tree is None for side in SIDES):
+            return None
+        if any(self.sides[side].sample_file is None for side in SIDES):
+            return None
+        order = self._serial_order(started, slots, number, folder, seconds=self.order.serial_s)
+        watched = {side: one.watched for side, one in started.items()}
+        try:
+            return await asyncio.to_thread(_in_turn, order, watched, quiet)
+        except RefusedError as error:
+            raise VariantError(error.variant, error) from error
+
+    async def _play_burst(
+        self, started: Mapping[str, Started], slots: Mapping[str, str], number: int, folder: Path
+    ) -> SerialRecord:
+        """Let a crowd ask each in turn, after everything else."""
+        order = self._serial_order(started, slots, number, folder, seconds=self.order.burst_s)
+        try:
+            return await asyncio.to_thread(play_burst, order, _CROWD)
+        except RefusedError as error:
+            raise VariantError(error.variant, error) from error
+
+    def _serial_order(
+        self,
+        started: Mapping[str, Started],
+        slots: Mapping[str, str],
+        number: int,
+        folder: Path,
+        *,
+        seconds: float,
+    ) -> SerialOrder:
+        return SerialOrder(
+            rivals=self._rivals(started, slots),
+            seconds=seconds,
+            block=number,
+            seed=self.order.seed,
+            timeout_s=self.settings.load.timeout_s,
+            folder=folder,
+        )
+
+    def _rivals(self, started: Mapping[str, Started], slots: Mapping[str, str]) -> tuple[Rival, ...]:
         files = {side: self.sides[side].sample_file for side in SIDES}
-        rivals = tuple(
+        return tuple(
             Rival(variant=side, url=started[side].url, sample_file=str(files[side]) if files[side] else None)
             for side in sorted(SIDES, key=lambda side: slots[side])
         )
-        write_rivals(rivals, Path(str(order.spec.rivals_file)))
+
+    def _introduce(self, started: Mapping[str, Started], slots: Mapping[str, str], order: LoadOrder) -> None:
+        """Tell Locust whom to load."""
+        write_rivals(self._rivals(started, slots), Path(str(order.spec.rivals_file)))
 
     async def _read_first(self, started: Mapping[str, Started], raw_dir: Path, edges: _Edges) -> None:
         """Read both sides once the warm-up is nearly over."""
@@ -336,6 +413,13 @@ class Bench:
         servers = [pid for pids in self.servers.pids.values() for pid in pids]
         return process_usage(_with_children([*cores, *servers]))[0]
 
+    async def _look_around(self, started: Mapping[str, Started], block: Block) -> None:
+        """Keep what each variant is known to have, whether or not anybody asks for it."""
+        for side, one in started.items():
+            folder = self.sides[side].variant.queries_folder
+            block.companions[side]["named"] = sorted(load_queries(folder)) if folder else []
+            block.companions[side]["routes"] = await asyncio.to_thread(read_routes, one.url)
+
     async def _capture_plans(self, started: Mapping[str, Started], block: Block) -> None:
         await asyncio.gather(*(self._capture_one(side, one, block) for side, one in started.items()))
 
@@ -348,6 +432,25 @@ class Bench:
 
     def _log(self, name: str) -> Path:
         return self.settings.stack_dir / "logs" / f"duet-{name}.log"
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """Waits until Locust has started, or has died of starting: it does so beside the first, cold requests."""
+
+    order: LoadOrder
+    loading: asyncio.Task[Any]
+
+    def __call__(self) -> None:
+        file = awaited_file(str(self.order.spec.rivals_file))
+        deadline = time.monotonic() + _LOCUST_STARTS_S
+        while not file.exists() and not self.loading.done() and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+
+
+def _in_turn(order: SerialOrder, watched: Mapping[str, Watched], quiet: Callable[[], None]) -> SerialRecord:
+    with Counters(watched) as counters:
+        return play_core(order, counters.read, quiet)
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adx_lab.load.collect import Tables
 from adx_lab.load.raw import Row, batch_of
-from adx_lab.load.serial.core_ways import CoreSide, core_ways
-from adx_lab.load.serial.movement import WARMING, Measured, Movement
+from adx_lab.load.serial.burst import Burst
+from adx_lab.load.serial.core_ways import CoreCrowd, CoreSide, core_ways
+from adx_lab.load.serial.movement import Measured, Movement
 from adx_lab.load.spec import Rival
 
-__all__ = ["SerialOrder", "SerialRecord", "play_core"]
+__all__ = ["SerialOrder", "SerialRecord", "play_burst", "play_core"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,7 @@ class _Rows:
     by_movement: dict[str, list[Row]] = field(default_factory=dict)
 
     def keep(self, movement: str, row: Row) -> None:
-        if movement != WARMING:
-            self.by_movement.setdefault(movement, []).append(row)
+        self.by_movement.setdefault(movement, []).append(row)
 
     def write(self, folder: Path, began: float) -> tuple[str, ...]:
         for movement, rows in self.by_movement.items():
@@ -69,24 +69,52 @@ class _Rows:
         return tuple(self.by_movement)
 
 
-def play_core(order: SerialOrder, read: Callable[[], Any]) -> SerialRecord:
-    """Ask the core of each variant in every way; blocks for as long as it takes.
+def play_burst(order: SerialOrder, connections: int) -> SerialRecord:
+    """Let a crowd ask the core of each variant in turn; ``seconds`` are each variant's.
 
     Raises
     ------
-    UsageError
+    RefusedError
         One of them lets nobody in.
     """
     rows = _Rows()
-    sides: Mapping[str, CoreSide] = {
-        one.variant: CoreSide(one.variant, one.url, str(one.sample_file), rows.keep, order.timeout_s)
-        for one in order.rivals
-    }
+    sides = _sides(order, rows)
+    crowd = CoreCrowd(sides)
     try:
         for side in sides.values():
             side.log_in()
         began = time.time()
-        movement = Movement(tuple(sides), order.seconds, order.block, order.seed, read)
+        Burst(tuple(sides), connections, order.seconds, order.block, order.seed).play(crowd)
+        ended = time.time()
+    finally:
+        crowd.close()
+        for side in sides.values():
+            side.close()
+    return SerialRecord(began, ended, rows.write(order.folder, began), ())
+
+
+def _sides(order: SerialOrder, rows: _Rows) -> dict[str, CoreSide]:
+    return {
+        one.variant: CoreSide(one.variant, one.url, str(one.sample_file), rows.keep, order.timeout_s)
+        for one in order.rivals
+    }
+
+
+def play_core(order: SerialOrder, read: Callable[[], Any], quiet: Callable[[], None]) -> SerialRecord:
+    """Ask the core of each variant in every way; blocks for as long as it takes.
+
+    Raises
+    ------
+    RefusedError
+        One of them lets nobody in.
+    """
+    rows = _Rows()
+    sides = _sides(order, rows)
+    try:
+        for side in sides.values():
+            side.log_in()
+        began = time.time()
+        movement = Movement(tuple(sides), order.seconds, order.block, order.seed, read, quiet=quiet)
         measured = movement.play(core_ways(sides))
         ended = time.time()
     finally:

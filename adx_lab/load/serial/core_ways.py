@@ -1,7 +1,7 @@
 """Every way to ask ADX Core: each route, further pages, filters, tenants of either size, what no cache holds.
 
-They are the asks of the scenarios, and beside them what scenarios don't ask for: what ends somebody's session,
-what deletes, what only a large tenant makes dear. What an ask needs is made before it is measured.
+They are the asks of the scenarios, and beside them what scenarios don't ask for: what ends a session, what
+deletes, what only a large tenant makes dear. What an ask needs is made before it is measured.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 
 import msgspec
 
-from adx_lab.errors import UsageError
+from adx_lab.errors import MeasurementError
 from adx_lab.load.asks import ASKS
 from adx_lab.load.people import Account, read_sample, tenant_kinds
 from adx_lab.load.raw import Row
 from adx_lab.load.serial.movement import Mark
 from adx_lab.load.serial.wire import Reply, Wire
 
-__all__ = ["CoreSide", "core_ways"]
+__all__ = ["CoreCrowd", "CoreSide", "RefusedError", "core_ways"]
 
 _API = "/api/v1"
 _PAGE = 50
@@ -32,6 +32,14 @@ _SPARE, _LEAVING = "spare", "leaving"
 """People of the median tenant whose sessions are refreshed and ended, so that the others keep theirs."""
 
 Record = Callable[[str, Row], None]
+
+
+class RefusedError(MeasurementError):
+    """A variant lets nobody in: the other one may be in order."""
+
+    def __init__(self, variant: str, text: str) -> None:
+        super().__init__(text)
+        self.variant = variant
 
 
 @dataclass
@@ -55,7 +63,7 @@ class CoreSide:
 
         Raises
         ------
-        UsageError
+        RefusedError
             It lets somebody not in.
         """
         sample = read_sample(self.sample_file)
@@ -79,7 +87,7 @@ class CoreSide:
 
         Raises
         ------
-        UsageError
+        RefusedError
             It did not answer with tokens.
         """
         reply = self.quietly("POST", f"{_API}/auth/{verb}", body)
@@ -89,7 +97,7 @@ class CoreSide:
                 return told
         except ValueError:
             pass
-        raise UsageError(f"{self.variant} answered the {verb} with status {reply.status}, without tokens")
+        raise RefusedError(self.variant, f"it answered the {verb} with status {reply.status}, without tokens")
 
     def quietly(self, method: str, path: str, body: Any = None, account: Account | None = None) -> Reply:
         """Ask for what a measured request needs; nothing is recorded."""
@@ -127,8 +135,14 @@ class _SerialAsk:
         content = data or b""
         if body is not None:
             sent["content-type"], content = "application/json", msgspec.json.encode(body)
-        wire, mark = self._side.wire, self._mark
+        wire = self._side.wire
         reply = wire.ask(wire.request(method, path, sent, content))
+        if endpoint is None:  # else it makes what the way's own request needs
+            self._keep(reply)
+        return SimpleNamespace(status_code=reply.status, text=reply.body.decode("utf-8", "replace"))
+
+    def _keep(self, reply: Reply) -> None:
+        mark = self._mark
         self._side.record(
             mark.movement,
             (
@@ -137,7 +151,6 @@ class _SerialAsk:
                 reply.timing, reply.error,
             ),
         )  # fmt: skip
-        return SimpleNamespace(status_code=reply.status, text=reply.body.decode("utf-8", "replace"))
 
     def take(self) -> Any:
         """Return the next thing that was made for this way."""
@@ -167,6 +180,34 @@ class CoreWay:
         self.ask(_SerialAsk(self.sides[mark.variant], self, mark, choose))
 
 
+_TOO_LONG = frozenset(("POST /users/batch", "GET /users/export", "GET /events", "GET /ready"))
+"""What would fill a short burst by itself, and what tells how full the service is."""
+
+
+class CoreCrowd:
+    """People who ask the core all at once, each over a connection of their own."""
+
+    def __init__(self, sides: Mapping[str, CoreSide]) -> None:
+        self._sides = sides
+        self._own: list[CoreSide] = []
+
+    def member(self, variant: str, _number: int) -> Sequence[Callable[[Mark, random.Random], None]]:
+        """Return all ways to ask the variant that many can go at once."""
+        side = self._sides[variant]
+        own = CoreSide(variant, side.base_url, side.sample_file, side.record, side.timeout_s, side.people)
+        self._own.append(own)
+        return [
+            CoreWay(name, group, ask, sides={variant: own}).perform
+            for name, (group, ask) in ASKS.items()
+            if name not in _TOO_LONG
+        ]
+
+    def close(self) -> None:
+        """Hang up."""
+        for side in self._own:
+            side.close()
+
+
 def core_ways(sides: Mapping[str, CoreSide]) -> list[CoreWay]:
     """Return all ways to ask the core, of both variants."""
     ways = [CoreWay(name, group, ask) for name, (group, ask) in ASKS.items()]
@@ -176,7 +217,7 @@ def core_ways(sides: Mapping[str, CoreSide]) -> list[CoreWay]:
         CoreWay("GET /openapi.json", "gateway", _getter("/openapi.json")),
         CoreWay("GET /docs", "gateway", _getter("/docs")),
         CoreWay("POST /auth/refresh", "auth", _refresh, _SPARE),
-        CoreWay("POST /auth/logout", "auth", _log_out, _LEAVING, 3, _sessions),
+        CoreWay("POST /auth/logout", "auth", _log_out, _LEAVING, 6, _sessions),
         CoreWay("GET /users/{id} (miss)", "users", _get_made, _WHALE, 60, _strangers),
         CoreWay("DELETE /users/{id}", "users", _delete_user, _WHALE, 20, _strangers),
         CoreWay("PUT /users/{id}/roles", "users", _set_roles, _WHALE),

@@ -1,4 +1,4 @@
-"""The order of a serial movement: which way to ask comes when, which variant first, and what is thrown away.
+"""The order of a serial movement: which way to ask comes when, and which variant is first.
 
 Each way is asked of both variants in turn, the second when the first has answered. Who comes first alternates
 (and begins the other way round in the next block), since the second of a pair finds the processor warm: its
@@ -15,14 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["COLD", "SERIAL", "WARMING", "Mark", "Measured", "Movement", "Way"]
+__all__ = ["COLD", "SERIAL", "Mark", "Measured", "Movement", "Way"]
 
-SERIAL, COLD, WARMING = "serial", "cold", "warming"
-"""What a request belongs to: the movement itself, the first of its kind after the start, or nothing."""
+SERIAL, COLD = "serial", "cold"
+"""What a request belongs to: the movement itself, or the first of its kind after the start."""
 
 _COLD_PAIRS = 2
-_WARM_PAIRS = 6
-_WARM_SHARE = 0.2
+_PAIRS_WANTED, _PATIENCE_S = 24, 0.15
+"""So many pairs of a way that takes long, unless they take longer than that altogether."""
+
 _SEEDS_APART = 7_927
 
 
@@ -82,6 +83,8 @@ class Movement:
         Which block it is of: ways come in another order in each.
     read
         Reads the counters of all variants; called between ways only.
+    quiet
+        Called once the cold ones have been asked; returns when nothing else runs any more.
     """
 
     variants: tuple[str, ...]
@@ -89,7 +92,8 @@ class Movement:
     block: int
     seed: int
     read: Callable[[], Any]
-    pairs_min: int = 4
+    pairs_min: int = 6
+    quiet: Callable[[], None] = lambda: None
 
     def play(self, ways: Sequence[Way]) -> list[Measured]:
         """Ask every way, cold ones first, and return what the counters said around each."""
@@ -100,25 +104,26 @@ class Movement:
                 self._prepare(way)
                 for pair in range(_COLD_PAIRS):
                     self._pair(way, pair, COLD)
-            return [self._measure(way) for way in ordered]
+            self.quiet()
+            measured: list[Measured] = []
+            for way in ordered:
+                # What was read after the last one stands before this one: nothing happened in between.
+                before = measured[-1].after if measured else self.read()
+                measured.append(self._measure(way, before))
+            return measured
 
     def _prepare(self, way: Way) -> None:
         if way.pairs_max is not None:
             for variant in self.variants:
-                count = way.pairs_max + _COLD_PAIRS + 1
+                count = way.pairs_max + _COLD_PAIRS
                 way.prepare(variant, count, self._choice(way, -1))
 
-    def _measure(self, way: Way) -> Measured:
-        deadline = time.perf_counter() + _WARM_SHARE * self.seconds
-        warm = 1 if way.pairs_max is not None else _WARM_PAIRS
-        for pair in range(warm):
-            self._pair(way, -1 - pair, WARMING)
-            if time.perf_counter() > deadline:
-                break
-        before = self.read()
-        pairs, deadline = 0, time.perf_counter() + self.seconds
-        while pairs < self.pairs_min or time.perf_counter() < deadline:
-            if way.pairs_max is not None and pairs >= way.pairs_max:
+    def _measure(self, way: Way, before: Any) -> Measured:
+        pairs, began = 0, time.perf_counter()
+        while way.pairs_max is None or pairs < way.pairs_max:
+            spent_s = time.perf_counter() - began
+            few = pairs < self.pairs_min or (pairs < _PAIRS_WANTED and spent_s < _PATIENCE_S)
+            if not few and spent_s >= self.seconds:
                 break
             self._pair(way, pairs, SERIAL)
             pairs += 1

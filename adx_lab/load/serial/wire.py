@@ -128,7 +128,7 @@ def _read(line: socket.socket) -> tuple[bytes, bytes]:
 
 
 def _chunks(line: socket.socket, got: bytearray, at: int) -> bytes:
-    pieces = []
+    pieces: list[bytes] = []
     while True:
         while (end := got.find(b"\r\n", at)) < 0:
             _more(line, got)

@@ -50,7 +50,7 @@ def plan_changes(changes: Sequence[PlanChange]) -> Table:
 def _row(one: Comparison) -> tuple[str, ...]:
     if one.ratio is None or one.low is None or one.high is None:
         return (one.subject, one.metric, one.status, "–", "–", "–", "–")
-    seen = "–" if one.smallest_effect_seen is None else f"{one.smallest_effect_seen:+.1%}"
+    seen = "–" if one.could_see is None else f"{one.could_see:+.1%}"
     return (
         one.subject,
         one.metric,

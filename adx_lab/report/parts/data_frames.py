@@ -67,7 +67,7 @@ def budgets(results: Sequence[BudgetResult]) -> pd.DataFrame:
 
 def comparisons(found: Sequence[Comparison]) -> pd.DataFrame:
     """Return one row a comparison: head over base."""
-    names = ("subject", "metric", "ratio", "low", "high", "level", "p", "status", "smallest_effect_seen")
+    names = ("subject", "metric", "ratio", "low", "high", "level", "p", "status", "could_see")
     return pd.DataFrame([{name: getattr(one, name) for name in names} for one in found])
 
 

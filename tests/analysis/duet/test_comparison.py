@@ -86,7 +86,7 @@ def test_ten_percent_in_the_tail_alone_is_found() -> None:
     assert found >= 97
 
 
-def test_power_is_what_the_smallest_effect_seen_says() -> None:
+def test_power_is_what_the_could_see_says() -> None:
     """Inject what an A/A duet said it would see in 90%: it must be found in 80 to 98% of 120 tries."""
     rng = np.random.default_rng(15)
     plan = Plan(looks=(12,))
@@ -97,7 +97,7 @@ def test_power_is_what_the_smallest_effect_seen_says() -> None:
             for (e, m), r in duet_noise(rng, 12, ENDPOINTS, "independent").items()
         ]
         place = next(i for i, one in enumerate(quiet) if one.metric == "p95_ms")
-        seen = compare(quiet, plan)[place].smallest_effect_seen
+        seen = compare(quiet, plan)[place].could_see
         assert seen is not None
         fresh = [
             BlockSeries(str(e), m, tuple(r.tolist()))
@@ -149,8 +149,8 @@ def test_a_noisy_duet_is_undecided_and_says_what_it_could_have_seen() -> None:
     (c,) = compare([BlockSeries("e", "p50_ms", tuple((0.1 * rng.normal(size=12)).tolist()))], PLAN)
     assert c.status == "undecided"
     assert c.open
-    assert c.smallest_effect_seen is not None
-    assert c.smallest_effect_seen > 0.1
+    assert c.could_see is not None
+    assert c.could_see > 0.1
     assert needs_more([c], PLAN, blocks=12) == 4
     assert needs_more([c], PLAN, blocks=16) == 0
 
