@@ -264,14 +264,16 @@ def _status(
 def _could_see(column: _Column, plan: Plan) -> float | None:
     """Return the effect that would have been found with the planned power, from this duet's own noise.
 
-    The estimate falls short of the true value by chance, which Student's quantile for the power pays for.
+    Another duet's estimate falls short of the true value by chance, and its noise is known no better than
+    this one's: the margin pays for all three.
     """
     test = column.test
     if not math.isfinite(test.critical):
         return None
-    error = float(test.errors[column.place])
-    margin = float(stats.t.ppf(plan.power, column.values.size - 1))
-    seen = (test.critical + margin) * error
+    needed = test.critical
+    doubt = (needed**2 + (needed + 2) ** 2) / (2 * float(test.degrees[column.place]))
+    margin = float(stats.norm.ppf(plan.power)) * math.sqrt(1 + doubt)
+    seen = (needed + margin) * float(test.errors[column.place])
     return seen if column.series.difference else math.expm1(min(seen, 700.0))
 
 

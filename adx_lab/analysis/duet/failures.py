@@ -14,8 +14,8 @@ from scipy.stats import binom
 
 from adx_lab.analysis.duet.block_ratios import ALL
 from adx_lab.analysis.duet.comparison import Comparison, ComparisonStatus
-from adx_lab.analysis.duet.pair_ratios import whole_pairs
-from adx_lab.analysis.stats.two_groups import ERROR_MAX, ruled_out
+from adx_lab.analysis.duet.pair_ratios import share_that_matters, whole_pairs
+from adx_lab.analysis.stats.two_groups import ruled_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +27,6 @@ __all__ = ["ANSWERS", "FAILURES", "compare_answers", "compare_failures", "does_n
 FAILURES, ANSWERS = "failures", "other_answers"
 SHARE_MATTERS = 0.005
 """Of an endpoint's requests: a smaller excess of failures is left to chance."""
-
-SHARE_BOUND, SHARE_BOUND_MAX = 0.01, 0.03
-"""What must be ruled out; where there are too few pairs to bound one percent, up to three."""
 
 OTHERS_MIN, OTHERS_SHARE = 3, 0.01
 _PLAIN = 1e-6
@@ -56,7 +53,7 @@ def compare_failures(pairs: pd.DataFrame, *, alpha: float) -> tuple[Comparison, 
     p[more == 0] = 1.0
     adjusted = _holm(p.tolist())
     excess, errors = (more - fewer) / sizes, np.sqrt(more + fewer + 1) / sizes
-    limits = np.clip(1.001 * errors / ERROR_MAX, SHARE_BOUND, SHARE_BOUND_MAX)
+    limits = np.array([share_that_matters(error) for error in errors.tolist()])
     shut = ruled_out(excess, errors, limits)
     half = 1.645 * errors
     found = []

@@ -45,9 +45,6 @@ _OPEN_ALL = 0.10
 _COLD_SHARE, _COLD_MS = 1.0, 2.0
 _BURST_SHARE, _BURST_MS = 0.5, 2.0
 _CAPACITY = 0.2
-_STRAYS = 0.03
-"""The share of an endpoint's requests that are far slower, from which on it matters."""
-
 _PREFIX = re.compile(r"^(\S+) /api/v\d+(?=/)")
 _TIMES = frozenset(MOVEMENT_METRICS.values())
 
@@ -113,7 +110,7 @@ def _serial(serial: pd.DataFrame, blocks: Sequence[int]) -> Iterator[BlockSeries
     yield from ratio_series(
         pairs, metric=MOVEMENT_METRICS[SERIAL], matters=_SERIAL_SHARE, matters_ms=_SERIAL_MS
     )
-    yield from stray_series(pairs, metric="serial_strays", matters=_STRAYS)
+    yield from stray_series(pairs, metric="serial_strays")
     told = pairs_of(serial, column="server_ms", blocks=blocks)
     for one in ratio_series(
         told, metric="serial_server_ms", gate=False, matters=_SERIAL_SHARE, matters_ms=_SERIAL_MS
@@ -129,8 +126,7 @@ def _open(
     pairs = pairs_of(loop, blocks=blocks)
     for one in ratio_series(pairs, metric=METRIC, matters=share, matters_ms=least, gate=alone):
         yield replace(one, matters=_OPEN_ALL, gate=True) if one.subject == ALL and not alone else one
-    for one in stray_series(pairs, metric="strays", matters=_STRAYS):
-        yield replace(one, gate=alone)
+    yield from stray_series(pairs, metric="strays", gate=alone)
     yield from (replace(one, gate=False) for one in block_quantiles(samples, gates=()))
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "pair_series",
     "pairs_of",
     "ratio_series",
+    "share_that_matters",
     "stray_series",
     "whole_pairs",
 ]
@@ -52,6 +53,10 @@ STRAY_RATIO, STRAY_RATIO_MAX = math.log(1.5), math.log(3.0)
 STRAY_SPREADS, STRAY_MS = 4.0, 0.2
 """A pair is a stray where one half took half as long again, and that is far out among its like."""
 
+SHARE_LEAST, SHARE_MOST = 0.015, 0.03
+"""Of an endpoint's requests; where few pairs can't bound the less, the more must do."""
+
+_SHARE_ERRORS = 3.5
 _KEYS = ["block", "pair", "endpoint"]
 _ROBUST = 1.4826
 
@@ -233,7 +238,7 @@ def ratio_series(
     return tuple(sorted(series, key=lambda one: (one.subject != ALL, one.subject)))
 
 
-def stray_series(pairs: Pairs, *, metric: str, matters: float) -> tuple[BlockSeries, ...]:
+def stray_series(pairs: Pairs, *, metric: str, gate: bool = True) -> tuple[BlockSeries, ...]:
     """Reduce a movement's pairs to the share in which head is far slower, less that in which base is.
 
     Parameters
@@ -242,8 +247,8 @@ def stray_series(pairs: Pairs, *, metric: str, matters: float) -> tuple[BlockSer
         Of one movement.
     metric
         What the series are called.
-    matters
-        The share of an endpoint's requests from which on it matters.
+    gate
+        Whether a verdict waits for them.
     """
     series = []
     for name, cells in zip(pairs.endpoints, pairs.cells(), strict=True):
@@ -261,6 +266,8 @@ def stray_series(pairs: Pairs, *, metric: str, matters: float) -> tuple[BlockSer
             np.array([float((side * stray[cell] > far).sum()) for cell in cells]) for side in (1, -1)
         )
         total = counts.sum()
+        # Poisson's error, and one more: that none was seen is no proof that there is none.
+        error = math.sqrt(slow.sum() + quick.sum() + 1) / total
         with np.errstate(invalid="ignore", divide="ignore"):
             shares = np.where(counts > 0, (slow - quick) / counts, math.nan)
         series.append(
@@ -269,15 +276,20 @@ def stray_series(pairs: Pairs, *, metric: str, matters: float) -> tuple[BlockSer
                 metric,
                 tuple(shares.tolist()),
                 difference=True,
-                matters=matters,
-                # Poisson's error, and one more: that none was seen is no proof that there is none.
-                noise=math.sqrt(slow.sum() + quick.sum() + 1) / total * math.sqrt(pairs.blocks),
+                gate=gate,
+                matters=share_that_matters(error),
+                noise=error * math.sqrt(pairs.blocks),
                 base=float(quick.sum() / total),
                 head=float(slow.sum() / total),
                 unit="share",
             )
         )
     return tuple(series)
+
+
+def share_that_matters(error: float) -> float:
+    """Return the share of an endpoint's requests from which on it matters: what so many pairs can bound."""
+    return min(max(_SHARE_ERRORS * error, SHARE_LEAST), SHARE_MOST)
 
 
 def middle_pairs(samples: pd.DataFrame, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -65,8 +65,8 @@ class StepDown:
         Whether every flip was counted, or a random draw of them.
     inflation : float
         By how much dependence between neighbouring blocks widens the error of a mean; at least 1.
-    errors : array
-        The standard error of each column's mean, dependence included.
+    errors, degrees : array
+        The standard error of each column's mean, dependence included, and its degrees of freedom.
     """
 
     slower: NDArray[np.float64]
@@ -75,6 +75,7 @@ class StepDown:
     exact: bool
     inflation: float
     errors: NDArray[np.float64]
+    degrees: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,15 @@ class _Columns:
         return np.where((self.squares > 0) & (self.counts >= 2), t, 0.0)
 
 
-def clipped(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return differences of which none exceeds `CLIP` times the median size of its column.
+def clipped(differences: NDArray[np.float64], *, times: float = CLIP) -> NDArray[np.float64]:
+    """Return differences of which none exceeds so many times the median size of its column.
 
     Parameters
     ----------
     differences
         Blocks x comparisons; NaN where a block does not count for a column.
+    times
+        How many.
     """
     sizes = np.where(np.isfinite(differences), np.abs(differences), np.inf)
     counts = np.isfinite(differences).sum(axis=0)
@@ -112,8 +115,19 @@ def clipped(differences: NDArray[np.float64]) -> NDArray[np.float64]:
     columns = np.arange(differences.shape[1])
     upper, lower = np.minimum(counts // 2, len(sizes) - 1), np.maximum((counts - 1) // 2, 0)
     middle = (ranked[lower, columns] + ranked[upper, columns]) / 2
-    bound = CLIP * np.where(counts > 0, middle, 0.0)
+    bound = times * np.where(counts > 0, middle, 0.0)
     return np.clip(differences, -bound, bound)
+
+
+def _spread(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each column's sum of squares about its middle; a stalled block is no more than a part of it."""
+    counts = np.isfinite(differences).sum(axis=0)
+    ranked = np.sort(differences, axis=0)  # what does not count comes last
+    middles = np.nan_to_num(ranked[np.maximum(counts - 1, 0) // 2, np.arange(counts.size)])
+    near = clipped(differences - middles, times=2 * CLIP)
+    middles = np.nan_to_num(near).sum(axis=0) / np.maximum(counts, 1)
+    spread: NDArray[np.float64] = np.where(np.isfinite(near), (near - middles) ** 2, 0.0).sum(axis=0)
+    return spread
 
 
 def _columns(values: NDArray[np.float64], counts: NDArray[np.int64], noise: NDArray[np.float64]) -> _Columns:
@@ -165,6 +179,7 @@ def step_down(
     StepDown
     """
     blocks, width = differences.shape
+    spread = _spread(differences)
     differences = clipped(differences)
     values = np.nan_to_num(differences)
     counts = np.isfinite(differences).sum(axis=0)
@@ -195,7 +210,9 @@ def step_down(
         critical=_critical(np.concatenate(largest), alpha),
         exact=blocks <= EXACT_BLOCKS_MAX,
         inflation=inflation,
-        errors=inflation * np.sqrt(columns.variance(values.sum(axis=0)) / np.maximum(counts, 1)),
+        errors=inflation
+        * np.sqrt(replace(columns, squares=spread).variance(np.zeros(width)) / np.maximum(counts, 1)),
+        degrees=np.maximum(counts - 1, 1) + columns.weight,
     )
 
 

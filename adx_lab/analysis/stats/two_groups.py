@@ -24,7 +24,7 @@ CHANGED = 0.1
 WIDTH = 4.0
 """Of the changes, in limits: where they are, if they are."""
 
-CHANCE_MAX = 0.01
+CHANCE_MAX = 0.02
 ERROR_MAX = 1 / 1.645
 """Of its limit: an effect whose own error is larger could not be bounded however well it came out."""
 
@@ -60,9 +60,16 @@ def chance_beyond(
 def ruled_out(
     estimates: NDArray[np.float64], errors: NDArray[np.float64], limits: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Tell of which effects it is ruled out that they matter; see `chance_beyond`."""
+    """Tell of which effects it is ruled out that they matter: by their own interval, or among all of them.
+
+    Parameters
+    ----------
+    estimates, errors, limits
+        As in `chance_beyond`.
+    """
     able = errors <= ERROR_MAX * limits
-    return np.asarray(able & (chance_beyond(estimates, errors, limits) <= CHANCE_MAX))
+    alone = estimates + errors / ERROR_MAX < limits
+    return np.asarray(able & (alone | (chance_beyond(estimates, errors, limits) <= CHANCE_MAX)))
 
 
 def _density(at: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -71,8 +78,11 @@ def _density(at: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np
 
 
 def _scatter(z: NDArray[np.float64]) -> float:
-    """Return by how much the usual effect scatters more than its error says; at least 1."""
-    moved = np.abs(z[z != 0])
+    """Return by how much the usual effect scatters more than its error says; at least 1.
+
+    About their middle: what all of them have in common is no scatter.
+    """
+    moved = z[z != 0]
     if moved.size < _SCATTER_MIN:
         return 1.0
-    return max(1.0, float(np.median(moved)) / 0.6745)
+    return max(1.0, float(np.median(np.abs(moved - np.median(moved)))) / 0.6745)
