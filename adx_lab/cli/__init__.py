@@ -16,6 +16,8 @@ from cyclopts import App, CycloptsError
 
 from adx_lab.cli.console import say_error
 from adx_lab.errors import AdxLabError, UsageError
+from adx_lab.files import keep_private
+from adx_lab.secrecy import scrub
 
 VERBS = {
     "doctor": ("stack.doctor:run", "Check machine, limits and dependencies, and say how to mend each thing."),
@@ -29,6 +31,10 @@ VERBS = {
         "Open JupyterLab on the notebooks, with the stack up and Locust in the launcher.",
     ),
     "duet": ("measure.duet:run", "Compare two variants: both up at once, the same requests to both."),
+    "bisect": (
+        "measure.bisect:run",
+        "Find the first slow commit: duets of a good one against those after it.",
+    ),
     "rules": (
         "measure.rules:run",
         "Switch the performance rules off one by one and measure what each is worth.",
@@ -55,6 +61,7 @@ for _verb, (_where, _help) in VERBS.items():
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    keep_private()
     words = sys.argv[1:]
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -69,7 +76,7 @@ def _run(words: list[str], *, debug: bool) -> int:
         code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # here every error becomes a line and a code
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(scrub(traceback.format_exc()))
         line, code = _explain(error)
         if line:
             say_error(line)

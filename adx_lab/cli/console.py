@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from adx_lab.records.run import to_json
+from adx_lab.secrecy import scrub
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from adx_lab.report.parts.table import Table
 
 _PLAIN_EVERY_S = 10.0
 _BAR_CELLS = 24
@@ -30,7 +34,7 @@ class ConsoleProgress:
         """Print what begins now, with the time since the verb began."""
         self._close_bar()
         self._last_plain_s = self._elapsed_s()
-        print(f"[{self._elapsed_s():6.1f} s] {text}", file=sys.stderr, flush=True)
+        print(f"[{self._elapsed_s():6.1f} s] {scrub(text)}", file=sys.stderr, flush=True)
 
     def advance(self, label: str, done: float, total: float, unit: str) -> None:
         """Draw how far the current step is."""
@@ -56,7 +60,7 @@ class ConsoleProgress:
 
 def say_error(text: str) -> None:
     """Print the one line that says what is wrong."""
-    print(f"adx-lab: {text}", file=sys.stderr, flush=True)
+    print(f"adx-lab: {scrub(text)}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
@@ -71,15 +75,35 @@ def print_pairs(pairs: dict[str, Any]) -> None:
         print(f"{name:<{width}}  {value}")
 
 
-def print_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows in columns as wide as their contents; numbers (right of the first column) to the right."""
-    widths = [max(len(line[i]) for line in [header, *rows]) for i in range(len(header))]
-    for line in (header, tuple("-" * width for width in widths), *rows):
-        cells = [
-            cell.rjust(width) if _is_number(cell) else cell.ljust(width)
-            for cell, width in zip(line, widths, strict=True)
-        ]
-        print("  ".join(cells).rstrip())
+def print_table(table: Table) -> None:
+    """Print a table: within the terminal's width, and whole where it is piped."""
+    from adx_lab.report.parts.table_text import table_text  # errors need no table
+
+    print(table_text(table, width=_width(), colour=_coloured()))
+
+
+def print_status(name: str, status: str, more: str = "") -> None:
+    """Print a name and a status in its colour."""
+    from adx_lab.report.parts.table_text import inked
+
+    print(f"{name:<8} {inked(status) if _coloured() else status}{more}")
+
+
+def print_next(text: str) -> None:
+    """Print what to do now, as the last line."""
+    print(f"next: {text}")
+
+
+def _width() -> int | None:
+    """Return the width of whoever looks; COLUMNS gives it where no terminal does."""
+    if not sys.stdout.isatty() and not os.environ.get("COLUMNS", "").isdigit():
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def _coloured() -> bool:
+    """Tell whether colours are wanted: on a terminal, unless NO_COLOR says otherwise."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def print_rich(shown: RenderableType) -> None:
@@ -87,7 +111,3 @@ def print_rich(shown: RenderableType) -> None:
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else _FILE_WIDTH, soft_wrap=True).print(shown)
-
-
-def _is_number(cell: str) -> bool:
-    return cell.replace(",", "").replace(".", "").replace("-", "").replace("%", "").strip().isdigit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from adx_lab.analysis.duet.block_ratios import ALL
 from adx_lab.analysis.duet.companions import Companion
@@ -11,20 +12,25 @@ from adx_lab.conduct.duet.judge import DuetAnswer
 from adx_lab.records.run import Caveat
 from adx_lab.report.duet.comparison_tables import comparisons
 from adx_lab.report.page.verdict_words import calibration_line
+from adx_lab.report.parts.table import Column, Table
+from adx_lab.report.parts.words import subject_words
 
 _MOVED = 0.1
+_BESIDES = (
+    *(Column("besides time"), Column("figure")),
+    *(Column("base", kind="number"), Column("head", kind="number")),
+)
 
 
 def print_duet(answer: DuetAnswer, caveats: Sequence[Caveat] = ()) -> None:
     """Print the comparisons, the companions, the findings, and what the verdict is worth."""
     verdict = answer.verdict
     if verdict.comparisons:
-        table = comparisons(verdict.comparisons)
-        print_table(table.header, table.rows)
+        print_table(comparisons(verdict.comparisons))
         print()
     moved = [row for one in answer.companions if (row := _companion(one)) is not None]
     if moved:
-        print_table(("besides time", "figure", "base", "head"), moved)
+        print_table(Table(_BESIDES, tuple(moved)))
         print()
     for finding in verdict.findings:
         share = "" if finding.share is None else f" ({finding.share:.0%} of the added time)"
@@ -36,10 +42,9 @@ def print_duet(answer: DuetAnswer, caveats: Sequence[Caveat] = ()) -> None:
     print(f"run      {verdict.run_id}")
 
 
-def _companion(one: Companion) -> tuple[str, ...] | None:
+def _companion(one: Companion) -> tuple[Any, ...] | None:
     """Return a companion's row: those of the service always, others where they moved by a tenth."""
     base, head = one.base or 0.0, one.head or 0.0
     if one.subject != ALL and abs(head - base) <= _MOVED * max(abs(base), abs(head)):
         return None
-    shown = ["-" if value is None else f"{value:,.4g}" for value in (one.base, one.head)]
-    return (one.subject, one.figure, *shown)
+    return (subject_words(one.subject), one.figure, one.base, one.head)

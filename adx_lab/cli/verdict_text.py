@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from adx_lab.cli.console import print_table
 from adx_lab.report.page.night_report import Report
-from adx_lab.report.parts.numbers import interval, number
+from adx_lab.report.run.tables import budgets
 
 
 def print_report(made: Report) -> None:
     """Print budgets, the verdict, the worst finding and where the page is."""
     verdict = made.verdict
-    rows = [
-        (
-            item.name,
-            item.metric,
-            f"{'>=' if item.direction == 'above' else '<='} {number(item.limit)}",
-            number(item.value),
-            interval(item.low, item.high),
-            item.unit,
-            item.status,
-        )
-        for item in verdict.budgets
-    ]
-    print_table(("budget", "metric", "limit", "measured", "95% interval", "unit", "status"), rows)
+    print_table(budgets(verdict.budgets))
     print()
     print(f"verdict  {verdict.status}: {made.summary}")
     worst = verdict.findings[0] if verdict.findings else None

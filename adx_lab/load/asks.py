@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adx_lab.load.users import Ask
+    from adx_lab.load.users.actions import Ask
 
 _API = "/api/v1"
 _PAGE = 50

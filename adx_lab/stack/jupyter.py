@@ -126,7 +126,7 @@ def require_notebooks(settings: Settings) -> Path:
     UsageError
         There is none in this home.
     """
-    notebooks = settings.home_dir / "notebooks"
+    notebooks = settings.notebooks_dir
     if not notebooks.is_dir():
         raise UsageError(f"there is no folder {notebooks}", mend="restore it or correct ADX_LAB_HOME")
     return notebooks

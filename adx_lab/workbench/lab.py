@@ -18,21 +18,21 @@ from adx_lab.capture.plans.matrix import capture_matrix
 from adx_lab.capture.plans.statement import explain_statement
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
+from adx_lab.conduct.plans import CORE_QUERIES, cells_of, query_names
 from adx_lab.conduct.run import recorded
-from adx_lab.conduct.run.recorded import CORE_QUERIES, LoadRequest, Surroundings
+from adx_lab.conduct.run.recorded import LoadRequest, Surroundings
 from adx_lab.conduct.switches.catalogue import measures_of
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import UsageError
-from adx_lab.explaining import cells_of, query_names
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat
-from adx_lab.report.parts import data_frames
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.plans.svg import plan_figure
+from adx_lab.report.plans.tables import findings_table, nodes_table
 from adx_lab.report.switches.worth_figure import worth_of_rules
 from adx_lab.report.switches.worth_table import rules_table
+from adx_lab.services.running import read_state
 from adx_lab.settings import Settings, override, read_settings
-from adx_lab.stack.lifecycle import read_state
 from adx_lab.store.folders import open_run
 from adx_lab.store.rows import RunStore
 from adx_lab.store.rule_costs import read_rule_costs
@@ -158,7 +158,7 @@ class Lab:
 
     def runs(self) -> Result:
         """Return all stored runs, oldest first; the columns after ``status`` are their figures."""
-        store = RunStore(self._settings.store_url)
+        store = RunStore(self._settings)
         try:
             rows = store.list()
         finally:
@@ -320,6 +320,6 @@ def _pictures(cells: list[Cell], caveats: tuple[Caveat, ...] = ()) -> Result:
         title = " · ".join(part for part in (cell.query, cell.tenant, cell.mode) if part)
         shown.append(plan_figure(cell.analysis, title=f"{title}{budget}{over}"))
         if cell.analysis.findings:
-            shown.append(data_frames.plan_findings(cell.analysis.findings))
-    frame = data_frames.plan_nodes((cell.query, cell.analysis) for cell in cells)
+            shown.append(findings_table(cell.analysis.findings))
+    frame = nodes_table((cell.query, cell.analysis) for cell in cells).frame
     return Result(frame, tuple(shown), caveats)

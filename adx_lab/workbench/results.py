@@ -15,8 +15,8 @@ from adx_lab.analysis.verdict import Verdict
 from adx_lab.records.run import Caveat
 from adx_lab.report.duet import comparison_tables
 from adx_lab.report.page.verdict_words import calibration_line
-from adx_lab.report.parts import data_frames
-from adx_lab.report.plans.tables import matrix_table, notable_table
+from adx_lab.report.parts.table import Table
+from adx_lab.report.plans.tables import cells_table, matrix_table, notable_table
 from adx_lab.report.run import figures, tables
 from adx_lab.report.run.judged_run import Judgement
 
@@ -38,6 +38,11 @@ class Result:
     frame: pd.DataFrame
     shown: tuple[Any, ...] = ()
     caveats: tuple[Caveat, ...] = ()
+
+    @staticmethod
+    def of(table: Table) -> Result:
+        """Return a table as a result."""
+        return Result(table.frame, (table,))
 
     def _ipython_display_(self) -> None:
         from IPython.display import display  # noqa: PLC0415  # only a notebook calls this
@@ -90,7 +95,7 @@ class Run:
         known = self.judgement.endpoints if by == "endpoint" else summarise(self.samples, by=by)
         caveats = {caveat.text: caveat for summary in known for caveat in summary.caveats}
         return Result(
-            data_frames.latency(known),
+            tables.endpoints(known).frame,
             (figures.latency_distribution(self.samples, by=by), tables.endpoints(known)),
             tuple(caveats.values()),
         )
@@ -98,18 +103,17 @@ class Run:
     def timeline(self) -> Result:
         """Return percentiles and throughput in each slice of the run."""
         return Result(
-            data_frames.timeline(self.samples),
+            tables.timeline(self.samples).frame,
             (figures.latency_over_time(self.samples), figures.latency_heat_map(self.samples)),
         )
 
     def tails(self) -> Result:
         """Return where each endpoint's slowest requests spend their time."""
-        return Result(data_frames.tails(self.judgement.tails), (tables.tails(self.judgement.tails),))
+        return Result(tables.tail_parts(self.judgement.tails).frame, (tables.tails(self.judgement.tails),))
 
     def budgets(self) -> Result:
         """Return each budget with its interval and what became of it."""
-        judged = self.judgement.budgets
-        return Result(data_frames.budgets(judged), (tables.budgets(judged),))
+        return Result.of(tables.budgets(self.judgement.budgets))
 
     def cache(self) -> Result:
         """Return which layer answered the cache look-ups, over time."""
@@ -129,8 +133,7 @@ class Run:
 
     def validity(self) -> Result:
         """Return the load generator's audit."""
-        checks = self.judgement.validity
-        return Result(pd.DataFrame([vars(check) for check in checks]), (tables.validity(checks),))
+        return Result.of(tables.validity(self.judgement.validity))
 
     def _ipython_display_(self) -> None:
         from IPython.display import display  # noqa: PLC0415  # only a notebook calls this
@@ -159,13 +162,11 @@ class Duet:
     @cached_property
     def frame(self) -> pd.DataFrame:
         """Return one row a comparison: ratio of head to base with its interval."""
-        return data_frames.comparisons(self.verdict.comparisons)
+        return comparison_tables.comparisons(self.verdict.comparisons).frame
 
     def findings(self) -> Result:
         """Return the causes, the largest first."""
-        return Result(
-            data_frames.findings(self.verdict.findings), (comparison_tables.findings(self.verdict.findings),)
-        )
+        return Result.of(comparison_tables.findings(self.verdict.findings))
 
     def _ipython_display_(self) -> None:
         from IPython.display import display  # noqa: PLC0415  # only a notebook calls this
@@ -187,4 +188,4 @@ class Duet:
 
 def plans_result(matrix: Matrix) -> Result:
     """Return a captured matrix of plans as a result."""
-    return Result(data_frames.plans(matrix), (matrix_table(matrix), notable_table(matrix)))
+    return Result(cells_table(matrix).frame, (matrix_table(matrix), notable_table(matrix)))

@@ -32,7 +32,7 @@ def settings(tmp_path: Path) -> Settings:
 def keep(
     settings: Settings, number: int, kind: str, figures: dict[str, float | None], status: str = "pass"
 ) -> None:
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     record = RunRecord(
         run_id=f"r{number:03d}",
         kind=kind,
@@ -74,7 +74,7 @@ def test_budgets_are_drawn_as_shares_of_their_limits(settings: Settings) -> None
     assert used["Each database query"] == (0.5,)
     figure = trend_figures.budgets_over_nights(nights)
     assert "beyond it on the latest: Authentication" in figure.sentence
-    rows = {row[0]: row for row in night_series.budgets_table(nights).rows}
+    rows = {row[0]: row for row in night_series.budgets_table(nights).texts}
     assert rows["Authentication"][3:] == ("2", "15", "60", "60")
 
 
@@ -93,9 +93,9 @@ def test_a_change_is_marked_where_it_came_in(settings: Settings) -> None:
     marks = [trace for trace in figure.plot.data if trace.mode == "markers" and len(trace.x)]
     assert [list(trace.x) for trace in marks] == [["2026-01-21T03:00:00+00:00"]]
     assert "1 change found" in figure.sentence
-    (row,) = night_series.changes_table(nights, "pair_ms").rows
-    assert row[:2] == ("GET /users", "slower")
-    assert row[5] == "c19..c20"
+    (row,) = night_series.changes_table(nights, "pair_ms").texts
+    assert row[:3] == ("GET /users", "typical request", "slower")
+    assert row[6] == "c19..c20"
 
 
 class Climbed(Capacity):

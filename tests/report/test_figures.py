@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import pytest
 
 from adx_lab.report.parts.figure import Figure
-from adx_lab.report.parts.table import Table
+from adx_lab.report.parts.table import Column, Table
 from adx_lab.report.run import figures
 
 
@@ -69,8 +69,8 @@ def test_nothing_in_a_figure_can_break_out_of_its_script() -> None:
 
 
 def test_nothing_in_a_table_can_break_out_of_its_cell() -> None:
-    table = Table(("query", "ms"), (("SELECT '<b>'", "1.5"),), frozenset({"ms"}))
+    table = Table((Column("query"), Column("mean", "ms", "number")), (("SELECT '<b>'", 1.5),))
     html = table._repr_html_()
     assert "<b>" not in html
-    assert '<td class="n">1.5</td>' in html
-    assert table.frame.to_dict("records") == [{"query": "SELECT '<b>'", "ms": "1.5"}]
+    assert 'class="n" data-v="1.5">1.5</td>' in html
+    assert table.frame.to_dict("records") == [{"query": "SELECT '<b>'", "mean_ms": 1.5}]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
-from adx_lab.conduct.calibration.calibrate import Calibrated, calibrate
-from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.errors import UsageError
 from adx_lab.report.page.verdict_words import calibration_line
+from adx_lab.report.parts.table import Column, Table
 from adx_lab.settings import read_settings
+
+if TYPE_CHECKING:
+    from adx_lab.conduct.calibration.calibrate import Calibrated
 
 
 def run(
@@ -49,6 +52,9 @@ def run(
     json
         Print the ledger as one JSON document.
     """
+    from adx_lab.conduct.calibration.calibrate import calibrate
+    from adx_lab.conduct.duet.order import DuetOrder
+
     if duets < 0:
         raise UsageError(f"--duets {duets} is not a number of trials")
     order = DuetOrder(
@@ -71,19 +77,17 @@ def run(
 
 
 def _print(made: Calibrated) -> None:
-    header = ("kind", "trial", "trials", "invalid", "found", "cause right", "causes named", "s at most")
-    rows = [
+    columns = (
+        *(Column("kind"), Column("trial"), Column("trials", kind="number"), Column("invalid", kind="number")),
+        *(Column("found", kind="number"), Column("cause right", kind="number"), Column("causes named")),
+        Column("at most", "s", "number"),
+    )
+    rows = (
         (
-            row["kind"],
-            row["name"],
-            str(row["trials"]),
-            str(row["invalid"]),
-            str(row["found"]),
-            "-" if row["cause_right"] is None else str(row["cause_right"]),
-            ", ".join(row["causes"]) or "-",
-            f"{row['seconds_max']:.0f}",
+            *(row["kind"], row["name"], row["trials"], row["invalid"], row["found"], row["cause_right"]),
+            *(", ".join(row["causes"]) or None, row["seconds_max"]),
         )
         for row in made.table
-    ]
-    print_table(header, rows)
+    )
+    print_table(Table(columns, tuple(rows)))
     print(f"\nmachine  {calibration_line(made.calibration)}")

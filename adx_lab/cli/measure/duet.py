@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from adx_lab.cli.console import ConsoleProgress, print_json
-from adx_lab.cli.duet_text import print_duet
-from adx_lab.conduct.duet.order import DuetOrder
-from adx_lab.conduct.duet.play import play
 from adx_lab.settings import read_settings
 
 
@@ -52,6 +49,10 @@ def run(
     json
         Print the verdict as one JSON document.
     """
+    from adx_lab.cli.duet_text import print_duet
+    from adx_lab.conduct.duet.order import DuetOrder
+    from adx_lab.conduct.duet.play import play
+
     order = DuetOrder(
         base,
         head,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
-from adx_lab.conduct.run import recorded
 from adx_lab.errors import UsageError
-from adx_lab.load.runner import Machines, join_master
-from adx_lab.report.parts.numbers import interval, number
-from adx_lab.report.run.judged_run import Judgement
+from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
+
+if TYPE_CHECKING:
+    from adx_lab.report.run.judged_run import Judgement
 
 
 def run(
@@ -75,6 +75,9 @@ def run(
     json
         Print the run's figures as one JSON document.
     """
+    from adx_lab.conduct.run import recorded
+    from adx_lab.load.starting.headless import Machines, join_master
+
     flags = {
         "load.rate_per_s": rate,
         "load.duration_s": duration,
@@ -132,7 +135,7 @@ def _document(judgement: Judgement) -> dict[str, object]:
         "run_id": judgement.record.run_id,
         "folder": judgement.run.folder,
         "scenario": judgement.record.scenario,
-        "plan": audit.get("plan"),
+        "schedule": audit.get("schedule"),
         "knee": audit.get("knee"),
         "steps": audit.get("steps"),
         "endpoints": judgement.endpoints,
@@ -144,21 +147,9 @@ def _document(judgement: Judgement) -> dict[str, object]:
 
 
 def _print(judgement: Judgement) -> None:
-    rows = [
-        (
-            row.subject,
-            f"{row.count:,}",
-            str(row.errors),
-            number(row.p50_ms.value),
-            number(row.p95_ms.value),
-            interval(row.p95_ms.low, row.p95_ms.high),
-            number(row.p99_ms.value),
-            number(row.max_ms),
-        )
-        for row in judgement.endpoints
-    ]
-    header = ("endpoint", "requests", "errors", "p50 ms", "p95 ms", "95% interval", "p99 ms", "max ms")
-    print_table(header, rows)
+    from adx_lab.report.run.tables import endpoints
+
+    print_table(endpoints(judgement.endpoints))
     _print_steps(judgement.record.audit)
     for check in judgement.validity:
         if not check.ok:

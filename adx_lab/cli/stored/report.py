@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from adx_lab.cli.console import ConsoleProgress, print_json
-from adx_lab.cli.verdict_text import print_report
-from adx_lab.conduct.nights import night
 from adx_lab.settings import read_settings
-from adx_lab.store.folders import open_run
 
 
 def run(run_id: str = "latest", /, *, json: bool = False) -> int:
@@ -21,6 +18,10 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
     json
         Print the verdict as one JSON document.
     """
+    from adx_lab.cli.verdict_text import print_report
+    from adx_lab.conduct.nights import night
+    from adx_lab.store.folders import open_run
+
     settings = read_settings()
     stored = open_run(settings.runs_dir, run_id)
     made = asyncio.run(night.report(settings, stored, ConsoleProgress()))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -33,24 +32,25 @@ from adx_lab.capture.companions import (
 )
 from adx_lab.capture.endpoint_counts import Counters
 from adx_lab.capture.openapi import read_routes
-from adx_lab.capture.plans.matrix import capture_matrix
+from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.templates import Prepared, VariantError
 from adx_lab.errors import AdxLabError, MeasurementError
-from adx_lab.load.collect import Collected
-from adx_lab.load.raw import all_facts
-from adx_lab.load.runner import LoadOrder, run_locust
+from adx_lab.load.collecting.collect import Collected
+from adx_lab.load.order import LoadOrder, Rival, awaited_file, write_rivals
+from adx_lab.load.recording.rows import all_facts
 from adx_lab.load.serial.core_movement import SerialOrder, SerialRecord, play_burst, play_core
 from adx_lab.load.serial.core_ways import RefusedError
-from adx_lab.load.spec import LoadSpec, Rival, awaited_file, write_rivals
+from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
+from adx_lab.services.servers import Servers
+from adx_lab.services.start import Running, forget_files, start_service
+from adx_lab.services.templates import adapt
+from adx_lab.services.variants import order_of
 from adx_lab.settings import Settings
-from adx_lab.sql import load_queries
-from adx_lab.stack.core_server import Core, run_core_command, start_core
+from adx_lab.sql import Query, load_queries
 from adx_lab.stack.databases import clone, connected, drop
-from adx_lab.stack.servers import Servers
-from adx_lab.stack.variants import plan_of
 
 SIDES = (BASE, HEAD)
 _READ_BEFORE_S = 0.25
@@ -70,7 +70,7 @@ class Started:
 
     url: str
     watched: Watched
-    core: Core | None = None
+    core: Running | None = None
     database: str | None = None
     start_s: float | None = None
     """From the start of its process until it answered."""
@@ -167,14 +167,14 @@ class Bench:
         await asyncio.to_thread(folder.mkdir, parents=True)
         edges = _Edges()
         async with AsyncExitStack() as cleanup:
-            order = self._load_order(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
+            command = self._locust_command(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
             # Locust takes as long to start as the cores do: all three at once, and it waits for them.
-            loading = asyncio.create_task(run_locust(order, folder, Silent(), on_start=lambda _pid: None))
+            loading = asyncio.create_task(run_locust(command, folder, Silent(), on_start=lambda _pid: None))
             cleanup.push_async_callback(_cancel, loading)
             slots, started = await cleanup.enter_async_context(self.up(number))
-            serial = await self._play_serial(started, slots, number, folder, _Waiting(order, loading))
-            self._introduce(started, slots, order)
-            watching = asyncio.create_task(self._read_first(started, Path(order.spec.raw_dir), edges))
+            serial = await self._play_serial(started, slots, number, folder, _Waiting(command, loading))
+            self._introduce(started, slots, command)
+            watching = asyncio.create_task(self._read_first(started, Path(command.order.raw_dir), edges))
             cleanup.push_async_callback(_cancel, watching)
             collected = await loading
             if not watching.done():
@@ -244,24 +244,22 @@ class Bench:
         try:
             url = await clone(self.servers.cluster, prepared.template, database, fresh=True)
             await self._count_planning(database)
-            plan = plan_of(
+            order = order_of(
                 variant,
                 f"duet-{self.tag}-{number}-{slot}",
+                self.settings,
                 database_url=url,
                 valkey_url=self.servers.valkey_database(1 if slot == "a" else 2),
-                stack_dir=self.settings.stack_dir,
             )
-            if variant.core.rules_off:
-                # A rule can be a part of the schema (an index): the clone must agree with the switches.
-                await run_core_command(plan, "migrate", log=self._log(f"{side}-migrate"))
+            await adapt(order, log=self._log(f"{side}-adapt"))
             if variant.statements:
                 await execute(url, variant.statements)
             began = time.monotonic()
-            core = await start_core(plan, log=self._log(side))
+            core = await start_service(order, log=self._log(side))
             start_s = time.monotonic() - began
         except AdxLabError as error:
             raise VariantError(side, error) from error
-        watched = Watched(core.pids, f"{core.url}/metrics", url, plan.valkey_url)
+        watched = Watched(core.pids, f"{core.url}/metrics", url, order.valkey_url)
         return Started(core.url, watched, core, database, start_s)
 
     async def _stop(self, jobs: Iterable[asyncio.Task[Started]]) -> None:
@@ -271,8 +269,7 @@ class Bench:
     async def _stop_one(self, started: Started) -> None:
         if started.core is not None:
             await started.core.stop()
-            files = self.settings.stack_dir / "files" / started.core.plan.name
-            await asyncio.to_thread(shutil.rmtree, files, ignore_errors=True)
+            await asyncio.to_thread(forget_files, started.core.order)
         if started.database is not None:
             await drop(self.servers.cluster, started.database)
 
@@ -283,8 +280,10 @@ class Bench:
                 f'ALTER DATABASE "{database}" SET pg_stat_statements.track_planning = on'
             )
 
-    def _load_order(self, folder: Path, *, number: int, rate_per_s: float, seconds: float) -> LoadOrder:
-        spec = LoadSpec(
+    def _locust_command(
+        self, folder: Path, *, number: int, rate_per_s: float, seconds: float
+    ) -> LocustCommand:
+        order = LoadOrder(
             raw_dir=str(folder / "raw"),
             scenario=self.order.scenario,
             rate_per_s=rate_per_s,
@@ -295,7 +294,7 @@ class Bench:
             rivals_file=str(folder / "rivals.json"),
         )
         assert self.locustfile is not None
-        return LoadOrder(spec, self.locustfile, _HOST_UNUSED, self._log("locust"))
+        return LocustCommand(order, self.locustfile, _HOST_UNUSED, self._log("locust"))
 
     async def _play_serial(
         self,
@@ -352,9 +351,11 @@ class Bench:
             for side in sorted(SIDES, key=lambda side: slots[side])
         )
 
-    def _introduce(self, started: Mapping[str, Started], slots: Mapping[str, str], order: LoadOrder) -> None:
+    def _introduce(
+        self, started: Mapping[str, Started], slots: Mapping[str, str], command: LocustCommand
+    ) -> None:
         """Tell Locust whom to load."""
-        write_rivals(self._rivals(started, slots), Path(str(order.spec.rivals_file)))
+        write_rivals(self._rivals(started, slots), Path(str(command.order.rivals_file)))
 
     async def _read_first(self, started: Mapping[str, Started], raw_dir: Path, edges: _Edges) -> None:
         """Read both sides once the warm-up is nearly over."""
@@ -389,7 +390,7 @@ class Bench:
             side: companions_between(
                 edges.before.get(side, Reading()),
                 after[side],
-                load_queries(self.sides[side].variant.queries_folder),
+                named_queries(self.sides[side].variant.queries_folder),
             )
             for side in SIDES
         }
@@ -417,7 +418,7 @@ class Bench:
         """Keep what each variant is known to have, whether or not anybody asks for it."""
         for side, one in started.items():
             folder = self.sides[side].variant.queries_folder
-            block.companions[side]["named"] = sorted(load_queries(folder)) if folder else []
+            block.companions[side]["named"] = sorted(named_queries(folder))
             block.companions[side]["routes"] = await asyncio.to_thread(read_routes, one.url)
 
     async def _capture_plans(self, started: Mapping[str, Started], block: Block) -> None:
@@ -428,7 +429,7 @@ class Bench:
         if url is not None:
             folder = self.sides[side].variant.queries_folder
             block.companions[side]["unanalysed"] = await read_unanalysed(url)
-            block.companions[side]["matrix"] = await capture_matrix(url, folder)
+            block.companions[side]["matrix"] = await capture_plans(url, folder)
 
     def _log(self, name: str) -> Path:
         return self.settings.stack_dir / "logs" / f"duet-{name}.log"
@@ -438,11 +439,11 @@ class Bench:
 class _Waiting:
     """Waits until Locust has started, or has died of starting: it does so beside the first, cold requests."""
 
-    order: LoadOrder
+    command: LocustCommand
     loading: asyncio.Task[Any]
 
     def __call__(self) -> None:
-        file = awaited_file(str(self.order.spec.rivals_file))
+        file = awaited_file(str(self.command.order.rivals_file))
         deadline = time.monotonic() + _LOCUST_STARTS_S
         while not file.exists() and not self.loading.done() and time.monotonic() < deadline:
             time.sleep(_POLL_S)
@@ -451,6 +452,11 @@ class _Waiting:
 def _in_turn(order: SerialOrder, watched: Mapping[str, Watched], quiet: Callable[[], None]) -> SerialRecord:
     with Counters(watched) as counters:
         return play_core(order, counters.read, quiet)
+
+
+def named_queries(folder: Path | None) -> Mapping[str, Query]:
+    """Return the named queries of a source; none where it has no folder of them."""
+    return load_queries(folder) if folder is not None else {}
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -32,8 +32,8 @@ from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.page.index import write_index
 from adx_lab.report.page.measured_night import Compared, Contents
 from adx_lab.report.page.night_report import NotebookOrder, Report, make_report
+from adx_lab.services.running import read_state
 from adx_lab.settings import LoadSettings, Settings
-from adx_lab.stack.lifecycle import read_state
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, open_run, run_ids
 from adx_lab.store.pruning import prune

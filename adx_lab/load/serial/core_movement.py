@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adx_lab.load.collect import Tables
-from adx_lab.load.raw import Row, batch_of
+from adx_lab.load.collecting.collect import Tables
+from adx_lab.load.order import Rival
+from adx_lab.load.recording.rows import Row, batch_of
 from adx_lab.load.serial.burst import Burst
 from adx_lab.load.serial.core_ways import CoreCrowd, CoreSide, core_ways
 from adx_lab.load.serial.movement import Measured, Movement
-from adx_lab.load.spec import Rival
 
 __all__ = ["SerialOrder", "SerialRecord", "play_burst", "play_core"]
 

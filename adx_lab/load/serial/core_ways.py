@@ -19,7 +19,7 @@ import msgspec
 from adx_lab.errors import MeasurementError
 from adx_lab.load.asks import ASKS
 from adx_lab.load.people import Account, read_sample, tenant_kinds
-from adx_lab.load.raw import Row
+from adx_lab.load.recording.rows import Row
 from adx_lab.load.serial.movement import Mark
 from adx_lab.load.serial.wire import Reply, Wire
 

@@ -7,61 +7,83 @@ from collections.abc import Sequence
 from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.plans.captures.compare import PlanChange
-from adx_lab.report.parts.numbers import number
-from adx_lab.report.parts.table import Table
+from adx_lab.report.parts.table import Cell, Column, Table
+from adx_lab.report.parts.words import metric_words, subject_words
 
 _ENDPOINTS = 3
 
 
 def comparisons(found: Sequence[Comparison]) -> Table:
-    """Return each comparison: head over base, its interval, and what it would have seen."""
-    header = ("subject", "metric", "status", "head over base", "interval", "p", "would have seen")
-    return Table(header, tuple(_row(one) for one in found), frozenset(header[3:]), "status")
+    """Return each comparison: before and after, head over base, its interval, and what it would have seen."""
+    columns = (
+        Column("subject"),
+        Column("metric"),
+        Column("status", kind="status"),
+        Column("base", kind="number", words="the baseline's"),
+        Column("head", kind="number", words="of what is judged"),
+        Column("unit"),
+        Column("change", kind="ratio", key="ratio", words="head over base"),
+        Column("interval", kind="ratio", key="{}", interval=True),
+        Column("p", kind="number"),
+        Column(
+            "could see", kind="change", key="could_see", words="the smallest slowdown that would be found"
+        ),
+        Column("level", kind="number", seen="machines"),
+        Column("gate", seen="machines"),
+    )
+    return Table(columns, tuple(_row(one) for one in found))
 
 
 def findings(found: Sequence[Finding]) -> Table:
     """Return each cause with the share of the added time that it explains, the largest first."""
-    header = ("cause", "what happened", "share", "endpoints")
+    columns = (
+        Column("cause", key="kind"),
+        Column("about", key="subject"),
+        Column("what happened", key="cause"),
+        Column("share of the added time", kind="share", key="share"),
+        Column("endpoints"),
+        Column("mend"),
+        Column("evidence", seen="machines"),
+    )
     rows = (
         (
-            one.kind,
-            one.cause,
-            "–" if one.share is None else f"{one.share:.0%}",
-            _some(one.endpoints) or one.subject,
+            *(one.kind, one.subject, one.cause, one.share),
+            Cell(one.endpoints, some(one.endpoints) or "–"),
+            getattr(one, "mend", None) or None,
+            one.evidence,
         )
         for one in found
     )
-    return Table(header, tuple(rows), frozenset({"share"}))
+    return Table(columns, tuple(rows))
 
 
 def plan_changes(changes: Sequence[PlanChange]) -> Table:
     """Return in words what PostgreSQL does differently, with the pages that it costs."""
-    header = ("query", "tenant", "mode", "what changed", "pages before", "pages now")
+    columns = (
+        *(Column("query", kind="code"), Column("tenant"), Column("mode"), Column("what changed")),
+        *(Column("pages before", kind="number"), Column("pages now", kind="number")),
+    )
     rows = (
-        (
-            *(change.query, change.tenant, change.mode, change.words),
-            *(number(change.pages_base), number(change.pages_head)),
-        )
+        (change.query, change.tenant, change.mode, change.words, change.pages_base, change.pages_head)
         for change in changes
     )
-    return Table(header, tuple(rows), frozenset(header[4:]))
+    return Table(columns, tuple(rows))
 
 
-def _row(one: Comparison) -> tuple[str, ...]:
-    if one.ratio is None or one.low is None or one.high is None:
-        return (one.subject, one.metric, one.status, "–", "–", "–", "–")
-    seen = "–" if one.could_see is None else f"{one.could_see:+.1%}"
-    return (
-        one.subject,
-        one.metric,
-        one.status,
-        f"{one.ratio - 1:+.1%}",
-        f"{one.low - 1:+.1%} to {one.high - 1:+.1%}",
-        f"{one.p:.3g}" if one.p >= 0.001 else "< 0.001",  # as p-values are printed
-        seen,
-    )
-
-
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
     more = f" and {len(names) - _ENDPOINTS} more" if len(names) > _ENDPOINTS else ""
     return ", ".join(names[:_ENDPOINTS]) + more
+
+
+def _row(one: Comparison) -> tuple[object, ...]:
+    known = one.low is not None and one.high is not None
+    # As p-values are printed.
+    p = Cell(one.p, "< 0.001" if one.p < 0.001 else f"{one.p:.3g}") if known else None
+    return (
+        Cell(one.subject, subject_words(one.subject)),
+        Cell(one.metric, metric_words(one.metric)),
+        one.status,
+        *(one.base, one.head, one.unit),
+        *(one.ratio, (one.low, one.high) if known else None, p, one.could_see, one.level, one.gate),
+    )

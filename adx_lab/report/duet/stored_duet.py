@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from adx_lab.analysis.duet.block_ratios import BASE, HEAD, BlockSeries, block_quantiles
+from adx_lab.analysis.duet.block_ratios import ALL, BASE, HEAD, BlockSeries, block_quantiles
 from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.duet.pair_ratios import pair_series
 from adx_lab.analysis.duet.read_traits import facts_of
@@ -21,7 +21,7 @@ from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.errors import StoreError
 from adx_lab.records.run import RunRecord
 from adx_lab.report.parts.numbers import number
-from adx_lab.report.parts.table import Table
+from adx_lab.report.parts.table import Column, Table, facts
 from adx_lab.store.folders import StoredRun
 
 _QUERIES_MAX = 15
@@ -98,26 +98,30 @@ def verdict_table(duel: Duel) -> Table:
     seen = [
         one.could_see
         for one in duel.comparisons
-        if one.gate and one.subject != "all" and one.could_see is not None
+        if one.gate and one.subject != ALL and one.could_see is not None
     ]
     base, head = duel.record.variants
-    shown = {
-        "verdict": str(known["status"]),
-        "base": base,
-        "head": head,
-        "scenario": duel.record.scenario,
-        "blocks": f"{len(duel.record.audit['duet']['blocks'])}",
-        "pairs a second": number(duel.record.audit.get("rate_per_s")),
-        "smallest slowdown it would have seen": f"{sorted(seen)[len(seen) // 2]:.1%}" if seen else "–",
-        "run": duel.record.run_id,
-    }
-    return Table(("fact", "value"), tuple(shown.items()))
+    return facts(
+        {
+            "verdict": str(known["status"]),
+            "base": base,
+            "head": head,
+            "scenario": duel.record.scenario,
+            "blocks": len(duel.record.audit["duet"]["blocks"]),
+            "pairs a second": number(duel.record.audit.get("rate_per_s")),
+            "smallest slowdown it would have seen": f"{sorted(seen)[len(seen) // 2]:.1%}" if seen else "–",
+            "run": duel.record.run_id,
+        }
+    )
 
 
 def companions_table(duel: Duel) -> Table:
     """Return what the variants did besides taking time, a request."""
     base, head = duel.sides
-    header = ("a request", "base", "head", "change")
+    columns = (
+        Column("a request"),
+        *(Column("base", kind="number"), Column("head", kind="number"), Column("change", kind="change")),
+    )
     rows = [
         ("CPU of the service [ms]", base.cpu_ms, head.cpu_ms),
         ("event loop late, p99 [ms]", base.loop_lag_ms, head.loop_lag_ms),
@@ -130,21 +134,25 @@ def companions_table(duel: Duel) -> Table:
         ),
     ]
     shown = (
-        (name, number(before), number(after), _change(before, after))
+        (name, before, after, after / before - 1 if before and after is not None else None)
         for name, before, after in rows
         if before is not None or after is not None
     )
-    return Table(header, tuple(shown), frozenset(header[1:]))
+    return Table(columns, tuple(shown))
 
 
 def queries_table(duel: Duel) -> Table:
     """Return the queries that do not cost the same in both variants, those that differ the most first."""
-    header = ("query", "pages base", "pages head", "ms base", "ms head", "plan")
+    columns = (
+        Column("query", kind="code"),
+        *(Column("pages base", kind="number"), Column("pages head", kind="number")),
+        *(Column("base", "ms", "number"), Column("head", "ms", "number"), Column("plan")),
+    )
     rows = sorted(_differing(*duel.sides), key=lambda row: -row[0])[:_QUERIES_MAX]
-    return Table(header, tuple(row[1] for row in rows), frozenset(header[1:5]))
+    return Table(columns, tuple(row[1] for row in rows))
 
 
-def _differing(base: VariantFacts, head: VariantFacts) -> Iterator[tuple[float, tuple[str, ...]]]:
+def _differing(base: VariantFacts, head: VariantFacts) -> Iterator[tuple[float, tuple[Any, ...]]]:
     for name in sorted({*base.queries} & {*head.queries}):
         before, after = base.queries[name], head.queries[name]
         pages = (before.buffers or 0.0, after.buffers or 0.0)
@@ -154,11 +162,4 @@ def _differing(base: VariantFacts, head: VariantFacts) -> Iterator[tuple[float, 
             continue
         gone, new = set(before.scans) - set(after.scans), set(after.scans) - set(before.scans)
         plan = f"{', '.join(sorted(gone))} → {', '.join(sorted(new))}" if gone or new else "as before"
-        figures = (number(value) for value in (*pages, before.exec_ms, after.exec_ms))
-        yield apart, (name, *figures, plan)
-
-
-def _change(before: float | None, after: float | None) -> str:
-    if not before or after is None:
-        return "–"
-    return f"{after / before - 1:+.1%}"
+        yield apart, (name, *pages, before.exec_ms, after.exec_ms, plan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -11,9 +11,9 @@ from typing import Any
 from adx_lab.analysis.nights.ratio_series import Series, series_of
 from adx_lab.analysis.run.budgets import Budget
 from adx_lab.report.parts.numbers import number
-from adx_lab.report.parts.table import Table
-from adx_lab.report.run.judged_run import read_budgets
-from adx_lab.settings import Settings
+from adx_lab.report.parts.table import Cell, Column, Table
+from adx_lab.report.parts.words import metric_words, subject_words
+from adx_lab.settings import Settings, read_budgets
 from adx_lab.store.rows import stored_rows
 
 _LOADS = frozenset({"load", "nightly"})
@@ -43,13 +43,13 @@ class History:
     @cached_property
     def rows(self) -> tuple[Mapping[str, Any], ...]:
         """One a run, of the scenario."""
-        known = stored_rows(self.settings.store_url)
+        known = stored_rows(self.settings)
         return tuple(row for row in known if row["scenario"] == self.scenario)
 
     @cached_property
     def budgets(self) -> tuple[BudgetTrend, ...]:
         """Each budget that at least one night measured."""
-        limits = read_budgets(self.settings.data_dir / "budgets.toml", self.scenario)
+        limits = read_budgets(self.settings.budgets_file, self.scenario)
         nights = [row for row in self.rows if row["kind"] in _LOADS and row["status"] != "invalid"]
         trends = (_trend(budget, nights) for budget in limits)
         return tuple(trend for trend in trends if trend.values)
@@ -61,48 +61,72 @@ class History:
 
 def runs_table(history: History) -> Table:
     """Return the latest runs of the scenario."""
-    header = ("run", "kind", "started", "commit", "status")
-    latest = reversed(history.rows[-_LATEST:])
-    rows = (
-        (
-            *(row["run_id"], row["kind"], row["started_at"]),
-            *((row["commit_id"] or "unknown")[:10], row["status"] or "not judged"),
-        )
-        for row in latest
+    return stored_runs(history.rows[: -_LATEST - 1 : -1])
+
+
+def stored_runs(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Return rows of the run store: what each was, of what, and what became of it."""
+    columns = (
+        *(Column("run", kind="code", key="run_id"), Column("kind"), Column("scenario"), Column("started")),
+        *(Column("duration", "s", "number"), Column("commit", kind="code"), Column("status", kind="status")),
     )
-    return Table(header, tuple(rows), marked="status")
+    shown = (
+        (
+            *(row["run_id"], row["kind"], row["scenario"], row["started_at"][:19].replace("T", " ")),
+            *(row["duration_s"], (row["commit_id"] or "unknown")[:10], row["status"] or "not judged"),
+        )
+        for row in rows
+    )
+    return Table(columns, tuple(shown))
 
 
 def changes_table(history: History, metric: str) -> Table:
     """Return every change found in the ratios: when, between which commits, by how much, and why."""
-    header = ("subject", "became", "by [%]", "95% interval [%]", "since", "commits", "likely cause")
+    return changes_of(history.series(metric))
+
+
+def changes_of(found: Iterable[Series]) -> Table:
+    """Return every change in some series of ratios."""
+    columns = (
+        *(Column("subject"), Column("metric"), Column("became", kind="status"), Column("by", kind="ratio")),
+        *(
+            Column("95% interval", kind="ratio", interval=True),
+            Column("since"),
+            Column("commits", kind="code"),
+        ),
+        Column("likely cause"),
+    )
     rows = (
         (
-            *(series.subject, change.direction, f"{100 * (change.ratio - 1):+.1f}"),
-            f"{100 * (change.low - 1):+.1f} to {100 * (change.high - 1):+.1f}",
-            *(change.after.date, f"{change.before.commit[:10]}..{change.after.commit[:10]}"),
-            change.cause or "–",
+            *(subject_words(series.subject), metric_words(series.metric), change.direction, change.ratio),
+            *((change.low, change.high), change.after.date),
+            *(f"{change.before.commit[:10]}..{change.after.commit[:10]}", change.cause),
         )
-        for series in history.series(metric)
+        for series in found
         for change in series.changes
     )
-    return Table(header, tuple(rows), frozenset(header[2:4]), marked="became")
+    return Table(columns, tuple(rows))
 
 
 def budgets_table(history: History) -> Table:
     """Return where each budget stands: its first night, its latest, its worst."""
-    header = ("budget", "limit", "unit", "nights", "first", "latest", "worst")
+    columns = (
+        *(Column("budget"), Column("limit", kind="number"), Column("unit"), Column("nights", kind="number")),
+        *(Column(name, kind="number") for name in ("first", "latest", "worst")),
+    )
     rows = (
         (
             trend.budget.name,
-            f"{'≥' if trend.budget.direction == 'above' else '≤'} {number(trend.budget.limit)}",
-            *(trend.budget.unit, f"{len(trend.values)}"),
-            *(number(trend.values[0]), number(trend.values[-1])),
-            number(max(zip(trend.used, trend.values, strict=True))[1]),
+            Cell(
+                trend.budget.limit,
+                f"{'≥' if trend.budget.direction == 'above' else '≤'} {number(trend.budget.limit)}",
+            ),
+            *(trend.budget.unit, len(trend.values), trend.values[0], trend.values[-1]),
+            max(zip(trend.used, trend.values, strict=True))[1],
         )
         for trend in history.budgets
     )
-    return Table(header, tuple(rows), frozenset((header[1], *header[3:])))
+    return Table(columns, tuple(rows))
 
 
 def _trend(budget: Budget, nights: list[Mapping[str, Any]]) -> BudgetTrend:

@@ -9,10 +9,12 @@ from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.records.run import to_json
+from adx_lab.report.duet.comparison_tables import comparisons
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.page.verdict_words import summarise_verdict
-from adx_lab.report.parts import data_frames
 from adx_lab.report.parts.numbers import interval, number
+from adx_lab.report.plans.tables import cells_table
+from adx_lab.report.run import tables
 
 DOWNLOADS = {
     "verdict.json": "this verdict for machines",
@@ -34,18 +36,18 @@ def write_exports(folder: Path, contents: Contents, verdict: Verdict) -> list[st
         "junit.xml": junit(verdict),
         "summary.md": markdown(verdict),
     }
-    tables = {
-        "budgets.csv": data_frames.budgets(verdict.budgets),
-        "endpoints.csv": data_frames.latency(contents.judgement.endpoints),
-        "timeline.csv": data_frames.timeline(contents.judgement.samples),
-        "comparisons.csv": data_frames.comparisons(verdict.comparisons),
-        "plans.csv": data_frames.plans(contents.judgement.plans),
+    shown = {
+        "budgets.csv": tables.budgets(verdict.budgets),
+        "endpoints.csv": tables.endpoints(contents.judgement.endpoints),
+        "timeline.csv": tables.timeline(contents.judgement.samples),
+        "comparisons.csv": comparisons(verdict.comparisons),
+        "plans.csv": cells_table(contents.judgement.plans),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    kept = {name: frame for name, frame in tables.items() if len(frame)}
-    for name, frame in kept.items():
-        frame.to_csv(folder / name, index=False)
+    kept = {name: table for name, table in shown.items() if table.rows}
+    for name, table in kept.items():
+        (folder / name).write_text(table.csv(), encoding="utf-8")
     return [name for name in DOWNLOADS if name in texts or name in kept]
 
 

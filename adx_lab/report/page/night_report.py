@@ -72,7 +72,7 @@ def _make_folder(folder: Path) -> None:
 async def _execute_all(
     settings: Settings, orders: Sequence[NotebookOrder], folder: Path, progress: Progress
 ) -> list[NotebookOutcome]:
-    sources = {order.name: settings.home_dir / "notebooks" / f"{order.name}.ipynb" for order in orders}
+    sources = {order.name: settings.notebooks_dir / f"{order.name}.ipynb" for order in orders}
     for source in sources.values():
         if not source.is_file():
             raise UsageError(f"there is no notebook {source}", mend="restore it")

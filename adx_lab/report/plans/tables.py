@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
 from adx_lab.analysis.plans.captures.headroom import headrooms
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.analysis.plans.captures.slow import SlowQuery
-from adx_lab.analysis.plans.records import PlanAnalysis
+from adx_lab.analysis.plans.records import Finding, PlanAnalysis
 from adx_lab.report.parts.numbers import number
-from adx_lab.report.parts.table import Table
+from adx_lab.report.parts.table import Column, Table
 from adx_lab.report.run.judged_run import Judgement
 
 _TIGHTEST = 12
+_NODE_FIELDS = (
+    *("path", "type", "relation", "index", "loops", "inclusive_ms", "self_ms", "rows", "planned_rows"),
+    *("estimate_factor", "shared_hit", "shared_read", "temp_written", "rows_removed"),
+)
 _PAGES_THAT_MATTER = 10
 """A flip that costs less is told by the matrix alone."""
 
@@ -21,16 +27,20 @@ _PAGES_THAT_MATTER = 10
 def matrix_table(matrix: Matrix) -> Table:
     """Return each query for each kind of tenant: what its custom and its generic plan cost."""
     flips = {(flip.query, flip.tenant) for flip in find_flips(matrix)}
-    header = ("query", "tenant", "custom ms", "custom pages", "generic ms", "generic pages", "flips", "plan")
-    rows = []
+    columns = (
+        *(Column("query", kind="code"), Column("tenant"), Column("custom", "ms", "number")),
+        *(Column("custom pages", kind="number"), Column("generic", "ms", "number")),
+        *(Column("generic pages", kind="number"), Column("flips"), Column("plan")),
+    )
+    rows: list[tuple[Any, ...]] = []
     for (query, tenant, mode), cell in matrix.cells.items():
         generic = matrix.cells.get((query, tenant, "generic"))
         if mode == "custom" and generic is not None:
             flips_here = "yes" if (query, tenant) in flips else ""
             rows.append((query, tenant, *_cost(cell), *_cost(generic), flips_here, _reads(cell.analysis)))
         elif mode == "generic" and (query, tenant, "custom") not in matrix.cells:
-            rows.append((query, tenant, "–", "–", *_cost(cell), "", _reads(cell.analysis)))
-    return Table(header, tuple(rows), frozenset(header[2:6]))
+            rows.append((query, tenant, None, None, *_cost(cell), "", _reads(cell.analysis)))
+    return Table(columns, tuple(rows))
 
 
 def notable_table(matrix: Matrix) -> Table:
@@ -45,36 +55,39 @@ def notable_table(matrix: Matrix) -> Table:
     for tie in find_ties(matrix):
         words = "slightly different costs, or the next ANALYZE, would turn this plan over"
         rows[(tie.query, tie.tenant, "tie", words, "")] = None
-    return Table(("query", "tenant", "kind", "what", "mend"), tuple(rows))
+    columns = (Column("query", kind="code"), *(Column(name) for name in ("tenant", "kind", "what", "mend")))
+    return Table(columns, tuple(rows))
 
 
 def headroom_table(matrix: Matrix) -> Table:
     """Return the queries that are closest to their budget of 10 ms."""
-    header = (
-        "query",
-        "tenant",
-        "mode",
-        "ms",
-        "pages",
-        "µs a page",
-        "rows now",
-        "times until 10 ms",
-        "in words",
+    columns = (
+        *(Column("query", kind="code"), Column("tenant"), Column("mode"), Column("takes", "ms", "number")),
+        *(
+            Column("pages", kind="number"),
+            Column("a page", "µs", "number"),
+            Column("rows now", kind="number"),
+        ),
+        *(Column("times until 10 ms", kind="number"), Column("in words")),
     )
     rooms = [room for room in headrooms(matrix) if room.times is not None][:_TIGHTEST]
     rows = (
         (
-            *(room.query, room.tenant, room.mode, number(room.ms), number(room.pages)),
-            *(number(1000 * room.page_ms), number(room.rows), number(room.times), room.words),
+            *(room.query, room.tenant, room.mode, room.ms, room.pages),
+            *(1000 * room.page_ms, room.rows, room.times, room.words),
         )
         for room in rooms
     )
-    return Table(header, tuple(rows), frozenset(header[3:8]))
+    return Table(columns, tuple(rows))
 
 
 def slow_table(judgement: Judgement) -> Table:
     """Return each query that took more than 10 ms under load: how often, and its slowest execution."""
-    header = ("query", "times", "slowest ms", "users of the tenant", "pages", "request that waited", "plan")
+    columns = (
+        *(Column("query", kind="code"), Column("times", kind="number"), Column("slowest", "ms", "number")),
+        *(Column("users of the tenant", kind="number"), Column("pages", kind="number")),
+        *(Column("request that waited"), Column("plan")),
+    )
     worst: dict[str, tuple[int, SlowQuery]] = {}
     times: Counter[str] = Counter()
     for place, item in enumerate(judgement.slow_queries):
@@ -85,12 +98,52 @@ def slow_table(judgement: Judgement) -> Table:
     ordered = sorted(worst.items(), key=lambda entry: -(entry[1][1].duration_ms or 0.0))
     rows = (
         (
-            *(name, f"{times[name]:,}", number(item.duration_ms), number(item.tenant_rows)),
-            *(number(item.analysis.pages), _waited(judgement, place), _reads(item.analysis)),
+            *(name, times[name], item.duration_ms, item.tenant_rows),
+            *(item.analysis.pages, _waited(judgement, place), _reads(item.analysis)),
         )
         for name, (place, item) in ordered
     )
-    return Table(header, tuple(rows), frozenset(header[1:5]))
+    return Table(columns, tuple(rows))
+
+
+def cells_table(matrix: Matrix) -> Table:
+    """Return one row a captured plan."""
+    columns = (
+        *(Column("query", kind="code"), Column("tenant"), Column("mode"), Column("shape", kind="code")),
+        *(
+            Column("execution", "ms", "number"),
+            Column("planning", "ms", "number"),
+            Column("pages", kind="number"),
+        ),
+        Column("findings"),
+    )
+    rows = (
+        (
+            *(cell.query, cell.tenant, cell.mode, cell.analysis.shape),
+            *(cell.analysis.execution_ms, cell.analysis.planning_ms, cell.analysis.pages),
+            tuple(finding.kind for finding in cell.analysis.findings),
+        )
+        for cell in matrix.cells.values()
+    )
+    return Table(columns, tuple(rows))
+
+
+def nodes_table(analyses: Iterable[tuple[str, PlanAnalysis]]) -> Table:
+    """Return one row a node of some plans, each under its query's name."""
+    columns = [Column(name) for name in ("query", *_NODE_FIELDS)]
+    rows = (
+        (query, *(getattr(node, name) for name in _NODE_FIELDS))
+        for query, analysis in analyses
+        for node in analysis.nodes
+    )
+    return Table(tuple(columns), tuple(rows))
+
+
+def findings_table(found: Sequence[Finding]) -> Table:
+    """Return one row a finding of a plan, with its mend."""
+    names = ("kind", "subject", "reason", "mend")
+    rows = (tuple(getattr(one, name) for name in names) for one in found)
+    return Table(tuple(Column(name) for name in names), tuple(rows))
 
 
 def _waited(judgement: Judgement, place: int) -> str:
@@ -101,8 +154,8 @@ def _waited(judgement: Judgement, place: int) -> str:
     return f"{judgement.samples['endpoint'].iloc[row]}, {number(latency_ms)} ms"
 
 
-def _cost(cell: Cell) -> tuple[str, str]:
-    return number(cell.analysis.execution_ms), number(cell.analysis.pages)
+def _cost(cell: Cell) -> tuple[float | None, int | None]:
+    return cell.analysis.execution_ms, cell.analysis.pages
 
 
 def _reads(analysis: PlanAnalysis) -> str:

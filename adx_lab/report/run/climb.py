@@ -19,7 +19,7 @@ from adx_lab.analysis.run.capacity import (
 )
 from adx_lab.report.parts.figure import COLOURS, Figure, styled
 from adx_lab.report.parts.numbers import number
-from adx_lab.report.parts.table import Table
+from adx_lab.report.parts.table import Column, Table, facts
 from adx_lab.report.run.judged_run import Judgement
 
 _CURVE_POINTS = 120
@@ -35,7 +35,7 @@ class Capacity:
     def steps(self) -> tuple[Step, ...]:
         """Its steps, in order."""
         audit = self.judgement.record.audit
-        seconds = [float(stage["seconds"]) for stage in audit["plan"]["stages"]]
+        seconds = [float(stage["seconds"]) for stage in audit["schedule"]["stages"]]
         return capacity_steps(self.judgement.samples, audit["steps"], seconds)
 
     @property
@@ -134,15 +134,19 @@ def law_figure(capacity: Capacity) -> Figure:
 
 def steps_table(capacity: Capacity) -> Table:
     """Return the steps: what was asked for, what came of it, what broke."""
-    header = ("asked for /s", "answered /s", "mean ms", "p95 ms", "at once", "broke")
+    columns = (
+        *(Column("asked for", "/s", "number"), Column("answered", "/s", "number")),
+        *(Column("mean", "ms", "number"), Column("p95", "ms", "number"), Column("at once", kind="number")),
+        Column("broke"),
+    )
     rows = (
         (
-            *(number(step.offered_per_s), number(step.answered_per_s), number(step.latency_ms)),
-            *(number(step.p95_ms), number(step.concurrency), ", ".join(step.broken) or "nothing"),
+            *(step.offered_per_s, step.answered_per_s, step.latency_ms, step.p95_ms, step.concurrency),
+            ", ".join(step.broken) or "nothing",
         )
         for step in capacity.steps
     )
-    return Table(header, tuple(rows), frozenset(header[:5]))
+    return Table(columns, tuple(rows))
 
 
 def users_table(capacity: Capacity, *, think_s: float) -> Table:
@@ -168,7 +172,7 @@ def users_table(capacity: Capacity, *, think_s: float) -> Table:
         shown["highest throughput [requests/s]"] = number(law.peak_per_s)
         shown["reached at so many requests at once"] = number(law.peak_concurrency)
         shown["law's error [%]"] = number(100 * law.error)
-    return Table(("fact", "value"), tuple(shown.items()), frozenset({"value"}))
+    return facts(shown)
 
 
 def _knee_in_words(capacity: Capacity) -> str:

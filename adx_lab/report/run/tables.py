@@ -1,4 +1,4 @@
-"""Tables of a run as people read them: a header with units, three significant digits, nothing else."""
+"""Tables of one run: what it was, its endpoints, its budgets, its database, and whether it can be trusted."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import pandas as pd
 
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.run.budgets import BudgetResult
+from adx_lab.analysis.run.distribution import timeline as timeline_of
 from adx_lab.analysis.run.latency import LatencySummary
 from adx_lab.analysis.run.process_costs import PartCost
 from adx_lab.analysis.run.tail import TailAttribution
+from adx_lab.analysis.stats.quantiles import Estimate
 from adx_lab.records.run import RunRecord
-from adx_lab.report.parts.numbers import interval, number
-from adx_lab.report.parts.table import Table
+from adx_lab.report.parts.numbers import number
+from adx_lab.report.parts.table import Cell, Column, Table, percentage
+from adx_lab.report.parts.table import facts as facts_table
+from adx_lab.report.parts.words import budget_words, check_words
 
 _DEAREST = 15
 _PARTS = 3
@@ -21,115 +25,226 @@ _PARTS = 3
 
 def facts(record: RunRecord) -> Table:
     """Return what the run was."""
-    shown = {
-        "run": record.run_id,
-        "scenario": record.scenario,
-        "started": record.started_at,
-        "requests": f"{record.audit.get('requests', 0):,}",
-        "commit": f"{record.git.get('commit') or 'unknown'}"[:10],
-        "machine": f"{record.machine.get('cpu')}, {record.machine.get('cores_usable')} cores",
-    }
-    return Table(("fact", "value"), tuple(shown.items()))
+    return facts_table(
+        {
+            "run": record.run_id,
+            "scenario": record.scenario,
+            "started": record.started_at,
+            "requests": f"{record.audit.get('requests', 0):,}",
+            "commit": f"{record.git.get('commit') or 'unknown'}"[:10],
+            "machine": f"{record.machine.get('cpu')}, {record.machine.get('cores_usable')} cores",
+        }
+    )
 
 
 def budgets(results: Sequence[BudgetResult]) -> Table:
     """Return each budget with its limit, its interval and what became of it."""
     # What a narrow screen shows comes first: the rest can be scrolled to.
-    header = ("budget", "status", "measured", "limit", "95% interval", "unit", "metric")
+    columns = (
+        Column("budget"),
+        Column("status", kind="status"),
+        Column("measured", kind="number", key="value"),
+        Column("limit", kind="number", key="limit"),
+        Column("unit"),
+        Column("95% interval", kind="number", key="{}", interval=True),
+        Column("limit used", kind="share", bar=True, words="100%: the limit is reached"),
+        Column("metric", kind="code"),
+        Column("direction", seen="machines"),
+        Column("n", seen="machines"),
+    )
     rows = (
         (
-            item.name,
+            Cell(item.name, budget_words(item)),
             item.status,
-            number(item.value),
-            f"{'≥' if item.direction == 'above' else '≤'} {number(item.limit)}",
-            interval(item.low, item.high),
+            item.value,
+            Cell(item.limit, f"{'≥' if item.direction == 'above' else '≤'} {number(item.limit)}"),
             item.unit,
+            (item.low, item.high),
+            limit_used(item),
             item.metric,
+            item.direction,
+            item.n,
         )
         for item in results
     )
-    return Table(header, tuple(rows), frozenset(header[2:5]), marked="status")
+    return Table(columns, tuple(rows))
+
+
+def limit_used(item: BudgetResult) -> float | None:
+    """Return which share of its limit a budget used; beyond 1 it is broken."""
+    if item.value is None:
+        return None
+    used, whole = (item.limit, item.value) if item.direction == "above" else (item.value, item.limit)
+    return used / whole if whole else None
 
 
 def endpoints(summaries: Sequence[LatencySummary]) -> Table:
     """Return each endpoint's latency, with the interval of its p95."""
-    header = ("endpoint", "requests", "errors", "p50 ms", "p95 ms", "95% interval", "p99 ms", "max ms")
+    by = next((row.by for row in summaries if row.by), "endpoint")
+    quantile = {"unit": "ms", "kind": "number"}
+    ends = {"unit": "ms", "kind": "number", "interval": True, "seen": "machines"}
+    columns = (
+        Column(by),
+        Column("requests", kind="number"),
+        Column("errors", kind="number"),
+        Column("rate", "/s", "number", key="rate_per_s", seen="machines"),
+        Column("mean", **quantile, seen="machines"),  # type: ignore[arg-type]  # literals
+        Column("mean interval", **ends, key="mean_{}_ms"),  # type: ignore[arg-type]
+        Column("p50", **quantile),  # type: ignore[arg-type]
+        Column("p50 interval", **ends, key="p50_{}_ms"),  # type: ignore[arg-type]
+        Column("p95", **quantile),  # type: ignore[arg-type]
+        Column("95% interval", "ms", "number", key="p95_{}_ms", interval=True, words="of the p95"),
+        Column("p99", **quantile),  # type: ignore[arg-type]
+        Column("p99 interval", **ends, key="p99_{}_ms"),  # type: ignore[arg-type]
+        Column("p999", **quantile, seen="machines"),  # type: ignore[arg-type]
+        Column("p999 interval", **ends, key="p999_{}_ms"),  # type: ignore[arg-type]
+        Column("max", **quantile),  # type: ignore[arg-type]
+    )
     rows = (
         (
-            row.subject,
-            f"{row.count:,}",
-            f"{row.errors:,}",
-            number(row.p50_ms.value),
-            number(row.p95_ms.value),
-            interval(row.p95_ms.low, row.p95_ms.high),
-            number(row.p99_ms.value),
-            number(row.max_ms),
+            *(row.subject, row.count, row.errors, row.rate_per_s),
+            *_quantile(row.mean_ms),
+            *_quantile(row.p50_ms),
+            *_quantile(row.p95_ms),
+            *_quantile(row.p99_ms),
+            *_quantile(row.p999_ms),
+            row.max_ms,
         )
         for row in summaries
     )
-    return Table(header, tuple(rows), frozenset(header[1:]))
+    return Table(columns, tuple(rows))
+
+
+def timeline(samples: pd.DataFrame) -> Table:
+    """Return one row a slice of time."""
+    line = timeline_of(samples)
+    columns = (
+        Column("since the run began", "s", "number", key="t_s"),
+        Column("answered", "/s", "number", key="rate_per_s"),
+        *(Column(name, "ms", "number") for name in ("p50", "p95", "p99")),
+    )
+    values = (line.t_s, line.rate_per_s, line.p50_ms, line.p95_ms, line.p99_ms)
+    return Table(columns, tuple(zip(*values, strict=True)))
 
 
 def tails(attributions: Sequence[TailAttribution]) -> Table:
     """Return, for each endpoint, what the slowest requests take longer and which parts take it."""
-    header = ("endpoint", "slowest take ms", "others ms", "where the difference goes")
+    columns = (
+        Column("endpoint"),
+        Column("slowest take", "ms", "number", key="tail_ms"),
+        Column("others", "ms", "number", key="rest_ms"),
+        Column("where the difference goes"),
+    )
     rows = (
         (
             tail.subject,
-            number(tail.tail_ms),
-            number(tail.rest_ms),
-            ", ".join(f"{part.name} {part.share:.0%}" for part in tail.parts[:_PARTS]),
+            tail.tail_ms,
+            tail.rest_ms,
+            ", ".join(f"{part.name} {percentage(part.share)}" for part in tail.parts[:_PARTS]),
         )
         for tail in attributions
     )
-    return Table(header, tuple(rows), frozenset(header[1:3]))
+    return Table(columns, tuple(rows))
+
+
+def tail_parts(attributions: Sequence[TailAttribution]) -> Table:
+    """Return one row a part of each endpoint's tail."""
+    columns = (
+        *(Column("endpoint", key="subject"), Column("slowest", kind="number")),
+        *(Column("from", "ms", "number", key="threshold_ms"), Column("part"), Column("kind")),
+        *(
+            Column("slowest take", "ms", "number", key="tail_ms"),
+            Column("others", "ms", "number", key="rest_ms"),
+        ),
+        Column("share", kind="share"),
+    )
+    rows = (
+        (
+            *(tail.subject, tail.count, tail.threshold_ms),
+            *(part.name, part.kind, part.tail_ms, part.rest_ms, part.share),
+        )
+        for tail in attributions
+        for part in tail.parts
+    )
+    return Table(columns, tuple(rows))
 
 
 def statements(database: pd.DataFrame) -> Table:
-    """Return the statements that cost the most during the run."""
-    header = ("query", "calls", "total ms", "mean ms", "pages a call")
+    """Return the statements of the service that cost the most during the run.
+
+    What has no name was asked by the lab itself, or by a service that names nothing: it is left out where
+    there are named ones.
+    """
+    named = database[database["query"].notna()] if len(database) else database
+    shown = named if len(named) else database
+    columns = (
+        Column("query", kind="code"),
+        *(Column("calls", kind="number"), Column("total", "ms", "number"), Column("mean", "ms", "number")),
+        Column("share of the time", kind="share", bar=True),
+        Column("pages a call", kind="number"),
+    )
+    whole = float(shown["total_ms"].sum()) or 1.0
     rows = (
         (
             row["query"] if isinstance(row["query"], str) else str(row["text"])[:90],
-            f"{row['calls']:,}",
-            number(row["total_ms"]),
-            number(row["mean_ms"]),
-            number((row["shared_hit"] + row["shared_read"]) / row["calls"]),
+            *(row["calls"], row["total_ms"], row["mean_ms"], row["total_ms"] / whole),
+            (row["shared_hit"] + row["shared_read"]) / row["calls"],
         )
-        for row in database.head(_DEAREST).to_dict("records")
+        for row in shown.head(_DEAREST).to_dict("records")
     )
-    return Table(header, tuple(rows), frozenset(header[1:]))
+    return Table(columns, tuple(rows))
 
 
 def waits(record: RunRecord) -> Table:
     """Return what the database's clients waited for, the most frequent first."""
     counted: dict[str, int] = record.audit.get("waits", {})
     whole = sum(counted.values())
-    rows = ((name, f"{count:,}", f"{count / whole:.1%}") for name, count in counted.items())
-    return Table(("kind: event", "samples", "share"), tuple(rows), frozenset({"samples", "share"}))
+    columns = (
+        Column("kind: event"),
+        Column("samples", kind="number"),
+        Column("share", kind="share", bar=True),
+    )
+    return Table(columns, tuple((name, count, count / whole) for name, count in counted.items()))
 
 
 def validity(checks: Sequence[ValidityCheck]) -> Table:
     """Return the load generator's audit."""
-    header = ("check", "found", "limit", "status")
+    columns = (
+        Column("check", key="check"),
+        Column("found", kind="number", key="value"),
+        Column("limit", kind="number"),
+        Column("status", kind="status", key="ok"),
+    )
     rows = (
-        (check.check, number(check.value), number(check.limit), "pass" if check.ok else "fail")
+        (
+            Cell(check.check, check_words(check.check)),
+            *(_in_unit(check.check, check.value), _in_unit(check.check, check.limit)),
+            Cell(check.ok, "pass" if check.ok else "fail"),
+        )
         for check in checks
     )
-    return Table(header, tuple(rows), frozenset(header[1:3]), marked="status")
+    return Table(columns, tuple(rows))
 
 
 def capacity(costs: Sequence[PartCost]) -> Table:
     """Return what a request costs each part of the stack, and when its event loops would be full."""
-    header = ("part", "CPU ms a request", "share of the machine", "memory MB", "full at requests/s")
+    columns = (
+        Column("part"),
+        Column("CPU of a request", "ms", "number"),
+        Column("share of the machine", kind="share"),
+        Column("memory", "MB", "number"),
+        Column("full at", "requests/s", "number"),
+    )
     rows = (
-        (
-            one.part,
-            number(one.cpu_ms_per_request),
-            f"{one.machine_share:.1%}",
-            number(one.memory_mb),
-            number(one.full_at_per_s),
-        )
+        (one.part, one.cpu_ms_per_request, one.machine_share, one.memory_mb, one.full_at_per_s)
         for one in costs
     )
-    return Table(header, tuple(rows), frozenset(header[1:]))
+    return Table(columns, tuple(rows))
+
+
+def _quantile(estimate: Estimate) -> tuple[float | None, tuple[float | None, float | None]]:
+    return estimate.value, (estimate.low, estimate.high)
+
+
+def _in_unit(name: str, value: float) -> Cell:
+    return Cell(value, percentage(value) if name.endswith(("_share", "_rate")) else number(value))

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.analysis.switches.worth import RuleBlock
 from adx_lab.report.parts.numbers import number
-from adx_lab.report.parts.table import Table
+from adx_lab.report.parts.table import Cell, Column, Table, change
+from adx_lab.report.parts.words import quantity
 from adx_lab.store.rule_costs import RuleCost
 
-_HEADER = (
-    "rule",
-    "measured",
-    "kept",
-    "broken",
-    "cost of breaking it",
-    "interval",
-    "budget",
-    "says",
-    "evidence",
+_COLUMNS = (
+    *(Column("rule", kind="code"), Column("measured"), Column("kept", kind="number")),
+    *(Column("broken", kind="number"), Column("cost of breaking it", kind="number", key="value")),
+    *(
+        Column("interval", kind="number", key="{}", interval=True),
+        Column("budget"),
+        Column("says", kind="status"),
+    ),
+    Column("evidence"),
 )
 _BUDGET = {
     ("pass", "pass"): "kept",
@@ -29,16 +30,18 @@ _BUDGET = {
 }
 
 
-def rules_table(costs: Iterable[RuleCost]) -> Table:
+def rules_table(costs: Iterable[RuleCost], *, evidence: bool = True) -> Table:
     """Return one row a rule: what was measured, what breaking the rule costs, and whether a budget breaks."""
-    rows = tuple(_row(cost) for cost in costs)
-    return Table(_HEADER, rows, frozenset({"kept", "broken"}), marked="says")
+    shown = len(_COLUMNS) if evidence else -1
+    return Table(_COLUMNS[:shown], tuple(_row(cost)[:shown] for cost in costs))
 
 
 def cost_text(cost: RuleCost) -> str:
     """Return the cost, or the price, in words."""
     if cost.value is None:
         return "–"
+    if cost.status == "nothing":
+        return "no measurable cost"
     sign = "price " if cost.kind == "blindness" else ""
     return sign + _effect(cost, cost.value)
 
@@ -88,25 +91,21 @@ def evidence_text(
     return "; ".join(said)
 
 
-def _row(cost: RuleCost) -> tuple[str, ...]:
+def _row(cost: RuleCost) -> tuple[Any, ...]:
     return (
         cost.rule,
         f"{cost.metric}, {cost.subject} ({cost.scenario})",
-        _with_unit(cost.kept, cost.unit),
-        _with_unit(cost.broken, cost.unit),
-        cost_text(cost),
-        interval_text(cost),
+        Cell(cost.kept, quantity(cost.kept, cost.unit)),
+        Cell(cost.broken, quantity(cost.broken, cost.unit)),
+        Cell(cost.value, cost_text(cost)),
+        Cell((cost.low, cost.high), interval_text(cost)),
         budget_text(cost),
         cost.status,
         cost.evidence,
     )
 
 
-def _with_unit(value: float | None, unit: str) -> str:
-    return "–" if value is None else f"{number(value)} {unit}".rstrip()
-
-
 def _effect(cost: RuleCost, value: float) -> str:
     if cost.effect == "difference":
         return f"{'+' if value >= 0 else '−'}{number(abs(value))} {cost.unit}"
-    return f"×{number(value)}" if value >= 2 else f"{value - 1:+.1%}"
+    return change(value - 1)

@@ -1,0 +1,132 @@
+"""Names that the code uses, in the words that people use: no identifier stands in a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adx_lab.analysis.run.audit import ValidityCheck
+from adx_lab.analysis.run.budgets import RARE, BudgetResult
+from adx_lab.report.parts.numbers import number
+from adx_lab.report.parts.table import percentage
+
+_CHECKS = {
+    "loop_lag_p99_ms": "the load generator woke late by, p99 [ms]",
+    "schedule_lag_p99_ms": "requests left late by, p99 [ms]",
+    "cpu_share_max": "the busiest process of the load generator, of a core",
+    "steal_share": "taken from this machine by its hypervisor",
+    "foreign_cpu_share": "taken from this machine by other programs",
+    "unanswered": "requests that were never answered",
+    "base_error_share": "requests that base failed",
+    "head_error_share": "requests that head failed",
+    "endpoints_differing": "endpoints that only one variant answers",
+    "unpaired_share": "requests without a counterpart",
+    "differences_between_equals": "differences seen between equal variants",
+    "machine_false_positive_rate": "false alarms of this machine",
+    "notebooks_failed": "notebooks that failed",
+    "night_stopped_early": "the night ended early",
+}
+
+_TROUBLES = {
+    "loop_lag_p99_ms": (
+        "the load generator itself woke up {value} ms late",
+        "lower the rate, or add --workers",
+    ),
+    "schedule_lag_p99_ms": (
+        "requests left {value} ms later than planned",
+        "lower the rate, or add --workers",
+    ),
+    "cpu_share_max": (
+        "a process of the load generator used {share} of its core",
+        "add --workers, or lower the rate",
+    ),
+    "steal_share": (
+        "the hypervisor gave {share} of this machine to others",
+        "run again when its neighbours are quiet, or on a machine of your own",
+    ),
+    "foreign_cpu_share": ("other programs used {share} of this machine", "run again when it is quiet"),
+    "unanswered": ("{value} requests were never answered", "look for a service that hung, or lower the rate"),
+    "base_error_share": ("base failed {share} of its requests", "mend what fails first: failures are fast"),
+    "head_error_share": ("head failed {share} of its requests", "mend what fails first: failures are fast"),
+    "endpoints_differing": (
+        "{value} endpoints are answered by one variant only",
+        "compare variants that have the same endpoints, or leave those out of the scenario",
+    ),
+    "unpaired_share": (
+        "{share} of the requests have no counterpart",
+        "run again; shorten the blocks if it stays",
+    ),
+    "differences_between_equals": (
+        "this machine saw a difference between two equal variants",
+        "run again when it is quiet",
+    ),
+    "machine_false_positive_rate": (
+        "this machine called {share} of its duets of equal variants different",
+        "calibrate on a quieter machine: adx-lab calibrate",
+    ),
+    "notebooks_failed": ("{value} notebooks failed", "open the notebook's page: it says which cell, and why"),
+    "night_stopped_early": ("the night ended early", "run it again"),
+}
+
+_METRICS = {
+    "pair_ms": "typical request",
+    "cpu_ms_per_request": "CPU of a request",
+    "capacity_per_s": "requests/s by CPU",
+}
+
+TERMS = {
+    "duet": "two variants up at once, the same requests sent to both, block by block",
+    "base": "what is compared with: the baseline",
+    "head": "what is judged",
+    "block": "one repetition of a duet, with fresh processes and a fresh clone of the database",
+    "knee": "the highest load that still keeps every budget",
+    "custom plan": "made for the values of one call",
+    "generic plan": "made once, for any values; PostgreSQL may change over to it after five calls",
+    "pages": "of 8 kB, read from memory or disk: what a plan costs, whatever the machine",
+    "p95": "95 of 100 requests were answered within this time",
+}
+"""The few terms that stay, each in a line."""
+
+
+def check_words(check: str) -> str:
+    """Return what a check looks at."""
+    if check in _CHECKS:
+        return _CHECKS[check]
+    if check.startswith("duet_"):
+        return f"in the duet: {check_words(check.removeprefix('duet_'))}"
+    return check.replace("_", " ")
+
+
+def trouble(check: ValidityCheck) -> tuple[str, str]:
+    """Return in words what was wrong, and what to do."""
+    given = getattr(check, "words", "")
+    name = check.check.removeprefix("duet_")
+    where = "while base and head were compared, " if name != check.check else ""
+    said, mend = _TROUBLES.get(
+        name, (f"{check_words(name)}: {{value}}, and at most {number(check.limit)} can be borne", "run again")
+    )
+    words = said.format(value=number(check.value), share=percentage(check.value))
+    return given or f"{where}{words}", mend
+
+
+def budget_words(item: BudgetResult) -> str:
+    """Return what a budget is on; of many under one name each is called by its own."""
+    parts = item.metric.split(".")
+    if parts[0] == "query" and len(parts) > 2:
+        query = ".".join(parts[1:-1])
+        return "rare database queries" if query == RARE else f"query {query}"
+    return item.name
+
+
+def metric_words(metric: str) -> str:
+    """Return a metric as a column shows it."""
+    return _METRICS.get(metric, metric.removesuffix("_ms").replace("_", " "))
+
+
+def subject_words(subject: str) -> str:
+    """Return what is compared as a column shows it."""
+    return "all endpoints" if subject == "all" else subject
+
+
+def quantity(value: float | None, unit: Any) -> str:
+    """Return a number with its unit."""
+    return f"{number(value)} {unit or ''}".rstrip()
