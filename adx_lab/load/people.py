@@ -20,7 +20,8 @@ WRITERS = frozenset({"admin", "editor"})
 class Account:
     """Somebody of the data set, logged in.
 
-    ``runs`` are the workflow runs that were asked for in their name, ``cursor`` is how far they have paged.
+    ``runs`` are the workflow runs that were asked for in their name, ``cursor`` is how far they have
+    paged, and ``places`` how far in other lists.
     """
 
     user_id: str
@@ -32,6 +33,7 @@ class Account:
     credentials: dict[str, str]
     runs: deque[str] = field(default_factory=lambda: deque(maxlen=20))
     cursor: str | None = None
+    places: dict[str, str | None] = field(default_factory=dict)
 
 
 def read_sample(path: str) -> dict[str, Any]:

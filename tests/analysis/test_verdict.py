@@ -16,13 +16,11 @@ from adx_lab.analysis.run.budgets import Budget, BudgetResult, Estimate, judge
 from adx_lab.analysis.verdict import Calibration, Finding, ValidityCheck, decide
 from adx_lab.records.run import to_json
 
-SAME = Comparison(
-    "e", "p50_ms", 0.9, 0.03, 12, ratio=1.0, low=0.99, high=1.01, p=0.4, status="same", open=False
-)
+SAME = Comparison("e", "p50_ms", 0.9, 0.03, 12, ratio=1.0, low=0.99, high=1.01, p=0.4, status="same")
 SLOWER = replace(SAME, ratio=1.1, low=1.08, high=1.12, p=0.0002, status="slower")
-OPEN = replace(SAME, low=0.95, high=1.08, status="undecided", open=True)
+OPEN = replace(SAME, low=0.95, high=1.08, status="undecided")
 OPEN_TAIL = replace(OPEN, metric="p95_ms", gate=False)
-NOT_SLOWER = replace(SAME, ratio=0.97, low=0.94, high=1.0, status="undecided")
+NOT_SLOWER = replace(SAME, ratio=0.97, low=0.94, high=1.0, status="undecided", closed=True)
 VALID, BROKEN = ValidityCheck("steal", 0.0, 0.05, ok=True), ValidityCheck("steal", 0.2, 0.05, ok=False)
 
 

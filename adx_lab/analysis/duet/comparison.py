@@ -78,8 +78,8 @@ class Comparison:
     n_blocks : int
     gate, higher_is_better : bool
         See `BlockSeries`.
-    open : bool
-        Whether a slowdown that matters has been neither shown nor ruled out.
+    closed : bool
+        Whether a slowdown that matters is ruled out.
     caveats : tuple of Caveat
     """
 
@@ -99,8 +99,13 @@ class Comparison:
     gate: bool = True
     status: ComparisonStatus = "undecided"
     higher_is_better: bool = False
-    open: bool = True
+    closed: bool = False
     caveats: tuple[Caveat, ...] = ()
+
+    @property
+    def open(self) -> bool:
+        """Whether a slowdown that matters has been neither shown nor ruled out."""
+        return self.status == "undecided" and not self.closed
 
 
 @dataclass(frozen=True)
@@ -237,7 +242,7 @@ def _judge(column: _Column, plan: Plan, blocks: int, *, closed: bool, alpha: flo
         p=p,
         status=status,
         could_see=_could_see(column, plan),
-        open=status == "undecided" and not (closed and blocks in plan.looks),
+        closed=closed and blocks in plan.looks,
     )
 
 

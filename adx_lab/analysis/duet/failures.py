@@ -76,7 +76,6 @@ def compare_failures(pairs: pd.DataFrame, *, alpha: float) -> tuple[Comparison, 
                 p=float(adjusted[i]),
                 could_see=float(max(SHARE_MATTERS, math.log(alpha / len(rows)) / math.log(0.5) / sizes[i])),
                 status=status,
-                open=status == "undecided",
             )
         )
     return tuple(found)
@@ -104,7 +103,6 @@ def compare_answers(pairs: pd.DataFrame) -> tuple[Comparison, ...]:
                 unit="share",
                 p=0.0 if slower else 1.0,
                 status=status,
-                open=status == "undecided",
             )
         )
     return tuple(found)
@@ -123,7 +121,6 @@ def does_not_start() -> Comparison:
         unit="",
         p=0.0,
         status="slower",
-        open=False,
     )
 
 

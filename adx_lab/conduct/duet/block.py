@@ -12,7 +12,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,18 +30,17 @@ from adx_lab.capture.companions import (
     read_companions,
     read_unanalysed,
 )
-from adx_lab.capture.endpoint_counts import Counters
 from adx_lab.capture.openapi import read_routes
 from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import MachineClock, read_machine_clock
+from adx_lab.conduct.duet.movements import Movements, Waiting
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.templates import Prepared, VariantError
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.collecting.collect import Collected
-from adx_lab.load.order import LoadOrder, Rival, awaited_file, write_rivals
+from adx_lab.load.order import LoadOrder, Rival, write_rivals
 from adx_lab.load.recording.rows import all_facts
-from adx_lab.load.serial.core_movement import SerialOrder, SerialRecord, play_burst, play_core
-from adx_lab.load.serial.core_ways import RefusedError
+from adx_lab.load.serial.core_movement import SerialRecord
 from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
 from adx_lab.services.servers import Servers
@@ -56,10 +55,6 @@ SIDES = (BASE, HEAD)
 _READ_BEFORE_S = 0.25
 _POLL_S = 0.05
 _SEEDS_APART = 1_009
-_LOCUST_STARTS_S = 60.0
-_CROWD = 12
-"""Connections that are always busy in a burst."""
-
 _HOST_UNUSED = "http://127.0.0.1"
 """Locust insists on a host; a duet's requests go to its rivals."""
 
@@ -172,7 +167,12 @@ class Bench:
             loading = asyncio.create_task(run_locust(command, folder, Silent(), on_start=lambda _pid: None))
             cleanup.push_async_callback(_cancel, loading)
             slots, started = await cleanup.enter_async_context(self.up(number))
-            serial = await self._play_serial(started, slots, number, folder, _Waiting(command, loading))
+            rivals = self._rivals(started, slots)
+            movements = Movements(self.settings, self.order, rivals, number, folder)
+            serial = None
+            if self._all_known():
+                watched = {side: one.watched for side, one in started.items()}
+                serial = await movements.play_serial(watched, Waiting(command, loading))
             self._introduce(started, slots, command)
             watching = asyncio.create_task(self._read_first(started, Path(command.order.raw_dir), edges))
             cleanup.push_async_callback(_cancel, watching)
@@ -189,7 +189,7 @@ class Bench:
             block = await self._close(started, edges, collected, number=number, slots=slots, folder=folder)
             block.serial = serial
             if serial is not None:
-                block.burst = await self._play_burst(started, slots, number, folder)
+                block.burst = await movements.play_burst()
             for side, one in started.items():
                 block.companions[side]["start_s"] = one.start_s
             if number == 1:
@@ -296,53 +296,10 @@ class Bench:
         assert self.locustfile is not None
         return LocustCommand(order, self.locustfile, _HOST_UNUSED, self._log("locust"))
 
-    async def _play_serial(
-        self,
-        started: Mapping[str, Started],
-        slots: Mapping[str, str],
-        number: int,
-        folder: Path,
-        quiet: Callable[[], None],
-    ) -> SerialRecord | None:
-        """Ask both in every way, one request at a time, before any load."""
-        if all(self.sides[side].variant.tree is None for side in SIDES):
-            return None
-        if any(self.sides[side].sample_file is None for side in SIDES):
-            return None
-        order = self._serial_order(started, slots, number, folder, seconds=self.order.serial_s)
-        watched = {side: one.watched for side, one in started.items()}
-        try:
-            return await asyncio.to_thread(_in_turn, order, watched, quiet)
-        except RefusedError as error:
-            raise VariantError(error.variant, error) from error
-
-    async def _play_burst(
-        self, started: Mapping[str, Started], slots: Mapping[str, str], number: int, folder: Path
-    ) -> SerialRecord:
-        """Let a crowd ask each in turn, after everything else."""
-        order = self._serial_order(started, slots, number, folder, seconds=self.order.burst_s)
-        try:
-            return await asyncio.to_thread(play_burst, order, _CROWD)
-        except RefusedError as error:
-            raise VariantError(error.variant, error) from error
-
-    def _serial_order(
-        self,
-        started: Mapping[str, Started],
-        slots: Mapping[str, str],
-        number: int,
-        folder: Path,
-        *,
-        seconds: float,
-    ) -> SerialOrder:
-        return SerialOrder(
-            rivals=self._rivals(started, slots),
-            seconds=seconds,
-            block=number,
-            seed=self.order.seed,
-            timeout_s=self.settings.load.timeout_s,
-            folder=folder,
-        )
+    def _all_known(self) -> bool:
+        """Tell whether all ways to ask are known: of the service whose people are."""
+        known = all(self.sides[side].sample_file is not None for side in SIDES)
+        return known and any(self.sides[side].variant.tree is not None for side in SIDES)
 
     def _rivals(self, started: Mapping[str, Started], slots: Mapping[str, str]) -> tuple[Rival, ...]:
         files = {side: self.sides[side].sample_file for side in SIDES}
@@ -433,25 +390,6 @@ class Bench:
 
     def _log(self, name: str) -> Path:
         return self.settings.stack_dir / "logs" / f"duet-{name}.log"
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """Waits until Locust has started, or has died of starting: it does so beside the first, cold requests."""
-
-    command: LocustCommand
-    loading: asyncio.Task[Any]
-
-    def __call__(self) -> None:
-        file = awaited_file(str(self.command.order.rivals_file))
-        deadline = time.monotonic() + _LOCUST_STARTS_S
-        while not file.exists() and not self.loading.done() and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-
-
-def _in_turn(order: SerialOrder, watched: Mapping[str, Watched], quiet: Callable[[], None]) -> SerialRecord:
-    with Counters(watched) as counters:
-        return play_core(order, counters.read, quiet)
 
 
 def named_queries(folder: Path | None) -> Mapping[str, Query]:

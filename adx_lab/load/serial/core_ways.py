@@ -222,6 +222,8 @@ def core_ways(sides: Mapping[str, CoreSide]) -> list[CoreWay]:
         CoreWay("DELETE /users/{id}", "users", _delete_user, _WHALE, 20, _strangers),
         CoreWay("PUT /users/{id}/roles", "users", _set_roles, _WHALE),
         CoreWay("GET /files (filter)", "files", _files_of),
+        CoreWay("GET /files (page)", "files", _files_by_page, _WHALE),
+        CoreWay("GET /files (cursor)", "files", _files_by_cursor, _WHALE),
         CoreWay("DELETE /files/{id}", "files", _delete_file, _USUAL, 12, _uploads),
         CoreWay("POST /workflows/runs/{id}/cancel", "workflows", _cancel, _USUAL, 12, _started),
     ]
@@ -295,6 +297,17 @@ def _set_roles(ask: Any) -> None:
 def _files_of(ask: Any) -> None:
     owner = ask.choose.choice(ask.account.tenant["users"])["id"]
     ask("GET", f"{_API}/files?page_size={_PAGE}&owner_id={owner}")
+
+
+def _files_by_page(ask: Any) -> None:
+    ask("GET", f"{_API}/files?page_size={_PAGE}&page={1 + ask.choose.randrange(20)}")
+
+
+def _files_by_cursor(ask: Any) -> None:
+    at = ask.account.places.get("files")
+    answer = ask("GET", f"{_API}/files?page_size={_PAGE}" + (f"&cursor={at}" if at else ""))
+    if answer.status_code < 300:
+        ask.account.places["files"] = json.loads(answer.text)["next_cursor"]
 
 
 def _uploads(side: CoreSide, account: Account, count: int, _choose: random.Random) -> list[Any]:
