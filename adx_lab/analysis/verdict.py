@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
+from adx_lab.analysis.run.deaths import service_died
 from adx_lab.records.run import to_plain
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def decide(
     """Weigh everything into one verdict.
 
     - `invalid` when a validity check failed, whatever else was found;
-    - `regressed` when a comparison is slower or a budget is broken;
+    - `regressed` when the service died, a comparison is slower or a budget is broken;
     - `undecided` when a budget is undecided, a comparison that the verdict waits for (its `gate`) can't rule
       out a slowdown that matters, or something that is known to be there was not judged;
     - `pass` otherwise. Where nothing was judged at all, nothing can pass: `undecided`.
@@ -111,7 +112,8 @@ def decide(
     -------
     Verdict
     """
-    status = _status(budgets, comparisons, validity, whole=coverage is None or not coverage.unjudged)
+    whole = coverage is None or not coverage.unjudged
+    status = _status(budgets, comparisons, validity, died=service_died(tuple(findings)), whole=whole)
     return Verdict(
         run_id=run_id,
         status=status,
@@ -131,11 +133,16 @@ def _status(
     comparisons: Sequence[Comparison],
     validity: Sequence[ValidityCheck],
     *,
+    died: bool,
     whole: bool,
 ) -> VerdictStatus:
     if not all(check.ok for check in validity):
         return "invalid"
-    if any(one.status == "fail" for one in budgets) or any(one.status == "slower" for one in comparisons):
+    if (
+        died
+        or any(one.status == "fail" for one in budgets)
+        or any(one.status == "slower" for one in comparisons)
+    ):
         return "regressed"
     unclear = any(one.status == "undecided" for one in budgets) or any(
         one.gate and one.open for one in comparisons
