@@ -124,9 +124,8 @@ def _check(counts: dict[str, float | None]) -> None:
 def _exit_code(judgement: Judgement) -> int:
     audit = judgement.record.audit
     if audit.get("steps"):
-        return (
-            0 if audit.get("knee") else EXIT_CODES["undecided"]
-        )  # to break a budget is what a climbing load is for
+        # To break a budget is what a climbing load is for.
+        return 0 if audit.get("knee") else EXIT_CODES["undecided"]
     if any(not check.ok for check in judgement.validity):
         return EXIT_CODES["invalid"]
     return 1 if any(item.status == "fail" for item in judgement.budgets) else 0
