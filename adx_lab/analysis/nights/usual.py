@@ -144,7 +144,7 @@ def _times(
             high=math.exp(change + reach),
             p=min(1.0, p * 2 * tests),
             status=status,
-            smallest_effect_seen=math.expm1(bound),
+            could_see=math.expm1(bound),
         )
 
 
@@ -167,7 +167,7 @@ def _counts(name: str, tonight: NightFigures, earlier: Sequence[NightFigures]) -
         high=ratio,
         p=0.0 if more else 1.0,
         status="slower" if more else "same",
-        smallest_effect_seen=_MORE_STATEMENTS_RATIO - 1,
+        could_see=_MORE_STATEMENTS_RATIO - 1,
     )
 
 
