@@ -27,7 +27,9 @@ def folded(stack: Stack) -> str:
 
 
 def profiles_of(
-    rows: pd.DataFrame, companions: Sequence[Mapping[str, Mapping[str, Any]]]
+    rows: pd.DataFrame,
+    companions: Sequence[Mapping[str, Mapping[str, Any]]],
+    numbers: Sequence[int],
 ) -> tuple[tuple[Profile, Profile], ...]:
     """Return the profiles of base and head in each block that was sampled.
 
@@ -35,8 +37,8 @@ def profiles_of(
     ----------
     rows
         With `block`, `variant`, `stack` and `samples`.
-    companions
-        Of all blocks, in order from block 1.
+    companions, numbers
+        Of all blocks, and what they are numbered.
     """
     stacks: dict[tuple[int, str], dict[Stack, int]] = {}
     known: dict[str, Stack] = {}
@@ -47,7 +49,7 @@ def profiles_of(
             known[text] = read_frames(text)
         stacks.setdefault((block, variant), {})[known[text]] = samples
     pairs = []
-    for number, sides in enumerate(companions, start=1):
+    for number, sides in zip(numbers, companions, strict=True):
         told = [sides[side].get(PROFILED) for side in ("base", "head")]
         if all(told):
             base, head = (

@@ -12,9 +12,10 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,11 @@ from adx_lab.capture.companions import (
 )
 from adx_lab.capture.openapi import read_routes
 from adx_lab.capture.plans.of_service import capture_plans
+from adx_lab.capture.profiles.sampler import Sampled
 from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.conduct.duet.movements import Movements, Waiting
 from adx_lab.conduct.duet.order import DuetOrder
+from adx_lab.conduct.duet.profiling import Profiling
 from adx_lab.conduct.duet.templates import Prepared, VariantError
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.collecting.collect import Collected
@@ -102,6 +105,12 @@ class Block:
     """Of the serial movement; None where nobody knows all ways to ask these variants."""
 
     burst: SerialRecord | None = None
+    profiled: dict[str, Sampled] = field(default_factory=dict)
+    profiled_requests: dict[str, int] | None = None
+    """How often each was asked while it was sampled; None is all of the open loop's requests."""
+
+    trouble: str | None = None
+    """Why nothing was sampled, where it was asked for."""
 
     def audit(self) -> dict[str, Any]:
         """Return what the run's record keeps of it."""
@@ -161,7 +170,9 @@ class Bench:
         began = time.monotonic()
         await asyncio.to_thread(folder.mkdir, parents=True)
         edges = _Edges()
+        profiling = Profiling(self.order.functions, self.settings.service.profile or None)
         async with AsyncExitStack() as cleanup:
+            cleanup.callback(profiling.close)
             command = self._locust_command(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
             # Locust takes as long to start as the cores do: all three at once, and it waits for them.
             loading = asyncio.create_task(run_locust(command, folder, Silent(), on_start=lambda _pid: None))
@@ -174,7 +185,13 @@ class Bench:
                 watched = {side: one.watched for side, one in started.items()}
                 serial = await movements.play_serial(watched, Waiting(command, loading))
             self._introduce(started, slots, command)
-            watching = asyncio.create_task(self._read_first(started, Path(command.order.raw_dir), edges))
+            pids = {side: one.watched.pids for side, one in started.items()}
+            # Where all ways to ask are known they are asked once more to be sampled, and what is timed is
+            # left alone.
+            sampled = None if serial is not None else partial(profiling.start, pids, seconds=seconds)
+            watching = asyncio.create_task(
+                self._read_first(started, Path(command.order.raw_dir), edges, sampled)
+            )
             cleanup.push_async_callback(_cancel, watching)
             collected = await loading
             if not watching.done():
@@ -190,6 +207,10 @@ class Bench:
             block.serial = serial
             if serial is not None:
                 block.burst = await movements.play_burst()
+            if serial is not None and self.order.functions:
+                block.profiled_requests = await movements.play_profiled(pids, profiling)
+            block.profiled = await profiling.stop()
+            block.trouble = profiling.trouble
             for side, one in started.items():
                 block.companions[side]["start_s"] = one.start_s
             if number == 1:
@@ -317,7 +338,13 @@ class Bench:
         """Tell Locust whom to load."""
         write_rivals(self._rivals(started, slots), Path(str(command.order.rivals_file)))
 
-    async def _read_first(self, started: Mapping[str, Started], raw_dir: Path, edges: _Edges) -> None:
+    async def _read_first(
+        self,
+        started: Mapping[str, Started],
+        raw_dir: Path,
+        edges: _Edges,
+        sampled: Callable[[], None] | None,
+    ) -> None:
         """Read both sides once the warm-up is nearly over."""
         while True:
             begins = [fact["began"] for fact in all_facts(raw_dir) if "began" in fact]
@@ -328,6 +355,8 @@ class Bench:
         edges.before = await self._read(started)
         edges.at, edges.machine = time.monotonic(), read_machine_clock()
         edges.ours = self._ours_s(started)
+        if sampled is not None:
+            sampled()
 
     async def _close(
         self,

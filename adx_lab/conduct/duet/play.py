@@ -118,7 +118,8 @@ class _Duet:
         sides = await prepare(settings, up, self.variants, self.progress)
         described = {side: self.variants[side].describe() for side in SIDES}
         named = {side: named_queries(self.variants[side].queries_folder) for side in SIDES}
-        gathered = Gathered(order.plan, described, latest_calibration(settings), named)
+        roots = {side: tree.path if (tree := self.variants[side].tree) else None for side in SIDES}
+        gathered = Gathered(order.plan, described, latest_calibration(settings), named, roots)
         bench = Bench(settings, order, up, sides, locustfile, self.run_id.rpartition("-")[2])
         with (
             new_run_folder(settings.runs_dir, self.run_id) as run_dir,
