@@ -24,6 +24,7 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True):
     variant: str
     url: str
     sample_file: str | None = None
+    headers: dict[str, str] = {}
 
 
 class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
