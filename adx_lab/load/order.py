@@ -11,6 +11,11 @@ from adx_lab.errors import UsageError
 from adx_lab.files import make_private_folder
 
 VARIABLE = "ADX_LOAD_ORDER"
+SINGLE_VARIABLE = "ADX_LOAD_SINGLE"
+"""Two file descriptors: where each request of a single user is told, and where the word to go on is read.
+
+Here and not beside that user: who imports Locust has its process patched.
+"""
 
 
 SINGLE_VARIABLE = "ADX_LOAD_SINGLE"
