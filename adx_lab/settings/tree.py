@@ -127,6 +127,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return own if own.is_dir() else SHIPPED / "notebooks"
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Service and environment: with the scenario what history, baseline and trends go by."""
+        return self.service.name or REFERENCE, self.service.environment
+
+    @property
     def source_dir(self) -> Path:
         """The service's source: seen from the project file, or the lab itself for the reference core."""
         return (self.project_dir / self.service.start.source).resolve()

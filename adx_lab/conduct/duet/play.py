@@ -39,7 +39,7 @@ from adx_lab.records.run import Caveat, RunRecord, new_run_id
 from adx_lab.services.servers import Servers, servers
 from adx_lab.services.sources import working_tree
 from adx_lab.services.variants import Variant, read_variant
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.settings import Settings
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, new_run_folder, open_folder, open_run
 from adx_lab.store.rows import RunStore
@@ -176,7 +176,7 @@ class _Duet:
         if len(gathered.audits) < DECISIVE_MIN:
             text = f"{len(gathered.audits)} blocks can't decide anything: {DECISIVE_MIN} is the least"
             caveats += (Caveat("few-blocks", text),)
-        tree = working_tree(CHECKOUT)
+        tree = working_tree(self.settings.source_dir, self.settings.service.start)
         measured = {"rate_per_s": rate_per_s, "seconds": order.load_s, "warmup_s": order.warming_s}
         return RunRecord(
             run_id=self.run_id,
@@ -193,6 +193,8 @@ class _Duet:
             audit=gathered.audit() | measured,
             caveats=caveats,
             night=order.night,
+            service=self.settings.key[0],
+            environment=self.settings.key[1],
         )
 
 
