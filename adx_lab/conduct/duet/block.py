@@ -14,14 +14,14 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from adx_lab.analysis.duet.block_ratios import BASE, HEAD
+from adx_lab.analysis.duet.block_ratios import BASE
 from adx_lab.capture.companions import (
     Reading,
     Watched,
@@ -33,8 +33,8 @@ from adx_lab.capture.companions import (
 )
 from adx_lab.capture.openapi import read_routes
 from adx_lab.capture.plans.of_service import capture_plans
-from adx_lab.capture.profiles.sampler import Sampled
 from adx_lab.capture.resources import MachineClock, read_machine_clock
+from adx_lab.conduct.duet.left import SIDES, Block, Started
 from adx_lab.conduct.duet.movements import Movements, Waiting
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.profiling import Profiling
@@ -43,87 +43,22 @@ from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.order import LoadOrder, Rival, write_rivals
 from adx_lab.load.recording.rows import all_facts
-from adx_lab.load.serial.core_movement import SerialRecord
 from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
 from adx_lab.services.login import log_in
 from adx_lab.services.servers import Servers
-from adx_lab.services.start import Running, forget_files, start_service
+from adx_lab.services.start import forget_files, start_service
 from adx_lab.services.templates import adapt
 from adx_lab.services.variants import order_of
 from adx_lab.settings import Settings
 from adx_lab.sql import Query, load_queries
 from adx_lab.stack.databases import clone, connected, drop
 
-SIDES = (BASE, HEAD)
 _READ_BEFORE_S = 0.25
 _POLL_S = 0.05
 _SEEDS_APART = 1_009
 _HOST_UNUSED = "http://127.0.0.1"
 """Locust insists on a host; a duet's requests go to its rivals."""
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A variant that answers."""
-
-    url: str
-    watched: Watched
-    core: Running | None = None
-    database: str | None = None
-    start_s: float | None = None
-    """From the start of its process until it answered."""
-
-
-@dataclass
-class Block:
-    """What one block left.
-
-    Attributes
-    ----------
-    collected
-        The generator's own account.
-    companions
-        By side.
-    slots
-        Which slot each side had.
-    foreign_cpu_share
-        The part of the machine that processes of somebody else took meanwhile.
-    folder
-        Where its tables lie.
-    """
-
-    number: int
-    folder: Path
-    collected: Collected
-    slots: Mapping[str, str]
-    companions: dict[str, dict[str, Any]]
-    foreign_cpu_share: float
-    steal_share: float
-    busy_s: float
-    took_s: float = 0.0
-    serial: SerialRecord | None = None
-    """Of the serial movement; None where nobody knows all ways to ask these variants."""
-
-    burst: SerialRecord | None = None
-    profiled: dict[str, Sampled] = field(default_factory=dict)
-    profiled_requests: dict[str, int] | None = None
-    """How often each was asked while it was sampled; None is all of the open loop's requests."""
-
-    trouble: str | None = None
-    """Why nothing was sampled, where it was asked for."""
-
-    def audit(self) -> dict[str, Any]:
-        """Return what the run's record keeps of it."""
-        kept = {key: value for key, value in asdict(self.collected).items() if key not in {"caveats", "plan"}}
-        return kept | {
-            "block": self.number,
-            "slots": dict(self.slots),
-            "foreign_cpu_share": self.foreign_cpu_share,
-            "steal_share": self.steal_share,
-            "took_s": self.took_s,
-            "serial_s": None if self.serial is None else self.serial.ended - self.serial.began,
-        }
 
 
 @dataclass

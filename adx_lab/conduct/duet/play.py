@@ -19,7 +19,7 @@ from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.verdict import decide
 from adx_lab.capture.resources import describe_machine
 from adx_lab.conduct.baseline import read_baseline
-from adx_lab.conduct.duet.block import SIDES, Bench, Block, named_queries
+from adx_lab.conduct.duet.block import Bench, named_queries
 from adx_lab.conduct.duet.judge import (
     DuetAnswer,
     broken_early,
@@ -27,6 +27,7 @@ from adx_lab.conduct.duet.judge import (
     figures_of_duet,
     judge_duet,
 )
+from adx_lab.conduct.duet.left import SIDES, Block
 from adx_lab.conduct.duet.order import DECISIVE_MIN, DuetOrder
 from adx_lab.conduct.duet.stored import Gathered, read_evidence, write_verdict
 from adx_lab.conduct.duet.templates import VariantError, prepare

@@ -18,8 +18,8 @@ from adx_lab.analysis.stats.sequential_design import Plan
 from adx_lab.analysis.verdict import Calibration, Verdict
 from adx_lab.capture.companions import statement_names
 from adx_lab.capture.endpoint_counts import counted_between, statements_between
-from adx_lab.conduct.duet.block import SIDES, Block
 from adx_lab.conduct.duet.judge import DuetEvidence
+from adx_lab.conduct.duet.left import SIDES, Block
 from adx_lab.conduct.duet.order import CALIBRATE
 from adx_lab.conduct.duet.profiling import Profiles
 from adx_lab.errors import UsageError
@@ -85,17 +85,21 @@ class Gathered:
         requests = {row["variant"]: row["block_count"] for row in counts}
         for side in SIDES:
             block.companions[side]["requests"] = int(requests.get(side, 0))
+        self._add_profile(block)
+        self.audits.append(block.audit())
+        for caveat in block.collected.caveats:
+            self.caveats.append(replace(caveat, text=f"block {block.number}: {caveat.text}"))
+        # Through JSON and back: what is judged now is what can be judged again.
+        self.companions.append(json.loads(to_json(block.companions)))
+
+    def _add_profile(self, block: Block) -> None:
+        """Keep where both variants computed."""
         if block.profiled:
             asked = block.profiled_requests or {side: block.companions[side]["requests"] for side in SIDES}
             for side, told in self._profiles.add(block.number, block.profiled, self.roots, asked).items():
                 block.companions[side][PROFILED] = told
         if block.trouble and not any(one.code == "no-profile" for one in self.caveats):
             self.caveats.append(Caveat("no-profile", block.trouble))
-        self.audits.append(block.audit())
-        for caveat in block.collected.caveats:
-            self.caveats.append(replace(caveat, text=f"block {block.number}: {caveat.text}"))
-        # Through JSON and back: what is judged now is what can be judged again.
-        self.companions.append(json.loads(to_json(block.companions)))
 
     def _append(self, folder: Path, number: int, movement: str, moved_s: float) -> pa.Table:
         """Append one movement's requests."""
