@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from adx_lab.errors import StoreError, UsageError
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from adx_lab.services.sources import commit_of
 from adx_lab.settings import CHECKOUT, Settings
 

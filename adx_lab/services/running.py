@@ -20,7 +20,8 @@ import msgspec
 from adx_lab.errors import StackError
 from adx_lab.processes import Child
 from adx_lab.progress import Progress
-from adx_lab.records.run import Target, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Target
 from adx_lab.secrecy import shown_url
 from adx_lab.services.core_server import (
     Core,

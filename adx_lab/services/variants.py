@@ -23,7 +23,8 @@ from typing import Any
 import msgspec
 
 from adx_lab.errors import UsageError
-from adx_lab.records.run import Caveat, digest
+from adx_lab.records.documents import digest
+from adx_lab.records.run import Caveat
 from adx_lab.services.core_server import CorePlan
 from adx_lab.services.sources import Tree, export_ref, patched, same_lock, working_tree
 from adx_lab.settings import CHECKOUT, CoreSettings, Settings

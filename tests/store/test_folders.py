@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from adx_lab.errors import StoreError, UsageError
-from adx_lab.records.run import FORMAT, Caveat, RunRecord, new_run_id
+from adx_lab.records.run import FORMAT, Caveat, LoadAudit, RunRecord, new_run_id
 from adx_lab.store.folders import (
     TABLES,
     delete_run_folder,
@@ -21,10 +21,12 @@ from adx_lab.store.folders import (
     write_table,
 )
 
+AUDIT = LoadAudit(began=0.0, duration_s=1.0, requests=0)
+
 
 def record(run_id: str) -> RunRecord:
     caveats = (Caveat("noise", "a neighbour was loud"),)
-    return RunRecord(run_id, "load", "mixed", "2026-01-01T00:00:00+00:00", 3.0, 1, caveats=caveats)
+    return RunRecord(run_id, "load", "mixed", "2026-01-01T00:00:00+00:00", 3.0, 1, AUDIT, caveats=caveats)
 
 
 def make_run(runs: Path, run_id: str) -> Path:

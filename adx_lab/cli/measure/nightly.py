@@ -65,7 +65,7 @@ def run(
     settings = read_settings(flags=flags)
     named = frozenset({"rate_per_s", "duration_s", "warmup_s"})
     chosen = scenario or (None if locustfile else "mixed")
-    request = recorded.load_request(settings, chosen, locustfile, given=named, kind="nightly", url=url)
+    request = recorded.load_request(settings, chosen, locustfile, given=named, purpose="nightly", url=url)
     chosen_profile = PROFILES[profile]
     if blocks is not None:
         chosen_profile = replace(chosen_profile, duet={**chosen_profile.duet, "blocks": blocks})

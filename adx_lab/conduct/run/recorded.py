@@ -30,10 +30,9 @@ from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.observing import measure_observing
 from adx_lab.capture.plans.anywhere import capture_anywhere
 from adx_lab.capture.plans.matrix import capture_matrix
-from adx_lab.capture.resources import describe_machine
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.server_log import LogTail
-from adx_lab.conduct.run.provenance import describe_git, describe_settings, describe_target, describe_versions
+from adx_lab.conduct.run.built import build_record, describe_git, describe_target
 from adx_lab.errors import UsageError, nearest
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.order import LoadOrder
@@ -41,7 +40,7 @@ from adx_lab.load.schedules.replay import write_replay
 from adx_lab.load.starting.headless import LocustCommand, Machines, run_locust
 from adx_lab.load.starting.reachable import check_reachable
 from adx_lab.progress import Progress
-from adx_lab.records.run import Caveat, RunRecord, Target, new_run_id
+from adx_lab.records.run import Caveat, ClimbAudit, LoadAudit, Purpose, Target, new_run_id
 from adx_lab.report.run.judged_run import Judgement, figures_of
 from adx_lab.services.running import StackState, read_state, running_stack
 from adx_lab.settings import CHECKOUT, LoadSettings, Settings
@@ -84,7 +83,7 @@ class LoadRequest:
 
     scenario: str
     locustfile: Path
-    kind: str = "load"
+    purpose: Purpose = "load"
     given: frozenset[str] = frozenset()
     url: str | None = None
     sample_file: str | None = None
@@ -119,7 +118,7 @@ class Surroundings:
 Drive = Callable[..., Awaitable[tuple[Collected, Samples]]]
 
 
-def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadRequest:
+def find_scenario(settings: Settings, name: str, *, purpose: Purpose = "load") -> LoadRequest:
     """Return the load of a scenario by name.
 
     Raises
@@ -130,7 +129,7 @@ def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadR
     known = settings.scenario_files()
     if name not in known:
         raise UsageError(f"unknown scenario {name}", mend=nearest(name, sorted(known)))
-    return LoadRequest(name, known[name], kind)
+    return LoadRequest(name, known[name], purpose)
 
 
 def load_request(
@@ -209,25 +208,21 @@ async def record_load(
         write_table(run_dir, "service", seen.service)
         write_columns(run_dir, "cache_trace", trace.read(collected.began))
         write_table(run_dir, "database", statement_rows(before, after, load_queries(CORE_QUERIES)))
-        write_record(
-            run_dir,
-            RunRecord(
-                run_id=run_id,
-                kind=request.kind,
-                scenario=request.scenario,
-                started_at=started_at.isoformat(timespec="seconds"),
-                duration_s=collected.duration_s,
-                seed=settings.load.seed,
-                settings=describe_settings(settings),
-                machine=describe_machine(),
-                versions=describe_versions(),
-                git=describe_git(settings.home_dir),
-                target=describe_target(around.target) | {"database": described, "tenants": _tenants(around)},
-                audit=_audit(collected, seen) | await _cost_of_observing(around, plans),
-                caveats=(*collected.caveats, *seen.caveats(), *_caveats(around)),
-                night=request.night,
-            ),
+        record = build_record(
+            settings,
+            run_id=run_id,
+            purpose=request.purpose,
+            scenario=request.scenario,
+            started_at=started_at,
+            duration_s=collected.duration_s,
+            seed=settings.load.seed,
+            audit=_audit(collected, seen, await _cost_of_observing(around, plans)),
+            git=describe_git(settings.home_dir),
+            target=describe_target(around.target) | {"database": described, "tenants": _tenants(around)},
+            caveats=(*collected.caveats, *seen.caveats(), *_caveats(around)),
+            night=request.night,
         )
+        write_record(run_dir, record)
     return open_run(settings.runs_dir, run_id)
 
 
@@ -337,15 +332,15 @@ def _tenants(around: Surroundings) -> dict[str, int]:
     return {tenant["id"]: tenant["user_count"] for tenant in sample["tenants"]}
 
 
-async def _cost_of_observing(around: Surroundings, plans: Mapping[str, Any]) -> dict[str, Any]:
+async def _cost_of_observing(around: Surroundings, plans: Mapping[str, Any]) -> dict[str, Any] | None:
     """Measure what auto_explain adds to the shortest query of all, once the load is over."""
     query = plans.get("queries", {}).get(OBSERVED_QUERY)
     if around.target.database_url is None or query is None:
-        return {}
+        return None
     cells = (cell for cell in plans["plans"] if cell["query"] == OBSERVED_QUERY)
     arguments = list(next(cells)["arguments"].values())
     cost = await measure_observing(around.target.database_url, query["text"], arguments)
-    return {"observing": asdict(cost)}
+    return asdict(cost)
 
 
 async def _capture_plans(around: Surroundings, progress: Progress) -> dict[str, Any]:
@@ -368,15 +363,19 @@ async def _maybe_connected(url: str | None) -> AsyncIterator[Any]:
         yield connection
 
 
-def _audit(collected: Collected, seen: Samples) -> dict[str, Any]:
-    facts = {
-        name: value for name, value in asdict(collected).items() if name != "caveats" and value is not None
+def _audit(collected: Collected, seen: Samples, observing: dict[str, Any] | None) -> LoadAudit:
+    facts = {name: value for name, value in asdict(collected).items() if name != "caveats"}
+    if not facts["steps"]:
+        del facts["steps"], facts["knee"]
+    facts |= {
+        "kind": "climb" if "steps" in facts else "load",
+        "steal_share": seen.steal_share,
+        "foreign_cpu_share": seen.foreign_share,
+        "waits": {f"{kind}: {event}": count for (kind, event), count in seen.waits.most_common()},
+        "connections_max": max((count for _, count in seen.connections), default=None),
+        "observing": observing,
     }
-    facts |= {"steal_share": seen.steal_share, "foreign_cpu_share": seen.foreign_share}
-    facts["waits"] = {f"{kind}: {event}": count for (kind, event), count in seen.waits.most_common()}
-    if seen.connections:
-        facts["connections_max"] = max(count for _, count in seen.connections)
-    return facts
+    return msgspec.convert(facts, LoadAudit | ClimbAudit)
 
 
 def _caveats(around: Surroundings) -> tuple[Caveat, ...]:

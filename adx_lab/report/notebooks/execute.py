@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from adx_lab.errors import StackError
 from adx_lab.processes import start_child, stop_child
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 
 NotebookStatus = Literal["completed", "failed", "timed out", "kernel died"]
 

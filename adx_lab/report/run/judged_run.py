@@ -139,7 +139,7 @@ class Judgement:
     @cached_property
     def sufferers(self) -> dict[int, int]:
         """For each slow query, the row of the request that waited for it."""
-        began = datetime.fromtimestamp(self.record.audit["began"], UTC)
+        began = datetime.fromtimestamp(self.record.load.began, UTC)
         return requests_that_waited(self.slow_queries, self.samples, self.queries, began)
 
     @cached_property
@@ -175,7 +175,7 @@ class Judgement:
     @cached_property
     def validity(self) -> tuple[ValidityCheck, ...]:
         """The load generator's audit."""
-        return audit_generator(self.record.audit)
+        return audit_generator(msgspec.to_builtins(self.record.load))
 
     def _observed(self) -> dict[str, Estimate]:
         # Seen at every sample of the run, so that the interval is the value itself.
@@ -189,10 +189,11 @@ class Judgement:
             if span_s > 0:
                 share = used_s / span_s / self.record.machine["cores_usable"]
                 found["core.cpu_share"] = _exactly(share, len(core))
-        if "connections_max" in self.record.audit:
-            found["database.connections"] = _exactly(float(self.record.audit["connections_max"]), 1)
-        if "users_connected" in self.record.audit:
-            found["users.connected"] = _exactly(float(self.record.audit["users_connected"]), 1)
+        counts = {
+            "database.connections": self.record.load.connections_max,
+            "users.connected": self.record.load.users_connected,
+        }
+        found |= {name: _exactly(float(count), 1) for name, count in counts.items() if count is not None}
         return found
 
 
