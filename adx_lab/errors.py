@@ -13,6 +13,8 @@ from pathlib import Path
 
 from adx_lab.secrecy import scrub
 
+_LISTED_MAX = 20
+
 
 class AdxLabError(Exception):
     """Anything that ADX Lab itself has to say to a person.
@@ -71,6 +73,11 @@ class BusyError(AdxLabError):
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the mend for a name that nobody knows: the one that is meant, or all that there are."""
+    """Return the mend for a name that nobody knows: the one that is meant, or the few that there are.
+
+    Nothing where none is near and they are too many to be read: a wrong guess is worse than none.
+    """
     near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there are {', '.join(known) or 'none'}" if len(known) <= _LISTED_MAX else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from adx_lab.errors import UsageError
+from adx_lab.files import make_private_folder
 
 VARIABLE = "ADX_LOAD_ORDER"
 
@@ -58,7 +59,7 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_order(order: LoadOrder, path: Path) -> None:
     """Save a order for the Locust processes, and make the folder that they record into."""
-    Path(order.raw_dir).mkdir(parents=True, exist_ok=True)
+    make_private_folder(Path(order.raw_dir))
     path.write_bytes(msgspec.json.encode(order))
 
 

@@ -76,6 +76,8 @@ class LoadAudit(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         What the database's clients waited for, ``kind: event``, and how often that was seen.
     observing
         What watching the database cost; None where it was not measured.
+    deaths
+        Every process that ended and should not have (`adx_lab.deaths.Death`).
     """
 
     began: float
@@ -102,6 +104,7 @@ class LoadAudit(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     waits: dict[str, int] = {}
     connections_max: int | None = None
     observing: dict[str, Any] | None = None
+    deaths: tuple[dict[str, Any], ...] = ()
 
 
 class ClimbAudit(LoadAudit, frozen=True, kw_only=True, tag="climb"):
@@ -170,7 +173,9 @@ class RunRecord(msgspec.Struct, frozen=True):
     git: Origin = Origin()
     target: dict[str, Any] = {}
     caveats: tuple[Caveat, ...] = ()
-    night: str | None = None
+    night: str | None = None  # the loaded run of the night that this one was made for
+    service: str = "adx-core"  # with environment and scenario the key of history, baseline and trend
+    environment: str = "local"
     format: int = FORMAT
 
     @property

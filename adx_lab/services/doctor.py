@@ -109,17 +109,20 @@ def _open_files() -> Check:
 
 
 def _port(settings: Settings) -> Check:
-    port = settings.core.port
+    port = settings.service.start.port
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.core.host, port))
+            probe.bind((settings.service.start.host, port))
         except OSError as error:
-            where = f"{settings.core.host}:{port}"
+            where = f"{settings.service.start.host}:{port}"
             return Check(
-                "core's port", False, f"{where}: {error.strerror}", "set core.port to 0 or a free one"
+                "service's port",
+                False,
+                f"{where}: {error.strerror}",
+                "set service.start.port to a free one",
             )
-    return Check("core's port", True, "any free one" if port == 0 else str(port))
+    return Check("service's port", True, "any free one" if port == 0 else str(port))
 
 
 def _browser() -> Check:

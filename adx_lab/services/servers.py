@@ -9,9 +9,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from adx_lab.errors import UsageError
 from adx_lab.progress import Progress
-from adx_lab.services.core_server import CorePlan, run_core_command
 from adx_lab.services.running import StackState, logs_dir, read_state, running_servers
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.services.start import StartOrder
+from adx_lab.services.templates import adapt
+from adx_lab.settings import Settings
 from adx_lab.stack.databases import Cluster, clone, drop
 
 _SCRATCH = "adx_scratch"
@@ -95,17 +96,16 @@ async def scratch_database(settings: Settings, state: StackState) -> AsyncIterat
     cluster = NamedCluster(state.database_url)
     url = await clone(cluster, state.template, _SCRATCH, fresh=True)
     try:
-        if settings.core.rules_off:
-            # A rule can be a part of the schema (an index): the clone must agree with the switches.
-            plan = CorePlan(
-                name=_SCRATCH,
-                database_url=url,
-                valkey_url=state.valkey_url,
-                stack_dir=settings.stack_dir,
-                settings=settings.core,
-                source=CHECKOUT,
-            )
-            await run_core_command(plan, "migrate", log=logs_dir(settings) / "migrate.log")
+        order = StartOrder(
+            _SCRATCH,
+            settings.service,
+            settings.source_dir,
+            settings.stack_dir,
+            url,
+            state.valkey_url,
+            settings.dataset,
+        )
+        await adapt(order, log=logs_dir(settings) / "adapt.log")
         yield url
     finally:
         await drop(cluster, _SCRATCH)

@@ -95,6 +95,12 @@ async def clone(postgres: Cluster, template: str, name: str, *, fresh: bool) -> 
     return postgres.url(name)
 
 
+async def gather_statistics(url: str) -> None:
+    """Let the planner know what a database holds: whether autovacuum came by must not be chance."""
+    async with connected(url) as connection:
+        await connection.execute("VACUUM (ANALYZE)")
+
+
 async def drop(postgres: Cluster, name: str) -> None:
     """Remove a clone, cutting whoever is still connected."""
     async with connected(postgres.url()) as connection:

@@ -136,7 +136,7 @@ def test_external_servers_are_used_and_nothing_is_started(
     }
     up = own_home.adx_lab("up", "--detach", "--json", environ=external)
     assert up.code == 0, up.err
-    assert set(up.json()["processes"]) == {"core", "worker"}
+    assert set(up.json()["processes"]) == {"service", "worker"}
     assert own_home.adx_lab("down").code == 0
     strange = external | {"ADX_LAB_DATABASE_URL": postgres_url.replace("/postgres?", "/external_stranger?")}
     refused = own_home.adx_lab("up", "--detach", environ=strange)

@@ -225,7 +225,7 @@ def _baseline_of(settings: Settings, order: DuetOrder, variants: Mapping[str, Va
         return None
     against = (base.commit, base.changed) == (baseline.commit, False)
     whole = order.night is not None or (not head.changed and order.cap >= DECISIVE_MIN)
-    return baseline.commit if against and whole and variants[BASE].core == variants[HEAD].core else None
+    return baseline.commit if against and whole and variants[BASE].start == variants[HEAD].start else None
 
 
 def _keep_row(settings: Settings, run: StoredRun, answer: DuetAnswer, *, baseline: str | None) -> None:

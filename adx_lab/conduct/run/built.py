@@ -13,7 +13,7 @@ import msgspec
 
 from adx_lab.capture.resources import describe_machine
 from adx_lab.records.run import Origin, RunRecord, Target
-from adx_lab.secrecy import shown_named, shown_url, shown_webhook
+from adx_lab.secrecy import HIDDEN, shown_named, shown_url, shown_webhook
 from adx_lab.settings import URLS, Settings
 
 _LIBRARIES = ("adx-lab", "asyncpg", "granian", "locust", "numpy", "pandas", "scipy", "valkey")
@@ -51,7 +51,13 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
             shown[section][name] = shown_url(shown[section][name])
     if settings.night.webhook_url:
         shown["night"]["webhook_url"] = shown_webhook(settings.night.webhook_url)
-    shown["core"]["env"] = shown_named(settings.core.env)
+    service = shown["service"]
+    service["start"]["env"] = shown_named(settings.service.start.env)
+    for name in ("form", "json"):
+        service["login"][name] = dict.fromkeys(service["login"][name], HIDDEN)
+    for place in (service, service["database"]):
+        if place["url"]:
+            place["url"] = shown_url(place["url"])
     return shown
 
 

@@ -30,12 +30,11 @@ from adx_lab.conduct.switches.signals import seen
 from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, new_run_id
-from adx_lab.report.run.judged_run import read_budgets
 from adx_lab.report.switches.worth_table import evidence_text
 from adx_lab.services.servers import Servers, servers
 from adx_lab.services.sources import working_tree
 from adx_lab.services.variants import read_variant
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.settings import CHECKOUT, Settings, read_budgets
 from adx_lab.stack.locks import hold
 from adx_lab.store.rule_costs import RuleCost, RuleCosts
 

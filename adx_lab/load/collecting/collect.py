@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from adx_lab.analysis.run.capacity import knee_place
+from adx_lab.deaths import Death
 from adx_lab.errors import MeasurementError
 from adx_lab.load.recording.rows import read_facts
 from adx_lab.load.recording.server_timing import parse
@@ -67,6 +69,7 @@ class Collected:
     steps: tuple[dict[str, Any], ...]
     knee: dict[str, Any] | None
     caveats: tuple[Caveat, ...]
+    deaths: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass
@@ -115,6 +118,7 @@ def collect(raw_dir: Path, run_dir: Path) -> Collected:
         **_audit(processes, began),
         **_story(processes),
         caveats=(*caveats, *_doubts(processes)),
+        deaths=tuple(_deaths(processes)),
     )
 
 
@@ -273,6 +277,16 @@ def _story(processes: list[_Process]) -> dict[str, Any]:
     if place + 1 < len(steps):
         knee = {"rate_per_s": steps[place]["rate_per_s"] if place >= 0 else None, "broke": steps[place + 1]}
     return {"schedule": plans[-1] if plans else {}, "steps": steps, "knee": knee}
+
+
+def _deaths(processes: list[_Process]) -> Iterator[dict[str, Any]]:
+    """Yield a death for each process that sent requests and did not live to close its record."""
+    for process in processes:
+        if process.facts and not process.values("closed") and process.name != "master":
+            last = datetime.fromtimestamp(max(process.values("t"), default=0.0), UTC)
+            how = "did not live to close its record"
+            death = Death("locust", last.isoformat(timespec="milliseconds"), how)
+            yield asdict(death)
 
 
 def _doubts(processes: list[_Process]) -> Iterator[Caveat]:

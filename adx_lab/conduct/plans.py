@@ -10,17 +10,20 @@ from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.capture.plans.anywhere import capture_anywhere
 from adx_lab.capture.plans.causes import Statement, try_changes
-from adx_lab.capture.plans.matrix import MODES, capture_matrix, capture_resampled
-from adx_lab.conduct.run.recorded import CORE_QUERIES, surroundings
+from adx_lab.capture.plans.guarded import MODES
+from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
+from adx_lab.conduct.run.recorded import surroundings
 from adx_lab.errors import UsageError, nearest
 from adx_lab.progress import Progress
 from adx_lab.services.running import read_state
 from adx_lab.services.servers import scratch_database
-from adx_lab.settings import Settings
+from adx_lab.settings import CHECKOUT, Settings
 from adx_lab.sql import load_queries
 
 TENANTS = ("whale", "median", "small", "absent")
 """The kinds of tenants that a query is explained for."""
+
+CORE_QUERIES = CHECKOUT / "adx_lab" / "core" / "queries"
 
 
 async def capture(
