@@ -12,6 +12,10 @@ from adx_lab.files import make_private_folder
 
 VARIABLE = "ADX_LOAD_ORDER"
 
+SINGLE = "ADX_LOAD_SINGLE"
+"""Of a user who asks one request at a time: two file descriptors, where each request is told, and where the
+word to go on is read (`adx_lab.load.users.single`)."""
+
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True):
     """One variant of a duet: where it answers, and whom to log in as there."""
@@ -19,6 +23,7 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True):
     variant: str
     url: str
     sample_file: str | None = None
+    headers: dict[str, str] = {}
 
 
 class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):

@@ -52,6 +52,9 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 COMPANIONS, VERDICT = "companions.json", "verdict.json"
 """What only a duet's folder holds."""
 
+ASKED = "asked.json"
+"""What only the folder of a service's night holds: by endpoint its statements, a request."""
+
 UNPLAYED = "unplayed.json"
 """What only the folder of a night's loaded run holds, and only where its duet could not be played."""
 
@@ -150,6 +153,11 @@ class StoredRun:
         if not isinstance(document, list) or not all(isinstance(block, dict) for block in document):
             raise StoreError(f"{path} is damaged: it holds no list of blocks", mend=_RESTORE)
         return document
+
+    def asked(self) -> dict[str, Any]:
+        """Return which statements each endpoint asks for; empty where nobody looked."""
+        path = self.folder / ASKED
+        return _read_object(path) if path.exists() else {}
 
     def plans(self) -> dict[str, Any]:
         """Return the captured matrix of plans; it has no plans where there was no database to ask."""

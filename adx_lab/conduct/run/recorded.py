@@ -33,7 +33,6 @@ from adx_lab.capture.observing import measure_observing
 from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.server_log import LogTail
-from adx_lab.conduct.run.asked import FILE as ASKED
 from adx_lab.conduct.run.asked import AskOrder, ask_each
 from adx_lab.conduct.run.built import (
     build_record,
@@ -57,6 +56,7 @@ from adx_lab.services.start import expanded
 from adx_lab.settings import REFERENCE, LoadSettings, ServiceSettings, Settings
 from adx_lab.sql import Query, load_queries
 from adx_lab.store.folders import (
+    ASKED,
     StoredRun,
     new_run_folder,
     open_run,
@@ -150,9 +150,24 @@ def find_scenario(settings: Settings, name: str, *, purpose: Purpose = "load") -
         There is no such locustfile.
     """
     known = settings.scenario_files()
+    if settings.load.locustfile:
+        known = known | {Path(settings.load.locustfile).stem: settings.project_dir / settings.load.locustfile}
     if name not in known:
         raise UsageError(f"unknown scenario {name}", mend=nearest(name, sorted(known)))
     return LoadRequest(name, known[name], purpose)
+
+
+def usual_scenario(settings: Settings) -> str:
+    """Return the name of the scenario that is taken where nobody names one."""
+    own = settings.load.locustfile
+    if own:
+        return Path(own).stem
+    if settings.is_reference:
+        return "mixed"
+    raise UsageError(
+        f"nobody says what {settings.service.name} is loaded with",
+        mend="name a scenario, or load.locustfile in the project file",
+    )
 
 
 def load_request(
@@ -409,8 +424,9 @@ async def _drive(
         duration_s = write_replay(earlier, schedule)
         order = msgspec.structs.replace(order, replay_file=str(schedule), duration_s=duration_s)
     base_url = around.target.base_url
+    more = () if around.sample_file else locust_words(settings)
     command = LocustCommand(
-        order, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines
+        order, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines, more
     )
     roots = dict(around.processes)
     async with sampling(lambda: roots, around.target.metrics_url, connection) as seen:
@@ -424,7 +440,9 @@ async def _drive(
 def _asked(settings: Settings, request: LoadRequest) -> dict[str, Any]:
     """Return what was asked of the load; what nobody set is left to the scenario."""
     defaults = LoadSettings()
-    names = ("rate_per_s", "duration_s", "warmup_s", "users")
+    names: tuple[str, ...] = ("rate_per_s", "duration_s", "warmup_s", "users")
+    if request.locustfile not in settings.scenario_files().values() and "rate_per_s" not in request.given:
+        names = names[1:]  # somebody else's users ask at their own pace, unless somebody says otherwise
     values = {name: getattr(settings.load, name) for name in names}
     return {
         name: value

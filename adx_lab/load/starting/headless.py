@@ -73,6 +73,8 @@ class LocustCommand:
     base_url: str
     log: Path
     machines: Machines = Machines()
+    more: tuple[str, ...] = ()
+    """Options for Locust besides: tags, and those of the file's own."""
 
     def words(self) -> list[str]:
         """Return Locust's command line."""
@@ -81,6 +83,7 @@ class LocustCommand:
             *("-f", f"{PLUGIN},{self.locustfile}"),
             *self._users(),
             *self.machines.words(),
+            *self.more,
             *("--exit-code-on-error", "0", "--stop-timeout", "5", "--loglevel", "WARNING"),
         ]
 
