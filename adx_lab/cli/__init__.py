@@ -20,6 +20,7 @@ from adx_lab.files import keep_private
 from adx_lab.secrecy import scrub
 
 VERBS = {
+    "init": ("stack.init:run", "Describe a service of your own: make its project file."),
     "doctor": ("stack.doctor:run", "Check machine, limits and dependencies, and say how to mend each thing."),
     "up": ("stack.up:run", "Start the stack: PostgreSQL, Valkey, the core."),
     "down": ("stack.down:run", "Stop the stack."),

@@ -74,8 +74,8 @@ def list_runs(settings: Settings) -> Listing:
 
 def stored_rows(settings: Settings) -> list[dict[str, Any]]:
     """Return the rows of the service that is described, in its environment, oldest first."""
-    key = settings.service.name or OLDER["service"], settings.service.environment
-    return [row for row in list_runs(settings).rows if (row["service"], row["environment"]) == key]
+    rows = list_runs(settings).rows
+    return [row for row in rows if (row["service"], row["environment"]) == settings.key]
 
 
 def _whole(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,6 +74,34 @@ def show(run_id: str = "latest", /, *, json: bool = False) -> int:
 
 
 @app.command
+def compare(base: str, head: str, /, *, json: bool = False) -> int:
+    """Compare any two stored runs: what differs, beyond what nights differ by. It is no verdict of cause.
+
+    Parameters
+    ----------
+    base
+        The run that is compared with.
+    head
+        The run that is looked at.
+    json
+        Print it as one JSON document.
+    """
+    from adx_lab.conduct.nights.usual import compare_runs
+    from adx_lab.report.duet.comparison_tables import comparisons
+
+    answer = compare_runs(read_settings(), base, head)
+    if json:
+        print_json(answer)
+        return 0
+    print("The two were not measured side by side: what differs may be the machine, the data or the hour.\n")
+    print_table(comparisons(answer.comparisons))
+    print()
+    for finding in answer.findings:
+        print(f"finding  {finding.kind}, {finding.subject}: {finding.cause}")
+    return 0
+
+
+@app.command
 def delete(run_id: str | None = None, /, *, older_than: float | None = None, keep: int | None = None) -> int:
     """Delete one run, or old ones: folder, report and row; never those of the baseline's commit.
 

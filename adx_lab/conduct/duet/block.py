@@ -40,6 +40,7 @@ from adx_lab.load.order import LoadOrder, Rival, write_rivals
 from adx_lab.load.recording.rows import all_facts
 from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
+from adx_lab.services.login import log_in
 from adx_lab.services.servers import Servers
 from adx_lab.services.start import Running, forget_files, start_service
 from adx_lab.services.templates import adapt
@@ -278,7 +279,12 @@ class Bench:
         """Tell Locust whom to load."""
         files = {side: self.sides[side].sample_file for side in SIDES}
         rivals = tuple(
-            Rival(variant=side, url=started[side].url, sample_file=str(files[side]) if files[side] else None)
+            Rival(
+                variant=side,
+                url=started[side].url,
+                sample_file=str(files[side]) if files[side] else None,
+                headers=log_in(self.settings.service, started[side].url),
+            )
             for side in sorted(SIDES, key=lambda side: slots[side])
         )
         write_rivals(rivals, Path(str(command.order.rivals_file)))

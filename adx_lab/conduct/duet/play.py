@@ -36,7 +36,7 @@ from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, RunRecord, new_run_id
 from adx_lab.services.servers import Servers, servers
 from adx_lab.services.variants import Variant, read_variant
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.settings import Settings
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, new_run_folder, open_folder, open_run
 from adx_lab.store.rows import RunStore
@@ -186,9 +186,11 @@ class _Duet:
             seed=order.seed,
             audit=gathered.audit(**measured),
             variants=(order.base, order.head),
-            git=describe_git(CHECKOUT),
+            git=describe_git(self.settings.source_dir),
             caveats=caveats,
             night=order.night,
+            service=self.settings.key[0],
+            environment=self.settings.key[1],
         )
 
 

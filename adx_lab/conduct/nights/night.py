@@ -18,6 +18,7 @@ import msgspec
 from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.conduct.baseline import Baseline, read_baseline, set_baseline
+from adx_lab.conduct.bisection.play import bisect_night
 from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
@@ -59,12 +60,15 @@ class Profile:
         Whether the load is raised until a budget breaks, too.
     rules
         Whether each performance rule is measured, too.
+    bisect
+        Whether the guilty commit is looked for after a regression.
     """
 
     load: dict[str, float]
     duet: dict[str, Any] = field(default_factory=dict)
     steps: bool = False
     rules: bool = False
+    bisect: bool = False
 
 
 PROFILES: dict[ProfileName, Profile] = {
@@ -76,6 +80,7 @@ PROFILES: dict[ProfileName, Profile] = {
         {"profile": "nightly"},
         steps=True,
         rules=True,
+        bisect=True,
     ),
 }
 
@@ -127,6 +132,15 @@ class _Night:
         played = await play(self.settings, order, self.progress)
         if played.run is None:
             write_unplayed(run.folder, played.answer.verdict.findings[0])
+        elif self.profile.bisect and played.answer.verdict.status == "regressed":
+            await self._bisect(baseline.commit)
+
+    async def _bisect(self, good: str) -> None:
+        """Look for the guilty commit, where there is more than one that it could be."""
+        answer = await bisect_night(self.settings, good, self.progress)
+        if answer is not None:
+            self.progress.step(answer.answer.sentence)
+            self.notes.append(Caveat("bisection", f"{answer.answer.sentence}; {answer.page}"))
 
     def _first_baseline(self) -> None:
         """Let this commit be what later nights are compared with: a first night has nothing else."""

@@ -51,6 +51,7 @@ from adx_lab.records.documents import to_json
 from adx_lab.records.run import Caveat, ClimbAudit, LoadAudit, Purpose, Target, new_run_id
 from adx_lab.report.run.judged_run import Judgement, figures_of
 from adx_lab.services.attached import postgres_url, processes_of
+from adx_lab.services.login import log_in
 from adx_lab.services.running import StackState, holder_pid, read_state, running_stack
 from adx_lab.services.start import expanded
 from adx_lab.settings import REFERENCE, LoadSettings, ServiceSettings, Settings
@@ -409,6 +410,7 @@ async def _drive(
 ) -> tuple[Collected, Samples]:
     progress.step(f"starting Locust with {request.locustfile.name}")
     raw_dir = run_dir / "raw"
+    login = settings.service
     order = LoadOrder(
         raw_dir=str(raw_dir),
         scenario=request.scenario,
@@ -416,6 +418,7 @@ async def _drive(
         timeout_s=settings.load.timeout_s,
         sample_file=around.sample_file,
         budget_file=None if settings.budgets_file is None else str(settings.budgets_file),
+        headers={} if around.sample_file else await asyncio.to_thread(log_in, login, around.target.base_url),
         **_asked(settings, request),
     )
     if request.replay is not None:
