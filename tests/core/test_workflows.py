@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from adx_lab.core.clients.valkey import open_link
+from adx_lab.core.clients.valkey import open_connection
 from adx_lab.core.workflows.worker import cron
 from tests.core.harness import Client, Core, eventually, log_in_as, make_database, running_core, timings
 
@@ -162,9 +162,9 @@ def test_unknown_workflows_runs_and_inputs(client: Client) -> None:
 
 
 async def exist(url: str, *keys: str) -> bool:
-    link = await open_link(url, 1)
+    link = await open_connection(url, 1)
     try:
-        return bool(await link.send(("EXISTS", *keys))[-1] == len(keys))
+        return bool(await link.ask(("EXISTS", *keys)) == len(keys))
     finally:
         link.close()
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import libvalkey
-
-from adx_lab.core.clients.valkey import Link, open_link
+from adx_lab.core.clients.valkey import FAILURES, Connection, open_connection
 from adx_lab.core.monitoring.logs import log
 
 if TYPE_CHECKING:
@@ -45,34 +44,35 @@ class Listener:
 
     async def _listen(self) -> None:
         while True:
-            try:
-                link = await open_link(self._url, 1.0, self._on_push)
-            except (OSError, TimeoutError, libvalkey.ReplyError):
-                await asyncio.sleep(self._retry_s)
-                continue
-            link.send(("SUBSCRIBE", self._cache.channel))
-            await self._watch(link)
-            self._subscribed.clear()
-            self._cache.forget_all()
-            log(_logger, logging.WARNING, "the subscription to invalidations was lost")
+            with suppress(*FAILURES):
+                connection = await open_connection(self._url, 1.0, self._on_push)
+                connection.send(("SUBSCRIBE", self._cache.channel))
+                await self._watch(connection)
+            if self._cache.hears:
+                self._cache.hears = False
+                self._cache.forget_all()
+                log(_logger, logging.WARNING, "the subscription to invalidations was lost")
+            await asyncio.sleep(self._retry_s)
 
-    async def _watch(self, link: Link) -> None:
+    async def _watch(self, connection: Connection) -> None:
         # A peer that vanished without a word is only noticed by asking.
         try:
-            while not link.lost.done():
+            while not connection.lost.done():
                 self._heard = False
-                link.send(("PING",))
-                await asyncio.wait((link.lost,), timeout=_PING_S)
+                connection.send(("PING",))
+                await asyncio.wait((connection.lost,), timeout=_PING_S)
                 if not self._heard:
                     return
         finally:
-            link.close()
+            connection.close()
 
     def _on_push(self, message: list[Any]) -> None:
         self._heard = True
         if message[0] == b"message":
-            self._cache.forget(message[2].decode())
+            for scope in message[2].decode().split("\n"):
+                self._cache.forget(scope)
         elif message[0] == b"subscribe":
             # Until this moment messages went past us.
             self._cache.forget_all()
+            self._cache.hears = True
             self._subscribed.set()
