@@ -210,7 +210,9 @@ async def test_an_invalidation_costs_the_same_whatever_the_number_of_keys(
         for keys in (10, 5_000):
             for start in range(0, keys, 500):
                 numbers = range(start, min(start + 500, keys))
-                await cache.valkey.ask(*(("SET", f"{prefix}thing:t:{number}:thing", "x") for number in numbers))
+                await cache.valkey.ask(
+                    *(("SET", f"{prefix}thing:t:{number}:thing", "x") for number in numbers)
+                )
             before = await commands(cache)
             await cache.invalidate(SCOPE)
             costs.append(await commands(cache) - before)

@@ -7,14 +7,42 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from adx_lab.core.auth.tokens import tenant_scope
+from adx_lab.core.cache.cache import ALL, Cache
 from adx_lab.core.clients.valkey import FAILURES, Connection, open_connection
+from adx_lab.core.errors import CoreError
 from adx_lab.core.monitoring.logs import log
+from adx_lab.core.monitoring.metrics import Metrics
 
 if TYPE_CHECKING:
-    from adx_lab.core.cache.cache import Cache
+    from adx_lab.core.settings import Settings
 
 _PING_S = 1.0
 _logger = logging.getLogger("adx_lab.core.cache.invalidation")
+
+
+def forget(settings: Settings, tenant_id: str) -> None:
+    """Make every replica forget a tenant, or everything: somebody changed roles or configuration by hand.
+
+    Raises
+    ------
+    CoreError
+        Valkey can't be reached: replicas forget by time only.
+    """
+
+    async def send() -> None:
+        cache = Cache(settings, Metrics())
+        if cache.valkey is None:
+            raise CoreError("ADX_CORE_VALKEY_URL is not set: there is nobody to tell")
+        await cache.valkey.start()
+        try:
+            await cache.invalidate(tenant_scope(tenant_id) if tenant_id else ALL)
+            if not cache.valkey.available:
+                raise CoreError("ADX_CORE_VALKEY_URL: Valkey can't be reached; nothing was forgotten")
+        finally:
+            await cache.valkey.close()
+
+    asyncio.run(send())
 
 
 class Listener:

@@ -106,9 +106,12 @@ async def check_schema(connection: asyncpg.Connection, queries: Iterable[Query])
         raise ConfigError(
             f"the database is at version {version} of {LATEST}; run: python -m adx_lab.core migrate"
         )
+    await connection.execute("SET lock_timeout = '200ms'")
     for query in queries:
         try:
             await connection.prepare(query.sql)
+        except asyncpg.LockNotAvailableError:
+            return  # a migration or a backup has a table now; that is no reason not to start
         except asyncpg.PostgresError as error:
             raise ConfigError(
                 f"the database's schema is not version {LATEST} as it was made: {error} (query {query.name})"
