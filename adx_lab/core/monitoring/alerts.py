@@ -84,7 +84,7 @@ class Watch:
         return [Alert(name, subject, state, value, threshold, self._settings.window_s)]
 
     def _values(self, then: Totals, now: Totals) -> dict[tuple[str, str], float]:
-        values = {("memory_bytes", ""): sum(found[0] for key, found in now.items() if key[1] == _MEMORY)}
+        values: dict[tuple[str, str], float] = {}
         requests = _grown(then, now, "http_requests_total")
         answered = sum(requests.values())
         failed = sum(count for labels, count in requests.items() if dict(labels)["status"] >= "500")
@@ -100,6 +100,7 @@ class Watch:
             for subject, counts in _counts(then, now, name, subject_of).items():
                 if sum(counts) >= self._settings.requests_min / _SUBJECTS:
                     values[alert, subject] = _p95(counts)
+        values["memory_bytes", ""] = sum(found[0] for key, found in now.items() if key[1] == _MEMORY)
         return values
 
     def _endpoint(self, labels: dict[str, str]) -> str | None:
