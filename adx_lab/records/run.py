@@ -98,6 +98,35 @@ DATABASE_COLUMNS: Mapping[str, str] = {
 }
 """One row a statement: the difference of ``pg_stat_statements`` over the run."""
 
+COUNT_COLUMNS: Mapping[str, str] = {
+    "block": "int32",
+    "variant": "string",
+    "endpoint": "string",  # a way to ask, as in the samples
+    "requests": "int64",
+    "cpu_ms": "float64",  # of the service's processes; all columns are sums over the requests
+    "database_cpu_ms": "float64",  # of the database's connections that work for the variant
+    "rss_mb": "float64",  # by how much the service grew
+    "statements": "float64",
+    "pages": "float64",
+    "rows": "float64",
+    "valkey_commands": "float64",
+}
+"""One row a block, variant and endpoint of a duet's serial movement; NaN where it could not be read."""
+
+STATEMENT_COLUMNS: Mapping[str, str] = {
+    "block": "int32",
+    "variant": "string",
+    "endpoint": "string",
+    "queryid": "int64",
+    "query": "string",  # the named query, or null for anything else
+    "text": "string",
+    "calls": "float64",
+    "exec_ms": "float64",
+    "rows": "float64",
+    "pages": "float64",
+}
+"""One row a statement that an endpoint asked for in a block of the serial movement."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caveat:
@@ -136,6 +165,8 @@ class RunRecord:
     audit: Mapping[str, Any] = field(default_factory=dict)
     caveats: tuple[Caveat, ...] = ()
     night: str | None = None  # the loaded run of the night that this one was made for
+    service: str = "adx-core"  # with environment and scenario the key of history, baseline and trend
+    environment: str = "local"
     format: int = FORMAT
 
 
@@ -165,13 +196,6 @@ def to_plain(value: Any) -> Any:
 def to_json(value: Any, *, indent: int | None = None) -> str:
     """Return one JSON document; see `to_plain`."""
     return json.dumps(to_plain(value), indent=indent, ensure_ascii=False)
-
-
-def without_password(url: str) -> str:
-    """Return a URL that can be shown."""
-    head, at, tail = url.rpartition("@")
-    scheme, _, account = head.partition("://")
-    return f"{scheme}://{account.split(':')[0]}@{tail}" if at else url
 
 
 def digest(value: Any) -> str:

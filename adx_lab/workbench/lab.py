@@ -18,12 +18,12 @@ from adx_lab.capture.plans.matrix import capture_matrix
 from adx_lab.capture.plans.statement import explain_statement
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
+from adx_lab.conduct.plans import CORE_QUERIES, cells_of, query_names
 from adx_lab.conduct.run import recorded
-from adx_lab.conduct.run.recorded import CORE_QUERIES, LoadRequest, Surroundings
+from adx_lab.conduct.run.recorded import LoadRequest, Surroundings
 from adx_lab.conduct.switches.catalogue import measures_of
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import UsageError
-from adx_lab.explaining import cells_of, query_names
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat
 from adx_lab.report.parts.numbers import number
@@ -158,7 +158,7 @@ class Lab:
 
     def runs(self) -> Result:
         """Return all stored runs, oldest first; the columns after ``status`` are their figures."""
-        store = RunStore(self._settings.store_url)
+        store = RunStore(self._settings)
         try:
             rows = store.list()
         finally:

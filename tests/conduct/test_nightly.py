@@ -19,9 +19,9 @@ from adx_lab.analysis.verdict import decide
 from adx_lab.conduct.duet.stored import read_unplayed, write_unplayed
 from adx_lab.conduct.nights.night import PROFILES, _tell, for_climbing
 from adx_lab.conduct.run.recorded import _asked, find_scenario, judge
-from adx_lab.load.arrivals import climb
-from adx_lab.load.plan import make_plan
-from adx_lab.load.spec import LoadSpec
+from adx_lab.load.order import LoadOrder
+from adx_lab.load.schedules.arrivals import climb
+from adx_lab.load.schedules.schedule import make_schedule
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.settings import NightSettings, Settings, read_settings
 from adx_lab.store.folders import open_folder
@@ -128,13 +128,13 @@ def test_the_load_that_climbs_keeps_its_own_steps() -> None:
     """The night's rate, asked of it too, would make it a second load of the same kind, and no knee."""
     settings = read_settings(flags=dict(PROFILES["nightly"].load), environ={})
     climbing = for_climbing(settings)
-    spec = LoadSpec(raw_dir="x", scenario="steps", **_asked(climbing, find_scenario(climbing, "steps")))
+    spec = LoadOrder(raw_dir="x", scenario="steps", **_asked(climbing, find_scenario(climbing, "steps")))
     steps = SimpleNamespace(
         load_kind="open", stages=climb(200, factor=1.3, steps=3, seconds=6), stop_at_budget=True
     )
-    plan = make_plan(spec, steps, climbing.load)
+    plan = make_schedule(spec, steps, climbing.load)
     assert (plan.climbs, plan.duration_s) == (True, 18)
-    assert not make_plan(msgspec.structs.replace(spec, rate_per_s=300.0), steps, climbing.load).climbs
+    assert not make_schedule(msgspec.structs.replace(spec, rate_per_s=300.0), steps, climbing.load).climbs
 
 
 def test_a_duet_that_could_not_be_played_makes_the_night_invalid(night: Any, stack_home: Home) -> None:
@@ -149,7 +149,7 @@ def test_a_duet_that_could_not_be_played_makes_the_night_invalid(night: Any, sta
         verdict = Contents(judged, unplayed=read_unplayed(folder)).decide([], "index.html")
     finally:
         (folder / "unplayed.json").unlink()
-    assert (verdict.status, verdict.exit_code) == ("invalid", 3)
+    assert (verdict.status, verdict.exit_code) == ("invalid", 4)
     assert verdict.findings[0].cause == "base does not start: no such library"
     assert {"duet_base_starts"} == {one.check for one in verdict.validity} - {
         one.check for one in plain.validity
@@ -205,7 +205,7 @@ def test_a_broken_notebook_makes_the_verdict_invalid(night: Any, stack_home: Hom
         done = stack_home.adx_lab("report", night.json()["run_id"], "--json")
     finally:
         source.write_text(whole)
-    assert (done.code, done.json()["status"]) == (3, "invalid")
+    assert (done.code, done.json()["status"]) == (4, "invalid")
     page = Path(done.json()["report"]).read_text()
     number = sum(cell["cell_type"] == "code" for cell in notebook["cells"]) + 1  # and the injected parameters
     assert f"in code cell {number}" in " ".join(page.split())
@@ -222,7 +222,7 @@ def test_a_second_nightly_beside_the_first_is_refused(stack_home: Home) -> None:
         assert told is not None
         before = stack_home.adx_lab("runs", "list", "--json").json()
         second = stack_home.adx_lab("nightly", *SHORT)
-        assert second.code == 3
+        assert second.code == 4
         assert len(second.error_lines) == 1
         assert "a nightly of this checkout is running already" in second.error_lines[0]
         # Ctrl-C in the middle of the load: no run, no half run, no process.

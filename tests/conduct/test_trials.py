@@ -13,7 +13,7 @@ from adx_lab.analysis.nights.ratio_series import nights_of, series_of
 from adx_lab.analysis.verdict import Calibration
 from adx_lab.conduct.calibration.calibrate import table_of
 from adx_lab.conduct.calibration.slowdowns import SLOWDOWNS, busy_patch, catalogue, due
-from adx_lab.conduct.duet.judge import DuetEvidence, broken_early, comparisons_of, judge_duet, not_judged
+from adx_lab.conduct.duet.judge import DuetEvidence, broken_early, judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.trials import calibration_of
 from adx_lab.errors import UsageError
@@ -43,13 +43,13 @@ def trials(count: int, **changes: object) -> list[Trial]:
 
 
 def test_trials_outlive_the_call(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'runs.sqlite'}"
+    settings = Settings(home=str(tmp_path))
     for number in range(3):
-        ledger = TrialLedger(url)
+        ledger = TrialLedger(settings)
         ledger.add(replace(TRIAL, run_id=f"r{number}"))
         ledger.add(replace(TRIAL, run_id=f"other{number}", machine="n"))
         ledger.close()
-    ledger = TrialLedger(url)
+    ledger = TrialLedger(settings)
     assert [trial.run_id for trial in ledger.of("m")] == ["r0", "r1", "r2"]
     assert ledger.of("m")[0] == TRIAL
     ledger.close()
@@ -139,13 +139,6 @@ def test_one_early_fault_ends_no_duet() -> None:
     assert broken_early(replace(evidence, samples=lost))
 
 
-def test_endpoints_asked_for_too_seldom_are_told() -> None:
-    evidence = equal_evidence()
-    assert not_judged(evidence.samples, comparisons_of(evidence)) == ()
-    rare = evidence.samples.assign(endpoint=["POST /rare", *evidence.samples["endpoint"][1:]])
-    assert not_judged(rare, comparisons_of(replace(evidence, samples=rare))) == ("POST /rare",)
-
-
 def equal_evidence() -> DuetEvidence:
     """One block of forty pairs, as a duet leaves it."""
     n = 40
@@ -225,7 +218,7 @@ def test_the_baseline_is_a_commit(home: Home) -> None:
 
 def store_nights(settings: Settings) -> None:
     settings.data_dir.mkdir(parents=True)
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     for night in range(30):
         record = RunRecord(
             run_id=f"n{night:02}",
@@ -249,7 +242,7 @@ def store_nights(settings: Settings) -> None:
 def test_the_history_tells_when_and_why(tmp_path: Path) -> None:
     settings = Settings(home=str(tmp_path))
     store_nights(settings)
-    found = {(series.subject, series.metric): series for series in series_of(stored_rows(settings.store_url))}
+    found = {(series.subject, series.metric): series for series in series_of(stored_rows(settings))}
     assert set(found) == {("GET /users", "p50_ms"), ("all", "p95_ms")}
     assert not found["all", "p95_ms"].changes
     (change,) = found["GET /users", "p50_ms"].changes

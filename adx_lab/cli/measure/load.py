@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adx_lab.analysis.verdict import EXIT_CODES
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
 from adx_lab.errors import UsageError
 from adx_lab.report.parts.numbers import number
@@ -76,7 +77,7 @@ def run(
         Print the run's figures as one JSON document.
     """
     from adx_lab.conduct.run import recorded
-    from adx_lab.load.runner import Machines, join_master
+    from adx_lab.load.starting.headless import Machines, join_master
 
     flags = {
         "load.rate_per_s": rate,
@@ -123,9 +124,10 @@ def _check(counts: dict[str, float | None]) -> None:
 def _exit_code(judgement: Judgement) -> int:
     audit = judgement.record.audit
     if audit.get("steps"):
-        return 0 if audit.get("knee") else 3  # to break a budget is what a climbing load is for
+        # To break a budget is what a climbing load is for.
+        return 0 if audit.get("knee") else EXIT_CODES["undecided"]
     if any(not check.ok for check in judgement.validity):
-        return 3
+        return EXIT_CODES["invalid"]
     return 1 if any(item.status == "fail" for item in judgement.budgets) else 0
 
 
@@ -135,7 +137,7 @@ def _document(judgement: Judgement) -> dict[str, object]:
         "run_id": judgement.record.run_id,
         "folder": judgement.run.folder,
         "scenario": judgement.record.scenario,
-        "plan": audit.get("plan"),
+        "schedule": audit.get("schedule"),
         "knee": audit.get("knee"),
         "steps": audit.get("steps"),
         "endpoints": judgement.endpoints,

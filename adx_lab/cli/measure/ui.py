@@ -66,7 +66,7 @@ def run(
 
 async def _serve(settings: Settings, file: Path, url: str | None, port: int, options: list[str]) -> None:
     from adx_lab.conduct.run import recorded
-    from adx_lab.load.runner import serve_page
+    from adx_lab.load.starting.headless import serve_page
 
     progress = ConsoleProgress()
     log = settings.data_dir / "logs" / "locust-ui.log"
