@@ -18,6 +18,10 @@ Here and not beside that user: who imports Locust has its process patched.
 """
 
 
+SINGLE_VARIABLE = "ADX_LOAD_SINGLE"
+"""Two file descriptors: where each request of a lone user is told, and where the word to go on is read."""
+
+
 class Rival(msgspec.Struct, frozen=True, kw_only=True):
     """One variant of a duet: where it answers, and whom to log in as there."""
 
@@ -77,6 +81,11 @@ def write_rivals(rivals: tuple[Rival, ...], path: Path) -> None:
     partial = path.with_suffix(".partial")
     partial.write_bytes(msgspec.json.encode(rivals))
     partial.replace(path)
+
+
+def awaited_file(path: str | Path) -> Path:
+    """Return the file that a Locust which waits for its rivals makes."""
+    return Path(path).with_suffix(".awaited")
 
 
 def read_rivals(path: str | Path) -> tuple[Rival, ...]:

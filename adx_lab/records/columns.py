@@ -81,3 +81,32 @@ DATABASE_COLUMNS: Mapping[str, str] = {
     "text": "string",
 }
 """One row a statement: the difference of ``pg_stat_statements`` over the run."""
+
+COUNT_COLUMNS: Mapping[str, str] = {
+    "block": "int32",
+    "variant": "string",
+    "endpoint": "string",  # a way to ask, as in the samples
+    "requests": "int64",
+    "cpu_ms": "float64",  # of the service's processes; all columns are sums over the requests
+    "database_cpu_ms": "float64",  # of the database's connections that work for the variant
+    "rss_mb": "float64",  # by how much the service grew
+    "statements": "float64",
+    "pages": "float64",
+    "rows": "float64",
+    "valkey_commands": "float64",
+}
+"""One row a block, variant and endpoint of a duet's serial movement; NaN where it could not be read."""
+
+STATEMENT_COLUMNS: Mapping[str, str] = {
+    "block": "int32",
+    "variant": "string",
+    "endpoint": "string",
+    "queryid": "int64",
+    "query": "string",  # the named query, or null for anything else
+    "text": "string",
+    "calls": "float64",
+    "exec_ms": "float64",
+    "rows": "float64",
+    "pages": "float64",
+}
+"""One row a statement that an endpoint asked for in a block of the serial movement."""

@@ -50,7 +50,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 
 COMPANIONS, VERDICT = "companions.json", "verdict.json"
-"""What only a duet's folder holds."""
+COUNTS, STATEMENTS = "counts", "statements"
+"""What only a duet's folder holds; the two tables only where it had a serial movement."""
 
 ASKED = "asked.json"
 """What only the folder of a service's night holds: by endpoint its statements, a request."""

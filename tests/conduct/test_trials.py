@@ -14,7 +14,7 @@ from adx_lab.analysis.nights.ratio_series import nights_of, series_of
 from adx_lab.analysis.verdict import Calibration
 from adx_lab.conduct.calibration.calibrate import table_of
 from adx_lab.conduct.calibration.slowdowns import SLOWDOWNS, busy_patch, catalogue, due
-from adx_lab.conduct.duet.judge import DuetEvidence, broken_early, comparisons_of, judge_duet, not_judged
+from adx_lab.conduct.duet.judge import DuetEvidence, broken_early, judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.trials import calibration_of
 from adx_lab.errors import UsageError
@@ -138,13 +138,6 @@ def test_one_early_fault_ends_no_duet() -> None:
     lost = evidence.samples.copy()
     lost.loc[lost["variant"] == "head", "error"] = "500"
     assert broken_early(replace(evidence, samples=lost))
-
-
-def test_endpoints_asked_for_too_seldom_are_told() -> None:
-    evidence = equal_evidence()
-    assert not_judged(evidence.samples, comparisons_of(evidence)) == ()
-    rare = evidence.samples.assign(endpoint=["POST /rare", *evidence.samples["endpoint"][1:]])
-    assert not_judged(rare, comparisons_of(replace(evidence, samples=rare))) == ("POST /rare",)
 
 
 def equal_evidence() -> DuetEvidence:

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adx_lab.analysis.verdict import EXIT_CODES
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
 from adx_lab.errors import UsageError
 from adx_lab.records.run import ClimbAudit
@@ -124,9 +125,10 @@ def _check(counts: dict[str, float | None]) -> None:
 def _exit_code(judgement: Judgement) -> int:
     audit = judgement.record.audit
     if isinstance(audit, ClimbAudit):
-        return 0 if audit.knee else 3  # to break a budget is what a climbing load is for
+        # To break a budget is what a climbing load is for.
+        return 0 if audit.knee else EXIT_CODES["undecided"]
     if any(not check.ok for check in judgement.validity):
-        return 3
+        return EXIT_CODES["invalid"]
     return 1 if any(item.status == "fail" for item in judgement.budgets) else 0
 
 

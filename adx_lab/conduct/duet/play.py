@@ -12,18 +12,18 @@ from pathlib import Path
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.analysis.duet.comparison import needs_more
+from adx_lab.analysis.duet.failures import does_not_start
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.verdict import decide
 from adx_lab.conduct.baseline import read_baseline
-from adx_lab.conduct.duet.block import SIDES, Bench, Block
+from adx_lab.conduct.duet.block import SIDES, Bench, Block, named_queries
 from adx_lab.conduct.duet.judge import (
     DuetAnswer,
     broken_early,
     comparisons_of,
     figures_of_duet,
     judge_duet,
-    not_judged,
 )
 from adx_lab.conduct.duet.order import DECISIVE_MIN, DuetOrder
 from adx_lab.conduct.duet.stored import Gathered, read_evidence, write_verdict
@@ -114,7 +114,8 @@ class _Duet:
         settings, order = self.settings, self.order
         sides = await prepare(settings, up, self.variants, self.progress)
         described = {side: self.variants[side].describe() for side in SIDES}
-        gathered = Gathered(order.plan, described, latest_calibration(settings))
+        named = {side: named_queries(self.variants[side].queries_folder) for side in SIDES}
+        gathered = Gathered(order.plan, described, latest_calibration(settings), named)
         bench = Bench(settings, order, up, sides, locustfile, self.run_id.rpartition("-")[2])
         with (
             new_run_folder(settings.runs_dir, self.run_id) as run_dir,
@@ -141,7 +142,7 @@ class _Duet:
             gathered.add(block)
             progress.advance("duet", number, target, "blocks")
             if number == 1 and broken_early(gathered.evidence(self.run_id)):
-                progress.step("one block is enough: this can't become a comparison")
+                progress.step("one block is enough: what fails there is plain to see")
                 return
             if number == target:
                 more = needs_more(comparisons_of(gathered.evidence(self.run_id)), plan, blocks=number)
@@ -171,10 +172,6 @@ class _Duet:
         if len(gathered.audits) < DECISIVE_MIN:
             text = f"{len(gathered.audits)} blocks can't decide anything: {DECISIVE_MIN} is the least"
             caveats += (Caveat("few-blocks", text),)
-        evidence = gathered.evidence(self.run_id)
-        if left := not_judged(evidence.samples, comparisons_of(evidence)):
-            text = f"not compared, since they were asked for too seldom: {', '.join(left)}"
-            caveats += (Caveat("not-judged", text),)
         measured = {"rate_per_s": rate_per_s, "seconds": order.load_s, "warmup_s": order.warming_s}
         return build_record(
             self.settings,
@@ -206,13 +203,20 @@ def _rate_from(block: Block) -> float:
 
 
 def _not_measured(settings: Settings, run_id: str, error: VariantError | MeasurementError) -> DuetAnswer:
-    """Return the verdict of a duet that could not be played: invalid, and why."""
+    """Return the verdict of a duet that could not be played.
+
+    A head that does not start or lets nobody in is worse than a base that does; without a base there is
+    nothing to compare with, and that is invalid as a load that could not be made is.
+    """
     name = f"{error.side}_starts" if isinstance(error, VariantError) else "load_generated"
+    broken = isinstance(error, VariantError) and error.side == HEAD
+    kind = "start" if broken else "invalid"
     return DuetAnswer(
         decide(
             run_id=run_id,
-            findings=(Finding("invalid", name, str(error), {}),),
-            validity=(ValidityCheck(name, 0.0, 1.0, ok=False),),
+            comparisons=(does_not_start(),) if broken else (),
+            findings=(Finding(kind, name, str(error), {}),),
+            validity=() if broken else (ValidityCheck(name, 0.0, 1.0, ok=False),),
             calibration=latest_calibration(settings),
         )
     )

@@ -81,9 +81,9 @@ def keep_trial(
     slower = any(one.status == "slower" for one in verdict.comparisons)
     first = next((one for one in verdict.findings if one.kind != "invalid"), None)
     seen = [
-        one.smallest_effect_seen
+        one.could_see
         for one in verdict.comparisons
-        if one.metric == METRIC and one.subject != "all" and one.smallest_effect_seen is not None
+        if one.metric == METRIC and one.subject != "all" and one.could_see is not None
     ]
     trial = Trial(
         run_id=run.record.run_id,

@@ -100,7 +100,7 @@ def collect(raw_dir: Path, run_dir: Path) -> Collected:
     began = max(begins)
     offsets = {process.name: process.offset_s for process in processes}
     caveats: list[Caveat] = []
-    tables = _Tables(run_dir, began)
+    tables = Tables(run_dir, began)
     try:
         for worker, stream in enumerate(sorted(raw_dir.glob("worker-*.arrows"))):
             for batch in _read_stream(stream, caveats):
@@ -123,7 +123,7 @@ def collect(raw_dir: Path, run_dir: Path) -> Collected:
 
 
 @dataclass
-class _Tables:
+class Tables:
     """The run's two tables while they are written."""
 
     run_dir: Path

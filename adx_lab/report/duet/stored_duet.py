@@ -96,9 +96,9 @@ def verdict_table(duel: Duel) -> Table:
     """Return the answer and what was compared."""
     known = duel.verdict
     seen = [
-        one.smallest_effect_seen
+        one.could_see
         for one in duel.comparisons
-        if one.gate and one.subject != ALL and one.smallest_effect_seen is not None
+        if one.gate and one.subject != ALL and one.could_see is not None
     ]
     base, head = duel.record.variants
     return facts(
