@@ -12,6 +12,9 @@ from adx_lab.files import make_private_folder
 
 VARIABLE = "ADX_LOAD_ORDER"
 
+SINGLE = "ADX_LOAD_SINGLE"
+"""Two file descriptors for who asks one request at a time: where it is told, where the word to go on is."""
+
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True):
     """One variant of a duet: where it answers, and whom to log in as there."""
