@@ -11,9 +11,15 @@ from adx_lab.errors import UsageError
 from adx_lab.files import make_private_folder
 
 VARIABLE = "ADX_LOAD_ORDER"
+SINGLE_VARIABLE = "ADX_LOAD_SINGLE"
+"""Two file descriptors: where each request of a single user is told, and where the word to go on is read.
 
-SINGLE = "ADX_LOAD_SINGLE"
-"""Two file descriptors for who asks one request at a time: where it is told, where the word to go on is."""
+Here and not beside that user: who imports Locust has its process patched.
+"""
+
+
+SINGLE_VARIABLE = "ADX_LOAD_SINGLE"
+"""Two file descriptors: where each request of a lone user is told, and where the word to go on is read."""
 
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +81,11 @@ def write_rivals(rivals: tuple[Rival, ...], path: Path) -> None:
     partial = path.with_suffix(".partial")
     partial.write_bytes(msgspec.json.encode(rivals))
     partial.replace(path)
+
+
+def awaited_file(path: str | Path) -> Path:
+    """Return the file that a Locust which waits for its rivals makes."""
+    return Path(path).with_suffix(".awaited")
 
 
 def read_rivals(path: str | Path) -> tuple[Rival, ...]:
