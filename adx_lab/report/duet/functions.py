@@ -19,7 +19,7 @@ def sampled_blocks(duel: Duel) -> tuple[tuple[Profile, Profile], ...]:
     """Return the profiles of base and head, block by block; none where nobody sampled."""
     if not (duel.run.folder / f"{PROFILES}.parquet").exists():
         return ()
-    numbers = [int(one["block"]) for one in duel.record.audit["duet"]["blocks"]]
+    numbers = [int(one["block"]) for one in duel.record.duet.blocks]
     return profiles_of(duel.run.table(PROFILES), duel.run.companions(), numbers)
 
 
