@@ -20,7 +20,7 @@ OLD, BASE, YOUNG = "20260901T000000-aaaaaa", "20260902T000000-bbbbbb", "20261120
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def make_run(settings: Settings, run_id: str, commit: str) -> None:
+def make_run(settings: Settings, run_id: str, commit: str, *, kind: str = "load") -> None:
     day = f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}T00:00:00+00:00"
     with new_run_folder(settings.runs_dir, run_id) as folder:
         for table in TABLES:
@@ -29,7 +29,7 @@ def make_run(settings: Settings, run_id: str, commit: str) -> None:
         facts = {"began": 0.0, "requests": 0}
         machine = {"cores_usable": 2}
         record = RunRecord(
-            run_id, "load", "mixed", day, 1.0, 1, machine=machine, git={"commit": commit}, audit=facts
+            run_id, kind, "mixed", day, 1.0, 1, machine=machine, git={"commit": commit}, audit=facts
         )
         write_record(folder, record)
 
