@@ -1,7 +1,8 @@
 """The command line: one file a verb, and the one place where an error becomes a line and an exit code.
 
-Exit codes: 0 pass; 1 regressed or over budget; 2 wrong use or wrong configuration; 3 could not decide or
-could not measure. Verbs are loaded when they are called, so that ``--help`` never waits for pandas.
+Exit codes: 0 pass; 1 regressed or over budget; 2 wrong use or wrong configuration; 3 undecided; 4
+invalid: it could not be measured. Verbs are loaded when they are called, so that ``--help`` never waits for
+pandas.
 """
 
 from __future__ import annotations

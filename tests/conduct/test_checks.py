@@ -10,7 +10,7 @@ import pytest
 
 from adx_lab.conduct.checks import all_checks, before_a_night
 from adx_lab.conduct.nights.night import unfinished
-from adx_lab.conduct.run.provenance import describe_git
+from adx_lab.conduct.run.built import describe_git
 from adx_lab.errors import UsageError
 from adx_lab.services.sources import commit_of
 from adx_lab.settings import Settings, read_settings
@@ -87,14 +87,14 @@ def test_a_folder_inside_somebody_elses_repository_takes_no_commit_of_it(
     inner = tmp_path / "inner"
     inner.mkdir()
     (inner / "file").write_text("of a tarball")
-    assert describe_git(inner)["commit"] is None
+    assert describe_git(inner).commit is None
     assert commit_of(inner, "HEAD") is None
     subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
     assert commit_of(inner, "HEAD") is not None
     other = tmp_path.parent / "other"
     other.mkdir()
     monkeypatch.setenv("GIT_DIR", str(tmp_path / ".git"))  # as a hook has it
-    assert describe_git(other)["commit"] is None
+    assert describe_git(other).commit is None
 
 
 @pytest.mark.skipif(IN_GIT.returncode != 0, reason="not a git checkout")
@@ -106,7 +106,7 @@ def test_a_night_that_came_to_its_end_is_not_taken_up(settings: Settings) -> Non
     with pytest.raises(UsageError, match="no night to go on with"):
         unfinished(settings)
     run_id = "20261120T000000-cccccc"
-    make_run(settings, run_id, "c", kind="nightly")
+    make_run(settings, run_id, "c", purpose="nightly")
     make_run(settings, "20261121T000000-cccccc", "c")
     assert unfinished(settings).record.run_id == run_id
     report = settings.reports_dir / run_id

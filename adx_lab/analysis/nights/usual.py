@@ -144,7 +144,7 @@ def _times(
             high=math.exp(change + reach),
             p=min(1.0, p * 2 * tests),
             status=status,
-            smallest_effect_seen=math.expm1(bound),
+            could_see=math.expm1(bound),
         )
 
 
@@ -181,7 +181,7 @@ def _count(
         high=change,
         p=0.0 if worse else 1.0,
         status="slower" if worse else "same",
-        smallest_effect_seen=ratio - 1,
+        could_see=ratio - 1,
     )
 
 

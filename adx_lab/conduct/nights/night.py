@@ -31,7 +31,8 @@ from adx_lab.conduct.run.recorded import LoadRequest
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.progress import Progress
-from adx_lab.records.run import Caveat, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat
 from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.page.index import write_index
 from adx_lab.report.page.measured_night import Compared, Contents
@@ -45,6 +46,7 @@ from adx_lab.store.rule_costs import read_rule_costs
 
 ProfileName = Literal["quick", "nightly"]
 _WEBHOOK_S = 10.0
+PLANS, _USUAL_QUERY = "query_plans", "users.list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,7 @@ def unfinished(settings: Settings) -> StoredRun:
             run = open_run(settings.runs_dir, run_id)
         except StoreError:  # damaged: nothing can be taken up from it
             continue
-        if run.record.kind != "nightly":
+        if run.record.purpose != "nightly":
             continue
         if _is_whole(settings.reports_dir / run_id / "verdict.json"):
             mend = "start another with adx-lab nightly"
@@ -274,7 +276,7 @@ async def report(
     UsageError
         The run is a duet: its verdict is had by ``adx-lab verdict``.
     """
-    if "duet" in run.record.audit:
+    if run.record.kind == "duet":
         raise UsageError(
             f"run {run.record.run_id} is a {run.record.kind}: its report is that of its night",
             mend=f"adx-lab verdict {run.record.run_id} shows its verdict",
@@ -282,11 +284,16 @@ async def report(
     judgement = recorded.judge(settings, run)
     beside = list(_of_the_night(settings, run))
     compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
-    climbed = next((other.record.run_id for other in beside if other.record.scenario == "steps"), None)
+    climbed = next((other.record.run_id for other in beside if other.record.kind == "climb"), None)
     # What the core's rules are worth says nothing of somebody else's service.
     known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
     usual = await asyncio.to_thread(compare_night, settings, judgement)
-    if not usual.nights and compared is None and run.record.kind == "nightly" and not settings.is_reference:
+    if (
+        not usual.nights
+        and compared is None
+        and run.record.purpose == "nightly"
+        and not settings.is_reference
+    ):
         text = "nothing was compared, since this is the first valid night of this service and scenario"
         notes = (*notes, Caveat("first-night", text))
     rules = tuple(known[name] for name in sorted(known))
@@ -307,9 +314,23 @@ def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
         runs |= dict.fromkeys(DUET, contents.compared.run_id)
     if contents.knee_run_id is not None:
         runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
-    of_runs = (NotebookOrder(name, {"run_id": run_id}) for name, run_id in runs.items())
+    shown = _shown_plan(contents.judgement.plans)
+    of_runs = (
+        NotebookOrder(name, {"run_id": run_id} | (shown if name == PLANS else {}))
+        for name, run_id in runs.items()
+        if name != PLANS or contents.judgement.plans.cells
+    )
     of_all = (*NIGHTS, *(RULES if contents.rules else ()))
     return (*of_runs, *(NotebookOrder(name) for name in of_all))
+
+
+def _shown_plan(matrix: Matrix) -> dict[str, str]:
+    """Return which plan the notebook shows as a picture, where the one that it names is not a service's."""
+    keys = list(matrix.cells)
+    if not keys or any(query.startswith(_USUAL_QUERY) for query, _, _ in keys):
+        return {}
+    query, tenant, mode = keys[0]
+    return {"query": query, "tenant": tenant, "mode": mode}
 
 
 async def _leave_what_there_is(night: _Night, stopped: BaseException) -> None:
