@@ -12,7 +12,7 @@ import pytest
 
 from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.stored import read_evidence
-from adx_lab.records.run import to_plain
+from adx_lab.records.documents import to_plain
 from adx_lab.store.folders import open_folder
 from tests.conftest import CHECKOUT, Finished, Home
 

@@ -19,10 +19,11 @@ from adx_lab.capture.companions import statement_names
 from adx_lab.capture.endpoint_counts import counted_between, statements_between
 from adx_lab.conduct.duet.block import SIDES, Block
 from adx_lab.conduct.duet.judge import DuetEvidence
-from adx_lab.conduct.duet.order import CALIBRATE
 from adx_lab.errors import UsageError
 from adx_lab.files import write_whole
-from adx_lab.records.run import COUNT_COLUMNS, STATEMENT_COLUMNS, Caveat, RunRecord, to_json
+from adx_lab.records.columns import COUNT_COLUMNS, STATEMENT_COLUMNS
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat, DuetAudit, RunRecord
 from adx_lab.secrecy import scrub
 from adx_lab.sql import Query
 from adx_lab.store.folders import (
@@ -157,16 +158,17 @@ class Gathered:
             write_table(run_dir, table, [])
         write_record(run_dir, record)
 
-    def audit(self) -> dict[str, Any]:
+    def audit(self, *, rate_per_s: float, seconds: float, warmup_s: float) -> DuetAudit:
         """Return what the run's record keeps of the duet."""
-        return {
-            "duet": {
-                "plan": asdict(self.plan),
-                "variants": dict(self.variants),
-                "calibration": None if self.calibration is None else asdict(self.calibration),
-                "blocks": self.audits,
-            }
-        }
+        return DuetAudit(
+            design=asdict(self.plan),
+            variants={side: dict(told) for side, told in self.variants.items()},
+            blocks=self.audits,
+            calibration=None if self.calibration is None else asdict(self.calibration),
+            rate_per_s=rate_per_s,
+            seconds=seconds,
+            warmup_s=warmup_s,
+        )
 
 
 def write_verdict(folder: Path, verdict: Verdict) -> None:
@@ -199,23 +201,23 @@ def read_evidence(run: StoredRun) -> DuetEvidence:
     StoreError
         Something of it is missing or damaged.
     """
-    told = run.record.audit.get("duet")
-    if told is None:
+    told = run.record.audit
+    if not isinstance(told, DuetAudit):
         raise UsageError(
             f"run {run.record.run_id} is a {run.record.kind}, not a duet",
             mend="adx-lab report judges other runs",
         )
-    plan, calibration = told["plan"], told["calibration"]
+    plan, calibration = told.design, told.calibration
     return DuetEvidence(
         run_id=run.record.run_id,
         samples=run.table("samples"),
         queries=run.table("queries"),
-        blocks=tuple(told["blocks"]),
+        blocks=tuple(told.blocks),
         companions=tuple(run.companions()),
-        variants=told["variants"],
+        variants=told.variants,
         plan=Plan(**{**plan, "looks": tuple(plan["looks"])}),
         calibration=None if calibration is None else Calibration(**calibration),
-        calibrating=run.record.kind == CALIBRATE,
+        calibrating=run.record.purpose == "calibrate",
         counts=_table_of(run, COUNTS),
         statements=_table_of(run, STATEMENTS),
     )

@@ -29,7 +29,8 @@ from adx_lab.conduct.run.recorded import LoadRequest
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.progress import Progress
-from adx_lab.records.run import Caveat, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat
 from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.page.index import write_index
 from adx_lab.report.page.measured_night import Compared, Contents
@@ -224,7 +225,7 @@ async def report(
     UsageError
         The run is a duet: its verdict is had by ``adx-lab verdict``.
     """
-    if "duet" in run.record.audit:
+    if run.record.kind == "duet":
         raise UsageError(
             f"run {run.record.run_id} is a {run.record.kind}: its report is that of its night",
             mend=f"adx-lab verdict {run.record.run_id} shows its verdict",
@@ -232,11 +233,16 @@ async def report(
     judgement = recorded.judge(settings, run)
     beside = list(_of_the_night(settings, run))
     compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
-    climbed = next((other.record.run_id for other in beside if other.record.scenario == "steps"), None)
+    climbed = next((other.record.run_id for other in beside if other.record.kind == "climb"), None)
     # What the core's rules are worth says nothing of somebody else's service.
     known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
     usual = await asyncio.to_thread(compare_night, settings, judgement)
-    if not usual.nights and compared is None and run.record.kind == "nightly" and not settings.is_reference:
+    if (
+        not usual.nights
+        and compared is None
+        and run.record.purpose == "nightly"
+        and not settings.is_reference
+    ):
         text = "nothing was compared, since this is the first valid night of this service and scenario"
         notes = (*notes, Caveat("first-night", text))
     rules = tuple(known[name] for name in sorted(known))

@@ -210,7 +210,6 @@ class _Call:
             f".{options}+{measure.rule}=off",
             scenario=measure.scenario,
             warmup_s=WARMUP_S,
-            kind="rules",
             seed=self.order.seed,
         )
         file = find_scenario(self.settings, measure.scenario).locustfile if measure.probe is None else None
