@@ -66,7 +66,7 @@ class Movements:
         try:
             return await asyncio.to_thread(play)
         except RefusedError as error:
-            raise VariantError(error.variant, error) from error
+            raise VariantError(error.variant, error, says="lets nobody in") from error
 
     async def play_burst(self) -> SerialRecord:
         """Let a crowd ask each in turn, after everything else.
@@ -79,7 +79,7 @@ class Movements:
         try:
             return await asyncio.to_thread(play_burst, self._order(self.order.burst_s), _CROWD)
         except RefusedError as error:
-            raise VariantError(error.variant, error) from error
+            raise VariantError(error.variant, error, says="lets nobody in") from error
 
     def _order(self, seconds: float) -> SerialOrder:
         return SerialOrder(
