@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,18 @@ def test_a_module_says_what_it_is_and_stays_short(path: Path) -> None:
     assert ast.get_docstring(ast.parse(text)), "no docstring"
     assert len(text.splitlines()) <= LINES_MAX
     assert path.stem not in {"utils", "helpers", "common", "misc"}
+
+
+FILES_MAX = 12
+
+
+def test_no_folder_shows_more_than_a_person_takes_in() -> None:
+    full = {
+        str(folder.relative_to(ROOT)): len(files)
+        for folder in {path.parent for path in MODULES}
+        if len(files := [path for path in folder.iterdir() if path.is_file()]) > FILES_MAX
+    }
+    assert not full, "cut it by subject"
 
 
 def test_no_sql_stands_in_the_labs_python() -> None:
@@ -109,3 +122,10 @@ def test_the_readme_names_every_target_and_verb() -> None:
 def test_every_verb_has_a_file() -> None:
     for verb, (where, _) in VERBS.items():
         assert (PACKAGE / "cli" / f"{where.split(':')[0].replace('.', '/')}.py").is_file(), verb
+
+
+def test_locust_stays_in_its_own_processes() -> None:
+    """Importing it patches sockets and threads of whoever does: a conductor or a notebook would hang."""
+    said = "import sys, adx_lab, adx_lab.cli, adx_lab.conduct.nights.night; print('gevent' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

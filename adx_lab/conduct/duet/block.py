@@ -12,15 +12,16 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from adx_lab.analysis.duet.block_ratios import BASE, HEAD
+from adx_lab.analysis.duet.block_ratios import BASE
 from adx_lab.capture.companions import (
     Reading,
     Watched,
@@ -30,9 +31,13 @@ from adx_lab.capture.companions import (
     read_companions,
     read_unanalysed,
 )
+from adx_lab.capture.openapi import read_routes
 from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import MachineClock, read_machine_clock
+from adx_lab.conduct.duet.left import SIDES, Block, Started
+from adx_lab.conduct.duet.movements import Movements, Waiting
 from adx_lab.conduct.duet.order import DuetOrder
+from adx_lab.conduct.duet.profiling import Profiling
 from adx_lab.conduct.duet.templates import Prepared, VariantError
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.collecting.collect import Collected
@@ -40,70 +45,20 @@ from adx_lab.load.order import LoadOrder, Rival, write_rivals
 from adx_lab.load.recording.rows import all_facts
 from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
+from adx_lab.services.login import log_in
 from adx_lab.services.servers import Servers
-from adx_lab.services.start import Running, forget_files, start_service
+from adx_lab.services.start import forget_files, start_service
 from adx_lab.services.templates import adapt
 from adx_lab.services.variants import order_of
 from adx_lab.settings import Settings
 from adx_lab.sql import Query, load_queries
 from adx_lab.stack.databases import clone, connected, drop
 
-SIDES = (BASE, HEAD)
 _READ_BEFORE_S = 0.25
 _POLL_S = 0.05
 _SEEDS_APART = 1_009
 _HOST_UNUSED = "http://127.0.0.1"
 """Locust insists on a host; a duet's requests go to its rivals."""
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A variant that answers."""
-
-    url: str
-    watched: Watched
-    core: Running | None = None
-    database: str | None = None
-
-
-@dataclass
-class Block:
-    """What one block left.
-
-    Attributes
-    ----------
-    collected
-        The generator's own account.
-    companions
-        By side.
-    slots
-        Which slot each side had.
-    foreign_cpu_share
-        The part of the machine that processes of somebody else took meanwhile.
-    folder
-        Where its tables lie.
-    """
-
-    number: int
-    folder: Path
-    collected: Collected
-    slots: Mapping[str, str]
-    companions: dict[str, dict[str, Any]]
-    foreign_cpu_share: float
-    steal_share: float
-    busy_s: float
-    took_s: float = 0.0
-
-    def audit(self) -> dict[str, Any]:
-        """Return what the run's record keeps of it."""
-        kept = {key: value for key, value in asdict(self.collected).items() if key not in {"caveats", "plan"}}
-        return kept | {
-            "block": self.number,
-            "slots": dict(self.slots),
-            "foreign_cpu_share": self.foreign_cpu_share,
-            "steal_share": self.steal_share,
-            "took_s": self.took_s,
-        }
 
 
 @dataclass
@@ -151,14 +106,28 @@ class Bench:
         began = time.monotonic()
         await asyncio.to_thread(folder.mkdir, parents=True)
         edges = _Edges()
+        profiling = Profiling(self.order.functions, self.settings.service.profile or None)
         async with AsyncExitStack() as cleanup:
+            cleanup.callback(profiling.close)
             command = self._locust_command(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
             # Locust takes as long to start as the cores do: all three at once, and it waits for them.
             loading = asyncio.create_task(run_locust(command, folder, Silent(), on_start=lambda _pid: None))
             cleanup.push_async_callback(_cancel, loading)
             slots, started = await cleanup.enter_async_context(self.up(number))
+            rivals = self._rivals(started, slots)
+            movements = Movements(self.settings, self.order, rivals, number, folder)
+            serial = None
+            if self._all_known():
+                watched = {side: one.watched for side, one in started.items()}
+                serial = await movements.play_serial(watched, Waiting(command, loading))
             self._introduce(started, slots, command)
-            watching = asyncio.create_task(self._read_first(started, Path(command.order.raw_dir), edges))
+            pids = {side: one.watched.pids for side, one in started.items()}
+            # Where all ways to ask are known they are asked once more to be sampled, and what is timed is
+            # left alone.
+            sampled = None if serial is not None else partial(profiling.start, pids, seconds=seconds)
+            watching = asyncio.create_task(
+                self._read_first(started, Path(command.order.raw_dir), edges, sampled)
+            )
             cleanup.push_async_callback(_cancel, watching)
             collected = await loading
             if not watching.done():
@@ -171,6 +140,17 @@ class Bench:
             except AdxLabError as error:
                 raise MeasurementError(f"the variants' own figures could not be read: {error}") from error
             block = await self._close(started, edges, collected, number=number, slots=slots, folder=folder)
+            block.serial = serial
+            if serial is not None:
+                block.burst = await movements.play_burst()
+            if serial is not None and self.order.functions:
+                block.profiled_requests = await movements.play_profiled(pids, profiling)
+            block.profiled = await profiling.stop()
+            block.trouble = profiling.trouble
+            for side, one in started.items():
+                block.companions[side]["start_s"] = one.start_s
+            if number == 1:
+                await self._look_around(started, block)
             if number == 1 and self.plans:
                 await self._capture_plans(started, block)
         block.took_s = time.monotonic() - began
@@ -204,9 +184,11 @@ class Bench:
         # Before they are awaited: an interrupt finds one of them up and the other one starting.
         cleanup.push_async_callback(self._stop, jobs)
         done = await asyncio.gather(*jobs, return_exceptions=True)
-        for outcome in done:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        failed = [outcome for outcome in done if isinstance(outcome, BaseException)]
+        # Where neither starts it is not head's doing.
+        failed.sort(key=lambda error: getattr(error, "side", "") != BASE)
+        if failed:
+            raise failed[0]
         return {side: job.result() for side, job in zip(ordered, jobs, strict=True)}
 
     async def _start_one(self, side: str, slot: str, number: int) -> Started:
@@ -231,12 +213,14 @@ class Bench:
             await adapt(order, log=self._log(f"{side}-adapt"))
             if variant.statements and url:
                 await execute(url, variant.statements)
+            began = time.monotonic()
             core = await start_service(order, log=self._log(side))
+            start_s = time.monotonic() - began
         except AdxLabError as error:
             raise VariantError(side, error) from error
         metrics_url = f"{core.url}{self.settings.service.metrics}"
         watched = Watched(core.pids, metrics_url, url or None, order.valkey_url or None)
-        return Started(core.url, watched, core, database)
+        return Started(core.url, watched, core, database, start_s)
 
     async def _stop(self, jobs: Iterable[asyncio.Task[Started]]) -> None:
         done = [job for job in jobs if job.done() and not job.cancelled() and job.exception() is None]
@@ -272,18 +256,36 @@ class Bench:
         assert self.locustfile is not None
         return LocustCommand(order, self.locustfile, _HOST_UNUSED, self._log("locust"))
 
+    def _all_known(self) -> bool:
+        """Tell whether all ways to ask are known: of the service whose people are."""
+        known = all(self.sides[side].sample_file is not None for side in SIDES)
+        return known and any(self.sides[side].variant.tree is not None for side in SIDES)
+
+    def _rivals(self, started: Mapping[str, Started], slots: Mapping[str, str]) -> tuple[Rival, ...]:
+        files = {side: self.sides[side].sample_file for side in SIDES}
+        return tuple(
+            Rival(
+                variant=side,
+                url=started[side].url,
+                sample_file=str(files[side]) if files[side] else None,
+                headers=log_in(self.settings.service, started[side].url),
+            )
+            for side in sorted(SIDES, key=lambda side: slots[side])
+        )
+
     def _introduce(
         self, started: Mapping[str, Started], slots: Mapping[str, str], command: LocustCommand
     ) -> None:
         """Tell Locust whom to load."""
-        files = {side: self.sides[side].sample_file for side in SIDES}
-        rivals = tuple(
-            Rival(variant=side, url=started[side].url, sample_file=str(files[side]) if files[side] else None)
-            for side in sorted(SIDES, key=lambda side: slots[side])
-        )
-        write_rivals(rivals, Path(str(command.order.rivals_file)))
+        write_rivals(self._rivals(started, slots), Path(str(command.order.rivals_file)))
 
-    async def _read_first(self, started: Mapping[str, Started], raw_dir: Path, edges: _Edges) -> None:
+    async def _read_first(
+        self,
+        started: Mapping[str, Started],
+        raw_dir: Path,
+        edges: _Edges,
+        sampled: Callable[[], None] | None,
+    ) -> None:
         """Read both sides once the warm-up is nearly over."""
         while True:
             begins = [fact["began"] for fact in all_facts(raw_dir) if "began" in fact]
@@ -294,6 +296,8 @@ class Bench:
         edges.before = await self._read(started)
         edges.at, edges.machine = time.monotonic(), read_machine_clock()
         edges.ours = self._ours_s(started)
+        if sampled is not None:
+            sampled()
 
     async def _close(
         self,
@@ -316,7 +320,7 @@ class Bench:
             side: companions_between(
                 edges.before.get(side, Reading()),
                 after[side],
-                _named_queries(self.sides[side].variant.queries_folder),
+                named_queries(self.sides[side].variant.queries_folder),
             )
             for side in SIDES
         }
@@ -340,6 +344,13 @@ class Bench:
         servers = [pid for pids in self.servers.pids.values() for pid in pids]
         return process_usage(_with_children([*cores, *servers]))[0]
 
+    async def _look_around(self, started: Mapping[str, Started], block: Block) -> None:
+        """Keep what each variant is known to have, whether or not anybody asks for it."""
+        for side, one in started.items():
+            folder = self.sides[side].variant.queries_folder
+            block.companions[side]["named"] = sorted(named_queries(folder))
+            block.companions[side]["routes"] = await asyncio.to_thread(read_routes, one.url)
+
     async def _capture_plans(self, started: Mapping[str, Started], block: Block) -> None:
         await asyncio.gather(*(self._capture_one(side, one, block) for side, one in started.items()))
 
@@ -354,7 +365,8 @@ class Bench:
         return self.settings.stack_dir / "logs" / f"duet-{name}.log"
 
 
-def _named_queries(folder: Path | None) -> Mapping[str, Query]:
+def named_queries(folder: Path | None) -> Mapping[str, Query]:
+    """Return the named queries of a source; none where it has no folder of them."""
     return load_queries(folder) if folder is not None else {}
 
 

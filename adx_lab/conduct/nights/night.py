@@ -18,6 +18,7 @@ import msgspec
 from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.conduct.baseline import Baseline, read_baseline, set_baseline
+from adx_lab.conduct.bisection.play import bisect_night
 from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
@@ -28,7 +29,8 @@ from adx_lab.conduct.run.recorded import LoadRequest
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.progress import Progress
-from adx_lab.records.run import Caveat, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat
 from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.page.index import write_index
 from adx_lab.report.page.measured_night import Compared, Contents
@@ -42,6 +44,7 @@ from adx_lab.store.rule_costs import read_rule_costs
 
 ProfileName = Literal["quick", "nightly"]
 _WEBHOOK_S = 10.0
+PLANS, _USUAL_QUERY = "query_plans", "users.list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,15 @@ class Profile:
         Whether the load is raised until a budget breaks, too.
     rules
         Whether each performance rule is measured, too.
+    bisect
+        Whether the guilty commit is looked for after a regression.
     """
 
     load: dict[str, float]
     duet: dict[str, Any] = field(default_factory=dict)
     steps: bool = False
     rules: bool = False
+    bisect: bool = False
 
 
 PROFILES: dict[ProfileName, Profile] = {
@@ -75,6 +81,7 @@ PROFILES: dict[ProfileName, Profile] = {
         {"profile": "nightly"},
         steps=True,
         rules=True,
+        bisect=True,
     ),
 }
 
@@ -126,6 +133,15 @@ class _Night:
         played = await play(self.settings, order, self.progress)
         if played.run is None:
             write_unplayed(run.folder, played.answer.verdict.findings[0])
+        elif self.profile.bisect and played.answer.verdict.status == "regressed":
+            await self._bisect(baseline.commit)
+
+    async def _bisect(self, good: str) -> None:
+        """Look for the guilty commit, where there is more than one that it could be."""
+        answer = await bisect_night(self.settings, good, self.progress)
+        if answer is not None:
+            self.progress.step(answer.answer.sentence)
+            self.notes.append(Caveat("bisection", f"{answer.answer.sentence}; {answer.page}"))
 
     def _first_baseline(self) -> None:
         """Let this commit be what later nights are compared with: a first night has nothing else."""
@@ -210,7 +226,7 @@ async def report(
     UsageError
         The run is a duet: its verdict is had by ``adx-lab verdict``.
     """
-    if "duet" in run.record.audit:
+    if run.record.kind == "duet":
         raise UsageError(
             f"run {run.record.run_id} is a {run.record.kind}: its report is that of its night",
             mend=f"adx-lab verdict {run.record.run_id} shows its verdict",
@@ -218,11 +234,16 @@ async def report(
     judgement = recorded.judge(settings, run)
     beside = list(_of_the_night(settings, run))
     compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
-    climbed = next((other.record.run_id for other in beside if other.record.scenario == "steps"), None)
+    climbed = next((other.record.run_id for other in beside if other.record.kind == "climb"), None)
     # What the core's rules are worth says nothing of somebody else's service.
     known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
     usual = await asyncio.to_thread(compare_night, settings, judgement)
-    if not usual.nights and compared is None and run.record.kind == "nightly" and not settings.is_reference:
+    if (
+        not usual.nights
+        and compared is None
+        and run.record.purpose == "nightly"
+        and not settings.is_reference
+    ):
         text = "nothing was compared, since this is the first valid night of this service and scenario"
         notes = (*notes, Caveat("first-night", text))
     rules = tuple(known[name] for name in sorted(known))
@@ -243,9 +264,23 @@ def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
         runs |= dict.fromkeys(DUET, contents.compared.run_id)
     if contents.knee_run_id is not None:
         runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
-    of_runs = (NotebookOrder(name, {"run_id": run_id}) for name, run_id in runs.items())
+    shown = _shown_plan(contents.judgement.plans)
+    of_runs = (
+        NotebookOrder(name, {"run_id": run_id} | (shown if name == PLANS else {}))
+        for name, run_id in runs.items()
+        if name != PLANS or contents.judgement.plans.cells
+    )
     of_all = (*NIGHTS, *(RULES if contents.rules else ()))
     return (*of_runs, *(NotebookOrder(name) for name in of_all))
+
+
+def _shown_plan(matrix: Matrix) -> dict[str, str]:
+    """Return which plan the notebook shows as a picture, where the one that it names is not a service's."""
+    keys = list(matrix.cells)
+    if not keys or any(query.startswith(_USUAL_QUERY) for query, _, _ in keys):
+        return {}
+    query, tenant, mode = keys[0]
+    return {"query": query, "tenant": tenant, "mode": mode}
 
 
 async def _leave_what_there_is(night: _Night, stopped: BaseException) -> None:

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from adx_lab.capture.database import connected, is_asked, normal, read_statements
-from adx_lab.load.users.single import VARIABLE
+from adx_lab.load.order import SINGLE_VARIABLE
 from adx_lab.processes import start_child, stop_child
 from adx_lab.progress import Progress
 
 _SECONDS = 6.0
 _REQUESTS_MAX = 400
 _STARTING_S = 30.0
-_PLUGIN = Path(__file__).resolve().parents[2] / "load" / "users" / "single.py"
+_PLUGIN = Path(__file__).resolve().parents[2] / "load" / "starting" / "single.py"
 _COUNTERS = ("calls", "total_ms", "pages")
 
 
@@ -53,7 +53,7 @@ async def ask_each(order: AskOrder, progress: Progress, *, seconds: float = _SEC
     progress.step("asking one request at a time, to see which statements each endpoint asks for")
     told_read, told_write = os.pipe()
     go_read, go_write = os.pipe()
-    environ = {**os.environ, **(order.environ or {}), VARIABLE: f"{told_write},{go_read}",
+    environ = {**os.environ, **(order.environ or {}), SINGLE_VARIABLE: f"{told_write},{go_read}",
                "ADX_LOAD_SEED": str(order.seed), "PYTHONUNBUFFERED": "1"}  # fmt: skip
     command = [
         *(
