@@ -28,7 +28,9 @@ from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, to_json
-from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
+from adx_lab.report.duet.source_change import source_change
+from adx_lab.report.duet.stored_duet import Duel
+from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES, is_climb, is_duet
 from adx_lab.report.page.index import write_index
 from adx_lab.report.page.measured_night import Compared, Contents
 from adx_lab.report.page.night_report import NotebookOrder, Report, make_report
@@ -199,25 +201,18 @@ async def report(
     stopped
         Why the night ended early.
 
-    Raises
-    ------
-    UsageError
-        The run is a duet: its verdict is had by ``adx-lab verdict``.
+    Returns
+    -------
+    Report
+        Of a duet its own page, of any other run that of its night.
     """
-    if "duet" in run.record.audit:
-        raise UsageError(
-            f"run {run.record.run_id} is a {run.record.kind}: its report is that of its night",
-            mend=f"adx-lab verdict {run.record.run_id} shows its verdict",
-        )
-    judgement = recorded.judge(settings, run)
-    beside = list(_of_the_night(settings, run))
-    compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
-    climbed = next((other.record.run_id for other in beside if other.record.scenario == "steps"), None)
-    # What the core's rules are worth says nothing of somebody else's service.
-    known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
-    rules = tuple(known[name] for name in sorted(known))
-    contents = Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder))
+    contents = contents_of(settings, run, notes=notes, stopped=stopped)
     orders = () if stopped is not None else notebooks_of(contents)
+    judgement = contents.judgement
+    if judgement is None:
+        made = await make_report(settings, contents, orders, progress)
+        await asyncio.to_thread(write_index, settings)
+        return made
     # The notebooks of all nights must find this one, too.
     recorded.keep_row(settings, judgement, status=None)
     made = await make_report(settings, contents, orders, progress)
@@ -226,15 +221,33 @@ async def report(
     return made
 
 
+def contents_of(
+    settings: Settings, run: StoredRun, *, notes: tuple[Caveat, ...] = (), stopped: str | None = None
+) -> Contents:
+    """Return what a run's page shows: a duet alone, or a load with what was measured the same night."""
+    if is_duet(run.record):
+        return Contents(compared=_compared(run), notes=notes)
+    judgement = recorded.judge(settings, run)
+    beside = list(_of_the_night(settings, run))
+    compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
+    climbed = next((other.record.run_id for other in beside if other.record.scenario == "steps"), None)
+    # What the core's rules are worth says nothing of somebody else's service.
+    known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
+    rules = tuple(known[name] for name in sorted(known))
+    return Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder))
+
+
 def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
     """Return the notebooks that have something to show."""
-    runs = dict.fromkeys(LOAD, contents.run_id)
+    runs = {} if contents.judgement is None else dict.fromkeys(LOAD, contents.run_id)
+    if contents.judgement is not None and is_climb(contents.record):
+        runs |= dict.fromkeys(CLIMB, contents.run_id)
     if contents.compared is not None:
         runs |= dict.fromkeys(DUET, contents.compared.run_id)
     if contents.knee_run_id is not None:
         runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
     of_runs = (NotebookOrder(name, {"run_id": run_id}) for name, run_id in runs.items())
-    of_all = (*NIGHTS, *(RULES if contents.rules else ()))
+    of_all = () if contents.judgement is None else (*NIGHTS, *(RULES if contents.rules else ()))
     return (*of_runs, *(NotebookOrder(name) for name in of_all))
 
 
@@ -285,6 +298,8 @@ def _compared(run: StoredRun) -> Compared:
         caveats=run.record.caveats,
         base_plans=_plans(first["base"]),
         head_plans=_plans(first["head"]),
+        duel=Duel(run, verdict.to_json()),
+        change=source_change(evidence.variants),
     )
 
 

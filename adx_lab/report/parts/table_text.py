@@ -25,7 +25,7 @@ def table_text(table: Table, *, width: int | None, colour: bool = False) -> str:
     colour
         Whether a status has its colour.
     """
-    columns = [column for column in table.columns if column.seen != "machines"]
+    columns = [column for _, column in table.seen()]
     rows = table.texts
     widths = [max(cells(line[place]) for line in (table.header, *rows)) for place in range(len(columns))]
     if width is not None:
