@@ -11,6 +11,10 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from adx_lab.secrecy import scrub
+
+_LISTED_MAX = 20
+
 
 class AdxLabError(Exception):
     """Anything that ADX Lab itself has to say to a person.
@@ -39,7 +43,7 @@ class AdxLabError(Exception):
             parts.append(self.mend.rstrip("."))
         if self.log:
             parts.append(f"see {self.log}")
-        return "; ".join(" ".join(part.split()) for part in parts)
+        return scrub("; ".join(" ".join(part.split()) for part in parts))
 
     def _render_traceback_(self) -> list[str]:
         """Show one line in a notebook too; IPython asks for it before it prints a traceback."""
@@ -69,6 +73,11 @@ class BusyError(AdxLabError):
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the mend for a name that nobody knows: the one that is meant, or all that there are."""
+    """Return the mend for a name that nobody knows: the one that is meant, or the few that there are.
+
+    Nothing where none is near and they are too many to be read: a wrong guess is worse than none.
+    """
     near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there are {', '.join(known) or 'none'}" if len(known) <= _LISTED_MAX else ""

@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 
 from adx_lab.errors import StackError
+from adx_lab.files import make_private_folder
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
@@ -70,10 +71,10 @@ def start_child(
     order. ``account`` holds `subprocess`'s arguments for running as somebody else. The kernel sends it
     ``stop_signal`` when the lab dies of whatever cause (Linux).
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(log.parent)
     _rotate(log)
     try:
-        with log.open("ab") as output:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
             process = subprocess.Popen(
                 [str(word) for word in command],
                 stdin=subprocess.DEVNULL,
@@ -82,6 +83,7 @@ def start_child(
                 env=None if environ is None else dict(environ),
                 cwd=cwd,
                 start_new_session=True,
+                umask=0o077,
                 preexec_fn=_die_with_parent(stop_signal, os.getpid()),  # noqa: PLW1509  # one prctl, no Python locks
                 **(account or {}),
             )

@@ -1,7 +1,6 @@
 """How fast is too fast: the rate rises until a budget breaks; the last step that kept all is the knee."""
 
-from adx_lab.load.arrivals import climb
-from adx_lab.load.users import OpenLoopUser
+from adx_lab.load.users import OpenLoopUser, climb
 
 
 class Steps(OpenLoopUser):

@@ -15,7 +15,7 @@ ROW = np.dtype(
         *(("family", "S11"), ("event", "u1")),
     ]
 )
-"""As `adx_lab.core.trace` writes it; the two share no code, and a test holds them together."""
+"""As `adx_lab.core.cache.trace` writes it; the two share no code, and a test holds them together."""
 
 
 class TraceTail:

@@ -83,7 +83,7 @@ def statement_rows(before: Statements, after: Statements, named: Mapping[str, Qu
     named
         The service's named queries, to give each statement its name.
     """
-    names = {_normal(query.sql): name for name, query in named.items()}
+    names = {normal(query.sql): name for name, query in named.items()}
     rows = []
     for queryid, now in after.items():
         then = before.get(queryid, {})
@@ -91,7 +91,7 @@ def statement_rows(before: Statements, after: Statements, named: Mapping[str, Qu
         if grown["calls"] > 0:
             rows.append(
                 {
-                    "query": names.get(_normal(now["text"])),
+                    "query": names.get(normal(now["text"])),
                     "queryid": queryid,
                     "mean_ms": grown["total_ms"] / grown["calls"],
                     "text": now["text"],
@@ -101,8 +101,8 @@ def statement_rows(before: Statements, after: Statements, named: Mapping[str, Qu
     return sorted(rows, key=lambda row: -float(row["total_ms"]))
 
 
-def _normal(sql: str) -> str:
-    # pg_stat_statements keeps the text of the first call, with its constants numbered: compare without.
-    without_comments = re.sub(r"--[^\n]*", " ", sql)
+def normal(sql: str) -> str:
+    """Return a text as two readings of one statement have in common: no comments, constants or case."""
+    without_comments = re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL)
     without_values = re.sub(r"'(?:[^']|'')*'|\$\d+|\b\d+\b", "?", without_comments)
     return " ".join(without_values.lower().split()).rstrip("; ")

@@ -16,6 +16,8 @@ from cyclopts import App, CycloptsError
 
 from adx_lab.cli.console import say_error
 from adx_lab.errors import AdxLabError, UsageError
+from adx_lab.files import keep_private
+from adx_lab.secrecy import scrub
 
 VERBS = {
     "doctor": ("stack.doctor:run", "Check machine, limits and dependencies, and say how to mend each thing."),
@@ -29,6 +31,10 @@ VERBS = {
         "Open JupyterLab on the notebooks, with the stack up and Locust in the launcher.",
     ),
     "duet": ("measure.duet:run", "Compare two variants: both up at once, the same requests to both."),
+    "bisect": (
+        "measure.bisect:run",
+        "Find the first slow commit: duets of a good one against those after it.",
+    ),
     "rules": (
         "measure.rules:run",
         "Switch the performance rules off one by one and measure what each is worth.",
@@ -41,20 +47,22 @@ VERBS = {
     "runs": ("stored.runs:app", "List, show or delete stored runs; look back at all of them."),
     "report": ("stored.report:run", "Make the report of a stored run again."),
 }
-"""Where each verb is, and its one line of help."""
+"""Where each verb is, and its one line of help, in the order in which they are used."""
 
 app = App(
     name="adx-lab",
-    help="Did the service get slower, where, and which query plan, cache layer or change did it?",
+    help="Did the service get slower, where, and which query plan, cache layer or change did it?\n\n"
+    "Begin with: adx-lab doctor; adx-lab load mixed --duration 20; adx-lab duet HEAD~1 . --profile quick",
     version_flags=["--version"],
     help_flags=["--help", "-h"],
 )
-for _verb, (_where, _help) in VERBS.items():
-    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help)
+for _place, (_verb, (_where, _help)) in enumerate(VERBS.items()):
+    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help, sort_key=_place)
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    keep_private()
     words = sys.argv[1:]
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -69,7 +77,7 @@ def _run(words: list[str], *, debug: bool) -> int:
         code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # here every error becomes a line and a code
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(scrub(traceback.format_exc()))
         line, code = _explain(error)
         if line:
             say_error(line)

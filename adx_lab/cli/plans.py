@@ -56,7 +56,7 @@ def capture(
     json
         Print the capture with its flips, ties and headroom as one JSON document.
     """
-    from adx_lab import explaining
+    from adx_lab.conduct import plans as conductor
 
     if resample < 0:
         raise UsageError(f"--resample {resample} is not a number of times")
@@ -66,16 +66,16 @@ def capture(
     if query is not None:
         if database is not None:
             raise UsageError("--query names a query of the core's", mend="leave --database or --query out")
-        only = explaining.query_names(query)
-        explaining.cells_of(Matrix({}), tenant, mode)  # refused before a stack is started
+        only = conductor.query_names(query)
+        conductor.cells_of(Matrix({}), tenant, mode)  # refused before a stack is started
     document = asyncio.run(
-        explaining.capture(read_settings(), database, ConsoleProgress(), only=only, resample=resample)
+        conductor.capture(read_settings(), database, ConsoleProgress(), only=only, resample=resample)
     )
     if out is not None:
         _save(document, out)
     matrix = read_matrix(document)
     if query is not None:
-        return _show_cells(explaining.cells_of(matrix, tenant, mode), json=json)
+        return _show_cells(conductor.cells_of(matrix, tenant, mode), json=json)
     if json:
         flips, ties, rooms = find_flips(matrix), find_ties(matrix), headrooms(matrix)
         cells = [_cell(cell) for cell in matrix.cells.values()]
@@ -101,10 +101,10 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
     json
         Print the changes as one JSON document.
     """
-    from adx_lab import explaining
+    from adx_lab.conduct import plans as conductor
 
     before, after = _load(base), _load(head)
-    explained = asyncio.run(explaining.explain_changes(read_settings(), before, after, ConsoleProgress()))
+    explained = asyncio.run(conductor.explain_changes(read_settings(), before, after, ConsoleProgress()))
     if json:
         print_json([{"change": change, "cause": cause} for change, cause in explained])
     else:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.records.run import to_json
+from adx_lab.services.sources import commit_of
 from adx_lab.settings import CHECKOUT, Settings
-from adx_lab.stack.sources import commit_of
 
 
 @dataclass(frozen=True, slots=True)

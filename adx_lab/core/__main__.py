@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adx_lab.core.errors import CoreError
-from adx_lab.core.logs import configure_logs
-from adx_lab.core.processes import die_with_parent
+from adx_lab.core.monitoring.logs import configure_logs
+from adx_lab.core.server.processes import die_with_parent
 from adx_lab.core.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -61,15 +61,15 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> None:
     # Each verb imports what it needs: a migration need not load the server.
     match arguments.verb:
         case "migrate":
-            from adx_lab.core.schema import migrate  # noqa: PLC0415
+            from adx_lab.core.database.schema import migrate  # noqa: PLC0415
 
             migrate(settings)
         case "seed":
-            from adx_lab.core.dataset import seed  # noqa: PLC0415
+            from adx_lab.core.database.dataset import seed  # noqa: PLC0415
 
             seed(settings, arguments.scale, arguments.seed, replace=arguments.replace)
         case "sample":
-            from adx_lab.core.sample import write_sample  # noqa: PLC0415
+            from adx_lab.core.database.sample import write_sample  # noqa: PLC0415
 
             write_sample(settings, arguments.out)
         case "settings":
@@ -77,11 +77,11 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> None:
 
             print(described(settings))  # noqa: T201
         case "worker":
-            from adx_lab.core.worker import work  # noqa: PLC0415
+            from adx_lab.core.workflows.worker import work  # noqa: PLC0415
 
             work(settings)
         case _:
-            from adx_lab.core.server import serve  # noqa: PLC0415
+            from adx_lab.core.server.main import serve  # noqa: PLC0415
 
             serve(settings)
 

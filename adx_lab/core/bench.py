@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import msgspec
 import uvloop
 
-from adx_lab.core.sample import Sample
+from adx_lab.core.database.sample import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

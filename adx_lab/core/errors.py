@@ -1,4 +1,4 @@
-"""What the core says to the person who starts it; what it says to clients is a `Problem` (`http.py`)."""
+"""What the core says to who starts it; what it says to clients is a `Problem` (`server.problems`)."""
 
 from __future__ import annotations
 

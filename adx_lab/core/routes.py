@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from adx_lab.core import auth, batches, events, files, health, openapi, tenants, users, workflows
-from adx_lab.core.pages import PageQuery
-from adx_lab.core.routing import Route
+from adx_lab.core.auth import sessions as auth
+from adx_lab.core.database.pages import PageQuery
+from adx_lab.core.files import files
+from adx_lab.core.server import health, openapi
+from adx_lab.core.server.routing import Route
+from adx_lab.core.users import batches, events, tenants, users
+from adx_lab.core.workflows import workflows
 
 ROUTES = (
     # gateway

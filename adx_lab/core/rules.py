@@ -23,67 +23,40 @@ class Rule(msgspec.Struct, frozen=True):
     test: str
 
 
-RULES: dict[str, Rule] = {
-    rule.id: rule
-    for rule in (
-        Rule(
-            "db.indexes", "an index for each query", "unique only", "schema", "test_rules.py::test_db_indexes"
-        ),
-        Rule(
-            "db.pagination",
-            "100 a page, cursors",
-            "OFFSET, no cap",
-            "pages",
-            "test_rules.py::test_db_pagination",
-        ),
-        Rule("db.prepared", "prepared once", "parsed anew", "database", "test_rules.py::test_db_prepared"),
-        Rule("db.slow_log", "queries above 10 ms", "silent", "database", "test_rules.py::test_db_slow_log"),
-        Rule(
-            "pool.config",
-            "100/10, real time-outs",
-            "only five",
-            "database",
-            "test_rules.py::test_pool_config",
-        ),
-        Rule("pool.monitor", "real figures, pressure", "none", "monitor", "test_rules.py::test_pool_monitor"),
-        Rule("cache.l1", "300 s in the process", "skipped", "cache", "test_rules.py::test_cache_l1"),
-        Rule("cache.l2", "600 s in Valkey", "skipped", "cache", "test_rules.py::test_cache_l2"),
-        Rule(
-            "cache.invalidation",
-            "every replica, at once",
-            "by time only",
-            "cache",
-            "test_rules.py::test_cache_invalidation",
-        ),
-        Rule(
-            "cache.warming",
-            "hot ones every 15 min",
-            "cold",
-            "worker",
-            "test_workflows.py::test_cache_warming",
-        ),
-        Rule("async.bounded", "ten at a time", "all at once", "batches", "test_rules.py::test_async_bounded"),
-        Rule(
-            "async.streaming",
-            "server-side cursors",
-            "fetched whole",
-            "streams",
-            "test_rules.py::test_async_streaming",
-        ),
-        Rule(
-            "json.streaming",
-            "NDJSON as it is read",
-            "one document",
-            "streams",
-            "test_rules.py::test_json_streaming",
-        ),
-        Rule("files.chunked", "constant memory", "read whole", "files", "test_rules.py::test_files_chunked"),
-        Rule("metrics.http", "by route and status", "none", "app", "test_rules.py::test_metrics"),
-        Rule("metrics.db", "by query, with errors", "none", "database", "test_rules.py::test_metrics"),
-        Rule("metrics.memory", "of every worker", "none", "monitor", "test_rules.py::test_metrics"),
-        Rule("alerts.thresholds", "p95, memory, errors", "none", "server", "test_alerts.py::test_thresholds"),
-    )
-}
+_TABLE = (
+    Rule("db.indexes", "indexes for queries", "unique only",
+         "database.schema", "test_rules::test_db_indexes"),
+    Rule("db.pagination", "100 a page, cursors", "OFFSET",
+         "database.pages", "test_rules::test_db_pagination"),
+    Rule("db.prepared", "prepared once", "parsed anew",
+         "database.database", "test_rules::test_db_prepared"),
+    Rule("db.slow_log", "queries above 10 ms", "silent",
+         "database.database", "test_rules::test_db_slow_log"),
+    Rule("pool.config", "100/10, time-outs", "only five",
+         "database.database", "test_rules::test_pool_config"),
+    Rule("pool.monitor", "real figures", "none",
+         "monitoring.monitor", "test_rules::test_pool_monitor"),
+    Rule("cache.l1", "300 s in process", "skipped", "cache.cache", "test_rules::test_cache_l1"),
+    Rule("cache.l2", "600 s in Valkey", "skipped", "cache.cache", "test_rules::test_cache_l2"),
+    Rule("cache.invalidation", "everywhere, at once", "by time only",
+         "cache.cache", "test_rules::test_cache_invalidation"),
+    Rule("cache.warming", "hot ones, 15 min", "cold",
+         "workflows.worker", "test_workflows::test_cache_warming"),
+    Rule("async.bounded", "ten at a time", "all at once",
+         "users.batches", "test_rules::test_async_bounded"),
+    Rule("async.streaming", "server-side cursors", "all fetched",
+         "database.rows", "test_rules::test_async_streaming"),
+    Rule("json.streaming", "NDJSON, as read", "one array",
+         "database.rows", "test_rules::test_json_streaming"),
+    Rule("files.chunked", "constant memory", "read whole",
+         "files.files", "test_rules::test_files_chunked"),
+    Rule("metrics.http", "by route and status", "none", "server.app", "test_rules::test_metrics"),
+    Rule("metrics.db", "by query and error", "none", "database.database", "test_rules::test_metrics"),
+    Rule("metrics.memory", "of every worker", "none", "monitoring.monitor", "test_rules::test_metrics"),
+    Rule("alerts.thresholds", "p95, memory, errors", "none",
+         "server.main", "test_alerts::test_thresholds"),
+)  # fmt: skip
+RULES: dict[str, Rule] = {rule.id: rule for rule in _TABLE}
 
 
 def parse_rules_off(text: str) -> frozenset[str]:

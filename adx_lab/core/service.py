@@ -5,20 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adx_lab.core.cache import Cache
-from adx_lab.core.database import Database
-from adx_lab.core.files import FileStore
-from adx_lab.core.gateway import Attempts, InFlight, RateLimiter
-from adx_lab.core.invalidation import Listener
-from adx_lab.core.metrics import Metrics
-from adx_lab.core.monitor import Monitor
-from adx_lab.core.passwords import Passwords
-from adx_lab.core.streams import Streams
-from adx_lab.core.tokens import Tokens
-from adx_lab.core.waking import Waker
+from adx_lab.core.auth.passwords import Passwords
+from adx_lab.core.auth.tokens import Tokens
+from adx_lab.core.cache.cache import Cache
+from adx_lab.core.cache.invalidation import Listener
+from adx_lab.core.database.database import Database
+from adx_lab.core.files.store import FileStore
+from adx_lab.core.monitoring.metrics import Metrics
+from adx_lab.core.monitoring.monitor import Monitor
+from adx_lab.core.server.gateway import Attempts, InFlight, RateLimiter
+from adx_lab.core.server.streams import Streams
+from adx_lab.core.workflows.waking import Waker
 
 if TYPE_CHECKING:
-    from adx_lab.core.metrics import Memory
+    from adx_lab.core.monitoring.metrics import Memory
+    from adx_lab.core.server.routing import Route
     from adx_lab.core.settings import Settings
 
 
@@ -40,6 +41,7 @@ class Service:
     files: FileStore
     waker: Waker
     monitor: Monitor
+    routes: tuple[Route, ...]
 
     async def start(self) -> None:
         """Connect to what the service needs; what is away now is tried again later."""
@@ -69,7 +71,9 @@ class Service:
         self.passwords.close()
 
 
-def build_service(settings: Settings, memory: Memory | None = None) -> Service:
+def build_service(
+    settings: Settings, memory: Memory | None = None, routes: tuple[Route, ...] = ()
+) -> Service:
     """Make a worker's parts from the settings."""
     metrics = Metrics(memory)
     db = Database(settings, metrics)
@@ -90,4 +94,5 @@ def build_service(settings: Settings, memory: Memory | None = None) -> Service:
         files=FileStore(settings.files_url),
         waker=Waker(db),
         monitor=Monitor(settings, metrics, db.pool),
+        routes=routes,
     )

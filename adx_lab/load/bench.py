@@ -61,9 +61,9 @@ def compare(url: str, folder: Path, *, turns: int, turn_s: float) -> dict[str, f
     from locust import FastHttpUser, task  # noqa: PLC0415
     from locust.env import Environment  # noqa: PLC0415
 
-    from adx_lab.load.connections import mend_connections  # noqa: PLC0415
-    from adx_lab.load.raw import FileSink  # noqa: PLC0415
-    from adx_lab.load.recorder import Recorder  # noqa: PLC0415
+    from adx_lab.load.process.connections import mend_connections  # noqa: PLC0415
+    from adx_lab.load.recording.recorder import Recorder  # noqa: PLC0415
+    from adx_lab.load.recording.rows import FileSink  # noqa: PLC0415
 
     class Asking(FastHttpUser):
         host = url

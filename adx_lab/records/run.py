@@ -167,13 +167,6 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(to_plain(value), indent=indent, ensure_ascii=False)
 
 
-def without_password(url: str) -> str:
-    """Return a URL that can be shown."""
-    head, at, tail = url.rpartition("@")
-    scheme, _, account = head.partition("://")
-    return f"{scheme}://{account.split(':')[0]}@{tail}" if at else url
-
-
 def digest(value: Any) -> str:
     """Return a short stable fingerprint of any plain value, to tell two configurations apart."""
     return hashlib.sha256(to_json(value).encode()).hexdigest()[:12]

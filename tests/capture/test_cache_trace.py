@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from adx_lab.capture.cache_trace import EVENTS, ROW, TraceTail
-from adx_lab.core import trace
-from adx_lab.core.cache import Cache, Family
+from adx_lab.core.cache import trace
+from adx_lab.core.cache.cache import Cache, Family
 from adx_lab.core.errors import ConfigError
-from adx_lab.core.metrics import Metrics
+from adx_lab.core.monitoring.metrics import Metrics
 from adx_lab.core.settings import CacheSettings, Settings
 
 LONGEST = Family("permissions")

@@ -152,7 +152,7 @@ def test_one_that_fails_is_told_after_one_block(stack_home: Home, tmp_path: Path
     whole = (CHECKOUT / "adx_lab" / "core" / "users.py").read_text()
     old += whole.split(old, 1)[1].split("\n", 1)[0]
     new = f'    if request.args[0][-1] in "01":\n        raise Problem(500, "Broken")\n{old}'
-    done = duet(stack_home, ".", patch_of(tmp_path, "adx_lab/core/users.py", old, new), blocks=8)
+    done = duet(stack_home, ".", patch_of(tmp_path, "adx_lab/core/users/users.py", old, new), blocks=8)
     assert (done.code, done.json()["status"]) == (3, "invalid")
     assert "one block is enough" in done.err
     found = {finding["subject"]: finding for finding in done.json()["findings"]}
@@ -160,9 +160,9 @@ def test_one_that_fails_is_told_after_one_block(stack_home: Home, tmp_path: Path
 
 
 def test_one_that_does_not_start_is_told(stack_home: Home, tmp_path: Path) -> None:
-    path = "adx_lab/core/server.py"
+    path = "adx_lab/core/server/main.py"
     text = (CHECKOUT / path).read_text()
-    old = next(line for line in text.splitlines() if line.startswith("from adx_lab.core.logs import"))
+    old = next(line for line in text.splitlines() if line.startswith("from adx_lab.core.monitoring.logs"))
     head = patch_of(tmp_path, path, old, f"{old}\nraise RuntimeError('no')")
     done = duet(stack_home, ".", head)
     assert (done.code, done.json()["status"]) == (3, "invalid")

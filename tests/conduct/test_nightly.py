@@ -19,9 +19,9 @@ from adx_lab.analysis.verdict import decide
 from adx_lab.conduct.duet.stored import read_unplayed, write_unplayed
 from adx_lab.conduct.nights.night import PROFILES, _tell, for_climbing
 from adx_lab.conduct.run.recorded import _asked, find_scenario, judge
-from adx_lab.load.arrivals import climb
-from adx_lab.load.plan import make_plan
-from adx_lab.load.spec import LoadSpec
+from adx_lab.load.order import LoadOrder
+from adx_lab.load.schedules.arrivals import climb
+from adx_lab.load.schedules.schedule import make_schedule
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.settings import NightSettings, Settings, read_settings
 from adx_lab.store.folders import open_folder
@@ -128,13 +128,13 @@ def test_the_load_that_climbs_keeps_its_own_steps() -> None:
     """The night's rate, asked of it too, would make it a second load of the same kind, and no knee."""
     settings = read_settings(flags=dict(PROFILES["nightly"].load), environ={})
     climbing = for_climbing(settings)
-    spec = LoadSpec(raw_dir="x", scenario="steps", **_asked(climbing, find_scenario(climbing, "steps")))
+    spec = LoadOrder(raw_dir="x", scenario="steps", **_asked(climbing, find_scenario(climbing, "steps")))
     steps = SimpleNamespace(
         load_kind="open", stages=climb(200, factor=1.3, steps=3, seconds=6), stop_at_budget=True
     )
-    plan = make_plan(spec, steps, climbing.load)
+    plan = make_schedule(spec, steps, climbing.load)
     assert (plan.climbs, plan.duration_s) == (True, 18)
-    assert not make_plan(msgspec.structs.replace(spec, rate_per_s=300.0), steps, climbing.load).climbs
+    assert not make_schedule(msgspec.structs.replace(spec, rate_per_s=300.0), steps, climbing.load).climbs
 
 
 def test_a_duet_that_could_not_be_played_makes_the_night_invalid(night: Any, stack_home: Home) -> None:
@@ -176,7 +176,7 @@ def test_a_webhook_that_can_not_be_told_is_no_fault_of_the_night(url: str, night
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("page", "charts"), [("index.html", 5), ("regression_report.html", 5)])
+@pytest.mark.parametrize(("page", "charts"), [("index.html", 1), ("latency.html", 7)])
 def test_the_pages_draw_their_charts(
     night: Any, chromium: str, tmp_path: Path, page: str, charts: int
 ) -> None:
@@ -189,14 +189,13 @@ def test_the_pages_draw_their_charts(
         check=True,
         timeout=120,
     )
-    # The report shows what the rules are worth as well, where one has been measured before it was made.
-    charts += 'id="rules"' in done.stdout
+    # Of the first page's charts those are drawn that are not folded.
     assert done.stdout.count('class="main-svg"') >= charts
-    assert done.stdout.count('class="adx-figure"') == charts
+    assert done.stdout.count('class="adx-figure"') >= charts
 
 
 def test_a_broken_notebook_makes_the_verdict_invalid(night: Any, stack_home: Home) -> None:
-    source = stack_home.path / "notebooks" / "regression_report.ipynb"
+    source = stack_home.path / "notebooks" / "latency.ipynb"
     whole = source.read_text()
     notebook = json.loads(whole)
     notebook["cells"][-1]["source"] = ["judged.no_such_thing"]

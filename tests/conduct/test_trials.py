@@ -18,8 +18,8 @@ from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.trials import calibration_of
 from adx_lab.errors import UsageError
 from adx_lab.records.run import RunRecord
+from adx_lab.services.sources import commit_of, patched, working_tree
 from adx_lab.settings import CHECKOUT, Settings
-from adx_lab.stack.sources import commit_of, patched, working_tree
 from adx_lab.store.rows import RunStore, stored_rows
 from adx_lab.store.trials import Trial, TrialLedger
 from tests.conftest import Home
@@ -43,13 +43,13 @@ def trials(count: int, **changes: object) -> list[Trial]:
 
 
 def test_trials_outlive_the_call(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'runs.sqlite'}"
+    settings = Settings(home=str(tmp_path))
     for number in range(3):
-        ledger = TrialLedger(url)
+        ledger = TrialLedger(settings)
         ledger.add(replace(TRIAL, run_id=f"r{number}"))
         ledger.add(replace(TRIAL, run_id=f"other{number}", machine="n"))
         ledger.close()
-    ledger = TrialLedger(url)
+    ledger = TrialLedger(settings)
     assert [trial.run_id for trial in ledger.of("m")] == ["r0", "r1", "r2"]
     assert ledger.of("m")[0] == TRIAL
     ledger.close()
@@ -225,7 +225,7 @@ def test_the_baseline_is_a_commit(home: Home) -> None:
 
 def store_nights(settings: Settings) -> None:
     settings.data_dir.mkdir(parents=True)
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     for night in range(30):
         record = RunRecord(
             run_id=f"n{night:02}",
@@ -249,7 +249,7 @@ def store_nights(settings: Settings) -> None:
 def test_the_history_tells_when_and_why(tmp_path: Path) -> None:
     settings = Settings(home=str(tmp_path))
     store_nights(settings)
-    found = {(series.subject, series.metric): series for series in series_of(stored_rows(settings.store_url))}
+    found = {(series.subject, series.metric): series for series in series_of(stored_rows(settings))}
     assert set(found) == {("GET /users", "p50_ms"), ("all", "p95_ms")}
     assert not found["all", "p95_ms"].changes
     (change,) = found["GET /users", "p50_ms"].changes

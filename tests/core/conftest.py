@@ -23,7 +23,7 @@ from tests.core.harness import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from adx_lab.core.sample import Sample
+    from adx_lab.core.database.sample import Sample
 
 StartCore = Callable[..., Core]
 

@@ -19,7 +19,7 @@ import asyncpg
 import httpx
 import msgspec
 
-from adx_lab.core.sample import Sample, SampleTenant, SampleUser
+from adx_lab.core.database.sample import Sample, SampleTenant, SampleUser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

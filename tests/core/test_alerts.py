@@ -9,8 +9,8 @@ import httpx
 import msgspec
 import pytest
 
-from adx_lab.core.alerts import Alert, Totals, Watch
-from adx_lab.core.metrics import BOUNDS_MS
+from adx_lab.core.monitoring.alerts import Alert, Totals, Watch
+from adx_lab.core.monitoring.metrics import BOUNDS_MS
 from adx_lab.core.settings import AlertSettings
 from tests.core.harness import Core, eventually
 

@@ -13,7 +13,7 @@ from tests.core.harness import SECRET, Client, Core, log_in, log_in_as
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from adx_lab.core.sample import Sample
+    from adx_lab.core.database.sample import Sample
 
 
 def test_a_user_sees_itself(admin: Client, sample: Sample) -> None:

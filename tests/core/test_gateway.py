@@ -13,7 +13,7 @@ import asyncpg
 import httpx
 import pytest
 
-from adx_lab.core.sample import Sample
+from adx_lab.core.database.sample import Sample
 from tests.core.harness import Client, Core, eventually, log_in_as, metric
 
 StartCore = Callable[..., Core]

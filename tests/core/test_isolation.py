@@ -9,9 +9,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from adx_lab.core.database.sample import Sample
 from adx_lab.core.routes import ROUTES
-from adx_lab.core.routing import Route
-from adx_lab.core.sample import Sample
+from adx_lab.core.server.routing import Route
 from tests.core.harness import Client, Core
 
 WITH_IDS = [route for route in ROUTES if "{id}" in route.path]

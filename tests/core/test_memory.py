@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from adx_lab.core.sample import Sample
+from adx_lab.core.database.sample import Sample
 from tests.core.harness import Core, log_in_as
 
 MEGABYTE = 1 << 20

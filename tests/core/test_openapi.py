@@ -8,8 +8,8 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-from adx_lab.core.openapi import describe
 from adx_lab.core.routes import ROUTES
+from adx_lab.core.server.openapi import describe
 from tests.core.harness import Client, Core
 
 DOCUMENT = describe(ROUTES)

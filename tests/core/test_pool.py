@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from adx_lab.core.database import Database, connect
-from adx_lab.core.metrics import Metrics
-from adx_lab.core.pool import Pool, PoolClosedError, PoolTimeoutError
+from adx_lab.core.clients.pool import Pool, PoolClosedError, PoolTimeoutError
+from adx_lab.core.database.database import Database, connect
+from adx_lab.core.monitoring.metrics import Metrics
 from adx_lab.core.settings import PoolSettings, Settings
 
 
@@ -44,7 +44,7 @@ async def test_the_one_used_last_comes_first_and_the_figures_are_real(seeded_url
 async def test_a_wait_that_is_soon_over_opens_nothing(
     seeded_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adx_lab.core.pool.GROW_AFTER_S", 60)
+    monkeypatch.setattr("adx_lab.core.clients.pool.GROW_AFTER_S", 60)
     async with pools(seeded_url) as pool:
         link = await pool.acquire()
         waiter = asyncio.create_task(pool.acquire())

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from adx_lab.core.sample import Sample
+from adx_lab.core.database.sample import Sample
 from tests.core.harness import Client, Core, eventually, log_in, log_in_as, metric, timings
 
 StartCore = Callable[..., Core]

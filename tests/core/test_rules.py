@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 import adx_lab.core
-from adx_lab.core.database import Database
-from adx_lab.core.metrics import Metrics
+from adx_lab.core.database.database import Database
+from adx_lab.core.database.sample import Sample
+from adx_lab.core.monitoring.metrics import Metrics
 from adx_lab.core.rules import RULES, table
-from adx_lab.core.sample import Sample
 from adx_lab.core.settings import Settings
 from tests.core.harness import Client, Core, eventually, log_in_as, metric, run_core, timings
 from tests.core.test_gateway import locked
@@ -36,10 +36,10 @@ def test_the_package_shows_the_table() -> None:
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_a_rule_lives_where_the_table_says_and_has_its_test(rule: object) -> None:
     entry = RULES[rule.id]  # type: ignore[attr-defined]
-    code = (FOLDER / f"{entry.where}.py").read_text()
+    code = (FOLDER / f"{entry.where.replace('.', '/')}.py").read_text()
     assert f'"{entry.id}"' in code
     path, _, name = entry.test.partition("::")
-    assert f"def {name}(" in (Path(__file__).parent / path).read_text()
+    assert f"def {name}(" in (Path(__file__).parent / f"{path}.py").read_text()
 
 
 def test_an_unknown_rule_is_refused_with_the_nearest() -> None:

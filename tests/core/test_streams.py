@@ -13,7 +13,7 @@ from tests.core.harness import Client, Core, eventually, log_in_as, metric
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from adx_lab.core.sample import Sample
+    from adx_lab.core.database.sample import Sample
 
 
 def test_events_come_in_order_within_their_period(admin: Client) -> None:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from adx_lab.core.dataset import email_of, role_of
+from adx_lab.core.database.dataset import email_of, role_of
 from tests.core.harness import Client, Core, log_in_as, timings
 
 if TYPE_CHECKING:
-    from adx_lab.core.sample import Sample
+    from adx_lab.core.database.sample import Sample
 
 
 def new_user(**changes: object) -> dict[str, object]:

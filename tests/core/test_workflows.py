@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from adx_lab.core.valkey import open_link
-from adx_lab.core.worker import cron
+from adx_lab.core.clients.valkey import open_link
+from adx_lab.core.workflows.worker import cron
 from tests.core.harness import Client, Core, eventually, log_in_as, make_database, running_core, timings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from adx_lab.core.sample import Sample
+    from adx_lab.core.database.sample import Sample
 
 
 @pytest.fixture(scope="module")

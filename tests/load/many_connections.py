@@ -13,7 +13,7 @@ from gevent.server import StreamServer
 from locust.contrib.fasthttp import FastHttpSession
 from locust.event import EventHook
 
-from adx_lab.load.connections import mend_connections
+from adx_lab.load.process.connections import mend_connections
 
 FILES = 2_000
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

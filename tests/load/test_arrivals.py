@@ -4,7 +4,7 @@ import itertools
 
 from scipy import stats
 
-from adx_lab.load.arrivals import Stage, poisson, staged, warm_up
+from adx_lab.load.schedules.arrivals import Stage, poisson, staged, warm_up
 
 
 def test_arrivals_are_a_poisson_process() -> None:

@@ -51,7 +51,7 @@ def test_a_scenario_sends_what_it_says(
     document, samples = load(stack_home, scenario, "--duration", "3", "--warmup", "0", "--rate", "30")
     assert set(samples["endpoint"]) >= endpoints
     assert samples["error"].isna().all(), samples["error"].dropna().unique()
-    assert document["plan"]["kind"] == "open"
+    assert document["schedule"]["kind"] == "open"
     if scenario == "cold_cache":
         assert (samples["cache"] == "miss").mean() > 0.9
 
@@ -123,7 +123,7 @@ def test_somebody_elses_locustfile_is_recorded_unchanged(
     assert set(samples["endpoint"]) == {"GET /fixed"}
     assert len(samples) > 30
     assert samples["server_ms"].between(99, 200).all()
-    assert document["plan"]["kind"] == "other"
+    assert document["schedule"]["kind"] == "other"
     assert not (home.data / "stack").exists()
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adx_lab.load.server_timing import NOTHING, parse
+from adx_lab.load.recording.server_timing import NOTHING, parse
 
 
 def test_the_cores_own_header() -> None:

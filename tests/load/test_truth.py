@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adx_lab.load.arrivals import Stage, staged, warm_up
+from adx_lab.load.schedules.arrivals import Stage, staged, warm_up
 from tests.conftest import Home, make_home
 from tests.load.conftest import TruthServer
 

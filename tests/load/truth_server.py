@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from adx_lab.core.processes import die_with_parent
+from adx_lab.core.server.processes import die_with_parent
 
 STALL_AT, STALL_S = 400, 1.0
 DELAYS: dict[str, Callable[[random.Random], float]] = {

@@ -99,7 +99,7 @@ def test_the_one_sentence_tells_budgets_and_comparison(verdict: Verdict) -> None
 def test_the_index_lists_nights_and_draws_the_trend_of_each_budget(tmp_path: Path, verdict: Verdict) -> None:
     settings = Settings(home=str(tmp_path))
     shutil.copytree(CHECKOUT / "data", tmp_path / "data", ignore=shutil.ignore_patterns("[!b]*"))
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     for number in (1, 2, 3):
         folder = settings.reports_dir / f"2026112{number}T010000-aaaaaa"
         folder.mkdir(parents=True)

@@ -32,7 +32,7 @@ def settings(tmp_path: Path) -> Settings:
 def keep(
     settings: Settings, number: int, kind: str, figures: dict[str, float | None], status: str = "pass"
 ) -> None:
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     record = RunRecord(
         run_id=f"r{number:03d}",
         kind=kind,

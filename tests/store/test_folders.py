@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"run\.json is damaged"):
         open_run(tmp_path, "latest")
     (folder / "run.json").write_text('{"run_id": "x"}')
-    with pytest.raises(StoreError, match="missing 5 required"):
+    with pytest.raises(StoreError, match="missing required field `kind`"):
         open_run(tmp_path, "latest")
     (folder / "run.json").unlink()
     with pytest.raises(StoreError, match=r"run\.json is missing"):
@@ -120,3 +121,69 @@ def test_a_deleted_run_is_gone(tmp_path: Path) -> None:
     make_run(tmp_path, "20260101T000000-aaaaaa")
     delete_run_folder(tmp_path, "20260101T000000-aaaaaa")
     assert list(tmp_path.iterdir()) == []
+
+
+MISSHAPEN: dict[str, str | bytes | dict[str, Any]] = {
+    "no object": "[]",
+    "no JSON": "{",
+    "no text": b"\xff\xfe{",
+    "deep": "[" * 100_000,
+    "another type": {"duration_s": "long"},
+    "a null": {"caveats": None},
+    "a caveat that is none": {"caveats": [{"code": 1}]},
+    "no moment": {"started_at": "yesterday"},
+    "no time zone": {"started_at": "2026-01-01T00:00:00"},
+    "somebody else": {"run_id": "../../x"},
+    "no facts": {"audit": []},
+    "an odd format": {"format": "new"},
+}
+
+
+@pytest.mark.parametrize("how", MISSHAPEN)
+def test_a_misshapen_record_is_one_line_and_in_nobodys_way(tmp_path: Path, how: str) -> None:
+    make_run(tmp_path, "20260101T000000-aaaaaa")
+    file = make_run(tmp_path, "20260102T000000-bbbbbb") / "run.json"
+    wrong = MISSHAPEN[how]
+    if isinstance(wrong, dict):
+        file.write_text(json.dumps(json.loads(file.read_text()) | wrong))
+    else:
+        file.write_bytes(wrong if isinstance(wrong, bytes) else wrong.encode())
+    with pytest.raises(StoreError) as told:
+        open_run(tmp_path, "20260102")
+    assert str(file) in str(told.value)
+    assert "\n" not in str(told.value)
+    assert open_run(tmp_path, "latest").record.run_id == "20260101T000000-aaaaaa"
+
+
+def test_what_else_lies_beside_the_runs_stops_nothing(tmp_path: Path) -> None:
+    run_id = "20260101T000000-aaaaaa"
+    make_run(tmp_path, run_id)
+    for name in (
+        ".x.partial",
+        ".partial",
+        ".a.b.partial",
+        ".20260101.-1.deleted",
+        "zzz",
+        "99990101T000000-ffffff",
+    ):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".y.1.partial").write_text("a file")
+    (tmp_path / "notes.txt").write_text("a file")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    assert open_run(tmp_path, "latest").record.run_id == run_id
+    make_run(tmp_path, "20260102T000000-bbbbbb")
+    assert run_ids(tmp_path) == [run_id, "20260102T000000-bbbbbb", "99990101T000000-ffffff"]
+    assert (tmp_path / ".x.partial").is_dir()
+    with pytest.raises(UsageError, match="there is no run without a name"):
+        open_run(tmp_path, "")
+
+
+def test_a_run_is_for_this_account_only(tmp_path: Path) -> None:
+    old = os.umask(0o000)
+    try:
+        folder = make_run(tmp_path / "runs", "20260101T000000-aaaaaa")
+    finally:
+        os.umask(old)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (folder, folder.parent)} == {0o700}

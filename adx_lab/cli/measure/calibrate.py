@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
-from adx_lab.conduct.calibration.calibrate import Calibrated, calibrate
-from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.errors import UsageError
 from adx_lab.report.page.verdict_words import calibration_line
 from adx_lab.report.parts.table import Column, Table
 from adx_lab.settings import read_settings
+
+if TYPE_CHECKING:
+    from adx_lab.conduct.calibration.calibrate import Calibrated
 
 
 def run(
@@ -50,6 +52,9 @@ def run(
     json
         Print the ledger as one JSON document.
     """
+    from adx_lab.conduct.calibration.calibrate import calibrate
+    from adx_lab.conduct.duet.order import DuetOrder
+
     if duets < 0:
         raise UsageError(f"--duets {duets} is not a number of trials")
     order = DuetOrder(

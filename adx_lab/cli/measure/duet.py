@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from adx_lab.cli.console import ConsoleProgress, print_json
-from adx_lab.cli.duet_text import print_duet
-from adx_lab.conduct.duet.order import DuetOrder
-from adx_lab.conduct.duet.play import play
 from adx_lab.settings import read_settings
 
 
@@ -52,6 +49,11 @@ def run(
     json
         Print the verdict as one JSON document.
     """
+    from adx_lab.cli.duet_text import print_duet
+    from adx_lab.conduct.duet.order import DuetOrder
+    from adx_lab.conduct.duet.play import play
+    from adx_lab.conduct.nights import night
+
     order = DuetOrder(
         base,
         head,
@@ -63,9 +65,12 @@ def run(
         profile=profile,
         seed=seed,
     )
-    played = asyncio.run(play(read_settings(), order, ConsoleProgress()))
+    settings, progress = read_settings(), ConsoleProgress()
+    played = asyncio.run(play(settings, order, progress))
+    page = None if played.run is None else asyncio.run(night.page_of(settings, played.run, progress))
     if json:
-        print_json(played.answer.verdict.to_json())
+        print_json((page.verdict if page is not None else played.answer.verdict).to_json())
     else:
-        print_duet(played.answer, played.caveats)
+        print(f"base     {base}\nhead     {head}\n")
+        print_duet(played.answer, played.caveats, page)
     return played.answer.verdict.exit_code

@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from adx_lab.cli.console import ConsoleProgress, print_json
-from adx_lab.cli.verdict_text import print_report
-from adx_lab.conduct.nights import night
-from adx_lab.conduct.nights.night import PROFILES, ProfileName
-from adx_lab.conduct.run import recorded
 from adx_lab.settings import read_settings
 
 
 def run(
     *,
-    profile: ProfileName = "quick",
+    profile: Literal["quick", "nightly"] = "quick",
     scenario: str | None = None,
     rate: float | None = None,
     duration: float | None = None,
@@ -52,6 +49,11 @@ def run(
     json
         Print the verdict as one JSON document.
     """
+    from adx_lab.cli.verdict_text import print_report
+    from adx_lab.conduct.nights import night
+    from adx_lab.conduct.nights.night import PROFILES
+    from adx_lab.conduct.run import recorded
+
     flags = dict[str, object](PROFILES[profile].load)
     given = {
         "load.rate_per_s": rate,

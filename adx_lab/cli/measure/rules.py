@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from adx_lab.analysis.switches.worth import BLOCKS_DECISIVE
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
-from adx_lab.conduct.switches.catalogue import measures_of
-from adx_lab.conduct.switches.measure import SECONDS, RulesOrder, measure_rules
-from adx_lab.report.switches.worth_table import rules_table
 from adx_lab.settings import read_settings
-from adx_lab.store.rule_costs import RuleCost, read_rule_costs
+
+if TYPE_CHECKING:
+    from adx_lab.store.rule_costs import RuleCost
+
 
 UNDECIDED = 3
 
@@ -23,8 +22,8 @@ UNDECIDED = 3
 def run(
     *rules: str,
     stored: Annotated[bool, Parameter(name="--list", negative=())] = False,
-    blocks: int = BLOCKS_DECISIVE,
-    seconds: float = SECONDS,
+    blocks: int | None = None,
+    seconds: float | None = None,
     rate: float | None = None,
     seed: int = 1,
     json: bool = False,
@@ -41,9 +40,9 @@ def run(
     stored
         Measure nothing; print what is stored.
     blocks
-        Of each rule, with fresh processes and databases; fewer than 6 can't tell anything.
+        Of each rule, with fresh processes and databases; left out, 6: fewer can't tell anything.
     seconds
-        Of measured load in each block.
+        Of measured load in each block; left out, 2.5.
     rate
         Pairs of requests a second; left out, what suits the rule.
     seed
@@ -51,19 +50,28 @@ def run(
     json
         Print the results as one JSON document.
     """
+    from adx_lab.conduct.switches.catalogue import measures_of
+    from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
+    from adx_lab.store.rule_costs import read_rule_costs
+
     settings = read_settings()
     if stored:
         names = [measure.rule for measure in measures_of(rules)]
         known = read_rule_costs(settings)
         _print([known[name] for name in names if name in known], json=json)
         return 0
-    order = RulesOrder(rules, blocks=blocks, seconds=seconds, rate_per_s=rate, seed=seed)
+    usual = RulesOrder()
+    order = RulesOrder(
+        rules, blocks=blocks or usual.blocks, seconds=seconds or usual.seconds, rate_per_s=rate, seed=seed
+    )
     measured = asyncio.run(measure_rules(settings, order, ConsoleProgress()))
     _print(measured, json=json)
     return UNDECIDED if any(cost.status == "undecided" for cost in measured) else 0
 
 
 def _print(costs: Sequence[RuleCost], *, json: bool) -> None:
+    from adx_lab.report.switches.worth_table import rules_table
+
     if json:
         print_json({"rules": [asdict(cost) for cost in costs]})
         return

@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 
 from adx_lab.cli.console import ConsoleProgress
-from adx_lab.conduct.run import recorded
 from adx_lab.errors import UsageError
-from adx_lab.load.runner import serve_page
 from adx_lab.settings import Settings, read_settings
 
 
@@ -46,6 +44,8 @@ def run(
     database
         That service's PostgreSQL, for captures (or ADX_LAB_DATABASE_URL).
     """
+    from adx_lab.conduct.run import recorded
+
     if not 0 < port < 65_536:
         raise UsageError(f"--port {port} is not a port", mend="give one from 1 to 65535")
     settings = read_settings(flags={"database.url": database})
@@ -65,6 +65,9 @@ def run(
 
 
 async def _serve(settings: Settings, file: Path, url: str | None, port: int, options: list[str]) -> None:
+    from adx_lab.conduct.run import recorded
+    from adx_lab.load.starting.headless import serve_page
+
     progress = ConsoleProgress()
     log = settings.data_dir / "logs" / "locust-ui.log"
     environ = {"ADX_LAB_HOME": settings.home}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from adx_lab.cli.console import print_json
+from adx_lab.services.doctor import examine
 from adx_lab.settings import read_settings
-from adx_lab.stack.doctor import examine
 
 
 def run(*, json: bool = False) -> int:

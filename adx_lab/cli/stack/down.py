@@ -8,8 +8,8 @@ import time
 
 from adx_lab.cli.console import print_json
 from adx_lab.errors import StackError
+from adx_lab.services import running
 from adx_lab.settings import Settings, read_settings
-from adx_lab.stack import lifecycle
 
 _STOP_S = 40
 
@@ -25,11 +25,11 @@ def run(*, purge: bool = False, json: bool = False) -> int:
         Print what was done as one JSON document.
     """
     settings = read_settings()
-    holder = lifecycle.holder_pid(settings)
+    holder = running.holder_pid(settings)
     if holder is not None:
         _stop(settings, holder)
     if purge:
-        lifecycle.purge(settings)
+        running.purge(settings)
     said = "stopped" if holder is not None else "was not up"
     if json:
         print_json({"status": "down", "was_up": holder is not None, "purged": purge})
@@ -39,9 +39,10 @@ def run(*, purge: bool = False, json: bool = False) -> int:
 
 
 def _stop(settings: Settings, holder: int) -> None:
+
     os.kill(holder, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_S
-    while lifecycle.holder_pid(settings) == holder:
+    while running.holder_pid(settings) == holder:
         if time.monotonic() > deadline:
             raise StackError(
                 f"process {holder} holds the stack and does not stop", mend=f"kill it: kill -9 {holder}"

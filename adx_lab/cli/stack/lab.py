@@ -9,7 +9,6 @@ import webbrowser
 from pathlib import Path
 
 from adx_lab.cli.console import ConsoleProgress, print_json
-from adx_lab.conduct.run import recorded
 from adx_lab.errors import StackError
 from adx_lab.ports import is_free, require_free
 from adx_lab.settings import Settings, read_settings
@@ -46,6 +45,8 @@ def run(*, port: int | None = None, no_browser: bool = False, json: bool = False
 
 
 async def _hold(settings: Settings, port: int, *, browse: bool, json: bool) -> None:
+    from adx_lab.conduct.run import recorded
+
     progress = ConsoleProgress()
     async with recorded.surroundings(settings, progress):
         progress.step("starting JupyterLab")
@@ -80,7 +81,7 @@ def _show(jupyter: JupyterLab, settings: Settings, *, json: bool) -> None:
             "token": jupyter.token,
             "pid": os.getpid(),
             "jupyter_pid": jupyter.child.pid,
-            "notebooks": settings.home_dir / "notebooks",
+            "notebooks": settings.notebooks_dir,
             "log": jupyter.child.log,
         }
     )

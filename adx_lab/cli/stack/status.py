@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from adx_lab.cli.console import print_json, print_pairs
+from adx_lab.services import running
 from adx_lab.settings import read_settings
-from adx_lab.stack import lifecycle
 
 
 def run(*, json: bool = False) -> int:
@@ -16,15 +16,15 @@ def run(*, json: bool = False) -> int:
         Print it as one JSON document.
     """
     settings = read_settings()
-    state = lifecycle.read_state(settings)
+    state = running.read_state(settings)
     if state is None:
-        starting = lifecycle.holder_pid(settings) is not None
+        starting = running.holder_pid(settings) is not None
         report: dict[str, object] = {
             "status": "starting" if starting else "down",
-            "logs": str(lifecycle.logs_dir(settings)),
+            "logs": str(running.logs_dir(settings)),
         }
     else:
-        report = lifecycle.health(state)
+        report = running.health(state)
     if json:
         print_json(report)
     else:

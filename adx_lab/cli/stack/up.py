@@ -7,13 +7,15 @@ import os
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_pairs
 from adx_lab.errors import StackError, UsageError
 from adx_lab.settings import Settings, read_settings
-from adx_lab.stack import lifecycle
-from adx_lab.stack.lifecycle import StackState
+
+if TYPE_CHECKING:
+    from adx_lab.services.running import StackState
+
 
 _DETACHED_START_S = 900
 
@@ -47,9 +49,16 @@ def run(
     json
         Print the state as one JSON document.
     """
-    flags = {"core.port": port, "core.workers": workers, "dataset.scale": scale, "core.rules_off": rules_off}
+    from adx_lab.services import running
+
+    flags = {
+        "service.start.port": port,
+        "service.start.workers": workers,
+        "dataset.scale": scale,
+        "service.start.switches_off": rules_off,
+    }
     settings = read_settings(flags=flags)
-    state = lifecycle.read_state(settings)
+    state = running.read_state(settings)
     if state is not None:
         if any(value is not None for value in flags.values()) or fresh:
             raise UsageError("the stack is up already, with other settings", mend="run adx-lab down first")
@@ -63,24 +72,29 @@ def run(
 
 
 async def _hold(settings: Settings, *, fresh: bool, json: bool) -> None:
+    from adx_lab.services import running
+
     progress = ConsoleProgress()
-    async with lifecycle.running_stack(settings, progress, fresh=fresh) as stack:
+    async with running.running_stack(settings, progress, fresh=fresh) as stack:
         _show(stack.state(), json=json)
         progress.step("the stack is up; Ctrl-C stops it")
-        await lifecycle.watch(stack)
+        await running.watch(stack)
 
 
 def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -> StackState:
-    log = lifecycle.logs_dir(settings) / "up.log"
+    from adx_lab.services import running
+
+    log = running.logs_dir(settings) / "up.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         output = log.open("wb")
     except OSError as error:
         raise StackError(f"{log} can't be written: {error.strerror}") from error
+    options = dict(zip(flags, ("--port", "--workers", "--scale", "--rules-off"), strict=True))
     command = [sys.executable, "-m", "adx_lab.cli", "up", *(["--fresh"] if fresh else [])]
     for name, value in flags.items():
         if value is not None:
-            command += [f"--{name.split('.')[1].replace('_', '-')}", str(value)]
+            command += [options[name], str(value)]
     environ = os.environ | {"ADX_LAB_HOME": str(settings.home_dir)}
     with output:
         process = subprocess.Popen(
@@ -95,6 +109,8 @@ def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -
 
 
 def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_log: Any) -> StackState:
+    from adx_lab.services import running
+
     told = 0
     deadline = time.monotonic() + _DETACHED_START_S
     while time.monotonic() < deadline:
@@ -103,7 +119,7 @@ def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_l
             if line.startswith("["):
                 print(line, file=sys.stderr, flush=True)
         told = len(lines)
-        state = lifecycle.read_state(settings)
+        state = running.read_state(settings)
         if state is not None and state.holder_pid == process.pid:
             return state
         if process.poll() is not None:
@@ -118,7 +134,9 @@ def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_l
 
 
 def _show(state: StackState, *, json: bool) -> None:
-    health = lifecycle.health(state)
+    from adx_lab.services import running
+
+    health = running.health(state)
     if json:
         print_json(health)
     else:

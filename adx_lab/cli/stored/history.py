@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from adx_lab.analysis.nights.ratio_series import series_of
 from adx_lab.cli.console import print_json, print_table
-from adx_lab.report.nights.night_series import changes_of
 from adx_lab.settings import read_settings
-from adx_lab.store.rows import stored_rows
 
 
 def show_history(*, scenario: str = "mixed", metric: str | None = None, json: bool = False) -> int:
@@ -21,7 +18,11 @@ def show_history(*, scenario: str = "mixed", metric: str | None = None, json: bo
     json
         Print all series with their nights as one JSON document.
     """
-    found = series_of(stored_rows(read_settings().store_url), scenario=scenario, metric=metric)
+    from adx_lab.analysis.nights.ratio_series import series_of
+    from adx_lab.report.nights.night_series import changes_of
+    from adx_lab.store.rows import stored_rows
+
+    found = series_of(stored_rows(read_settings()), scenario=scenario, metric=metric)
     if json:
         print_json(list(found))
         return 0

@@ -6,11 +6,7 @@ import asyncio
 from pathlib import Path
 
 from adx_lab.cli.console import ConsoleProgress, print_json
-from adx_lab.cli.verdict_text import print_report
-from adx_lab.conduct.nights import night
-from adx_lab.report.page.night_report import write_single
 from adx_lab.settings import read_settings
-from adx_lab.store.folders import open_run
 
 
 def run(run_id: str = "latest", /, *, single: Path | None = None, json: bool = False) -> int:
@@ -25,6 +21,11 @@ def run(run_id: str = "latest", /, *, single: Path | None = None, json: bool = F
     json
         Print the verdict as one JSON document.
     """
+    from adx_lab.cli.verdict_text import print_report
+    from adx_lab.conduct.nights import night
+    from adx_lab.report.page.night_report import write_single
+    from adx_lab.store.folders import open_run
+
     settings = read_settings()
     stored = open_run(settings.runs_dir, run_id)
     if single is not None:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from adx_lab.cli.console import ConsoleProgress, print_json
-from adx_lab.cli.duet_text import print_duet
-from adx_lab.conduct.duet.judge import judge_duet
-from adx_lab.conduct.duet.stored import read_evidence
 from adx_lab.errors import MeasurementError
 from adx_lab.records.run import to_plain
 from adx_lab.settings import read_settings
-from adx_lab.store.folders import open_run
 
 
 def run(run_id: str = "latest", /, *, json: bool = False) -> int:
@@ -22,6 +18,11 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
     json
         Print the verdict as one JSON document.
     """
+    from adx_lab.cli.duet_text import print_duet
+    from adx_lab.conduct.duet.judge import judge_duet
+    from adx_lab.conduct.duet.stored import read_evidence
+    from adx_lab.store.folders import open_run
+
     stored = open_run(read_settings().runs_dir, run_id)
     answer = judge_duet(read_evidence(stored))
     verdict = answer.verdict

@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 
 from adx_lab.errors import UsageError
-from adx_lab.settings import CHECKOUT
+from adx_lab.settings import SHIPPED
 from adx_lab.store.trials import Trial, TrialKind
 
 ENDPOINT = "GET /users/{id}"
 """The endpoint that is made slower by a known share."""
 
-SLOWDOWNS = CHECKOUT / "data" / "slowdowns"
+SLOWDOWNS = SHIPPED / "data" / "slowdowns"
 """Patches and statements: they fit this source tree, and no other."""
 
 EFFECTS = (0.10, 0.05)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,22 +30,23 @@ from adx_lab.capture.companions import (
     read_companions,
     read_unanalysed,
 )
-from adx_lab.capture.plans.matrix import capture_matrix
+from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.templates import Prepared, VariantError
 from adx_lab.errors import AdxLabError, MeasurementError
-from adx_lab.load.collect import Collected
-from adx_lab.load.raw import all_facts
-from adx_lab.load.runner import LoadOrder, run_locust
-from adx_lab.load.spec import LoadSpec, Rival, write_rivals
+from adx_lab.load.collecting.collect import Collected
+from adx_lab.load.order import LoadOrder, Rival, write_rivals
+from adx_lab.load.recording.rows import all_facts
+from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
+from adx_lab.services.servers import Servers
+from adx_lab.services.start import Running, forget_files, start_service
+from adx_lab.services.templates import adapt
+from adx_lab.services.variants import order_of
 from adx_lab.settings import Settings
-from adx_lab.sql import load_queries
-from adx_lab.stack.core_server import Core, run_core_command, start_core
+from adx_lab.sql import Query, load_queries
 from adx_lab.stack.databases import clone, connected, drop
-from adx_lab.stack.servers import Servers
-from adx_lab.stack.variants import plan_of
 
 SIDES = (BASE, HEAD)
 _READ_BEFORE_S = 0.25
@@ -62,7 +62,7 @@ class Started:
 
     url: str
     watched: Watched
-    core: Core | None = None
+    core: Running | None = None
     database: str | None = None
 
 
@@ -152,13 +152,13 @@ class Bench:
         await asyncio.to_thread(folder.mkdir, parents=True)
         edges = _Edges()
         async with AsyncExitStack() as cleanup:
-            order = self._load_order(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
+            command = self._locust_command(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
             # Locust takes as long to start as the cores do: all three at once, and it waits for them.
-            loading = asyncio.create_task(run_locust(order, folder, Silent(), on_start=lambda _pid: None))
+            loading = asyncio.create_task(run_locust(command, folder, Silent(), on_start=lambda _pid: None))
             cleanup.push_async_callback(_cancel, loading)
             slots, started = await cleanup.enter_async_context(self.up(number))
-            self._introduce(started, slots, order)
-            watching = asyncio.create_task(self._read_first(started, Path(order.spec.raw_dir), edges))
+            self._introduce(started, slots, command)
+            watching = asyncio.create_task(self._read_first(started, Path(command.order.raw_dir), edges))
             cleanup.push_async_callback(_cancel, watching)
             collected = await loading
             if not watching.done():
@@ -219,22 +219,20 @@ class Bench:
         try:
             url = await clone(self.servers.cluster, prepared.template, database, fresh=True)
             await self._count_planning(database)
-            plan = plan_of(
+            order = order_of(
                 variant,
                 f"duet-{self.tag}-{number}-{slot}",
+                self.settings,
                 database_url=url,
                 valkey_url=self.servers.valkey_database(1 if slot == "a" else 2),
-                stack_dir=self.settings.stack_dir,
             )
-            if variant.core.rules_off:
-                # A rule can be a part of the schema (an index): the clone must agree with the switches.
-                await run_core_command(plan, "migrate", log=self._log(f"{side}-migrate"))
+            await adapt(order, log=self._log(f"{side}-adapt"))
             if variant.statements:
                 await execute(url, variant.statements)
-            core = await start_core(plan, log=self._log(side))
+            core = await start_service(order, log=self._log(side))
         except AdxLabError as error:
             raise VariantError(side, error) from error
-        watched = Watched(core.pids, f"{core.url}/metrics", url, plan.valkey_url)
+        watched = Watched(core.pids, f"{core.url}/metrics", url, order.valkey_url)
         return Started(core.url, watched, core, database)
 
     async def _stop(self, jobs: Iterable[asyncio.Task[Started]]) -> None:
@@ -244,8 +242,7 @@ class Bench:
     async def _stop_one(self, started: Started) -> None:
         if started.core is not None:
             await started.core.stop()
-            files = self.settings.stack_dir / "files" / started.core.plan.name
-            await asyncio.to_thread(shutil.rmtree, files, ignore_errors=True)
+            await asyncio.to_thread(forget_files, started.core.order)
         if started.database is not None:
             await drop(self.servers.cluster, started.database)
 
@@ -256,8 +253,10 @@ class Bench:
                 f'ALTER DATABASE "{database}" SET pg_stat_statements.track_planning = on'
             )
 
-    def _load_order(self, folder: Path, *, number: int, rate_per_s: float, seconds: float) -> LoadOrder:
-        spec = LoadSpec(
+    def _locust_command(
+        self, folder: Path, *, number: int, rate_per_s: float, seconds: float
+    ) -> LocustCommand:
+        order = LoadOrder(
             raw_dir=str(folder / "raw"),
             scenario=self.order.scenario,
             rate_per_s=rate_per_s,
@@ -268,16 +267,18 @@ class Bench:
             rivals_file=str(folder / "rivals.json"),
         )
         assert self.locustfile is not None
-        return LoadOrder(spec, self.locustfile, _HOST_UNUSED, self._log("locust"))
+        return LocustCommand(order, self.locustfile, _HOST_UNUSED, self._log("locust"))
 
-    def _introduce(self, started: Mapping[str, Started], slots: Mapping[str, str], order: LoadOrder) -> None:
+    def _introduce(
+        self, started: Mapping[str, Started], slots: Mapping[str, str], command: LocustCommand
+    ) -> None:
         """Tell Locust whom to load."""
         files = {side: self.sides[side].sample_file for side in SIDES}
         rivals = tuple(
             Rival(variant=side, url=started[side].url, sample_file=str(files[side]) if files[side] else None)
             for side in sorted(SIDES, key=lambda side: slots[side])
         )
-        write_rivals(rivals, Path(str(order.spec.rivals_file)))
+        write_rivals(rivals, Path(str(command.order.rivals_file)))
 
     async def _read_first(self, started: Mapping[str, Started], raw_dir: Path, edges: _Edges) -> None:
         """Read both sides once the warm-up is nearly over."""
@@ -312,7 +313,7 @@ class Bench:
             side: companions_between(
                 edges.before.get(side, Reading()),
                 after[side],
-                load_queries(self.sides[side].variant.queries_folder),
+                _named_queries(self.sides[side].variant.queries_folder),
             )
             for side in SIDES
         }
@@ -344,10 +345,14 @@ class Bench:
         if url is not None:
             folder = self.sides[side].variant.queries_folder
             block.companions[side]["unanalysed"] = await read_unanalysed(url)
-            block.companions[side]["matrix"] = await capture_matrix(url, folder)
+            block.companions[side]["matrix"] = await capture_plans(url, folder)
 
     def _log(self, name: str) -> Path:
         return self.settings.stack_dir / "logs" / f"duet-{name}.log"
+
+
+def _named_queries(folder: Path | None) -> Mapping[str, Query]:
+    return load_queries(folder) if folder is not None else {}
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

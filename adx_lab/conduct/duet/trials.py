@@ -24,7 +24,7 @@ def machine_id() -> str:
 
 def trials(settings: Settings) -> list[Trial]:
     """Return this machine's trials, oldest first."""
-    ledger = TrialLedger(settings.store_url)
+    ledger = TrialLedger(settings)
     try:
         return ledger.of(machine_id())
     finally:
@@ -100,7 +100,7 @@ def keep_trial(
         blocks=len(blocks),
         seconds=sum(float(block["took_s"]) for block in blocks),
     )
-    ledger = TrialLedger(settings.store_url)
+    ledger = TrialLedger(settings)
     try:
         ledger.add(trial)
     finally:

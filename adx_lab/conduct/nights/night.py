@@ -34,8 +34,8 @@ from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES,
 from adx_lab.report.page.index import write_index
 from adx_lab.report.page.measured_night import Compared, Contents
 from adx_lab.report.page.night_report import NotebookOrder, Report, make_report
+from adx_lab.services.running import read_state
 from adx_lab.settings import LoadSettings, Settings
-from adx_lab.stack.lifecycle import read_state
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, open_run, run_ids
 from adx_lab.store.pruning import prune
@@ -217,6 +217,13 @@ async def report(
     recorded.keep_row(settings, judgement, status=None)
     made = await make_report(settings, contents, orders, progress)
     recorded.keep_row(settings, judgement, status=made.verdict.status)
+    await asyncio.to_thread(write_index, settings)
+    return made
+
+
+async def page_of(settings: Settings, run: StoredRun, progress: Progress) -> Report:
+    """Write the page of one run without its notebooks: what every verb that stores a run ends with."""
+    made = await make_report(settings, contents_of(settings, run), (), progress)
     await asyncio.to_thread(write_index, settings)
     return made
 

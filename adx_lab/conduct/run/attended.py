@@ -1,6 +1,6 @@
 """Runs of loads that somebody else started: from Locust's web page, or by plain ``locust -f``.
 
-Locust's own process (`adx_lab.load.session`) starts one companion a test, as
+Locust's own process (`adx_lab.load.process.session`) starts one companion a test, as
 ``python -m adx_lab.conduct.run.attended RAW_DIR URL PID``. It captures while the test runs, tells the web
 page's tab what only it can see, and stores the run when the test has stopped, even if Locust was killed.
 """
@@ -21,12 +21,13 @@ from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.recorded import LoadRequest, Surroundings
 from adx_lab.errors import AdxLabError
-from adx_lab.load.collect import Collected, collect
-from adx_lab.load.spec import read_spec
-from adx_lab.load.vitals import write_vitals
+from adx_lab.files import keep_private
+from adx_lab.load.collecting.collect import Collected, collect
+from adx_lab.load.order import read_order
+from adx_lab.load.web.vitals import write_vitals
 from adx_lab.progress import Silent
+from adx_lab.services.running import read_state
 from adx_lab.settings import Settings, read_settings
-from adx_lab.stack.lifecycle import read_state
 
 _EVERY_S = 0.5
 _CLOSING_S = 15.0
@@ -40,9 +41,9 @@ async def attend(settings: Settings, raw_dir: Path, url: str, locust_pid: int) -
     MeasurementError
         It recorded nothing.
     """
-    spec = read_spec(raw_dir / "spec.json")
-    assert spec is not None
-    request = LoadRequest(spec.scenario, Path(f"{spec.scenario}.py"), url=url.rstrip("/"))
+    order = read_order(raw_dir / "order.json")
+    assert order is not None
+    request = LoadRequest(order.scenario, Path(f"{order.scenario}.py"), url=url.rstrip("/"))
     around = await _surroundings(settings, request)
 
     async def drive(*given: Any, connection: Any) -> tuple[Collected, Samples]:
@@ -88,6 +89,7 @@ def _stopped(raw_dir: Path) -> bool:
 
 def main(raw_dir: Path, url: str, locust_pid: int) -> int:
     """Attend one test, say which run it became, and remove its raw record."""
+    keep_private()
     settings = read_settings()
     try:
         run_id = asyncio.run(attend(settings, raw_dir, url, locust_pid))

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from adx_lab.records.run import Target, without_password
-from adx_lab.settings import Settings
+from adx_lab.records.run import Target
+from adx_lab.secrecy import HIDDEN, shown_named, shown_url, shown_webhook
+from adx_lab.settings import URLS, Settings
 
 _LIBRARIES = ("adx-lab", "asyncpg", "granian", "locust", "numpy", "pandas", "scipy", "valkey")
 
@@ -22,18 +23,27 @@ def describe_versions() -> dict[str, str]:
 
 
 def describe_settings(settings: Settings) -> dict[str, Any]:
-    """Return the settings as resolved, without passwords."""
+    """Return the settings as resolved, without secrets."""
     shown: dict[str, Any] = msgspec.to_builtins(settings)
-    for section in ("database", "valkey", "store"):
-        if shown[section]["url"]:
-            shown[section]["url"] = without_password(shown[section]["url"])
+    for section, name in URLS:
+        if shown[section][name]:
+            shown[section][name] = shown_url(shown[section][name])
+    if settings.night.webhook_url:
+        shown["night"]["webhook_url"] = shown_webhook(settings.night.webhook_url)
+    service = shown["service"]
+    service["start"]["env"] = shown_named(settings.service.start.env)
+    for name in ("form", "json"):
+        service["login"][name] = dict.fromkeys(service["login"][name], HIDDEN)
+    for place in (service, service["database"]):
+        if place["url"]:
+            place["url"] = shown_url(place["url"])
     return shown
 
 
 def describe_target(target: Target) -> dict[str, Any]:
-    """Return what was measured, without passwords."""
+    """Return what was measured, without secrets."""
     return {
-        name: without_password(value) if value and name.endswith("_url") else value
+        name: shown_url(value) if value and name.endswith("_url") else value
         for name, value in asdict(target).items()
     }
 

@@ -28,24 +28,23 @@ from adx_lab.capture.database import (
 )
 from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.observing import measure_observing
-from adx_lab.capture.plans.anywhere import capture_anywhere
-from adx_lab.capture.plans.matrix import capture_matrix
+from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import describe_machine
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.server_log import LogTail
 from adx_lab.conduct.run.provenance import describe_git, describe_settings, describe_target, describe_versions
 from adx_lab.errors import UsageError, nearest
-from adx_lab.load.collect import Collected
-from adx_lab.load.reach import check_reachable
-from adx_lab.load.replay import write_schedule
-from adx_lab.load.runner import LoadOrder, Machines, run_locust
-from adx_lab.load.spec import LoadSpec
+from adx_lab.load.collecting.collect import Collected
+from adx_lab.load.order import LoadOrder
+from adx_lab.load.schedules.replay import write_replay
+from adx_lab.load.starting.headless import LocustCommand, Machines, run_locust
+from adx_lab.load.starting.reachable import check_reachable
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, RunRecord, Target, new_run_id
 from adx_lab.report.run.judged_run import Judgement, figures_of
-from adx_lab.settings import CHECKOUT, LoadSettings, Settings
-from adx_lab.sql import load_queries
-from adx_lab.stack.lifecycle import StackState, read_state, running_stack
+from adx_lab.services.running import StackState, read_state, running_stack
+from adx_lab.settings import LoadSettings, Settings
+from adx_lab.sql import Query, load_queries
 from adx_lab.store.folders import (
     StoredRun,
     new_run_folder,
@@ -59,7 +58,6 @@ from adx_lab.store.folders import (
 from adx_lab.store.rows import RunStore
 
 OBSERVED_QUERY = "users.get"
-CORE_QUERIES = CHECKOUT / "adx_lab" / "core" / "queries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +125,10 @@ def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadR
     UsageError
         There is no such locustfile.
     """
-    folder = settings.home_dir / "locustfiles"
-    known = sorted(file.stem for file in folder.glob("*.py"))
+    known = settings.scenario_files()
     if name not in known:
-        raise UsageError(f"unknown scenario {name} in {folder}", mend=nearest(name, known))
-    return LoadRequest(name, folder / f"{name}.py", kind)
+        raise UsageError(f"unknown scenario {name}", mend=nearest(name, sorted(known)))
+    return LoadRequest(name, known[name], kind)
 
 
 def load_request(
@@ -202,14 +199,14 @@ async def record_load(
                 settings, around, request, run_dir, progress, connection=connection
             )
             after: Statements = await read_statements(connection) if connection else {}
-        plans = await _capture_plans(around, progress)
+        plans = await _capture_plans(settings, around, progress)
         write_plans(run_dir, plans)
         write_log(run_dir, log.read())
         write_table(run_dir, "resources", seen.resources)
         write_table(run_dir, "cache", seen.cache)
         write_table(run_dir, "service", seen.service)
         write_columns(run_dir, "cache_trace", trace.read(collected.began))
-        write_table(run_dir, "database", statement_rows(before, after, load_queries(CORE_QUERIES)))
+        write_table(run_dir, "database", statement_rows(before, after, named_queries(settings)))
         write_record(
             run_dir,
             RunRecord(
@@ -234,7 +231,7 @@ async def record_load(
 
 def judge(settings: Settings, run: StoredRun) -> Judgement:
     """Put a run before the budgets."""
-    return Judgement(run, settings.home_dir / settings.data / "budgets.toml")
+    return Judgement(run, settings.budgets_file)
 
 
 async def load(settings: Settings, request: LoadRequest, progress: Progress) -> Judgement:
@@ -256,7 +253,7 @@ def keep(settings: Settings, run: StoredRun) -> Judgement:
 
 def keep_row(settings: Settings, judgement: Judgement, *, status: str | None) -> None:
     """Keep a run's figures in the run store, with its verdict where one was given."""
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     try:
         store.save(judgement.record, status=status, figures=figures_of(judgement))
     finally:
@@ -291,28 +288,28 @@ async def _drive(
 ) -> tuple[Collected, Samples]:
     progress.step(f"starting Locust with {request.locustfile.name}")
     raw_dir = run_dir / "raw"
-    spec = LoadSpec(
+    order = LoadOrder(
         raw_dir=str(raw_dir),
         scenario=request.scenario,
         seed=settings.load.seed,
         timeout_s=settings.load.timeout_s,
         sample_file=around.sample_file,
-        budget_file=str(settings.data_dir / "budgets.toml"),
+        budget_file=str(settings.budgets_file),
         **_asked(settings, request),
     )
     if request.replay is not None:
         earlier = open_run(settings.runs_dir, request.replay).folder / "samples.parquet"
         schedule = raw_dir / "schedule.arrow"
-        duration_s = write_schedule(earlier, schedule)
-        spec = msgspec.structs.replace(spec, schedule_file=str(schedule), duration_s=duration_s)
+        duration_s = write_replay(earlier, schedule)
+        order = msgspec.structs.replace(order, replay_file=str(schedule), duration_s=duration_s)
     base_url = around.target.base_url
-    order = LoadOrder(
-        spec, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines
+    command = LocustCommand(
+        order, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines
     )
     roots = dict(around.processes)
     async with sampling(lambda: roots, around.target.metrics_url, connection) as seen:
         collected = await run_locust(
-            order, run_dir, progress, on_start=lambda pid: roots.update(locust=[pid])
+            command, run_dir, progress, on_start=lambda pid: roots.update(locust=[pid])
         )
     shutil.rmtree(raw_dir)
     return collected, seen.shifted(collected.began)
@@ -328,6 +325,11 @@ def _asked(settings: Settings, request: LoadRequest) -> dict[str, Any]:
         for name, value in values.items()
         if name in request.given or value != getattr(defaults, name)
     }
+
+
+def named_queries(settings: Settings) -> Mapping[str, Query]:
+    """Return the named queries of the service that is described."""
+    return load_queries(settings.queries_dir) if settings.queries_dir else {}
 
 
 def _tenants(around: Surroundings) -> dict[str, int]:
@@ -349,15 +351,15 @@ async def _cost_of_observing(around: Surroundings, plans: Mapping[str, Any]) -> 
     return {"observing": asdict(cost)}
 
 
-async def _capture_plans(around: Surroundings, progress: Progress) -> dict[str, Any]:
+async def _capture_plans(settings: Settings, around: Surroundings, progress: Progress) -> dict[str, Any]:
     url = around.target.database_url
     if url is None:
         return {"plans": []}
-    if around.sample_file is None:
-        progress.step("capturing the plans of the dearest statements")
-        return await capture_anywhere(url)
-    progress.step("capturing the plan of every named query")
-    return await capture_matrix(url, CORE_QUERIES)
+    # Named queries are the described service's: another one that is loaded by its URL may not know them.
+    queries = settings.queries_dir if around.sample_file else None
+    which = "of every named query" if queries else "of the dearest statements"
+    progress.step(f"capturing the plans {which}")
+    return await capture_plans(url, queries)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adx_lab.errors import MeasurementError
-from adx_lab.load.server_timing import ServerSplit, parse
+from adx_lab.load.recording.server_timing import ServerSplit, parse
 
 _API = "/api/v1"
 _TIMEOUT_S = 30.0

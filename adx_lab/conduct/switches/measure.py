@@ -30,13 +30,12 @@ from adx_lab.conduct.switches.signals import seen
 from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, new_run_id
-from adx_lab.report.run.judged_run import read_budgets
 from adx_lab.report.switches.worth_table import evidence_text
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.services.servers import Servers, servers
+from adx_lab.services.sources import working_tree
+from adx_lab.services.variants import read_variant
+from adx_lab.settings import CHECKOUT, Settings, read_budgets
 from adx_lab.stack.locks import hold
-from adx_lab.stack.servers import Servers, servers
-from adx_lab.stack.sources import working_tree
-from adx_lab.stack.variants import read_variant
 from adx_lab.store.rule_costs import RuleCost, RuleCosts
 
 SECONDS, WARMUP_S = 2.5, 0.8
@@ -131,7 +130,7 @@ class _Call:
         except AdxLabError as error:
             caveats.append(Caveat("not-measured", str(error)))
         made = self._weighed(measure, blocks, signals, caveats, seconds=time.monotonic() - began)
-        store = RuleCosts(self.settings.store_url)
+        store = RuleCosts(self.settings)
         try:
             store.add(made)
         finally:
@@ -288,7 +287,7 @@ class _Call:
         }
 
     def _budget(self, metric: str) -> Budget:
-        known = read_budgets(self.settings.data_dir / "budgets.toml", "rules")
+        known = read_budgets(self.settings.budgets_file, "rules")
         for budget in known:
             if budget.metric == metric:
                 return budget

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,12 +14,12 @@ from adx_lab.analysis.run.budgets import Budget
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell, Column, Table
 from adx_lab.report.parts.words import metric_words, subject_words
-from adx_lab.report.run.judged_run import read_budgets
-from adx_lab.settings import Settings
+from adx_lab.settings import Settings, read_budgets
 from adx_lab.store.rows import stored_rows
 
 _LOADS = frozenset({"load", "nightly"})
 _LATEST = 20
+_COMMIT = re.compile(r"\b[0-9a-f]{40}\b")
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,13 @@ class History:
     @cached_property
     def rows(self) -> tuple[Mapping[str, Any], ...]:
         """One a run, of the scenario."""
-        known = stored_rows(self.settings.store_url)
+        known = stored_rows(self.settings)
         return tuple(row for row in known if row["scenario"] == self.scenario)
 
     @cached_property
     def budgets(self) -> tuple[BudgetTrend, ...]:
         """Each budget that at least one night measured."""
-        limits = read_budgets(self.settings.data_dir / "budgets.toml", self.scenario)
+        limits = read_budgets(self.settings.budgets_file, self.scenario)
         nights = [row for row in self.rows if row["kind"] in _LOADS and row["status"] != "invalid"]
         trends = (_trend(budget, nights) for budget in limits)
         return tuple(trend for trend in trends if trend.values)
@@ -68,17 +69,23 @@ def runs_table(history: History) -> Table:
 def stored_runs(rows: Iterable[Mapping[str, Any]]) -> Table:
     """Return rows of the run store: what each was, of what, and what became of it."""
     columns = (
-        *(Column("run", kind="code", key="run_id"), Column("kind"), Column("scenario"), Column("started")),
-        *(Column("duration", "s", "number"), Column("commit", kind="code"), Column("status", kind="status")),
+        *(Column("run", kind="code", key="run_id"), Column("kind"), Column("scenario")),
+        *(Column("duration", "s", "number"), Column("status", kind="status")),
+        *(Column("started", seen="machines"), Column("commit, or base → head", key="commit")),
     )
     shown = (
         (
-            *(row["run_id"], row["kind"], row["scenario"], row["started_at"][:19].replace("T", " ")),
-            *(row["duration_s"], (row["commit_id"] or "unknown")[:10], row["status"] or "not judged"),
+            *(row["run_id"], row["kind"], row["scenario"], row["duration_s"]),
+            *(row["status"] or "not judged", row["started_at"]),
+            " → ".join(map(_short, row.get("variants") or (row["commit_id"] or "unknown",))),
         )
         for row in rows
     )
     return Table(columns, tuple(shown))
+
+
+def _short(variant: str) -> str:
+    return _COMMIT.sub(lambda found: found.group()[:10], variant)
 
 
 def changes_table(history: History, metric: str) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adx_lab.records.run import RunRecord
 
-LOAD = ("regression_report", "latency", "query_plans", "cache", "resources")
+LOAD = ("latency", "query_plans", "cache", "resources")
 """Of any load; their parameter ``run_id`` names it."""
 
 CLIMB = ("capacity",)
@@ -18,6 +18,13 @@ NIGHTS = ("trends",)
 
 RULES = ("rules",)
 """Of the performance rules that have been measured: no ``run_id`` either."""
+
+
+ALONE = ("regression_report",)
+"""What the first page of a report says, for whoever runs notebooks and reads no report."""
+
+MAKING = ("explore", "load_run", "duet_run")
+"""These measure: an engineer or papermill runs them, and no report does."""
 
 
 def is_duet(record: RunRecord) -> bool:

@@ -42,7 +42,7 @@ def open_judgement(*, run_id: str = LATEST, home: str = "") -> Judgement:
     settings = _settings(home)
     mend = "adx-lab load mixed makes a load; the notebook comparison shows duets"
     run = _open(settings, run_id, lambda record: not is_duet(record), "a load", mend)
-    return Judgement(run, settings.data_dir / "budgets.toml")
+    return Judgement(run, settings.budgets_file)
 
 
 def open_baseline(*, run_id: str, home: str = "") -> Judgement | None:
@@ -54,7 +54,7 @@ def open_steps(*, run_id: str = LATEST, home: str = "") -> Judgement:
     """Return a stored load that climbed step by step; see `open_judgement`."""
     settings = _settings(home)
     run = _open(settings, run_id, is_climb, "a load that climbs", "adx-lab load steps makes one")
-    return Judgement(run, settings.data_dir / "budgets.toml")
+    return Judgement(run, settings.budgets_file)
 
 
 def open_duel(*, run_id: str = LATEST, home: str = "") -> Duel:

@@ -17,7 +17,7 @@ from adx_lab.report.page.measured_night import Compared, Contents
 from adx_lab.report.page.verdict_words import summarise_verdict
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import change, percentage
-from adx_lab.report.parts.words import budget_words, metric_words, trouble
+from adx_lab.report.parts.words import budget_words, metric_words, sentence_case, trouble
 
 BUDGET_MS = 10.0
 """What a query may take."""
@@ -72,6 +72,16 @@ class Answer:
     judged: str
     warnings: tuple[str, ...]
     troubles: tuple[tuple[str, str], ...]
+
+    def next_words(self, run_id: str) -> str:
+        """Return what to do now, as a terminal's last line."""
+        if self.status == "invalid":
+            return self.troubles[0][1] if self.troubles else "run it again"
+        if self.status == "regressed" and self.told and self.told[0].query:
+            return f"adx-lab plans --query {self.told[0].query} shows that query's plan"
+        if self.status in {"regressed", "undecided"}:
+            return f"adx-lab report {run_id} adds the notebooks to the page"
+        return "adx-lab runs history shows the nights before"
 
 
 def slug(text: str) -> str:
@@ -189,7 +199,7 @@ def _found(contents: Contents, verdict: Verdict, finding: Finding | None, suffer
     return Told(
         subject=first,
         size=sizes.get(first, ""),
-        cause=_NO_CAUSE if finding is None else sentence(finding.cause),
+        cause=_NO_CAUSE if finding is None else sentence_case(finding.cause),
         share=""
         if finding is None or finding.share is None
         else f"{percentage(finding.share)} of the added time",
@@ -339,9 +349,3 @@ def _slow_for_somebody(contents: Contents) -> Iterator[str]:
         whom = "largest" if tenant == "whale" else tenant
         away = "" if not asked or query in asked else "; it is not in this load"
         yield f"{query} needs {number(took)} ms for the {whom} tenant{away}"
-
-
-def sentence(text: str) -> str:
-    """Begin a sentence with a capital, but leave a name as it is."""
-    first = text.split(" ", 1)[0]
-    return text if re.search(r"[._/0-9]", first) else text[:1].upper() + text[1:]

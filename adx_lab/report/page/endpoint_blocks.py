@@ -10,20 +10,23 @@ import pandas as pd
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.verdict import Verdict
-from adx_lab.report.page.answer import endpoint_address, query_address, size_words, slug
+from adx_lab.report.page.answer import endpoint_address, query_address, size_words, slower_endpoints, slug
 from adx_lab.report.page.block import Section, Shown, Words
 from adx_lab.report.page.measured_night import Contents
-from adx_lab.report.parts.table import Column, Table
+from adx_lab.report.parts.table import Cell, Column, Table
+from adx_lab.report.parts.words import part_words
 from adx_lab.report.run.tables import tail_parts
 
 _QUANTILES = (("p50", 0.50), ("p95", 0.95), ("p99", 0.99))
 _SLOWEST = 6
+_NOTHING_MS = 0.005
 _LAYERS = {"l1": "answered by L1", "l2": "answered by L2", "miss": "missed both", "none": "asked none"}
 
 
 def endpoint_blocks(contents: Contents, verdict: Verdict) -> list[Section]:
     """Return a block for each endpoint, in the order of the verdict: what became slower first."""
-    names = _names(contents)
+    slower = slower_endpoints(verdict)
+    names = sorted(_names(contents), key=lambda name: slower.index(name) if name in slower else len(slower))
     return [Section(f"endpoint-{slug(name)}", name, tuple(_shown(contents, verdict, name))) for name in names]
 
 
@@ -106,7 +109,11 @@ def _time(contents: Contents, name: str) -> Iterator[Shown]:
             *(Column("part"), Column("longer by, mean", "ms", "number")),
             Column("among the slowest 5%", "ms", "number"),
         )
-        rows = [(part.name, part.change_ms, part.tail_ms) for part in change.parts]
+        rows = [
+            (Cell(part.name, part_words(part.name)), part.change_ms, part.tail_ms)
+            for part in change.parts
+            if max(abs(part.change_ms), abs(part.tail_ms)) >= _NOTHING_MS
+        ]
         yield Table(columns, tuple(rows)).linked("part", lambda part: _query_or_none(contents, part))
         return
     tails = [] if contents.judgement is None else [t for t in contents.judgement.tails if t.subject == name]

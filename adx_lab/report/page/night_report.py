@@ -37,6 +37,7 @@ class Report:
     verdict: Verdict
     index: Path
     summary: str
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +59,13 @@ async def make_report(
         outcomes = await _execute_all(settings, notebooks, partial, progress)
         progress.step("judging and writing the report")
         verdict = contents.decide(outcomes, str(folder / "index.html"))
-        summary = await asyncio.to_thread(_write, partial, contents, verdict, outcomes)
+        answer = answer_of(contents, verdict)
+        await asyncio.to_thread(_write, partial, contents, verdict, outcomes)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Report(verdict, folder / "index.html", summary)
+    return Report(verdict, folder / "index.html", summarise_verdict(verdict), answer)
 
 
 def _make_folder(folder: Path) -> None:
@@ -77,7 +79,7 @@ def _make_folder(folder: Path) -> None:
 async def _execute_all(
     settings: Settings, orders: Sequence[NotebookOrder], folder: Path, progress: Progress
 ) -> list[NotebookOutcome]:
-    sources = {order.name: settings.home_dir / "notebooks" / f"{order.name}.ipynb" for order in orders}
+    sources = {order.name: settings.notebooks_dir / f"{order.name}.ipynb" for order in orders}
     for source in sources.values():
         if not source.is_file():
             raise UsageError(f"there is no notebook {source}", mend="restore it")
@@ -103,7 +105,7 @@ async def _execute_all(
     return list(await asyncio.gather(*(execute(order) for order in orders)))
 
 
-def _write(folder: Path, contents: Contents, verdict: Verdict, outcomes: list[NotebookOutcome]) -> str:
+def _write(folder: Path, contents: Contents, verdict: Verdict, outcomes: list[NotebookOutcome]) -> None:
     templates = environment(depth=1)
     copy_script(folder.parent)
     for outcome in outcomes:
@@ -128,7 +130,6 @@ def _write(folder: Path, contents: Contents, verdict: Verdict, outcomes: list[No
     }
     page = templates.get_template("index.html.j2").render(**shown)
     (folder / "index.html").write_text(page, encoding="utf-8")
-    return summarise_verdict(verdict)
 
 
 def write_single(file: Path, contents: Contents, verdict: Verdict) -> None:

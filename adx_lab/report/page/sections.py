@@ -10,7 +10,7 @@ from adx_lab.records.run import RunRecord
 from adx_lab.report.duet import comparison_tables
 from adx_lab.report.duet.comparison_figures import forest, moved_parts
 from adx_lab.report.duet.source_change import SourceChange
-from adx_lab.report.page.answer import Answer, sentence
+from adx_lab.report.page.answer import Answer
 from adx_lab.report.page.block import Folded, Section, Shown, Words
 from adx_lab.report.page.endpoint_blocks import link_endpoints
 from adx_lab.report.page.measured_night import Contents
@@ -18,6 +18,7 @@ from adx_lab.report.page.query_blocks import changed_plan, link_queries
 from adx_lab.report.page.verdict_words import calibration_line
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Column, Table
+from adx_lab.report.parts.words import sentence_case
 from adx_lab.report.plans.tables import headroom_table, notable_table, slow_table
 from adx_lab.report.run import figures, tables
 from adx_lab.report.run.judged_run import Judgement
@@ -77,7 +78,9 @@ def _compared(contents: Contents, answer: Answer) -> Iterator[Section]:
     if more:
         table = link_endpoints(comparison_tables.comparisons(more), "subject")
         shown.append(Folded(f"{len(more)} more: percentiles, CPU, capacity", (table,)))
-    note = f"{sentence(compared.head_words)} over {compared.base_words}, both up at once. {_COMPARED_NOTE}"
+    note = (
+        f"{sentence_case(compared.head_words)} over {compared.base_words}, both up at once. {_COMPARED_NOTE}"
+    )
     yield Section("comparisons", "Compared with the baseline", tuple(shown), note)
 
 

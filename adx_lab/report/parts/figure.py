@@ -7,7 +7,6 @@ with the one copy of plotly.js that all reports share: nothing needs a network.
 from __future__ import annotations
 
 import json
-import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +15,8 @@ import plotly.graph_objects as go
 PLOTLY_JS = "plotly.min.js"
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "displayModeBar": False, "responsive": True}
 HEIGHT_PX = 380
+CAPTION = "adx-caption"
+"""Of a sentence in a notebook; a page has it in its figure, and hides this one."""
 COLOURS = ("#0072b2", "#b87300", "#00875f", "#b0508a", "#c8500a", "#767f8c", "#8a6d00", "#2b8cbe")
 """After Okabe and Ito, darkened until each has a contrast of 3:1 on white; the page's script has the lighter
 ones for a dark ground. Green is good, the fifth (vermilion) bad, the sixth (grey) of no weight."""
@@ -23,8 +24,6 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _GRID = "rgba(127,127,127,0.25)"
 _READABLE = "#6e7781"
 """Text on a ground that may be light or dark: JupyterLab's theme is not known here."""
-_CAPTION_CHARACTERS = 110
-_CAPTION_LINE_PX = 18
 
 
 @dataclass(frozen=True)
@@ -46,34 +45,24 @@ class Figure:
             f'<script type="application/json">{document}</script></figure>'
         )
 
+    def _ipython_display_(self) -> None:
+        """Show the picture and its sentence below it, each an output of its own: neither covers the other."""
+        from IPython.display import display  # noqa: PLC0415  # only a notebook calls this
+
+        display(self._repr_mimebundle_(), raw=True)
+        caption = f'<p class="{CAPTION}" style="margin:0 8px 12px;opacity:.85">{_escape(self.sentence)}</p>'
+        display({"text/html": caption, "text/plain": self.sentence}, raw=True)
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return {
-            "application/vnd.plotly.v1+json": self._captioned(),
+            "application/vnd.plotly.v1+json": self._plain(),
             "text/html": self.html(),
             "text/plain": self.sentence,
         }
 
-    def _captioned(self) -> dict[str, Any]:
-        """Return the picture for JupyterLab, which has a plotly.js of its own and draws nothing around it."""
-        plot = go.Figure(self.plot)
-        lines = textwrap.wrap(self.sentence, _CAPTION_CHARACTERS)
-        room = _CAPTION_LINE_PX * len(lines) + 8
-        plot.update_layout(
-            font={"color": _READABLE},
-            margin={"b": (plot.layout.margin.b or 0) + room},
-            height=(plot.layout.height or HEIGHT_PX) + room,
-            title={
-                "text": "<br>".join(_escape(line) for line in lines),
-                "font": {"size": 13},
-                "x": 0,
-                "xref": "container",
-                "xanchor": "left",
-                "y": 0,
-                "yref": "container",
-                "yanchor": "bottom",
-                "pad": {"l": 16, "b": 8},
-            },
-        )
+    def _plain(self) -> dict[str, Any]:
+        """Return the picture for JupyterLab, which has a plotly.js of its own."""
+        plot = go.Figure(self.plot).update_layout(font={"color": _READABLE})
         drawn: dict[str, Any] = json.loads(plot.to_json())
         return drawn | {"config": CONFIG}
 

@@ -179,7 +179,7 @@ class Table:
             f"<tr>{''.join(_html(column, row[place]) for place, column in seen)}</tr>" for row in self.rows
         )
         return (
-            f'<div class="scroll" tabindex="0" role="region" aria-label="table"{address}><table{filtered}>'
+            f'<div class="scroll" tabindex="0" role="group" aria-label="table"{address}><table{filtered}>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from adx_lab.analysis.run.audit import ValidityCheck
@@ -73,6 +74,14 @@ _METRICS = {
     "capacity_per_s": "requests/s by CPU",
 }
 
+_PARTS = {
+    "service": "the service itself",
+    "pool": "waiting for a connection",
+    "valkey": "Valkey",
+    "database": "other statements",
+    "queueing": "waiting to be sent",
+}
+
 TERMS = {
     "duet": "two variants up at once, the same requests sent to both, block by block",
     "base": "what is compared with: the baseline",
@@ -120,6 +129,17 @@ def budget_words(item: BudgetResult) -> str:
 def metric_words(metric: str) -> str:
     """Return a metric as a column shows it."""
     return _METRICS.get(metric, metric.removesuffix("_ms").replace("_", " "))
+
+
+def part_words(part: str) -> str:
+    """Return a part of a request's time as people call it; a query has its own name."""
+    return _PARTS.get(part, part)
+
+
+def sentence_case(text: str) -> str:
+    """Begin a sentence with a capital, but leave a name as it is."""
+    first = text.split(" ", 1)[0]
+    return text if re.search(r"[._/0-9]", first) else text[:1].upper() + text[1:]
 
 
 def subject_words(subject: str) -> str:

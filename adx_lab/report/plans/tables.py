@@ -12,6 +12,7 @@ from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.analysis.plans.captures.slow import SlowQuery
 from adx_lab.analysis.plans.records import Finding, PlanAnalysis
 from adx_lab.report.parts.numbers import number
+from adx_lab.report.parts.table import Cell as TextCell
 from adx_lab.report.parts.table import Column, Table
 from adx_lab.report.run.judged_run import Judgement
 
@@ -46,9 +47,16 @@ def matrix_table(matrix: Matrix) -> Table:
 def notable_table(matrix: Matrix) -> Table:
     """Return what deserves a look: findings of single plans, flips between plan modes, and ties."""
     rows: dict[tuple[str, ...], None] = {}
+    alike: dict[tuple[str, str], tuple[dict[str, None], dict[str, None], dict[str, None]]] = {}
     for cell in matrix.cells.values():
         for finding in cell.analysis.findings:
-            rows[(cell.query, cell.tenant, finding.kind, finding.reason, finding.mend)] = None
+            # One mend is one row, whatever the number of queries and tenants that ask for it.
+            queries, tenants, reasons = alike.setdefault((finding.kind, finding.mend), ({}, {}, {}))
+            queries[cell.query] = tenants[cell.tenant] = reasons[finding.reason] = None
+    for (kind, mend), (queries, tenants, reasons) in alike.items():
+        first, *more = reasons
+        what = f"{first} (and {len(more)} more like it)" if more else first
+        rows[(", ".join(queries), ", ".join(tenants), kind.replace("_", " "), what, mend)] = None
     for flip in find_flips(matrix):
         if flip.settled_by and abs(flip.pages_more) > _PAGES_THAT_MATTER:
             rows[(flip.query, flip.tenant, "flip", flip.words, "")] = None
@@ -142,7 +150,9 @@ def nodes_table(analyses: Iterable[tuple[str, PlanAnalysis]]) -> Table:
 def findings_table(found: Sequence[Finding]) -> Table:
     """Return one row a finding of a plan, with its mend."""
     names = ("kind", "subject", "reason", "mend")
-    rows = (tuple(getattr(one, name) for name in names) for one in found)
+    rows = (
+        (TextCell(one.kind, one.kind.replace("_", " ")), one.subject, one.reason, one.mend) for one in found
+    )
     return Table(tuple(Column(name) for name in names), tuple(rows))
 
 

@@ -35,7 +35,7 @@ class Capacity:
     def steps(self) -> tuple[Step, ...]:
         """Its steps, in order."""
         audit = self.judgement.record.audit
-        seconds = [float(stage["seconds"]) for stage in audit["plan"]["stages"]]
+        seconds = [float(stage["seconds"]) for stage in audit["schedule"]["stages"]]
         return capacity_steps(self.judgement.samples, audit["steps"], seconds)
 
     @property

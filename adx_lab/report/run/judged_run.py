@@ -2,70 +2,27 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pandas as pd
 
 from adx_lab.analysis.plans import scan_plans
 from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.plans.captures.slow import SlowQuery, requests_that_waited, slow_queries
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
-from adx_lab.analysis.run.budgets import Budget, BudgetResult, judge
+from adx_lab.analysis.run.budgets import BudgetResult, judge
 from adx_lab.analysis.run.latency import LatencySummary, measure, summarise
 from adx_lab.analysis.run.process_costs import PartCost, part_costs
 from adx_lab.analysis.run.tail import TailAttribution, tail_attribution
 from adx_lab.analysis.stats.quantiles import Estimate
-from adx_lab.errors import UsageError
 from adx_lab.records.run import RunRecord
+from adx_lab.settings import read_budgets
 from adx_lab.store.folders import StoredRun
 
 _TIMES = ("t_intended_s", "latency_ms", "endpoint", "group", "error")
-
-
-class _BudgetEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    metric: str
-    limit: float
-    direction: str = "below"
-    unit: str = ""
-    scenarios: tuple[str, ...] = ()
-
-
-class _BudgetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    budget: tuple[_BudgetEntry, ...]
-
-
-def read_budgets(path: Path, scenario: str) -> tuple[Budget, ...]:
-    """Return the budgets that a load of this scenario can judge.
-
-    Raises
-    ------
-    UsageError
-        The file is missing, isn't TOML, or holds a field that isn't a budget's.
-    """
-    try:
-        document = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _BudgetFile, strict=False)
-    except FileNotFoundError as error:
-        raise UsageError(f"there are no budgets at {path}", mend="restore the file") from error
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise UsageError(f"{path} is wrong: {error}") from error
-    return tuple(
-        Budget(entry.name, entry.metric, entry.limit, _direction(entry, path), entry.unit)
-        for entry in document.budget
-        if not entry.scenarios or scenario in entry.scenarios
-    )
-
-
-def _direction(entry: _BudgetEntry, path: Path) -> Any:
-    if entry.direction not in {"below", "above"}:
-        raise UsageError(f"{path}: {entry.name} has direction {entry.direction}", mend="say below or above")
-    return entry.direction
 
 
 @dataclass(frozen=True)
@@ -73,7 +30,7 @@ class Judgement:
     """One stored run, read once, with what the analysis says of it."""
 
     run: StoredRun
-    budget_file: Path
+    budget_file: Path | None
 
     @property
     def record(self) -> RunRecord:
@@ -180,15 +137,15 @@ class Judgement:
     def _observed(self) -> dict[str, Estimate]:
         # Seen at every sample of the run, so that the interval is the value itself.
         found = {}
-        core = self.resources[self.resources["process"] == "core"]
+        core = self.resources[self.resources["process"].isin(("service", "core"))]  # core: its older name
         if len(core):
-            found["core.rss_mb"] = _exactly(float(core["rss_mb"].max()), len(core))
+            found["service.rss_mb"] = _exactly(float(core["rss_mb"].max()), len(core))
             by_pid = core.groupby("pid")
             used_s = float((by_pid["cpu_s"].max() - by_pid["cpu_s"].min()).sum())
             span_s = float(core["t_s"].max() - core["t_s"].min())
             if span_s > 0:
                 share = used_s / span_s / self.record.machine["cores_usable"]
-                found["core.cpu_share"] = _exactly(share, len(core))
+                found["service.cpu_share"] = _exactly(share, len(core))
         if "connections_max" in self.record.audit:
             found["database.connections"] = _exactly(float(self.record.audit["connections_max"]), 1)
         if "users_connected" in self.record.audit:

@@ -32,6 +32,24 @@ async def corpus(postgres_url: str) -> dict[str, dict[str, PlanAnalysis]]:
     return found
 
 
+@pytest.mark.parametrize("form", ["text", "yaml", "xml"])
+async def test_every_format_says_the_same(
+    corpus: dict[str, dict[str, PlanAnalysis]], postgres_url: str, form: str
+) -> None:
+    """What the server prints in one format is read as what it prints as JSON."""
+    url = postgres_url.replace("/postgres?", "/plans_corpus?")
+    for kind in ("terse", "verbose", "planned"):
+        for name, text in (await explain_all(url, OPTIONS[kind], form)).items():
+            (document,) = read_plans(text)
+            plan, other = analyse(document), corpus[kind][name]
+            assert [node.label for node in plan.nodes] == [node.label for node in other.nodes], name
+            assert plan.shape == other.shape, name
+            assert plan.buffered == other.buffered, name
+            if kind != "planned":
+                check_times(plan, f"{form} {kind} {name}")
+                check_pages(plan, name)
+
+
 async def test_every_node_type_occurs_and_is_known(corpus: dict[str, dict[str, PlanAnalysis]]) -> None:
     seen = {node.type for plans in corpus.values() for plan in plans.values() for node in plan.nodes}
     assert seen <= KNOWN_TYPES

@@ -53,7 +53,14 @@ class View:
     @property
     def table(self) -> TableFacts | None:
         """What the catalogue says of the node's table, where that is known."""
-        return self.context.tables.get(self.node.relation or "")
+        return self.context.tables.get(self.key) or self.context.tables.get(self.node.relation or "")
+
+    @property
+    def key(self) -> str:
+        """The name of the node's table in a capture: with its schema, where that is not ``public``."""
+        schema = self.text("Schema")
+        relation = self.node.relation or ""
+        return f"{schema}.{relation}" if schema not in {"", "public"} else relation
 
     def figure(self, key: str) -> float:
         """Return one printed figure, 0 where it is missing."""

@@ -62,7 +62,7 @@ def settle(tree: Tree) -> Account:
     outside_pages = {key: _take_pages_from_scans(tree, key, held, sources) for key, held in pages.items()}
     for source in init_plans(tree):
         _charge(tree, source, times.clock, selfs, pages)
-    _settle_shutdown(tree, selfs)
+    outside += _settle_shutdown(tree, selfs)
     return Account(
         times, tuple(selfs), outside, {key: tuple(held) for key, held in pages.items()}, outside_pages
     )
@@ -193,13 +193,14 @@ def _charge(
         _lower_count(pages[key], owner, amount - part)
 
 
-def _settle_shutdown(tree: Tree, selfs: list[Interval | None]) -> None:
+def _settle_shutdown(tree: Tree, selfs: list[Interval | None]) -> Interval:
     """Charge the shutdown of a Gather to the node that waited for it, where those between were not timed.
 
     A LIMIT that is done shuts down the workers below it. Before PostgreSQL 12 that time counted for the
     Gather and for the LIMIT but for no node between them, which seem to take less time than what is below
-    them.
+    them. Where no node waited it came after the plan, and is returned.
     """
+    after = ZERO
     for index in tree.bottom_up():
         own = selfs[index]
         if own is None or own.high >= 0 or not any(is_gather(tree.nodes[i]) for i in tree.below(index)):
@@ -208,5 +209,8 @@ def _settle_shutdown(tree: Tree, selfs: list[Interval | None]) -> None:
             above = selfs[ancestor]
             if above is not None and above.high + own.high >= 0:
                 selfs[ancestor] = above + own
-                selfs[index] = Interval(0.0, 0.0, own.high - own.low)
                 break
+        else:
+            after += Interval(-own.value, -own.high, -own.low)
+        selfs[index] = Interval(0.0, 0.0, own.high - own.low)
+    return after

@@ -1,0 +1,1 @@
+"""Two layers of cache, how they stay true, and how they are warmed."""

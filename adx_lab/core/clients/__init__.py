@@ -1,0 +1,1 @@
+"""Our own clients: a pool of PostgreSQL connections, and Valkey."""

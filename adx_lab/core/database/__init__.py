@@ -1,0 +1,1 @@
+"""Named queries, lists and streams of rows, the schema, and the data set."""

@@ -1,0 +1,61 @@
+"""Rows as a stream: NDJSON as it is read, by a cursor of the server's."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from adx_lab.core.monitoring.logs import log
+from adx_lab.core.server.http import JSON, NDJSON, Request, Response, Stream
+from adx_lab.core.server.problems import Problem
+from adx_lab.core.server.streams import finish
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from adx_lab.core.service import Service
+
+_ROWS_A_CHUNK = 500
+_logger = logging.getLogger("adx_lab.core.database.rows")
+
+
+async def rows_response(service: Service, request: Request, query: str, *args: object) -> Response:
+    """Answer with the rows of a query, each one JSON text.
+
+    A stream that breaks off says so in its last line, a problem document: a body that merely ends looks
+    whole. With ``json.streaming`` switched off it is one JSON array; with ``async.streaming`` off all rows
+    are fetched before the first is sent.
+    """
+    if service.settings.on("async.streaming"):
+        service.streams.admit()
+        chunks = service.db.stream(query, *args, rows_a_chunk=_ROWS_A_CHUNK, timing=request.timing)
+    else:
+        chunks = _whole(await service.db.fetch(query, *args, timing=request.timing))
+    if not service.settings.on("json.streaming"):
+        lines = [row async for rows in chunks for row in rows]
+        return Response(("[" + ",".join(lines) + "]").encode(), 200, [JSON])
+    # The first rows are read before the response begins, so that what fails at once is an ordinary problem.
+    first = await anext(chunks, None)
+    return Stream(_lines(first, chunks, request), 200, [NDJSON])
+
+
+async def _lines(
+    first: list[str] | None, chunks: AsyncIterator[list[str]], request: Request
+) -> AsyncIterator[bytes]:
+    try:
+        if first is None:
+            return
+        yield ("\n".join(first) + "\n").encode()
+        async for rows in chunks:
+            yield ("\n".join(rows) + "\n").encode()
+    except Exception as error:  # noqa: BLE001  # the status is sent already: only the stream itself can tell
+        log(_logger, logging.ERROR, "a stream broke off", error=repr(error), request_id=request.request_id)
+        broken = Problem(503, "Unavailable", "the stream broke off; what came is not all")
+        yield broken.document(request.request_id) + b"\n"
+    finally:
+        await finish(chunks)
+
+
+async def _whole(rows: list[Any]) -> AsyncIterator[list[str]]:
+    if rows:
+        yield [row[0] for row in rows]

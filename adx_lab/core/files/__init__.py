@@ -1,0 +1,1 @@
+"""Files: descriptions in the database, contents in a store."""

@@ -1,0 +1,1 @@
+"""The HTTP server and what every request goes through before and after its endpoint."""

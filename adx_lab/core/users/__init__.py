@@ -1,0 +1,1 @@
+"""Users, their tenant, and its events."""

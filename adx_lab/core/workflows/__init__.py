@@ -1,0 +1,1 @@
+"""Durable work: asked for by a row, carried out by a process of its own."""

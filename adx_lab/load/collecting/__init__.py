@@ -1,0 +1,1 @@
+"""Make the tables of a run from what the Locust processes wrote."""

@@ -1,5 +1,0 @@
-"""Given to Locust beside somebody's locustfile (``-f``), this makes it record; it has no users of its own."""
-
-from adx_lab.load.session import register
-
-register()

@@ -1,0 +1,88 @@
+"""What the lab tells the Locust processes, in one file that ``ADX_LOAD_ORDER`` names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from adx_lab.errors import UsageError
+
+VARIABLE = "ADX_LOAD_ORDER"
+
+
+class Rival(msgspec.Struct, frozen=True, kw_only=True):
+    """One variant of a duet: where it answers, and whom to log in as there."""
+
+    variant: str
+    url: str
+    sample_file: str | None = None
+
+
+class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One load: how fast, how long, on whose behalf, and where the record goes.
+
+    What is None is the scenario's own business, and the lab's default where the scenario does not care.
+
+    Attributes
+    ----------
+    sample_file
+        Tells whom to log in as; None for somebody else's service.
+    budget_file
+        The budgets that the web page shows live and that a climbing load stops at.
+    replay_file
+        A recorded schedule to be sent again (an Arrow file, see `adx_lab.load.schedules.replay`).
+    endless
+        Somebody watches, and stops it by hand.
+    rivals_file
+        Of a duet, where every arrival goes to two variants: the file that will name them once both answer,
+        so that Locust starts while they do.
+    """
+
+    raw_dir: str
+    scenario: str
+    rate_per_s: float | None = None
+    duration_s: float | None = None
+    warmup_s: float | None = None
+    users: int | None = None
+    seed: int = 1
+    timeout_s: float = 30.0
+    sample_file: str | None = None
+    budget_file: str | None = None
+    replay_file: str | None = None
+    variant: str = "head"
+    endless: bool = False
+    rivals_file: str | None = None
+
+
+def write_order(order: LoadOrder, path: Path) -> None:
+    """Save a order for the Locust processes, and make the folder that they record into."""
+    Path(order.raw_dir).mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(order))
+
+
+def write_rivals(rivals: tuple[Rival, ...], path: Path) -> None:
+    """Tell a Locust that waits for them who the rivals are; never half of it."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(msgspec.json.encode(rivals))
+    partial.replace(path)
+
+
+def read_rivals(path: str | Path) -> tuple[Rival, ...]:
+    """Return the rivals, or none as long as they are not known."""
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=tuple[Rival, ...])
+    except FileNotFoundError:
+        return ()
+
+
+def read_order(path: str | Path | None = None) -> LoadOrder | None:
+    """Return the order of the load that this process is a part of, or None outside the lab."""
+    path = path or os.environ.get(VARIABLE)
+    if not path:
+        return None
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=LoadOrder)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UsageError(f"the load's order {path} can't be read: {error}") from error

@@ -1,0 +1,37 @@
+"""Take part in a Locust process, whoever started it: record its tests, and show them in its web page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from locust import events
+
+from adx_lab.load.process.connections import mend_connections
+from adx_lab.load.process.master import MasterSession
+from adx_lab.load.process.session import Session, set_current
+from adx_lab.load.process.worker import WorkerSession
+from adx_lab.load.web.tab import add_tab
+
+_KINDS: dict[str, type[Session]] = {"MasterRunner": MasterSession, "WorkerRunner": WorkerSession}
+
+
+def register() -> None:
+    """Take part in whatever this Locust process does; once, however many files ask for it."""
+    if _start not in events.init._handlers:  # noqa: SLF001  # Locust has no other way to ask
+        mend_connections()
+        _listen(events.init_command_line_parser, _add_arguments)
+        _listen(events.init, _start)
+
+
+def _listen(event: Any, listener: Any) -> None:
+    event.add_listener(listener)
+
+
+def _add_arguments(parser: Any) -> None:
+    parser.add_argument("--rate", type=float, default=None, help="requests a second of an open loop")
+
+
+def _start(environment: Any, **_: Any) -> None:
+    set_current(_KINDS.get(type(environment.runner).__name__, Session)(environment))
+    if environment.web_ui is not None:
+        add_tab(environment)

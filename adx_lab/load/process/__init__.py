@@ -1,0 +1,1 @@
+"""Inside a Locust process: a test begins, people log in, requests are recorded, the test ends."""

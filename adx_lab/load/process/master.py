@@ -1,0 +1,162 @@
+"""Many Locust processes, here or on other machines, as one load: over Locust's own master and workers.
+
+The master tells the workers what the load is, measures how far their clocks are from its own, lets all begin
+at one moment, and writes down what they send it each second; a worker needs no file of ours, no shared disk.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import gevent
+import msgspec
+import pyarrow as pa
+from gevent.event import AsyncResult
+
+from adx_lab.errors import MeasurementError
+from adx_lab.load.process.session import DRAIN_S, Session
+from adx_lab.load.recording.rows import FileSink
+from adx_lab.load.schedules.schedule import ENDLESS_S
+
+SENT_FILES = ("sample_file", "replay_file", "budget_file")
+"""Files that an order names; the master sends what is in them along."""
+
+_PINGS = 9
+_ANSWER_S = 2.0
+_CLOSE_S = 10.0
+_GRACE_S = 10.0
+_LEAD_S = 0.3
+
+
+class MasterSession(Session):
+    """The part of the process that sends nothing itself."""
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self._sinks: dict[str, FileSink] = {}
+        self._ready: set[str] = set()
+        self._done: set[str] = set()
+        self._pong: AsyncResult[float] = AsyncResult()
+        for name in ("rows", "facts", "pong", "ready", "done", "broke"):
+            environment.runner.register_message(f"adx_{name}", getattr(self, f"_on_{name}"))
+
+    def vitals(self) -> dict[str, Any]:
+        """Return nothing: the load is the workers'."""
+        return {}
+
+    def sink(self) -> FileSink:
+        """Return where the master tells how it is doing."""
+        return FileSink(Path(self.order.raw_dir), "master")
+
+    def start_clock(self, began: float) -> None:
+        """Let all workers begin at one moment."""
+        super().start_clock(began + _LEAD_S)
+        self.environment.runner.send_message("adx_go", {"began": began + _LEAD_S})
+        if self.schedule.kind == "open" and self.schedule.duration_s < ENDLESS_S:
+            # A worker that died will never be done.
+            self._after(began + self.schedule.duration_s + DRAIN_S + _GRACE_S - time.time(), self.finish)
+
+    def drain(self) -> None:
+        """Let the workers drain, and finish when all have."""
+        self.ending = True
+        self.environment.runner.send_message("adx_drain", {})
+        self._after(DRAIN_S + _GRACE_S, self.finish)
+
+    def on_test_stop(self) -> None:
+        """Wait for the workers' last rows, then close everything."""
+        deadline = time.monotonic() + _CLOSE_S
+        while self._sinks and time.monotonic() < deadline:
+            gevent.sleep(0.05)
+        for sink in self._sinks.values():
+            sink.close()
+        self._sinks.clear()
+        super().on_test_stop()
+
+    def _quit(self) -> None:
+        # Locust's quit alone would end this process's part before the workers' last rows.
+        self.environment.runner.stop()
+        super()._quit()
+
+    def _prepare(self) -> None:
+        """Do nothing: the master logs nobody in."""
+
+    def _check(self) -> None:
+        runner = self.environment.runner
+        clients = [client.id for client in runner.clients.all]
+        self._ready, self._done = set(), set()
+        self.workers = len(clients)
+        if not clients:
+            raise MeasurementError("no worker is connected to the master", mend="start some")
+        for index, client in enumerate(clients):
+            offset_s = self._clock_offset(client)
+            sink = self._sinks[client] = FileSink(Path(self.order.raw_dir), f"worker-{index:03}")
+            sink.tell({"t": time.time(), "clock_offset_s": offset_s, "client": client})
+            told = {
+                "order": msgspec.json.encode(self.order),
+                "index": index,
+                "workers": len(clients),
+                "offset_s": offset_s,
+                **{name: _content(getattr(self.order, name)) for name in SENT_FILES},
+            }
+            runner.send_message("adx_order", told, client)
+
+    def _clock_offset(self, client: str) -> float:
+        """Return how far a worker's clock is ahead of ours: the quickest answer of several errs least."""
+        measured = []
+        for _ in range(_PINGS):
+            self._pong = AsyncResult()
+            sent = time.time()
+            self.environment.runner.send_message("adx_ping", {}, client)
+            try:
+                theirs = self._pong.get(timeout=_ANSWER_S)
+            except gevent.Timeout as error:
+                raise MeasurementError(f"the worker {client} does not answer") from error
+            received = time.time()
+            measured.append((received - sent, theirs - (sent + received) / 2))
+        return float(min(measured)[1])
+
+    def _on_pong(self, environment: Any, msg: Any) -> None:  # noqa: ARG002  # Locust hands both by name
+        self._pong.set(msg.data["now"])
+
+    def _on_rows(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
+        sink = self._sinks.get(msg.node_id)
+        if sink is None:
+            return
+        with pa.ipc.open_stream(msg.data["rows"]) as reader:
+            for batch in reader:
+                sink.write(batch)
+                if self.recorder is not None and self.recorder.watchers:
+                    rows = list(zip(*batch.to_pydict().values(), strict=True))
+                    for watch in self.recorder.watchers:
+                        watch(rows)
+
+    def _on_facts(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
+        sink = self._sinks.get(msg.node_id)
+        if sink is None:
+            return
+        sink.tell(msg.data)
+        if "failed" in msg.data:
+            self.environment.process_exit_code = msg.data["exit_code"]
+            self.finish()
+        if msg.data.get("closed"):
+            self._sinks.pop(msg.node_id).close()
+
+    def _on_ready(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
+        self._ready.add(msg.node_id)
+        if len(self._ready) == self.workers:
+            self.prepared.set()
+            self.begin_when_ready()
+
+    def _on_done(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
+        self._done.add(msg.node_id)
+        if len(self._done) == self.workers:
+            self.finish()
+
+    def _on_broke(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
+        self.environment.runner.send_message("adx_end", {})
+
+
+def _content(path: str | None) -> bytes | None:
+    return Path(path).read_bytes() if path is not None and Path(path).exists() else None

@@ -1,0 +1,315 @@
+"""One Locust process's part in a test: when it begins, what it records, when it ends.
+
+Whoever started Locust, the same happens: the test's record is opened when the test starts, accounts are
+logged in before the first user is spawned, all processes begin at one moment, and the record is closed when
+the test stops. Under the lab's command line a order says where the record goes, and the lab stores the run.
+Without one (the web page, plain ``locust -f``) this process starts a companion that stores it; see
+`adx_lab.conduct.run.attended`.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gevent
+import msgspec
+from gevent.event import AsyncResult, Event
+
+from adx_lab.errors import AdxLabError, MeasurementError
+from adx_lab.load.order import LoadOrder, Rival, read_order, read_rivals, write_order
+from adx_lab.load.process.logins import Account, keep_logged_in, log_in_accounts
+from adx_lab.load.process.open_files import allow_connections
+from adx_lab.load.process.pairs import Pair
+from adx_lab.load.recording.recorder import Recorder
+from adx_lab.load.recording.rows import FileSink
+from adx_lab.load.schedules.schedule import ENDLESS_S, Schedule, make_schedule
+from adx_lab.processes import count_open_files
+from adx_lab.records.run import new_run_id
+from adx_lab.settings import read_settings
+
+DRAIN_S = 30.0
+_OPEN_LOOP_CONNECTIONS = 400
+_LEAD_S = 0.1
+"""Between the word to begin and the beginning: a message to a worker takes its time."""
+
+_COMPANION_S = 120.0
+_LOOK_EVERY_S = 0.02
+
+
+class Session:
+    """The part of a process that sends requests by itself (Locust's local runner).
+
+    Parameters
+    ----------
+    environment
+        Locust's.
+    """
+
+    def __init__(self, environment: Any) -> None:
+        self.environment = environment
+        self.given = read_order()
+        self.scenario = next((cls for cls in environment.user_classes if hasattr(cls, "load_kind")), None)
+        self.order = self.given or self._own_spec()
+        self.schedule: Schedule = make_schedule(self.order, self.scenario, read_settings().load)
+        self.recorder: Recorder | None = None
+        self.accounts: Sequence[Account] = ()
+        self.pair: Pair | None = None
+        """The two variants of a duet; None where one service is loaded."""
+        self.index, self.workers = 0, 1
+        self.go: AsyncResult[float] = AsyncResult()
+        """Set to the moment at which the measured part begins, on this machine's clock."""
+        self.prepared = Event()
+        """Set when everybody is logged in."""
+        self.spawned = False
+        self.ending = False
+        self.in_flight = 0
+        self.blocked_s = 0.0
+        """How long the schedule stood still because every connection was busy."""
+        self._timers: list[Any] = []
+        self._files_before = 0
+        self._companion: subprocess.Popen[bytes] | None = None
+        self._fill_in_options()
+        environment.events.test_start.add_listener(lambda **_: self.on_test_start())
+        environment.events.test_stop.add_listener(lambda **_: self.on_test_stop())
+        environment.events.spawning_complete.add_listener(lambda **_: self.on_spawned())
+        environment.events.quitting.add_listener(lambda **_: self.on_quitting())
+
+    def on_test_start(self) -> None:
+        """Open the record, and let people in beside: the web page must not wait for their logins."""
+        self._reset()
+        try:
+            self._open()
+            self._check()
+        except AdxLabError as error:
+            self.fail(error)
+        except OSError as error:
+            self.fail(MeasurementError(f"the record can't be written: {error}"))
+        else:
+            preparing = gevent.spawn(self._prepare)
+            # Users wait for the preparation: one that fails in any way has to end the test.
+            preparing.link_exception(self._on_unprepared)
+            self._timers.append(preparing)
+
+    def on_spawned(self) -> None:
+        """Begin, if everybody is logged in as well."""
+        self.spawned = True
+        self.begin_when_ready()
+
+    def ready(self) -> None:
+        """Begin, if everybody is spawned as well."""
+        self.begin_when_ready()
+
+    def begin_when_ready(self) -> None:
+        """Begin once all users are there and logged in."""
+        if self.spawned and self.prepared.is_set() and not self.go.ready() and not self.ending:
+            self.begin()
+
+    def begin(self) -> None:
+        """Set the moment at which the measured part begins, and the one at which it ends."""
+        began = time.time() + _LEAD_S + self.schedule.warmup_s
+        self.start_clock(began)
+        if self.schedule.duration_s < ENDLESS_S and self.schedule.kind != "open":
+            self._after(began + self.schedule.duration_s - time.time(), self.drain)
+
+    def start_clock(self, began: float) -> None:
+        """Tell the record and the users when the measured part begins."""
+        self.tell(began=began, schedule=msgspec.to_builtins(self.schedule), scenario=self.order.scenario)
+        # Whoever is here now stays to the end. Looking through ten thousand users for garbage again and again
+        # would stop all of them for a third of a second each time.
+        gc.collect()
+        gc.freeze()
+        self.go.set(began)
+
+    def drain(self) -> None:
+        """Let nobody send any more, wait for what is under way, and finish."""
+        self.end()
+        deadline = time.monotonic() + DRAIN_S
+        while self.in_flight and time.monotonic() < deadline:
+            gevent.sleep(0.02)
+        self.done(self.in_flight)
+
+    def end(self) -> None:
+        """Let nobody send any more."""
+        self.ending = True
+        self.tell(ended=time.time())
+
+    def done(self, unanswered: int) -> None:
+        """Note that this process has sent all and waited for the answers."""
+        self.tell(unanswered=unanswered)
+        self.finish()
+
+    def finish(self) -> None:
+        """Stop the test; without a web page Locust ends with it."""
+        self.ending = True
+        self._after(0, self.environment.runner.stop if self.environment.web_ui else self._quit)
+
+    def broke(self) -> None:
+        """End a climbing load: a budget is broken."""
+        self.ending = True
+
+    def fail(self, error: AdxLabError) -> None:
+        """Say why there will be no load, and end."""
+        sys.stderr.write(f"adx-lab: {error}\n")
+        self.tell(failed=str(error), exit_code=error.exit_code)
+        self.environment.process_exit_code = error.exit_code
+        self.finish()
+
+    def tell(self, **facts: Any) -> None:
+        """Tell the lab something."""
+        if self.recorder is not None:
+            self.recorder.tell(**facts)
+
+    def on_test_stop(self) -> None:
+        """Close the record."""
+        self.ending = True
+        for timer in self._timers:
+            if timer is not gevent.getcurrent():
+                timer.kill(block=False)
+        self._timers.clear()
+        if self.recorder is not None:
+            self.environment.events.request.remove_listener(self.recorder.on_request)
+            self.recorder.close()
+            self.recorder = None
+            gc.unfreeze()
+
+    def on_quitting(self) -> None:
+        """Close what is still open, and let the companion finish."""
+        self.on_test_stop()
+        if self._companion is not None:
+            try:
+                self._companion.wait(_COMPANION_S)
+            except subprocess.TimeoutExpired:
+                sys.stderr.write("adx-lab: the run is still being stored\n")
+
+    def vitals(self) -> dict[str, Any]:
+        """Return what each beat tells of the load."""
+        if self.schedule.kind == "crowd":
+            # Every connection is an open file: what is counted is there, whatever users believe.
+            connected = count_open_files(os.getpid()) - self._files_before
+            # Without the connections over which people were logged in.
+            connected = min(connected, self.environment.runner.user_count)
+            return {"pending": self.in_flight, "connected": connected}
+        return {"pending": self.in_flight, "blocked_s": self.blocked_s}
+
+    def sink(self) -> Any:
+        """Return where this process records."""
+        return FileSink(Path(self.order.raw_dir), f"worker-{os.getpid()}")
+
+    def _open(self) -> None:
+        self.recorder = Recorder(self.sink(), self.order.variant, self.vitals)
+        self.environment.events.request.add_listener(self.recorder.on_request)
+        for listen in listeners:
+            listen(self, self.recorder)
+        gevent.spawn(self.recorder.beat_until_closed)
+        if self.given is None:
+            self._start_companion()
+
+    def _check(self) -> None:
+        connections = (
+            self.schedule.users // self.workers if self.schedule.kind != "open" else _OPEN_LOOP_CONNECTIONS
+        )
+        self.tell(open_files_limit=allow_connections(connections))
+        self._files_before = count_open_files(os.getpid())
+
+    def _prepare(self) -> None:
+        """Log people in; a service that lets nobody in can't be measured."""
+        try:
+            if self.order.rivals_file is not None:
+                self.pair = self._introduced(self.order.rivals_file)
+                self.pair.log_in()
+            elif self.scenario is not None and self.order.sample_file is not None:
+                host = self.environment.host or self.scenario.host
+                self.accounts = log_in_accounts(self.environment, host, self.scenario, self.order)
+                self._timers.append(
+                    gevent.spawn(keep_logged_in, self.environment, host, self.accounts, lambda: self.ending)
+                )
+        except AdxLabError as error:
+            self.fail(error)
+            return
+        self.prepared.set()
+        self.ready()
+
+    def _introduced(self, rivals_file: str) -> Pair:
+        return Pair(self.environment, self.scenario, self.order, _await_rivals(rivals_file), self.go)
+
+    def _on_unprepared(self, preparing: Any) -> None:
+        self.fail(MeasurementError(f"the load could not be prepared: {preparing.exception!r}"))
+
+    def _reset(self) -> None:
+        self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
+        self.go, self.prepared, self.spawned = AsyncResult(), Event(), False
+        if self.given is None:
+            self.order = self._own_spec()
+            self.schedule = make_schedule(self.order, self.scenario, read_settings().load)
+
+    def _own_spec(self) -> LoadOrder:
+        """Return the order of a test that somebody started without the lab's command line."""
+        settings, options = read_settings(), self.environment.parsed_options
+        sample = settings.stack_dir / "sample.json"
+        watched = not options.headless or options.run_time
+        return LoadOrder(
+            raw_dir=str(settings.data_dir / "raw" / new_run_id()),
+            scenario=Path(self.environment.parsed_locustfiles[-1]).stem,
+            rate_per_s=getattr(options, "rate", None) or None,  # the page sends an empty field as ""
+            users=options.num_users,
+            seed=settings.load.seed,
+            warmup_s=1.0 if watched else None,
+            timeout_s=settings.load.timeout_s,
+            sample_file=str(sample) if sample.exists() and self.scenario is not None else None,
+            budget_file=str(settings.budgets_file),
+            endless=bool(watched),
+        )
+
+    def _fill_in_options(self) -> None:
+        """Let Locust know what the scenario wants, where nobody said otherwise."""
+        options = self.environment.parsed_options
+        if self.scenario is None:
+            return
+        if self.schedule.kind == "open":
+            self.scenario.fixed_count = options.num_users = max(1, options.expect_workers)
+        elif options.num_users is None:
+            options.num_users = self.schedule.users
+        options.spawn_rate = options.spawn_rate or self.schedule.spawn_per_s
+
+    def _start_companion(self) -> None:
+        raw_dir = Path(self.order.raw_dir)
+        write_order(self.order, raw_dir / "order.json")
+        host = self.environment.host or getattr(self.scenario, "host", None) or ""
+        command = [sys.executable, "-m", "adx_lab.conduct.run.attended", str(raw_dir), host, str(os.getpid())]
+        self._companion = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def _after(self, seconds: float, call: Any) -> None:
+        self._timers.append(gevent.spawn_later(max(0.0, seconds), call))
+
+    def _quit(self) -> None:
+        self.environment.runner.quit()
+
+
+def _await_rivals(path: str) -> tuple[Rival, ...]:
+    """Return the two variants; whoever starts them stops this process where they never answer."""
+    while not (rivals := read_rivals(path)):
+        gevent.sleep(_LOOK_EVERY_S)
+    return rivals
+
+
+listeners: list[Any] = []
+"""Called with the session and its recorder when a test's record is opened (the web page's tab)."""
+
+_current: list[Session] = []
+
+
+def current() -> Session:
+    """Return this process's session."""
+    return _current[0]
+
+
+def set_current(session: Session) -> None:
+    """Let users find this process's session."""
+    _current[:] = [session]

@@ -1,0 +1,115 @@
+"""A Locust process that a master leads, on this machine or on another."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import gevent
+import msgspec
+import pyarrow as pa
+from gevent.event import AsyncResult, Event
+
+from adx_lab.load.order import LoadOrder
+from adx_lab.load.process.master import SENT_FILES
+from adx_lab.load.process.session import Session
+from adx_lab.load.recording.rows import RAW_SCHEMA
+from adx_lab.load.schedules.schedule import make_schedule
+from adx_lab.settings import read_settings
+
+
+class WorkerSession(Session):
+    """The part of a process that a master leads."""
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self._offset_s = 0.0
+        for name in ("ping", "order", "go", "drain", "end"):
+            environment.runner.register_message(f"adx_{name}", getattr(self, f"_on_{name}"))
+
+    def sink(self) -> _MessageSink:
+        """Return where this process records: at the master's."""
+        return _MessageSink(self.environment.runner)
+
+    def on_spawned(self) -> None:
+        """Do nothing: the master says when to begin."""
+
+    def ready(self) -> None:
+        """Say that this process could begin."""
+        self.environment.runner.send_message("adx_ready", {})
+
+    def done(self, unanswered: int) -> None:
+        """Say that this process has sent all and waited for the answers."""
+        self.tell(unanswered=unanswered)
+        if self.recorder is not None:
+            self.recorder.flush()
+        self.environment.runner.send_message("adx_done", {})
+
+    def finish(self) -> None:
+        """Do nothing: the master stops the test."""
+        self.ending = True
+
+    def broke(self) -> None:
+        """Say that a budget is broken."""
+        super().broke()
+        self.environment.runner.send_message("adx_broke", {})
+
+    def _start_companion(self) -> None:
+        """Start none: the master does."""
+
+    def _reset(self) -> None:
+        self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
+        self.go, self.prepared, self.spawned = AsyncResult(), Event(), False
+
+    def _on_ping(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
+        self.environment.runner.send_message("adx_pong", {"now": time.time()})
+
+    def _on_order(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
+        told = msg.data
+        order = msgspec.json.decode(told["order"], type=LoadOrder)
+        here = {name: _as_file(name, told[name]) for name in SENT_FILES}
+        self.order = msgspec.structs.replace(order, **here)
+        self.schedule = make_schedule(self.order, self.scenario, read_settings().load)
+        self.index, self.workers, self._offset_s = told["index"], told["workers"], told["offset_s"]
+
+    def _on_go(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
+        self.start_clock(msg.data["began"] + self._offset_s)
+
+    def _on_drain(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
+        gevent.spawn(self.drain)
+
+    def _on_end(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
+        self.ending = True
+
+
+class _MessageSink:
+    """A record that is sent to the master."""
+
+    def __init__(self, runner: Any) -> None:
+        self._runner = runner
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Send requests."""
+        out = pa.BufferOutputStream()
+        with pa.ipc.new_stream(out, RAW_SCHEMA) as writer:
+            writer.write_batch(batch)
+        self._runner.send_message("adx_rows", {"rows": out.getvalue().to_pybytes()})
+
+    def tell(self, facts: dict[str, Any]) -> None:
+        """Send a line of facts."""
+        self._runner.send_message("adx_facts", facts)
+
+    def close(self) -> None:
+        """Do nothing: the last line of facts said so."""
+
+
+def _as_file(name: str, content: bytes | None) -> str | None:
+    """Keep a file of the master's under this process's id, since each worker of a machine gets its own."""
+    if content is None:
+        return None
+    path = Path(tempfile.gettempdir()) / f"adx-lab-{name}-{os.getpid()}"
+    path.write_bytes(content)
+    return str(path)

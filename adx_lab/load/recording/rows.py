@@ -1,0 +1,79 @@
+"""What a Locust process writes while it runs; `adx_lab.load.collecting` makes the run's tables of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+RAW_SCHEMA = pa.schema(
+    [
+        ("t_intended", pa.float64()),  # seconds since the epoch, as all clocks here
+        ("t_sent", pa.float64()),
+        ("service_ms", pa.float64()),
+        ("endpoint", pa.string()),
+        ("group", pa.string()),
+        ("tenant", pa.string()),
+        ("status", pa.int16()),
+        ("bytes", pa.int64()),
+        ("variant", pa.string()),
+        ("pair", pa.int64()),
+        ("timing", pa.string()),
+        ("error", pa.string()),
+    ]
+)
+"""One Arrow stream of these columns a process."""
+
+Row = tuple[Any, ...]
+
+
+def batch_of(rows: Sequence[Row]) -> pa.RecordBatch:
+    """Return rows as a record batch."""
+    columns = [
+        pa.array(column, type=field.type)
+        for column, field in zip(zip(*rows, strict=True), RAW_SCHEMA, strict=True)
+    ]
+    return pa.record_batch(columns, schema=RAW_SCHEMA)
+
+
+class FileSink:
+    """Where one process's record lies on disk: ``NAME.arrows`` for requests, ``NAME.jsonl`` for facts."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = pa.OSFile(str(folder / f"{name}.arrows"), "wb")
+        self._writer = pa.ipc.new_stream(self._file, RAW_SCHEMA)
+        self._facts = (folder / f"{name}.jsonl").open("w", encoding="utf-8")
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append requests; unbuffered, so that a kill can't take what was appended."""
+        self._writer.write_batch(batch)
+
+    def tell(self, facts: dict[str, Any]) -> None:
+        """Append a line of facts."""
+        self._facts.write(json.dumps(facts) + "\n")
+        self._facts.flush()
+
+    def close(self) -> None:
+        """End both files."""
+        self._writer.close()
+        self._file.close()
+        self._facts.close()
+
+
+def read_facts(path: Path) -> list[dict[str, Any]]:
+    """Return the facts of one process; a line that a kill cut short is passed over."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+
+def all_facts(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the facts of every process of a load."""
+    for path in sorted(folder.glob("*.jsonl")):
+        yield from read_facts(path)

@@ -1,0 +1,1 @@
+"""The lab's tab in Locust's web page."""

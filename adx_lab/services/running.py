@@ -1,0 +1,330 @@
+"""The whole stack: started in order, stopped in reverse, its state told to other processes of the lab.
+
+One process holds the stack and its lock: ``adx-lab up``, or any verb that needs a stack and finds none. The
+kernel lets go of the lock when the holder dies, however it dies, so a state file without a held lock is a
+dead predecessor's and counts for nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from adx_lab.errors import StackError, UsageError
+from adx_lab.processes import Child
+from adx_lab.progress import Progress
+from adx_lab.records.run import Target, to_json
+from adx_lab.secrecy import shown_url
+from adx_lab.services.building import built
+from adx_lab.services.sources import Tree, working_tree
+from adx_lab.services.start import (
+    Beside,
+    Running,
+    StartOrder,
+    answers_ready,
+    run_to_end,
+    start_beside,
+    start_service,
+    wanted,
+)
+from adx_lab.services.templates import adapt, ensure_data_set, prepare
+from adx_lab.settings import Settings
+from adx_lab.stack import accounts, databases
+from adx_lab.stack.locks import hold, holder
+from adx_lab.stack.postgres import Postgres, start_postgres
+from adx_lab.stack.valkey import Valkey, start_valkey
+
+DATABASE = "adx_core"
+"""The database of the service that is up."""
+
+
+class StackState(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process of the lab tells the others about the stack it holds."""
+
+    holder_pid: int
+    started_at: str
+    base_url: str
+    database_url: str
+    valkey_url: str
+    template: str | None
+    sample_file: str
+    processes: dict[str, list[int]]
+    logs: str
+    cache_trace: str | None = None
+    service: str = ""
+    ready: str = "/"
+    metrics_url: str | None = None
+
+    def target(self) -> Target:
+        """Return what a load is sent to."""
+        return Target(self.base_url, self.database_url or None, self.valkey_url or None, self.metrics_url)
+
+
+@dataclass
+class Stack:
+    """A running stack that this process holds."""
+
+    settings: Settings
+    progress: Progress
+    postgres: Postgres | None = None
+    valkey: Valkey | None = None
+    service: Running | None = None
+    beside: list[Beside] = field(default_factory=list)
+    source: Path | None = None
+    template: str | None = None
+    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def database_url(self) -> str:
+        """The service's database; empty where it has none."""
+        if self.postgres is not None:
+            return self.postgres.url(DATABASE)
+        return self.settings.service.database.url or self.settings.database.url or ""
+
+    @property
+    def valkey_url(self) -> str:
+        """The service's Valkey; empty where it has none."""
+        return self.valkey.url if self.valkey is not None else self.settings.valkey.url or ""
+
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """Every process that the stack started."""
+        servers = (self.postgres, self.valkey, self.service, *self.beside)
+        return tuple(server.child for server in servers if server is not None)
+
+    def order(self, name: str = DATABASE, database_url: str | None = None) -> StartOrder:
+        """Return how a service of this stack is started."""
+        settings = self.settings
+        return StartOrder(
+            name,
+            settings.service,
+            self.source or settings.source_dir,
+            settings.stack_dir,
+            self.database_url if database_url is None else database_url,
+            self.valkey_url,
+            settings.dataset,
+            traced=True,
+        )
+
+    def state(self) -> StackState:
+        """Return what other processes may know."""
+        assert self.service is not None
+        pids = {child.role: [child.pid] for child in self.children}
+        start = self.settings.service.start
+        return StackState(
+            holder_pid=os.getpid(),
+            started_at=self.started_at,
+            base_url=self.service.url,
+            database_url=self.database_url,
+            valkey_url=self.valkey_url,
+            template=self.template,
+            sample_file=str(sample_file(self.settings)) if start.people else "",
+            processes=pids,
+            logs=str(logs_dir(self.settings)),
+            cache_trace=str(self.service.order.trace_file) if start.trace_env else None,
+            service=self.settings.service.name,
+            ready=start.ready,
+            metrics_url=f"{self.service.url}{self.settings.service.metrics}",
+        )
+
+
+def logs_dir(settings: Settings) -> Path:
+    """Return the folder with what every child printed."""
+    return settings.stack_dir / "logs"
+
+
+def sample_file(settings: Settings) -> Path:
+    """Return the file that tells the load whom to log in as and what to ask for."""
+    return settings.stack_dir / "sample.json"
+
+
+def _lock_file(settings: Settings) -> Path:
+    return settings.stack_dir / "stack.lock"
+
+
+def _state_file(settings: Settings) -> Path:
+    return settings.stack_dir / "state.json"
+
+
+def holder_pid(settings: Settings) -> int | None:
+    """Return the process that holds this checkout's stack, or None."""
+    return holder(_lock_file(settings))
+
+
+def read_state(settings: Settings) -> StackState | None:
+    """Return the state of the stack that some process holds just now, or None."""
+    if holder_pid(settings) is None:
+        return None
+    try:
+        return msgspec.json.decode(_state_file(settings).read_bytes(), type=StackState)
+    except FileNotFoundError:
+        return None  # held, but still starting or already stopping
+    except msgspec.MsgspecError as error:
+        raise StackError(f"{_state_file(settings)} is damaged: {error}", mend="run adx-lab down") from error
+
+
+@asynccontextmanager
+async def running_stack(
+    settings: Settings, progress: Progress, *, fresh: bool = False
+) -> AsyncIterator[Stack]:
+    """Hold a stack for as long as the block runs.
+
+    Parameters
+    ----------
+    settings
+        Where it lies and what of it is external.
+    progress
+        Told each step.
+    fresh
+        Give the service a fresh clone of the data set instead of the one it used before.
+
+    Raises
+    ------
+    BusyError
+        Another process holds this checkout's stack.
+    StackError, UsageError
+        A part did not start, or an external one can't be used.
+    """
+    async with AsyncExitStack() as cleanup:
+        _make_folder(settings)
+        cleanup.enter_context(hold(_lock_file(settings), what="a stack of this checkout"))
+        _state_file(settings).unlink(missing_ok=True)
+        stack = Stack(settings, progress)
+        stack.source = (await built(_working_tree(settings), settings, progress)).path
+        await _start_servers(stack, cleanup)
+        await _prepare_database(stack, fresh=fresh)
+        logs = logs_dir(settings)
+        progress.step(f"starting {settings.service.name}")
+        stack.service = await start_service(stack.order(), log=logs / "service.log")
+        cleanup.push_async_callback(stack.service.stop)
+        for name in settings.service.start.beside:
+            progress.step(f"starting its {name}")
+            stack.beside.append(await start_beside(stack.order(), name, log=logs / f"{name}.log"))
+            cleanup.push_async_callback(stack.beside[-1].stop)
+        await _write_sample(stack)
+        _write_state(stack)
+        cleanup.callback(lambda: _state_file(settings).unlink(missing_ok=True))
+        yield stack
+
+
+@asynccontextmanager
+async def running_servers(settings: Settings, progress: Progress) -> AsyncIterator[Stack]:
+    """Hold PostgreSQL and Valkey alone for as long as the block runs: who uses them brings cores of its own.
+
+    Raises
+    ------
+    BusyError
+        Another process holds this checkout's stack.
+    StackError
+        A server did not start.
+    """
+    async with AsyncExitStack() as cleanup:
+        _make_folder(settings)
+        cleanup.enter_context(hold(_lock_file(settings), what="a stack of this checkout"))
+        _state_file(settings).unlink(missing_ok=True)
+        stack = Stack(settings, progress)
+        await _start_servers(stack, cleanup)
+        yield stack
+
+
+async def watch(stack: Stack) -> None:
+    """Return never while all is well; raise what a dying child said."""
+    while True:
+        for child in stack.children:
+            child.require_alive()
+        await asyncio.sleep(0.2)
+
+
+def health(state: StackState) -> dict[str, object]:
+    """Return the stack's URLs, processes and whether the core is ready, as ``status`` prints it."""
+    return {
+        "status": "up" if answers_ready(state.base_url + state.ready) else "unready",
+        **msgspec.to_builtins(state),
+        "database_url": shown_url(state.database_url),
+        "valkey_url": shown_url(state.valkey_url),
+        "docs_url": f"{state.base_url}/docs",
+    }
+
+
+def purge(settings: Settings) -> None:
+    """Remove everything that the embedded servers ever wrote; stored runs stay."""
+    with hold(_lock_file(settings), what="a stack of this checkout"):
+        accounts.purge(accounts.choose_places(settings.stack_dir, accounts.server_account()))
+
+
+def _make_folder(settings: Settings) -> None:
+    try:
+        logs_dir(settings).mkdir(parents=True, exist_ok=True)
+        _lock_file(settings).touch()
+    except OSError as error:
+        raise StackError(
+            f"{settings.stack_dir} can't be written: {error.strerror}",
+            mend="free some space, or give the folder to the account that runs the lab",
+        ) from error
+
+
+async def _start_servers(stack: Stack, cleanup: AsyncExitStack) -> None:
+    settings = stack.settings
+    accounts.remove_orphans()
+    account = accounts.server_account()
+    places = accounts.choose_places(settings.stack_dir, account)
+    cleanup.callback(accounts.give_back, places)
+    if _needs_database(settings):
+        stack.progress.step("starting PostgreSQL")
+        log = logs_dir(settings) / "postgres.log"
+        stack.postgres = await start_postgres(places, account, settings.database, log=log)
+        cleanup.push_async_callback(stack.postgres.stop)
+    if settings.valkey.url is None and wanted(settings.service, "valkey"):
+        stack.progress.step("starting Valkey")
+        stack.valkey = await start_valkey(places, settings.valkey, log=logs_dir(settings) / "valkey.log")
+        cleanup.push_async_callback(stack.valkey.stop)
+
+
+async def _prepare_database(stack: Stack, *, fresh: bool) -> None:
+    settings, log = stack.settings, logs_dir(stack.settings) / "prepare.log"
+    if stack.postgres is None:
+        # The lab's own `database.url` is a place for the data set; the project file's is the service's own.
+        place = settings.database.url is not None and settings.service.database.url is None
+        if place and not await databases.check_external(stack.database_url):
+            stack.progress.step("preparing the data in the external database")
+            await prepare(stack.order(), log=log)
+        return
+    stack.template = await ensure_data_set(stack.postgres, stack.order(), stack.progress, log=log)
+    await databases.clone(stack.postgres, stack.template, DATABASE, fresh=fresh)
+    await adapt(stack.order(), log=logs_dir(settings) / "adapt.log")
+
+
+def _needs_database(settings: Settings) -> bool:
+    """Tell whether the lab starts PostgreSQL: the service wants one, and nobody named one."""
+    named = settings.database.url or settings.service.database.url
+    return named is None and wanted(settings.service, "database")
+
+
+def _working_tree(settings: Settings) -> Tree:
+    if not settings.service.start.command:
+        raise UsageError(
+            f"{settings.service.name} can't be started: its project file does not say how",
+            mend="give it [service.start] with a command, or start it yourself and name its url",
+        )
+    return working_tree(settings.source_dir, settings.service.start)
+
+
+async def _write_sample(stack: Stack) -> None:
+    people = stack.settings.service.start.people
+    if people:
+        file, log = sample_file(stack.settings), logs_dir(stack.settings) / "sample.log"
+        await run_to_end(stack.order(), "people", people, log=log, seconds=120, people_file=file)
+
+
+def _write_state(stack: Stack) -> None:
+    file = _state_file(stack.settings)
+    partial = file.with_suffix(".partial")
+    partial.write_text(to_json(stack.state(), indent=2) + "\n", encoding="utf-8")
+    partial.replace(file)
