@@ -16,11 +16,6 @@ from adx_lab.report.parts.figure import COLOURS
 from adx_lab.report.parts.words import check_words, trouble
 from tests.conftest import CHECKOUT, HEADLESS, Home
 
-SLOW = """Wait in GET /users/{id}.
-
---- a/adx_lab/core/users.py
-+++ b/adx_lab/core/users.py
-"""
 LINE = "    user_id = checked_id(request.args[0])"
 WAIT = '    __import__("time").sleep(0.03)'
 AXE = CHECKOUT / "node_modules" / "axe-core" / "axe.min.js"
@@ -28,11 +23,14 @@ AXE = CHECKOUT / "node_modules" / "axe-core" / "axe.min.js"
 
 @pytest.fixture(scope="module")
 def slow_patch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    lines = (CHECKOUT / "adx_lab" / "core" / "users.py").read_text().splitlines()
+    sources = (CHECKOUT / "adx_lab" / "core").rglob("*.py")
+    source = next(file for file in sources if "Show one user" in file.read_text())
+    lines = source.read_text().splitlines()
     at = next(n for n, line in enumerate(lines) if line == LINE and "Show one user" in lines[n - 1])
     hunk = [f"@@ -{at},3 +{at},4 @@", f" {lines[at - 1]}", f" {LINE}", f"+{WAIT}", f" {lines[at + 1]}"]
     file = tmp_path_factory.mktemp("patch") / "waits.patch"
-    file.write_text(SLOW + "\n".join(hunk) + "\n")
+    name = source.relative_to(CHECKOUT)
+    file.write_text("\n".join(["Wait.", "", f"--- a/{name}", f"+++ b/{name}", *hunk]) + "\n")
     return file
 
 

@@ -18,13 +18,14 @@ import psutil
 
 from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.sampler import Samples, sampling
+from adx_lab.conduct.nights.night import page_of
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.recorded import LoadRequest, Surroundings
 from adx_lab.errors import AdxLabError
 from adx_lab.files import keep_private
 from adx_lab.load.collecting.collect import Collected, collect
 from adx_lab.load.order import read_order
-from adx_lab.load.web.vitals import write_vitals
+from adx_lab.load.web.vitals import write_stored, write_vitals
 from adx_lab.progress import Silent
 from adx_lab.services.running import read_state
 from adx_lab.settings import Settings, read_settings
@@ -56,6 +57,8 @@ async def attend(settings: Settings, raw_dir: Path, url: str, locust_pid: int) -
 
     run = await recorded.record_load(settings, around, request, Silent(), drive=drive)
     recorded.keep(settings, run)
+    await page_of(settings, run, Silent())
+    write_stored(raw_dir, run.record.run_id)
     return run.record.run_id
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.run.audit import ValidityCheck
-from adx_lab.analysis.run.budgets import RARE, BudgetResult
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import percentage
+
+if TYPE_CHECKING:
+    from adx_lab.analysis.run.audit import ValidityCheck
+    from adx_lab.analysis.run.budgets import BudgetResult
 
 _CHECKS = {
     "loop_lag_p99_ms": "the load generator woke late by, p99 [ms]",
@@ -122,7 +124,7 @@ def budget_words(item: BudgetResult) -> str:
     parts = item.metric.split(".")
     if parts[0] == "query" and len(parts) > 2:
         query = ".".join(parts[1:-1])
-        return "rare database queries" if query == RARE else f"query {query}"
+        return "rare database queries" if query == "(rare)" else f"query {query}"
     return item.name
 
 
