@@ -64,6 +64,7 @@ def start_child(
     cwd: Path | None = None,
     account: Mapping[str, Any] | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
+    pass_fds: Sequence[int] = (),
 ) -> Child:
     """Start a process in its own session, with everything it prints in ``log``.
 
@@ -83,6 +84,7 @@ def start_child(
                 env=None if environ is None else dict(environ),
                 cwd=cwd,
                 start_new_session=True,
+                pass_fds=tuple(pass_fds),
                 umask=0o077,
                 preexec_fn=_die_with_parent(stop_signal, os.getpid()),  # noqa: PLW1509  # one prctl, no Python locks
                 **(account or {}),

@@ -136,6 +136,8 @@ class RunRecord:
     audit: Mapping[str, Any] = field(default_factory=dict)
     caveats: tuple[Caveat, ...] = ()
     night: str | None = None  # the loaded run of the night that this one was made for
+    service: str = "adx-core"  # with environment and scenario the key of history, baseline and trend
+    environment: str = "local"
     format: int = FORMAT
 
 

@@ -20,6 +20,7 @@ import psutil
 
 from adx_lab.errors import StackError, UsageError
 from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
+from adx_lab.secrecy import remember
 from adx_lab.settings import DatasetSettings, ServiceSettings
 
 KEEPER = Path(__file__).with_name("keep.py")
@@ -234,11 +235,24 @@ def filled(text: str, words: Mapping[str, str], where: str) -> str:
     UsageError
         Nobody knows such a word, or the environment has no such variable.
     """
-    if text.startswith("$") and text[1:].isidentifier():
-        if text[1:] not in os.environ:
-            raise UsageError(f"{where} needs {text}, and it is not set", mend=f"export {text[1:]}=…")
-        return os.environ[text[1:]]
+    text = expanded(text, where)
     return _WORD.sub(lambda found: words.get(found[1], found[0]), text)
+
+
+def expanded(text: str, where: str = "the project file") -> str:
+    """Return a text, or the variable of the environment that it names as ``$NAME``, for secrets.
+
+    Raises
+    ------
+    UsageError
+        The environment has no such variable.
+    """
+    if not (text.startswith("$") and text[1:].isidentifier()):
+        return text
+    if text[1:] not in os.environ:
+        raise UsageError(f"{where} needs {text}, and it is not set", mend=f"export {text[1:]}=…")
+    remember(os.environ[text[1:]])
+    return os.environ[text[1:]]
 
 
 def wanted(service: ServiceSettings, word: str) -> bool:

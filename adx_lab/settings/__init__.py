@@ -20,6 +20,7 @@ from adx_lab.settings.service import (
 )
 from adx_lab.settings.tree import (
     CHECKOUT,
+    REFERENCE,
     SHIPPED,
     URLS,
     DatabaseSettings,
@@ -33,6 +34,7 @@ from adx_lab.settings.tree import (
 __all__ = [
     "CHECKOUT",
     "FILE",
+    "REFERENCE",
     "SHIPPED",
     "URLS",
     "Budget",

@@ -134,6 +134,7 @@ class StoreDatabase:
         try:
             with self._engine.connect() as connection:
                 known = set(sa.inspect(connection).get_table_names())
+                _widen(connection)
                 entries = [
                     _entry(table, dict(row))
                     for table in KEPT
@@ -149,6 +150,8 @@ class StoreDatabase:
         self._adopt()
         name = self._journal.name
         METADATA.create_all(self._engine)
+        with self._engine.begin() as connection:
+            _widen(connection)
         if name is None or self._position(name) == self._journal.size:
             return
         with self._engine.begin() as connection:
@@ -183,6 +186,18 @@ class StoreDatabase:
 
 
 _MEND = "wait for who holds it, or make it anew with adx-lab runs rebuild"
+
+
+def _widen(connection: sa.Connection) -> None:
+    """Add the columns that a store lacks which an earlier version made."""
+    inspector = sa.inspect(connection)
+    for table in KEPT:
+        if inspector.has_table(table.name):
+            there = {column["name"] for column in inspector.get_columns(table.name)}
+            for column in table.columns:
+                if column.name not in there:
+                    kind = column.type.compile(connection.dialect)
+                    connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
 
 
 def _make_private(file: Path) -> None:

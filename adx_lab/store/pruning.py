@@ -40,6 +40,8 @@ def prune(
             record = open_run(settings.runs_dir, run_id).record
         except StoreError:  # damaged, or of a newer version: a person decides, not the broom
             continue
+        if (record.service, record.environment) != (settings.service.name, settings.service.environment):
+            continue  # another service's: its own nights remove them
         commit = record.git.get("commit")
         if datetime.fromisoformat(record.started_at) >= oldest or (commit and commit == baseline_commit):
             continue

@@ -18,6 +18,9 @@ from adx_lab.store.engine import StoreDatabase
 from adx_lab.store.folders import open_run, run_ids
 from adx_lab.store.tables import RUNS
 
+OLDER = {"service": "adx-core", "environment": "local"}
+"""What rows are of that do not say it."""
+
 
 class RunStore(StoreDatabase):
     """The table of runs."""
@@ -29,7 +32,7 @@ class RunStore(StoreDatabase):
 
     def list(self) -> list[dict[str, Any]]:
         """Return all rows, oldest first."""
-        return [{**row, "figures": json.loads(row["figures"])} for row in self._rows(RUNS)]
+        return [_whole(row) for row in self._rows(RUNS)]
 
     def delete(self, run_id: str) -> None:
         """Remove a run's row; removing one that isn't there is no fault."""
@@ -69,8 +72,14 @@ def list_runs(settings: Settings) -> Listing:
 
 
 def stored_rows(settings: Settings) -> list[dict[str, Any]]:
-    """Return all rows of the run store, oldest first."""
-    return list(list_runs(settings).rows)
+    """Return the rows of the service that is described, in its environment, oldest first."""
+    key = settings.service.name or OLDER["service"], settings.service.environment
+    return [row for row in list_runs(settings).rows if (row["service"], row["environment"]) == key]
+
+
+def _whole(row: Mapping[str, Any]) -> dict[str, Any]:
+    named = {name: row.get(name) or value for name, value in OLDER.items()}
+    return {**row, **named, "figures": json.loads(row["figures"])}
 
 
 def _bare_row(settings: Settings, run_id: str) -> dict[str, Any]:
@@ -80,6 +89,7 @@ def _bare_row(settings: Settings, run_id: str) -> dict[str, Any]:
         unknown = dict.fromkeys(("scenario", "started_at"), "-")
         row = {"run_id": run_id, "kind": "damaged", **unknown, "duration_s": None} | {"commit_id": None}
         row["status"] = None
+        row |= OLDER
     return row | {"figures": {}}
 
 
@@ -91,4 +101,6 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "started_at": record.started_at,
         "duration_s": record.duration_s,
         "commit_id": record.git.get("commit"),
+        "service": record.service,
+        "environment": record.environment,
     }

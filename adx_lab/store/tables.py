@@ -17,6 +17,8 @@ RUNS = sa.Table(
     sa.Column("commit_id", sa.String(64)),
     sa.Column("status", sa.String(16)),
     sa.Column("figures", sa.Text, nullable=False),  # JSON: name to number
+    sa.Column("service", sa.String(128)),  # null in rows that are older than the word
+    sa.Column("environment", sa.String(64)),
 )
 
 TRIALS = sa.Table(

@@ -64,7 +64,7 @@ def run(
     flags |= {name: value for name, value in given.items() if value is not None}
     settings = read_settings(flags=flags)
     named = frozenset({"rate_per_s", "duration_s", "warmup_s"})
-    chosen = scenario or (None if locustfile else "mixed")
+    chosen = scenario or ("mixed" if locustfile is None and settings.is_reference else None)
     request = recorded.load_request(settings, chosen, locustfile, given=named, kind="nightly", url=url)
     chosen_profile = PROFILES[profile]
     if blocks is not None:

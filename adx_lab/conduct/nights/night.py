@@ -22,6 +22,7 @@ from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
 from adx_lab.conduct.duet.stored import read_evidence, read_unplayed, write_unplayed
+from adx_lab.conduct.nights.usual import compare_night
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.recorded import LoadRequest
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
@@ -94,9 +95,9 @@ class _Night:
         """Load, raise the load, compare, and measure the rules; each is stored as it ends."""
         await self._load(request)
         assert self.run is not None
-        if request.url is None and self.profile.duet.get("blocks") != 0:
+        if self._plays_duets(request) and self.profile.duet.get("blocks") != 0:
             await self._compare(self.run)
-        if request.url is None and self.profile.rules:
+        if request.url is None and self.settings.is_reference and self.profile.rules:
             await measure_rules(self.settings, RulesOrder(), self.progress)
 
     async def _load(self, request: LoadRequest) -> None:
@@ -107,10 +108,15 @@ class _Night:
             return
         async with recorded.surroundings(settings, progress, fresh=read_state(settings) is None) as around:
             self.run = await recorded.record_load(settings, around, request, progress)
-            if self.profile.steps:
+            if self.profile.steps and settings.is_reference:
                 steps = replace(recorded.find_scenario(settings, "steps"), night=self.run.record.run_id)
                 climbed = await recorded.record_load(for_climbing(settings), around, steps, progress)
                 recorded.keep(settings, climbed)
+
+    def _plays_duets(self, request: LoadRequest) -> bool:
+        """Tell whether the service can be started as it was: the core, and whoever names a ref."""
+        started = request.url is None and bool(self.settings.service.start.command)
+        return started and (self.settings.is_reference or bool(self.settings.baseline.ref))
 
     async def _compare(self, run: StoredRun) -> None:
         baseline = read_baseline(self.settings)
@@ -206,7 +212,7 @@ async def report(
     Report
         Of a duet its own page, of any other run that of its night.
     """
-    contents = contents_of(settings, run, notes=notes, stopped=stopped)
+    contents = await asyncio.to_thread(contents_of, settings, run, notes=notes, stopped=stopped)
     orders = () if stopped is not None else notebooks_of(contents)
     judgement = contents.judgement
     if judgement is None:
@@ -223,7 +229,7 @@ async def report(
 
 async def page_of(settings: Settings, run: StoredRun, progress: Progress) -> Report:
     """Write the page of one run without its notebooks: what every verb that stores a run ends with."""
-    made = await make_report(settings, contents_of(settings, run), (), progress)
+    made = await make_report(settings, await asyncio.to_thread(contents_of, settings, run), (), progress)
     await asyncio.to_thread(write_index, settings)
     return made
 
@@ -240,8 +246,12 @@ def contents_of(
     climbed = next((other.record.run_id for other in beside if other.record.scenario == "steps"), None)
     # What the core's rules are worth says nothing of somebody else's service.
     known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
+    usual = compare_night(settings, judgement)
+    if not usual.nights and compared is None and run.record.kind == "nightly" and not settings.is_reference:
+        text = "nothing was compared, since this is the first valid night of this service and scenario"
+        notes = (*notes, Caveat("first-night", text))
     rules = tuple(known[name] for name in sorted(known))
-    return Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder))
+    return Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder), usual)
 
 
 def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:

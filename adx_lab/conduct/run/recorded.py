@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -32,6 +33,8 @@ from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import describe_machine
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.server_log import LogTail
+from adx_lab.conduct.run.asked import FILE as ASKED
+from adx_lab.conduct.run.asked import AskOrder, ask_each
 from adx_lab.conduct.run.provenance import describe_git, describe_settings, describe_target, describe_versions
 from adx_lab.errors import UsageError, nearest
 from adx_lab.load.collecting.collect import Collected
@@ -40,10 +43,12 @@ from adx_lab.load.schedules.replay import write_replay
 from adx_lab.load.starting.headless import LocustCommand, Machines, run_locust
 from adx_lab.load.starting.reachable import check_reachable
 from adx_lab.progress import Progress
-from adx_lab.records.run import Caveat, RunRecord, Target, new_run_id
+from adx_lab.records.run import Caveat, RunRecord, Target, new_run_id, to_json
 from adx_lab.report.run.judged_run import Judgement, figures_of
+from adx_lab.services.attached import postgres_url, processes_of
 from adx_lab.services.running import StackState, read_state, running_stack
-from adx_lab.settings import LoadSettings, Settings
+from adx_lab.services.start import expanded
+from adx_lab.settings import REFERENCE, LoadSettings, ServiceSettings, Settings
 from adx_lab.sql import Query, load_queries
 from adx_lab.store.folders import (
     StoredRun,
@@ -111,7 +116,7 @@ class Surroundings:
         """Return the surroundings of the reference core."""
         log = Path(state.logs) / "postgres.log" if "postgres" in state.processes else None
         trace = Path(state.cache_trace) if state.cache_trace else None
-        return cls(state.target(), state.processes, state.sample_file, log, trace)
+        return cls(state.target(), state.processes, state.sample_file or None, log, trace)
 
 
 Drive = Callable[..., Awaitable[tuple[Collected, Samples]]]
@@ -148,15 +153,24 @@ def load_request(
     UsageError
         Neither or both are named, or the file does not exist.
     """
+    if scenario is None and locustfile is None and settings.load.locustfile:
+        locustfile = settings.project_dir / settings.load.locustfile
     if (scenario is None) == (locustfile is None):
         raise UsageError("say what to load", mend="name a scenario, or a file with --locustfile")
+    if not more.get("url") and not settings.service.start.command:
+        more["url"] = settings.service.url
     if locustfile is None:
         assert scenario is not None
         return replace(find_scenario(settings, scenario), given=given, **more)
-    if not locustfile.is_file():
+    if not locustfile.exists():
         raise UsageError(f"there is no locustfile {locustfile}", mend="correct the path")
-    # Locust's own defaults for somebody else's users would be one user for ever.
-    given |= {"users", "duration_s", "warmup_s"}
+    if settings.is_reference and not more.get("url"):
+        raise UsageError(
+            f"nobody says what {locustfile.name} is for",
+            mend="give --url, or describe the service in adx-lab.toml (adx-lab init)",
+        )
+    # Somebody else's users go on for ever where nobody says how long; how many is Locust's own default.
+    given |= {"duration_s", "warmup_s"}
     return LoadRequest(locustfile.stem, locustfile.resolve(), given=given, **more)
 
 
@@ -202,6 +216,8 @@ async def record_load(
         plans = await _capture_plans(settings, around, progress)
         write_plans(run_dir, plans)
         write_log(run_dir, log.read())
+        if request.kind == "nightly":
+            await _ask_each(settings, around, request, run_dir, progress)
         write_table(run_dir, "resources", seen.resources)
         write_table(run_dir, "cache", seen.cache)
         write_table(run_dir, "service", seen.service)
@@ -219,7 +235,9 @@ async def record_load(
                 settings=describe_settings(settings),
                 machine=describe_machine(),
                 versions=describe_versions(),
-                git=describe_git(settings.home_dir),
+                git=describe_git(settings.source_dir),
+                service=service_name(settings, request),
+                environment=settings.service.environment,
                 target=describe_target(around.target) | {"database": described, "tenants": _tenants(around)},
                 audit=_audit(collected, seen) | await _cost_of_observing(around, plans),
                 caveats=(*collected.caveats, *seen.caveats(), *_caveats(around)),
@@ -271,10 +289,41 @@ async def elsewhere(settings: Settings, request: LoadRequest) -> Surroundings:
     assert request.url is not None
     url = request.url.rstrip("/")
     await asyncio.to_thread(check_reachable, url)
-    metrics = f"{url}/metrics"
+    metrics = f"{url}{settings.service.metrics}"
     answers = await asyncio.to_thread(read_metrics, metrics)
-    target = Target(url, settings.database.url, settings.valkey.url, metrics if answers else None)
-    return Surroundings(target, {}, request.sample_file)
+    database_url = settings.database.url or settings.service.database.url
+    database_url = postgres_url(expanded(database_url)) if database_url else None
+    target = Target(url, database_url, settings.valkey.url, metrics if answers else None)
+    # What the reference core's project file says of processes is not said of somebody else's service.
+    service = ServiceSettings() if settings.is_reference else settings.service
+    ours = await asyncio.to_thread(processes_of, service, url, database_url)
+    return Surroundings(target, ours, request.sample_file)
+
+
+def service_name(settings: Settings, request: LoadRequest) -> str:
+    """Return whose run it is: the described service's, or that of a URL that nobody described."""
+    if request.url is not None and settings.is_reference and request.sample_file is None:
+        return urlsplit(request.url).netloc
+    return settings.service.name or REFERENCE
+
+
+async def _ask_each(
+    settings: Settings, around: Surroundings, request: LoadRequest, run_dir: Path, progress: Progress
+) -> None:
+    """Keep which statements each endpoint asks for; a scenario of the lab's own is asked by the duet."""
+    if around.target.database_url is None or around.sample_file is not None:
+        return
+    log = settings.data_dir / "logs" / "asked.log"
+    words = locust_words(settings)
+    order = AskOrder(request.locustfile, around.target.base_url, around.target.database_url, log, words=words)
+    told = await ask_each(order, progress)
+    await asyncio.to_thread((run_dir / ASKED).write_text, to_json(told) + "\n", encoding="utf-8")
+
+
+def locust_words(settings: Settings) -> tuple[str, ...]:
+    """Return the options for Locust that the project file names: tags, and those of the file's own."""
+    tags = ("--tags", *settings.load.tags) if settings.load.tags else ()
+    return (*tags, *settings.load.arguments)
 
 
 async def _drive(
@@ -294,7 +343,7 @@ async def _drive(
         seed=settings.load.seed,
         timeout_s=settings.load.timeout_s,
         sample_file=around.sample_file,
-        budget_file=str(settings.budgets_file),
+        budget_file=None if settings.budgets_file is None else str(settings.budgets_file),
         **_asked(settings, request),
     )
     if request.replay is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.nights.usual import UsualAnswer
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.analysis.run.audit import ValidityCheck
@@ -108,6 +109,8 @@ class Contents:
         Caveats of the night as a whole.
     unplayed
         Why the duet of the night could not be played.
+    usual
+        What the last valid nights say, where no duet was played.
     """
 
     judgement: Judgement | None = None
@@ -117,6 +120,7 @@ class Contents:
     stopped: str | None = None
     notes: tuple[Caveat, ...] = ()
     unplayed: Finding | None = None
+    usual: UsualAnswer = field(default_factory=UsualAnswer)
 
     @property
     def run(self) -> StoredRun:
@@ -154,8 +158,12 @@ class Contents:
         return decide(
             run_id=self.run_id,
             budgets=self.judgement.budgets,
-            comparisons=() if duet is None else duet.comparisons,
-            findings=(*unplayed, *(() if duet is None else duet.findings), *budget_findings(self.judgement)),
+            comparisons=self.usual.comparisons if duet is None else duet.comparisons,
+            findings=(
+                *unplayed,
+                *(self.usual.findings if duet is None else duet.findings),
+                *budget_findings(self.judgement),
+            ),
             validity=(*self.judgement.validity, *self._more_checks(outcomes)),
             calibration=None if duet is None else duet.calibration,
             report=index,

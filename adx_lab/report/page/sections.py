@@ -61,6 +61,7 @@ def calibration_note(verdict: Verdict) -> str:
 def _compared(contents: Contents, answer: Answer) -> Iterator[Section]:
     compared = contents.compared
     if compared is None:
+        yield from _usual(contents)
         return
     if compared.duel is not None:
         yield Section(
@@ -82,6 +83,15 @@ def _compared(contents: Contents, answer: Answer) -> Iterator[Section]:
         f"{sentence_case(compared.head_words)} over {compared.base_words}, both up at once. {_COMPARED_NOTE}"
     )
     yield Section("comparisons", "Compared with the baseline", tuple(shown), note)
+
+
+def _usual(contents: Contents) -> Iterator[Section]:
+    if not contents.usual.comparisons:
+        return
+    table = link_endpoints(comparison_tables.comparisons(contents.usual.comparisons), "subject")
+    nights = len(contents.usual.nights)
+    note = f"Tonight over the last {nights} valid night{'s' if nights > 1 else ''}. {_USUAL_NOTE}"
+    yield Section("comparisons", "Compared with the last nights", (table,), note)
 
 
 def _cause(contents: Contents, answer: Answer) -> Shown | None:
@@ -174,6 +184,10 @@ def _trust(verdict: Verdict) -> Iterator[Section]:
 _RULES_NOTE = (
     "The core against itself with one rule off, over what shows it. «blind»: no slower without, but nobody "
     "sees any more what goes on; the figure is the price of keeping the rule. Measured by adx-lab rules."
+)
+_USUAL_NOTE = (
+    "Slower means slower than usual, beyond what nights differ by; the two were not measured side by side: "
+    "this is no verdict of cause."
 )
 _BUDGET_NOTE = (
     "A budget passes when its whole interval keeps the limit, fails when all of it breaks it, and is "

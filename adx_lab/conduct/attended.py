@@ -1,7 +1,7 @@
 """Runs of loads that somebody else started: from Locust's web page, or by plain ``locust -f``.
 
 Locust's own process (`adx_lab.load.process.session`) starts one companion a test, as
-``python -m adx_lab.conduct.run.attended RAW_DIR URL PID``. It captures while the test runs, tells the web
+``python -m adx_lab.conduct.attended RAW_DIR URL PID``. It captures while the test runs, tells the web
 page's tab what only it can see, and stores the run when the test has stopped, even if Locust was killed.
 """
 
