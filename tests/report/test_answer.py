@@ -17,7 +17,7 @@ from adx_lab.report.parts.words import check_words, trouble
 from tests.conftest import CHECKOUT, HEADLESS, Home
 
 LINE = "    user_id = checked_id(request.args[0])"
-WAIT = '    __import__("time").sleep(0.03)'
+WAIT = '    await __import__("asyncio").sleep(0.25)'
 AXE = CHECKOUT / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -38,8 +38,8 @@ def slow_patch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def regressed(stack_home: Home, slow_patch: Path) -> Path:
     """The page of the duet; what else ran on this machine is no matter of the page."""
     done = stack_home.adx_lab(
-        *("duet", ".", f".+patch={slow_patch}", "--blocks", "8", "--seconds", "1", "--warmup", "0.3"),
-        *("--rate", "30", "--scenario", "calibration", "--json"),
+        *("duet", ".", f".+patch={slow_patch}", "--blocks", "8", "--seconds", "2", "--warmup", "0.3"),
+        *("--rate", "60", "--scenario", "calibration", "--json"),
     )
     folder = stack_home.data / "runs" / str(done.json()["run_id"])
     record = json.loads((folder / "run.json").read_text())
@@ -48,7 +48,7 @@ def regressed(stack_home: Home, slow_patch: Path) -> Path:
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "verdict.json").unlink()
     told = stack_home.adx_lab("report", folder.name, "--json")
-    assert told.json()["status"] == "regressed", told.err
+    assert told.json()["status"] == "regressed", told.out
     return Path(told.json()["report"])
 
 

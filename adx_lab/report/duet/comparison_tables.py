@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.plans.captures.compare import PlanChange
+from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell, Column, Table
 from adx_lab.report.parts.words import metric_words, subject_words
 
@@ -78,6 +79,10 @@ def some(names: Sequence[str]) -> str:
 
 def _row(one: Comparison) -> tuple[object, ...]:
     known = one.low is not None and one.high is not None
+    unit = getattr(one, "unit", None)
+    interval: object = (one.low, one.high) if known else None
+    if known and one.ratio is None:  # of counts, which may be none: the difference itself
+        interval = Cell((one.low, one.high), f"{number(one.low)} to {number(one.high)} {unit or ''}".rstrip())
     seen = getattr(one, "could_see", getattr(one, "smallest_effect_seen", None))
     # As p-values are printed.
     p = Cell(one.p, "< 0.001" if one.p < 0.001 else f"{one.p:.3g}") if known else None
@@ -85,6 +90,6 @@ def _row(one: Comparison) -> tuple[object, ...]:
         Cell(one.subject, subject_words(one.subject)),
         Cell(one.metric, metric_words(one.metric)),
         one.status,
-        *(getattr(one, "base", None), getattr(one, "head", None), getattr(one, "unit", None)),
-        *(one.ratio, (one.low, one.high) if known else None, p, seen, one.level, one.gate),
+        *(getattr(one, "base", None), getattr(one, "head", None), unit),
+        *(one.ratio, interval, p, seen, one.level, one.gate),
     )

@@ -17,7 +17,7 @@ from adx_lab.report.page.measured_night import Compared, Contents
 from adx_lab.report.page.verdict_words import summarise_verdict
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import change, percentage
-from adx_lab.report.parts.words import budget_words, metric_words, sentence_case, trouble
+from adx_lab.report.parts.words import budget_words, metric_words, quantity, sentence_case, trouble
 
 BUDGET_MS = 10.0
 """What a query may take."""
@@ -214,13 +214,18 @@ def _found(contents: Contents, verdict: Verdict, finding: Finding | None, suffer
 
 def size_words(compared: Compared | None, comparisons: Sequence[Comparison], endpoint: str) -> str:
     """Return an endpoint's times before and after with their interval, and the change."""
-    own = [one for one in comparisons if one.subject == endpoint and one.ratio is not None]
-    own.sort(key=lambda one: (one.status != "slower", not one.gate))
+    own = [one for one in comparisons if one.subject == endpoint and one.low is not None]
+    own.sort(key=lambda one: (one.status != "slower", not one.metric.endswith("_ms"), not one.gate))
     if not own:
         return ""
     one = own[0]
     before, after = _before_and_after(compared, one)
-    ratio = change((one.ratio or 1.0) - 1)
+    unit = getattr(one, "unit", "ms") or ""
+    if one.ratio is None or not one.metric.endswith("_ms"):
+        if before is None or after is None:
+            return f"{metric_words(one.metric)} differs"
+        return f"{metric_words(one.metric)}: {quantity(after, unit)} instead of {quantity(before, unit)}"
+    ratio = change(one.ratio - 1)
     if before is None or after is None:
         return f"{ratio} against the baseline"
     low, high = (None if end is None else before * end for end in (one.low, one.high))
