@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import secrets
+import shutil
+import time
 from pathlib import Path
 
 _UMASK = 0o077
+_LEFTOVER = re.compile(r"\..+\.(?P<pid>\d{1,10})\.(?:partial|deleted)")
+_ABANDONED_S = 3600
 
 
 def keep_private() -> None:
@@ -58,3 +64,30 @@ def seal(folder: Path) -> None:
                 sync(path)
         Path(place).chmod(0o700)
         sync(Path(place))
+
+
+def sweep(folder: Path) -> None:
+    """Remove the folders that killed processes left half made; a name says whose it is."""
+    for leftover in folder.glob(".*"):
+        named = _LEFTOVER.fullmatch(leftover.name)
+        if named is not None and leftover.is_dir() and not _in_use(leftover, int(named["pid"])):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _in_use(folder: Path, pid: int) -> bool:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # removed meanwhile, or somebody else's
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Nobody holds it; but one that was made this moment is not held yet. A process id is used again.
+        return _exists(pid) and time.time() - os.fstat(descriptor).st_mtime < _ABANDONED_S
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _exists(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()

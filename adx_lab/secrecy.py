@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
@@ -32,6 +33,8 @@ _ACCOUNTS = tuple(
 
 _SHORTEST = 4
 """Of what `scrub` takes out of any text: a shorter value is found by its place in a URL only."""
+
+_TEXTS = frozenset({".html", ".ipynb", ".json", ".log", ".md", ".xml", ".csv"})
 
 _known: set[str] = set()
 
@@ -118,6 +121,21 @@ def scrubbed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [scrubbed(item) for item in value]
     return value
+
+
+def scrub_files(folder: Path) -> None:
+    """Take every secret that this process has met out of the texts in a folder."""
+    for path in folder.rglob("*") if _known else ():
+        if path.suffix in _TEXTS and path.is_file() and not path.is_symlink():
+            scrub_file(path)
+
+
+def scrub_file(path: Path) -> None:
+    """Take every secret that this process has met out of a text that nobody writes any more."""
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
+    clean = scrub(text)
+    if clean != text:
+        path.write_text(clean, encoding="utf-8", errors="surrogateescape")
 
 
 def _account(url: str) -> re.Match[str] | None:

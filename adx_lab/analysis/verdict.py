@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
+from adx_lab.analysis.run.deaths import service_died
 from adx_lab.records.run import to_plain
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ def decide(
 ) -> Verdict:
     """Weigh everything into one verdict.
 
-    - `invalid` when a validity check failed, whatever else was found; - `regressed` when a comparison is
-    slower or a budget is broken; - `undecided` when a budget is undecided, or a comparison that the verdict
-    waits for (its `gate`) can't rule
-      out a slowdown that matters;
+    - `invalid` when a validity check failed, whatever else was found;
+    - `regressed` when the service died, a comparison is slower or a budget is broken;
+    - `undecided` when a budget is undecided, or a comparison that the verdict waits for (its `gate`) can't
+      rule out a slowdown that matters;
     - `pass` otherwise. Where nothing was judged at all, nothing can pass: `undecided`.
 
     Parameters
@@ -106,7 +107,7 @@ def decide(
     -------
     Verdict
     """
-    status = _status(budgets, comparisons, validity)
+    status = _status(budgets, comparisons, validity, died=service_died(tuple(findings)))
     return Verdict(
         run_id=run_id,
         status=status,
@@ -121,11 +122,19 @@ def decide(
 
 
 def _status(
-    budgets: Sequence[BudgetResult], comparisons: Sequence[Comparison], validity: Sequence[ValidityCheck]
+    budgets: Sequence[BudgetResult],
+    comparisons: Sequence[Comparison],
+    validity: Sequence[ValidityCheck],
+    *,
+    died: bool,
 ) -> VerdictStatus:
     if not all(check.ok for check in validity):
         return "invalid"
-    if any(one.status == "fail" for one in budgets) or any(one.status == "slower" for one in comparisons):
+    if (
+        died
+        or any(one.status == "fail" for one in budgets)
+        or any(one.status == "slower" for one in comparisons)
+    ):
         return "regressed"
     unclear = any(one.status == "undecided" for one in budgets) or any(
         one.gate and one.open for one in comparisons

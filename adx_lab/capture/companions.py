@@ -21,7 +21,7 @@ from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
 from adx_lab.capture.cache import LAYERS
-from adx_lab.capture.database import connected, statement_rows
+from adx_lab.capture.database import connected, is_asked, statement_name, statement_rows
 from adx_lab.capture.metrics import Sample, read_metrics
 from adx_lab.errors import UsageError
 from adx_lab.sql import Query, load_queries
@@ -190,7 +190,11 @@ def _names(after: Mapping[int, Mapping[str, Any]], named: Mapping[str, Query]) -
     """Return each statement's name, as `statement_rows` finds it."""
     zeros = ("total_ms", "shared_hit", "shared_read", "temp_written", "wal_bytes")
     whole = {queryid: {**row, **dict.fromkeys(zeros, 0)} for queryid, row in after.items()}
-    return {row["queryid"]: row["query"] for row in statement_rows({}, whole, named) if row["query"]}
+    rows = statement_rows({}, whole, named)
+    if not named:  # a service that names none: each by its text, but for the lab's own and the transactions'
+        asked = (row for row in rows if is_asked(row["text"]))
+        return {row["queryid"]: statement_name(row["text"]) for row in asked}
+    return {row["queryid"]: row["query"] for row in rows if row["query"]}
 
 
 def _invalidations(before: Sequence[Sample], after: Sequence[Sample]) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +15,9 @@ from adx_lab.errors import StackError
 from adx_lab.sql import Query, load_queries
 
 _QUERIES = load_queries(Path(__file__).parent)
+_NAME_MAX = 120
+_CONTROL = ("begin", "commit", "rollback", "start transaction", "set ", "show ", "reset ", "discard ",
+            "deallocate ", "savepoint ", "release ")  # fmt: skip
 _COUNTERS = ("calls", "total_ms", "rows", "shared_hit", "shared_read", "temp_written", "wal_bytes")
 
 Statements = Mapping[int, Mapping[str, Any]]
@@ -99,6 +103,20 @@ def statement_rows(before: Statements, after: Statements, named: Mapping[str, Qu
                 }
             )
     return sorted(rows, key=lambda row: -float(row["total_ms"]))
+
+
+def statement_name(text: str) -> str:
+    """Return what a statement is called that nobody named: its text, cut where it is long."""
+    line = normal(text)
+    if len(line) <= _NAME_MAX:
+        return line
+    return f"{line[: _NAME_MAX - 8]}… {hashlib.sha256(line.encode()).hexdigest()[:6]}"
+
+
+def is_asked(text: str) -> bool:
+    """Tell whether a statement asks for something: transactions and looks at the statistics do not."""
+    line = normal(text)
+    return not (line.startswith(_CONTROL) or "pg_stat_" in line or "pg_catalog" in line)
 
 
 def normal(sql: str) -> str:

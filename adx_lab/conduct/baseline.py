@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from adx_lab.errors import StoreError, UsageError
+from adx_lab.files import write_whole
 from adx_lab.records.run import to_json
 from adx_lab.services.sources import commit_of
 from adx_lab.settings import CHECKOUT, Settings
@@ -36,11 +37,7 @@ def set_baseline(settings: Settings, ref: str) -> Baseline:
     if commit is None:
         raise UsageError(f"{ref} names no commit of {CHECKOUT}", mend="name a branch, a tag or a commit")
     baseline = Baseline(ref, commit, datetime.now(UTC).isoformat(timespec="seconds"))
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    path = settings.data_dir / "baseline.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(to_json(baseline, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(settings.data_dir / "baseline.json", to_json(baseline, indent=2) + "\n")
     return baseline
 
 

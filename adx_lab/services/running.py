@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import msgspec
 
+from adx_lab.deaths import note_death
 from adx_lab.errors import StackError, UsageError
+from adx_lab.files import make_private_folder, write_whole
 from adx_lab.processes import Child
 from adx_lab.progress import Progress
 from adx_lab.records.run import Target, to_json
@@ -67,16 +70,25 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
         return Target(self.base_url, self.database_url or None, self.valkey_url or None, self.metrics_url)
 
 
+_RESTARTS = 3
+"""Of one part, before the stack is given up."""
+
+_LOOK_EVERY_S = 0.1
+_TRIES, _BETWEEN_TRIES_S = 4, 0.5
+
+
 @dataclass
 class Stack:
     """A running stack that this process holds."""
 
     settings: Settings
     progress: Progress
+    places: accounts.Places | None = None
     postgres: Postgres | None = None
     valkey: Valkey | None = None
     service: Running | None = None
-    beside: list[Beside] = field(default_factory=list)
+    beside: dict[str, Beside] = field(default_factory=dict)
+    keeper: asyncio.Task[None] | None = None
     source: Path | None = None
     template: str | None = None
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -96,8 +108,34 @@ class Stack:
     @property
     def children(self) -> tuple[Child, ...]:
         """Every process that the stack started."""
-        servers = (self.postgres, self.valkey, self.service, *self.beside)
-        return tuple(server.child for server in servers if server is not None)
+        return tuple(part.child for part in self.parts.values())
+
+    @property
+    def parts(self) -> dict[str, Postgres | Valkey | Running | Beside]:
+        """What runs, by name, in the order in which it was started."""
+        named = {"postgres": self.postgres, "valkey": self.valkey, "service": self.service, **self.beside}
+        return {name: part for name, part in named.items() if part is not None}
+
+    async def start(self, name: str) -> None:
+        """Start a part, for the first time or again."""
+        settings, log = self.settings, logs_dir(self.settings) / f"{name}.log"
+        if name == "postgres":
+            assert self.places is not None
+            account = accounts.server_account()
+            self.postgres = await start_postgres(self.places, account, settings.database, log=log)
+        elif name == "valkey":
+            assert self.places is not None
+            self.valkey = await start_valkey(self.places, settings.valkey, log=log)
+        elif name == "service":
+            self.service = await start_service(self.order(), log=log)
+        else:
+            self.beside[name] = await start_beside(self.order(), name, log=log)
+
+    async def stop(self, name: str) -> None:
+        """Stop a part, where it was started."""
+        part = self.parts.get(name)
+        if part is not None:
+            await part.stop()
 
     def order(self, name: str = DATABASE, database_url: str | None = None) -> StartOrder:
         """Return how a service of this stack is started."""
@@ -163,11 +201,12 @@ def read_state(settings: Settings) -> StackState | None:
     if holder_pid(settings) is None:
         return None
     try:
-        return msgspec.json.decode(_state_file(settings).read_bytes(), type=StackState)
+        state = msgspec.json.decode(_state_file(settings).read_bytes(), type=StackState)
     except FileNotFoundError:
         return None  # held, but still starting or already stopping
     except msgspec.MsgspecError as error:
         raise StackError(f"{_state_file(settings)} is damaged: {error}", mend="run adx-lab down") from error
+    return _with_passwords(state, settings)
 
 
 @asynccontextmanager
@@ -200,17 +239,17 @@ async def running_stack(
         stack.source = (await built(_working_tree(settings), settings, progress)).path
         await _start_servers(stack, cleanup)
         await _prepare_database(stack, fresh=fresh)
-        logs = logs_dir(settings)
         progress.step(f"starting {settings.service.name}")
-        stack.service = await start_service(stack.order(), log=logs / "service.log")
-        cleanup.push_async_callback(stack.service.stop)
+        cleanup.push_async_callback(stack.stop, "service")
+        await stack.start("service")
         for name in settings.service.start.beside:
             progress.step(f"starting its {name}")
-            stack.beside.append(await start_beside(stack.order(), name, log=logs / f"{name}.log"))
-            cleanup.push_async_callback(stack.beside[-1].stop)
+            cleanup.push_async_callback(stack.stop, name)
+            await stack.start(name)
         await _write_sample(stack)
         _write_state(stack)
         cleanup.callback(lambda: _state_file(settings).unlink(missing_ok=True))
+        await cleanup.enter_async_context(_kept_up(stack))
         yield stack
 
 
@@ -231,15 +270,60 @@ async def running_servers(settings: Settings, progress: Progress) -> AsyncIterat
         _state_file(settings).unlink(missing_ok=True)
         stack = Stack(settings, progress)
         await _start_servers(stack, cleanup)
+        await cleanup.enter_async_context(_kept_up(stack))
         yield stack
 
 
+def deaths_file(settings: Settings) -> Path:
+    """Return the file that lists what died of the stack, and when."""
+    return settings.stack_dir / "deaths.jsonl"
+
+
 async def watch(stack: Stack) -> None:
-    """Return never while all is well; raise what a dying child said."""
+    """Return never while the stack can be kept up; raise what a part that dies again and again said."""
+    assert stack.keeper is not None
+    await asyncio.shield(stack.keeper)
+
+
+@asynccontextmanager
+async def _kept_up(stack: Stack) -> AsyncIterator[None]:
+    """Start again what dies while the block runs, and note each death: nothing of it is hidden."""
+    stack.keeper = asyncio.create_task(_keep_up(stack))
+    try:
+        yield
+    finally:
+        stack.keeper.cancel()
+        await asyncio.wait([stack.keeper])
+
+
+async def _keep_up(stack: Stack) -> None:
+    restarts: Counter[str] = Counter()
     while True:
-        for child in stack.children:
-            child.require_alive()
-        await asyncio.sleep(0.2)
+        for name, part in list(stack.parts.items()):
+            again = restarts[name] < _RESTARTS
+            death = part.child.death(again=again)
+            if death is None:
+                continue
+            note_death(deaths_file(stack.settings), death)
+            stack.progress.step(str(death))
+            if not again:
+                part.child.require_alive()
+            restarts[name] += 1
+            await _start_again(stack, name)
+            if stack.service is not None:
+                _write_state(stack)
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _start_again(stack: Stack, name: str) -> None:
+    for _ in range(_TRIES):
+        try:
+            await stack.start(name)
+        except StackError:  # what the dead one left may still be going: sessions that hold its memory
+            await asyncio.sleep(_BETWEEN_TRIES_S)
+        else:
+            return
+    await stack.start(name)
 
 
 def health(state: StackState) -> dict[str, object]:
@@ -261,8 +345,8 @@ def purge(settings: Settings) -> None:
 
 def _make_folder(settings: Settings) -> None:
     try:
-        logs_dir(settings).mkdir(parents=True, exist_ok=True)
-        _lock_file(settings).touch()
+        make_private_folder(logs_dir(settings))
+        _lock_file(settings).touch(mode=0o600)
     except OSError as error:
         raise StackError(
             f"{settings.stack_dir} can't be written: {error.strerror}",
@@ -274,17 +358,16 @@ async def _start_servers(stack: Stack, cleanup: AsyncExitStack) -> None:
     settings = stack.settings
     accounts.remove_orphans()
     account = accounts.server_account()
-    places = accounts.choose_places(settings.stack_dir, account)
+    stack.places = places = accounts.choose_places(settings.stack_dir, account)
     cleanup.callback(accounts.give_back, places)
     if _needs_database(settings):
         stack.progress.step("starting PostgreSQL")
-        log = logs_dir(settings) / "postgres.log"
-        stack.postgres = await start_postgres(places, account, settings.database, log=log)
-        cleanup.push_async_callback(stack.postgres.stop)
+        cleanup.push_async_callback(stack.stop, "postgres")
+        await stack.start("postgres")
     if settings.valkey.url is None and wanted(settings.service, "valkey"):
         stack.progress.step("starting Valkey")
-        stack.valkey = await start_valkey(places, settings.valkey, log=logs_dir(settings) / "valkey.log")
-        cleanup.push_async_callback(stack.valkey.stop)
+        cleanup.push_async_callback(stack.stop, "valkey")
+        await stack.start("valkey")
 
 
 async def _prepare_database(stack: Stack, *, fresh: bool) -> None:
@@ -324,7 +407,20 @@ async def _write_sample(stack: Stack) -> None:
 
 
 def _write_state(stack: Stack) -> None:
-    file = _state_file(stack.settings)
-    partial = file.with_suffix(".partial")
-    partial.write_text(to_json(stack.state(), indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
+    state = stack.state()
+    told = msgspec.structs.replace(
+        state, database_url=shown_url(state.database_url), valkey_url=shown_url(state.valkey_url)
+    )
+    write_whole(_state_file(stack.settings), to_json(told, indent=2) + "\n")
+
+
+def _with_passwords(state: StackState, settings: Settings) -> StackState:
+    """Return the state with the URLs of external servers whole: no file holds a password."""
+    known = {
+        shown_url(section.url): section.url for section in (settings.database, settings.valkey) if section.url
+    }
+    return msgspec.structs.replace(
+        state,
+        database_url=known.get(state.database_url, state.database_url),
+        valkey_url=known.get(state.valkey_url, state.valkey_url),
+    )

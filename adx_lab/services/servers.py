@@ -52,13 +52,17 @@ class Servers:
 
     def valkey_database(self, number: int) -> str:
         """Return the URL of one of Valkey's numbered databases, so that its commands can be told apart."""
+        if not self.valkey_url:
+            return ""
         base = self.valkey_url.split("?", 1)[0]
         return f"{base}?db={number}"
 
 
 @asynccontextmanager
-async def servers(settings: Settings, progress: Progress) -> AsyncIterator[Servers]:
+async def servers(settings: Settings, progress: Progress, *, needed: bool = True) -> AsyncIterator[Servers]:
     """Give the servers for as long as the block runs; what was up before stays up.
+
+    Services that are up already need none (``needed``): then nothing is started.
 
     Raises
     ------
@@ -67,6 +71,9 @@ async def servers(settings: Settings, progress: Progress) -> AsyncIterator[Serve
     StackError
         A server did not start.
     """
+    if not needed:
+        yield Servers(NamedCluster(""), "", {})
+        return
     state = read_state(settings)
     if state is not None:
         progress.step("using the servers of the stack that is up")

@@ -1,6 +1,7 @@
 """Variants: ways to build a service, read from what a person types.
 
-``HEAD`` or any git ref, ``.`` for the working tree, a URL; and behind a tree any number of ``+name=value``:
+``HEAD`` or any git ref, ``.`` for the working tree, a URL (``URL+database=URL`` to look inside); and
+behind a tree any number of ``+name=value``:
 
 - a switch of the service, ``off`` or ``on``: ``.+cache.l1=off``;
 - a setting of it: ``.+pool.max=5``;
@@ -21,6 +22,7 @@ import msgspec
 
 from adx_lab.errors import UsageError, nearest
 from adx_lab.records.run import Caveat, digest
+from adx_lab.services.attached import postgres_url
 from adx_lab.services.sources import (
     Tree,
     export_ref,
@@ -29,13 +31,14 @@ from adx_lab.services.sources import (
     trees_folder,
     working_tree,
 )
-from adx_lab.services.start import StartOrder
+from adx_lab.services.start import StartOrder, expanded
 from adx_lab.services.switches import Known, ask_switches
 from adx_lab.settings import ServiceSettings, Settings, StartSettings
 
 _OPTION = re.compile(r"\+(?=[\w.]+=)")
 _FILES = ("patch", "sql")
 _ENVIRONMENT = "env."
+_DATABASE = "+database="
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Variant:
         Every switch and setting, by dotted name.
     caveats
         Reasons to doubt a comparison with it.
+    database_url
+        Of a URL, where its database may be looked at.
     """
 
     text: str
@@ -67,6 +72,7 @@ class Variant:
     statements: str = ""
     resolved: Mapping[str, str] = field(default_factory=dict)
     caveats: tuple[Caveat, ...] = ()
+    database_url: str | None = None
 
     @property
     def start(self) -> StartSettings:
@@ -114,7 +120,9 @@ def read_variant(text: str, settings: Settings) -> Variant:
         started at all, since its project file does not say how.
     """
     if re.match(r"https?://", text):
-        return Variant(text, url=text.rstrip("/"), service=settings.service)
+        url, _, database_url = text.partition(_DATABASE)
+        database_url = postgres_url(expanded(database_url)) if database_url else ""
+        return Variant(text, url.rstrip("/"), service=settings.service, database_url=database_url or None)
     name, *options = _OPTION.split(text)
     if not name:
         raise UsageError(f"{text!r} names no tree", mend="begin it with `.` or a git ref")

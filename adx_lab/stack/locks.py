@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from adx_lab.errors import BusyError
+from adx_lab.files import make_private_folder
 
 
 @contextmanager
@@ -20,8 +21,8 @@ def hold(path: Path, *, what: str) -> Iterator[None]:
     BusyError
         Somebody else holds it; the message names their process.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    make_private_folder(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,13 +20,12 @@ from typing import Any
 
 import msgspec
 import pandas as pd
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from adx_lab.errors import StoreError, UsageError
-from adx_lab.files import make_private_folder, seal, sync, write_whole
+from adx_lab.files import make_private_folder, seal, sweep, sync, write_whole
 from adx_lab.records.run import (
     CACHE_COLUMNS,
     CACHE_TRACE_COLUMNS,
@@ -41,7 +39,7 @@ from adx_lab.records.run import (
     to_json,
     to_plain,
 )
-from adx_lab.secrecy import scrub, scrubbed
+from adx_lab.secrecy import scrub, scrub_files, scrubbed
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "samples": SAMPLE_COLUMNS,
@@ -56,6 +54,9 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 COMPANIONS, VERDICT = "companions.json", "verdict.json"
 """What only a duet's folder holds."""
 
+ASKED = "asked.json"
+"""What only the folder of a service's night holds: by endpoint its statements, a request."""
+
 UNPLAYED = "unplayed.json"
 """What only the folder of a night's loaded run holds, and only where its duet could not be played."""
 
@@ -66,7 +67,7 @@ def new_run_folder(runs_dir: Path, run_id: str) -> Iterator[Path]:
     partial = runs_dir / f".{run_id}.{os.getpid()}.partial"
     try:
         make_private_folder(runs_dir)
-        _sweep(runs_dir)
+        sweep(runs_dir)
         partial.mkdir(mode=0o700)
         held = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
@@ -77,6 +78,7 @@ def new_run_folder(runs_dir: Path, run_id: str) -> Iterator[Path]:
     try:
         fcntl.flock(held, fcntl.LOCK_SH)
         yield partial
+        scrub_files(partial)
         seal(partial)
         partial.rename(runs_dir / run_id)
         sync(runs_dir)
@@ -154,6 +156,11 @@ class StoredRun:
             raise StoreError(f"{path} is damaged: it holds no list of blocks", mend=_RESTORE)
         return document
 
+    def asked(self) -> dict[str, Any]:
+        """Return which statements each endpoint asks for; empty where nobody looked."""
+        path = self.folder / ASKED
+        return _read_object(path) if path.exists() else {}
+
     def plans(self) -> dict[str, Any]:
         """Return the captured matrix of plans; it has no plans where there was no database to ask."""
         return _read_object(self.folder / "plans.json")
@@ -165,8 +172,6 @@ class StoredRun:
 
 
 _ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
-_LEFTOVER = re.compile(r"\..+\.(?P<pid>\d{1,10})\.(?:partial|deleted)")
-_ABANDONED_S = 3600
 _LARGE = frozenset({"samples", "queries"})
 _RESTORE = "restore the folder from a copy, or delete the run"
 _RECORD = "an older version may have made it: record a new run"
@@ -259,29 +264,6 @@ def delete_run_folder(runs_dir: Path, run_id: str) -> None:
         return
     except OSError as error:
         raise StoreError(f"run {run_id} can't be removed: {error}", mend="mend the rights") from error
-
-
-def _sweep(runs_dir: Path) -> None:
-    """Remove what killed runs left; a folder's name says whose it is, and whoever writes it holds it."""
-    for leftover in runs_dir.glob(".*"):
-        named = _LEFTOVER.fullmatch(leftover.name)
-        if named is not None and leftover.is_dir() and not _in_use(leftover, int(named["pid"])):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _in_use(folder: Path, pid: int) -> bool:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # removed meanwhile, or somebody else's
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Nobody holds it; but one that was made this moment is not held yet. A process id is used again.
-        return psutil.pid_exists(pid) and time.time() - os.fstat(descriptor).st_mtime < _ABANDONED_S
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
 
 
 def _read_table(path: Path, columns: list[str] | None) -> pd.DataFrame:

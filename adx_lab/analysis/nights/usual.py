@@ -53,7 +53,7 @@ class EndpointFigures:
     requests: int
     failed: int
     p50_ms: float
-    p95_ms: float
+    p95_ms: float | None
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,11 @@ def _times(
     if not known or min(now.requests, *(one.requests for one in known)) < _REQUESTS_MIN:
         return
     for metric in ("p50_ms", "p95_ms"):
-        values = [math.log(max(getattr(one, metric), 1e-3)) for one in known]
-        usual, value = statistics.fmean(values), math.log(max(getattr(now, metric), 1e-3))
+        figures = [getattr(one, metric) for one in (*known, now)]
+        if None in figures:
+            continue
+        *values, value = (math.log(max(figure, 1e-3)) for figure in figures)
+        usual = statistics.fmean(values)
         degrees = _GUESS_NIGHTS + len(values) - 1
         guess = _GUESS_LOG_SD * (1.0 if metric == "p50_ms" else 2.0)
         variance = _GUESS_NIGHTS * guess**2 + sum((one - usual) ** 2 for one in values)

@@ -63,7 +63,9 @@ def run(
     }
     flags |= {name: value for name, value in given.items() if value is not None}
     settings = read_settings(flags=flags)
-    named = frozenset({"rate_per_s", "duration_s", "warmup_s"})
+    named = frozenset({"duration_s", "warmup_s"})
+    if rate is not None or (locustfile is None and settings.is_reference):
+        named |= {"rate_per_s"}
     chosen = scenario or ("mixed" if locustfile is None and settings.is_reference else None)
     request = recorded.load_request(settings, chosen, locustfile, given=named, kind="nightly", url=url)
     chosen_profile = PROFILES[profile]

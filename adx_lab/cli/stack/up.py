@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_pairs
 from adx_lab.errors import StackError, UsageError
+from adx_lab.files import make_private_folder
 from adx_lab.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -
 
     log = running.logs_dir(settings) / "up.log"
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(log.parent)
         output = log.open("wb")
     except OSError as error:
         raise StackError(f"{log} can't be written: {error.strerror}") from error

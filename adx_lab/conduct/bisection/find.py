@@ -28,7 +28,7 @@ FIRST_BLOCKS = 12
 """Of the good against the bad commit: they decide whether there is anything to look for, and how much."""
 
 _LOST_MAX = 3
-"""Measurements of a commit that fail before it is passed over: one of them may be the machine's fault."""
+"""Measurements of a commit that fail in a row before it is passed over: one may be the machine's fault."""
 
 _DIFF_LINES = 60
 
@@ -110,6 +110,7 @@ class Bisection:
                 async with aclosing(self.opponent.blocks(bad)) as blocks:  # type: ignore[type-var]
                     async for row in blocks:
                         rows.append(row)
+                        lost = 0
                         if len(rows) == count:
                             break
             except MeasurementError:
@@ -141,7 +142,7 @@ class Bisection:
             try:
                 async with aclosing(self.opponent.blocks(sha)) as blocks:  # type: ignore[type-var]
                     async for row in blocks:
-                        played += 1
+                        played, lost = played + 1, 0
                         if math.isfinite(value := self.contrast(row)):
                             values.append(value)
                             search.add(sha, [value])

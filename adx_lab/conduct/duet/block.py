@@ -213,12 +213,14 @@ class Bench:
         prepared = self.sides[side]
         variant = prepared.variant
         if variant.url is not None:
-            return Started(variant.url, Watched(metrics_url=f"{variant.url}/metrics"))
-        assert prepared.template is not None
-        database = f"adx_duet_{slot}"
+            metrics_url = f"{variant.url}{self.settings.service.metrics}"
+            return Started(variant.url, Watched((), metrics_url, variant.database_url))
+        database = f"adx_duet_{slot}" if prepared.template is not None else None
         try:
-            url = await clone(self.servers.cluster, prepared.template, database, fresh=True)
-            await self._count_planning(database)
+            url = ""
+            if prepared.template is not None and database is not None:
+                url = await clone(self.servers.cluster, prepared.template, database, fresh=True)
+                await self._count_planning(database)
             order = order_of(
                 variant,
                 f"duet-{self.tag}-{number}-{slot}",
@@ -227,12 +229,13 @@ class Bench:
                 valkey_url=self.servers.valkey_database(1 if slot == "a" else 2),
             )
             await adapt(order, log=self._log(f"{side}-adapt"))
-            if variant.statements:
+            if variant.statements and url:
                 await execute(url, variant.statements)
             core = await start_service(order, log=self._log(side))
         except AdxLabError as error:
             raise VariantError(side, error) from error
-        watched = Watched(core.pids, f"{core.url}/metrics", url, order.valkey_url)
+        metrics_url = f"{core.url}{self.settings.service.metrics}"
+        watched = Watched(core.pids, metrics_url, url or None, order.valkey_url or None)
         return Started(core.url, watched, core, database)
 
     async def _stop(self, jobs: Iterable[asyncio.Task[Started]]) -> None:

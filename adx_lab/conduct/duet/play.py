@@ -87,7 +87,8 @@ async def play(settings: Settings, order: DuetOrder, progress: Progress) -> Play
         }
         run_id = new_run_id()
         try:
-            async with servers(settings, progress) as up:
+            started = any(variant.tree is not None for variant in variants.values())
+            async with servers(settings, progress, needed=started) as up:
                 run = await _Duet(settings, order, variants, run_id, progress).measure(
                     up, scenario.locustfile
                 )

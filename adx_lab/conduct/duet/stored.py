@@ -19,7 +19,9 @@ from adx_lab.conduct.duet.block import SIDES, Block
 from adx_lab.conduct.duet.judge import DuetEvidence
 from adx_lab.conduct.duet.order import CALIBRATE
 from adx_lab.errors import UsageError
+from adx_lab.files import write_whole
 from adx_lab.records.run import Caveat, RunRecord, to_json
+from adx_lab.secrecy import scrub
 from adx_lab.store.folders import (
     COMPANIONS,
     TABLES,
@@ -94,7 +96,7 @@ class Gathered:
         """Write the run's folder."""
         pq.write_table(pa.concat_tables(self._samples), run_dir / "samples.parquet")
         pq.write_table(pa.concat_tables(self._queries), run_dir / "queries.parquet")
-        (run_dir / COMPANIONS).write_text(to_json(self.companions) + "\n", encoding="utf-8")
+        write_whole(run_dir / COMPANIONS, to_json(self.companions) + "\n")
         write_plans(run_dir, self.companions[0]["head"].get("matrix") or {"plans": []})
         for table in set(TABLES) - {"samples", "queries"}:
             write_table(run_dir, table, [])
@@ -114,13 +116,13 @@ class Gathered:
 
 def write_verdict(folder: Path, verdict: Verdict) -> None:
     """Write ``verdict.json``."""
-    (folder / VERDICT).write_text(to_json(verdict.to_json(), indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / VERDICT, scrub(to_json(verdict.to_json(), indent=2)) + "\n")
 
 
 def write_unplayed(folder: Path, finding: Finding) -> None:
     """Keep with a night's loaded run why its duet could not be played: that duet left no run of its own."""
     told = {"subject": finding.subject, "cause": finding.cause}
-    (folder / UNPLAYED).write_text(to_json(told, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / UNPLAYED, scrub(to_json(told, indent=2)) + "\n")
 
 
 def read_unplayed(folder: Path) -> Finding | None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 from adx_lab.analysis.nights.usual import (
     Asked,
     EndpointFigures,
@@ -16,9 +12,8 @@ from adx_lab.analysis.nights.usual import (
 )
 from adx_lab.analysis.plans.captures.matrix import Matrix
 from adx_lab.analysis.plans.records import PlanAnalysis
-from adx_lab.capture.database import normal
+from adx_lab.capture.database import is_asked, normal
 from adx_lab.conduct.baseline import read_baseline
-from adx_lab.conduct.run.asked import FILE
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.report.run.judged_run import Judgement
 from adx_lab.settings import Settings
@@ -71,37 +66,30 @@ def figures_of_night(judgement: Judgement) -> NightFigures:
     table = run.table("database")
     statements = {}
     for row in table.to_dict("records"):
-        if "pg_stat_" in row["text"] or "pg_catalog" in row["text"] or not row["calls"]:
+        if not is_asked(row["text"]) or not row["calls"]:
             continue
         pages = (row["shared_hit"] + row["shared_read"]) / row["calls"]
         statements[normal(row["text"])] = StatementFigures(row["calls"], row["mean_ms"], pages)
     return NightFigures(
         run_id=run.record.run_id,
         endpoints={
-            row.subject: EndpointFigures(
-                row.count, row.errors, float(row.p50_ms.value or 0), float(row.p95_ms.value or 0)
-            )
+            row.subject: EndpointFigures(row.count, row.errors, float(row.p50_ms.value), row.p95_ms.value)
             for row in judgement.endpoints
-            if row.p50_ms.value is not None and row.p95_ms.value is not None
+            if row.p50_ms.value is not None
         },
         statements=statements,
-        asked=read_asked(run.folder),
+        asked=_asked(run),
         plans=_plans(judgement.plans),
     )
 
 
-def read_asked(folder: Path) -> dict[str, dict[str, Asked]]:
-    """Return by endpoint what its requests ask the database; empty where it was not looked at."""
-    try:
-        told: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
+def _asked(run: StoredRun) -> dict[str, dict[str, Asked]]:
     return {
         endpoint: {
             text: Asked(one["calls"], one["pages"] / one["calls"], one["total_ms"] / one["calls"])
             for text, one in of["statements"].items()
         }
-        for endpoint, of in told.items()
+        for endpoint, of in run.asked().items()
     }
 
 

@@ -17,18 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adx_lab.capture.database import connected, normal, read_statements
-from adx_lab.load.users.single import VARIABLE
+from adx_lab.capture.database import connected, is_asked, normal, read_statements
+from adx_lab.load.order import SINGLE_VARIABLE
 from adx_lab.processes import start_child, stop_child
 from adx_lab.progress import Progress
 
-FILE = "asked.json"
 _SECONDS = 6.0
 _REQUESTS_MAX = 400
 _STARTING_S = 30.0
 _PLUGIN = Path(__file__).resolve().parents[2] / "load" / "users" / "single.py"
-_CONTROL = ("begin", "commit", "rollback", "start transaction", "set ", "show ", "reset ", "discard ",
-            "deallocate ", "savepoint ", "release ")  # fmt: skip
 _COUNTERS = ("calls", "total_ms", "pages")
 
 
@@ -56,7 +53,7 @@ async def ask_each(order: AskOrder, progress: Progress, *, seconds: float = _SEC
     progress.step("asking one request at a time, to see which statements each endpoint asks for")
     told_read, told_write = os.pipe()
     go_read, go_write = os.pipe()
-    environ = {**os.environ, **(order.environ or {}), VARIABLE: f"{told_write},{go_read}",
+    environ = {**os.environ, **(order.environ or {}), SINGLE_VARIABLE: f"{told_write},{go_read}",
                "ADX_LOAD_SEED": str(order.seed), "PYTHONUNBUFFERED": "1"}  # fmt: skip
     command = [
         *(
@@ -136,7 +133,7 @@ def _add(sums: dict[str, dict[str, float]], before: Mapping[int, Any], after: Ma
         then = before.get(queryid, {})
         calls = float(now["calls"]) - float(then.get("calls", 0))
         text = normal(now["text"])
-        if calls <= 0 or text.startswith(_CONTROL) or "pg_stat_" in text:
+        if calls <= 0 or not is_asked(text):
             continue
         counted = sums[text]
         counted["calls"] += calls

@@ -14,9 +14,10 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import asyncpg
 import msgspec
 
 from adx_lab.capture.cache_trace import TraceTail
@@ -33,10 +34,10 @@ from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import describe_machine
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.server_log import LogTail
-from adx_lab.conduct.run.asked import FILE as ASKED
 from adx_lab.conduct.run.asked import AskOrder, ask_each
 from adx_lab.conduct.run.provenance import describe_git, describe_settings, describe_target, describe_versions
-from adx_lab.errors import UsageError, nearest
+from adx_lab.deaths import Death, DeathTail, backends_killed, now
+from adx_lab.errors import AdxLabError, StackError, UsageError, nearest
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.order import LoadOrder
 from adx_lab.load.schedules.replay import write_replay
@@ -46,11 +47,12 @@ from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, RunRecord, Target, new_run_id, to_json
 from adx_lab.report.run.judged_run import Judgement, figures_of
 from adx_lab.services.attached import postgres_url, processes_of
-from adx_lab.services.running import StackState, read_state, running_stack
+from adx_lab.services.running import StackState, holder_pid, read_state, running_stack
 from adx_lab.services.start import expanded
 from adx_lab.settings import REFERENCE, LoadSettings, ServiceSettings, Settings
 from adx_lab.sql import Query, load_queries
 from adx_lab.store.folders import (
+    ASKED,
     StoredRun,
     new_run_folder,
     open_run,
@@ -62,6 +64,7 @@ from adx_lab.store.folders import (
 )
 from adx_lab.store.rows import RunStore
 
+T = TypeVar("T")
 OBSERVED_QUERY = "users.get"
 
 
@@ -100,9 +103,18 @@ class LoadRequest:
 class Surroundings:
     """The target of a load and what is known around it.
 
-    ``processes`` are the ids by role; ``sample_file`` tells the load whom to log in as; ``server_log`` is
-    what the embedded PostgreSQL writes, ``cache_trace`` what the core looks up in its L1. None of them is
-    known of somebody else's service.
+    Attributes
+    ----------
+    processes
+        Ids by role.
+    sample_file
+        Tells the load whom to log in as.
+    server_log
+        What the embedded PostgreSQL writes.
+    cache_trace
+        What the core looks up in its L1.
+    deaths
+        The list of what died of the stack. None of these is known of somebody else's service.
     """
 
     target: Target
@@ -110,13 +122,16 @@ class Surroundings:
     sample_file: str | None
     server_log: Path | None = None
     cache_trace: Path | None = None
+    deaths: Path | None = None
 
     @classmethod
     def of_stack(cls, state: StackState) -> Surroundings:
         """Return the surroundings of the reference core."""
         log = Path(state.logs) / "postgres.log" if "postgres" in state.processes else None
         trace = Path(state.cache_trace) if state.cache_trace else None
-        return cls(state.target(), state.processes, state.sample_file or None, log, trace)
+        deaths = Path(state.logs).parent / "deaths.jsonl"
+        people = state.sample_file or None
+        return cls(state.target(), state.processes, people, log, trace, deaths)
 
 
 Drive = Callable[..., Awaitable[tuple[Collected, Samples]]]
@@ -131,9 +146,24 @@ def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadR
         There is no such locustfile.
     """
     known = settings.scenario_files()
+    if settings.load.locustfile:
+        known = known | {Path(settings.load.locustfile).stem: settings.project_dir / settings.load.locustfile}
     if name not in known:
         raise UsageError(f"unknown scenario {name}", mend=nearest(name, sorted(known)))
     return LoadRequest(name, known[name], kind)
+
+
+def usual_scenario(settings: Settings) -> str:
+    """Return the name of the scenario that is taken where nobody names one."""
+    own = settings.load.locustfile
+    if own:
+        return Path(own).stem
+    if settings.is_reference:
+        return "mixed"
+    raise UsageError(
+        f"nobody says what {settings.service.name} is loaded with",
+        mend="name a scenario, or load.locustfile in the project file",
+    )
 
 
 def load_request(
@@ -205,6 +235,8 @@ async def record_load(
     run_id = new_run_id()
     started_at = datetime.now(UTC)
     with new_run_folder(settings.runs_dir, run_id) as run_dir:
+        doubts: list[Caveat] = []
+        tail = DeathTail(around.deaths)
         async with _maybe_connected(around.target.database_url) as connection:
             before: Statements = await read_statements(connection) if connection else {}
             described = await describe_database(connection) if connection else {}
@@ -212,12 +244,23 @@ async def record_load(
             collected, seen = await (drive or _drive)(
                 settings, around, request, run_dir, progress, connection=connection
             )
-            after: Statements = await read_statements(connection) if connection else {}
-        plans = await _capture_plans(settings, around, progress)
+            after: Statements = {}
+            if connection:
+                after = await _tried("the statements", doubts, read_statements(connection), before)
+        server_log = log.read()
+        deaths = [
+            *(Death(**death) for death in collected.deaths),
+            *tail.read(),
+            *backends_killed(server_log),
+            *await _lost(settings, around),
+        ]
+        plans = await _tried("the plans", doubts, _capture_plans(settings, around, progress), {"plans": []})
+        observing = await _tried("the cost of observing", doubts, _cost_of_observing(around, plans), {})
         write_plans(run_dir, plans)
-        write_log(run_dir, log.read())
+        write_log(run_dir, server_log)
         if request.kind == "nightly":
-            await _ask_each(settings, around, request, run_dir, progress)
+            asked = _ask_each(settings, around, request, run_dir, progress)
+            await _tried("what each endpoint asks the database", doubts, asked, None)
         write_table(run_dir, "resources", seen.resources)
         write_table(run_dir, "cache", seen.cache)
         write_table(run_dir, "service", seen.service)
@@ -239,12 +282,41 @@ async def record_load(
                 service=service_name(settings, request),
                 environment=settings.service.environment,
                 target=describe_target(around.target) | {"database": described, "tenants": _tenants(around)},
-                audit=_audit(collected, seen) | await _cost_of_observing(around, plans),
-                caveats=(*collected.caveats, *seen.caveats(), *_caveats(around)),
+                audit=_audit(collected, seen) | observing | {"deaths": [asdict(death) for death in deaths]},
+                caveats=(
+                    *collected.caveats,
+                    *seen.caveats(),
+                    *_caveats(around),
+                    *(Caveat("died", str(death)) for death in deaths),
+                    *doubts,
+                ),
                 night=request.night,
             ),
         )
     return open_run(settings.runs_dir, run_id)
+
+
+async def _tried(what: str, doubts: list[Caveat], capture: Awaitable[T], otherwise: T) -> T:
+    """Return what a capture yields; where it fails, the load that was measured is kept without it."""
+    try:
+        return await capture
+    except (AdxLabError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        doubts.append(
+            Caveat("not-captured", f"{what} could not be captured: {error or type(error).__name__}")
+        )
+        return otherwise
+
+
+async def _lost(settings: Settings, around: Surroundings) -> list[Death]:
+    """Return the death of what nobody of ours watches: who holds the stack, or somebody else's service."""
+    if around.deaths is not None:
+        held = holder_pid(settings) is not None
+        return [] if held else [Death("stack", now(), "is not held any more: its process is gone")]
+    try:
+        await asyncio.to_thread(check_reachable, around.target.base_url)
+    except StackError as error:
+        return [Death("service", now(), f"does not answer any more ({error.message})")]
+    return []
 
 
 def judge(settings: Settings, run: StoredRun) -> Judgement:
@@ -352,8 +424,9 @@ async def _drive(
         duration_s = write_replay(earlier, schedule)
         order = msgspec.structs.replace(order, replay_file=str(schedule), duration_s=duration_s)
     base_url = around.target.base_url
+    more = () if around.sample_file else locust_words(settings)
     command = LocustCommand(
-        order, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines
+        order, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines, more
     )
     roots = dict(around.processes)
     async with sampling(lambda: roots, around.target.metrics_url, connection) as seen:
@@ -367,7 +440,9 @@ async def _drive(
 def _asked(settings: Settings, request: LoadRequest) -> dict[str, Any]:
     """Return what was asked of the load; what nobody set is left to the scenario."""
     defaults = LoadSettings()
-    names = ("rate_per_s", "duration_s", "warmup_s", "users")
+    names: tuple[str, ...] = ("rate_per_s", "duration_s", "warmup_s", "users")
+    if request.locustfile not in settings.scenario_files().values() and "rate_per_s" not in request.given:
+        names = names[1:]  # somebody else's users ask at their own pace, unless somebody says otherwise
     values = {name: getattr(settings.load, name) for name in names}
     return {
         name: value

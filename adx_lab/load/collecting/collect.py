@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from adx_lab.deaths import Death
 from adx_lab.errors import MeasurementError
 from adx_lab.load.recording.rows import read_facts
 from adx_lab.load.recording.server_timing import parse
@@ -65,6 +67,7 @@ class Collected:
     steps: tuple[dict[str, Any], ...]
     knee: dict[str, Any] | None
     caveats: tuple[Caveat, ...]
+    deaths: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass
@@ -113,6 +116,7 @@ def collect(raw_dir: Path, run_dir: Path) -> Collected:
         **_audit(processes, began),
         **_story(processes),
         caveats=(*caveats, *_doubts(processes)),
+        deaths=tuple(_deaths(processes)),
     )
 
 
@@ -272,6 +276,16 @@ def _story(processes: list[_Process]) -> dict[str, Any]:
     if broke is not None:
         knee = {"rate_per_s": kept[-1]["rate_per_s"] if kept else None, "broke": broke}
     return {"schedule": plans[-1] if plans else {}, "steps": steps, "knee": knee}
+
+
+def _deaths(processes: list[_Process]) -> Iterator[dict[str, Any]]:
+    """Yield a death for each process that sent requests and did not live to close its record."""
+    for process in processes:
+        if process.facts and not process.values("closed") and process.name != "master":
+            last = datetime.fromtimestamp(max(process.values("t"), default=0.0), UTC)
+            how = "did not live to close its record"
+            death = Death("locust", last.isoformat(timespec="milliseconds"), how)
+            yield asdict(death)
 
 
 def _doubts(processes: list[_Process]) -> Iterator[Caveat]:

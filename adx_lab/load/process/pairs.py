@@ -79,6 +79,11 @@ class Pair:
         self._rivals = rivals
         self._sides = [Side(rival.variant, self._client(rival.url)) for rival in rivals]
 
+    @property
+    def rivals(self) -> tuple[Rival, ...]:
+        """The two, as they were introduced."""
+        return self._rivals
+
     def log_in(self) -> None:
         """Log the same people in at both, at the same time.
 

@@ -282,8 +282,12 @@ class Session:
         raw_dir = Path(self.order.raw_dir)
         write_order(self.order, raw_dir / "order.json")
         host = self.environment.host or getattr(self.scenario, "host", None) or ""
-        command = [sys.executable, "-m", "adx_lab.conduct.attended", str(raw_dir), host, str(os.getpid())]
-        self._companion = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        command = [sys.executable, "-m", "adx_lab.conduct.attended", str(raw_dir), str(os.getpid())]
+        # Everybody can read a command line, and a URL may hold a password.
+        environ = os.environ | {"LOCUST_HOST": host}
+        self._companion = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, start_new_session=True, env=environ
+        )
 
     def _after(self, seconds: float, call: Any) -> None:
         self._timers.append(gevent.spawn_later(max(0.0, seconds), call))

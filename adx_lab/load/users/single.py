@@ -14,8 +14,7 @@ from typing import Any
 
 from locust import events
 
-VARIABLE = "ADX_LOAD_SINGLE"
-"""Two file descriptors: where each request is told, and where the word to go on is read."""
+from adx_lab.load.order import SINGLE_VARIABLE
 
 
 def _prepare(environment: Any, **_: Any) -> None:
@@ -32,13 +31,13 @@ def _on_request(
     exception: BaseException | None = None,
     **_: Any,
 ) -> None:
-    told, go_on = (int(number) for number in os.environ[VARIABLE].split(","))
+    told, go_on = (int(number) for number in os.environ[SINGLE_VARIABLE].split(","))
     line = {"endpoint": f"{request_type} {name}", "ms": response_time, "failed": exception is not None}
     os.write(told, json.dumps(line, default=str).encode() + b"\n")
     os.read(go_on, 1)
 
 
-if VARIABLE in os.environ:
+if SINGLE_VARIABLE in os.environ:
     _told: Any = events
     _told.init.add_listener(_prepare)
     _told.request.add_listener(_on_request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.errors import StoreError
+from adx_lab.files import make_private_folder, write_whole
 from adx_lab.records.run import RunRecord, to_json
 from adx_lab.report.nights.night_series import History
 from adx_lab.report.nights.trend_figures import budgets_over_nights
@@ -18,6 +18,7 @@ from adx_lab.report.page.answer import Answer
 from adx_lab.report.page.assets import copy_script, environment
 from adx_lab.report.page.block import Section
 from adx_lab.report.parts.table import Cell, Column, Table
+from adx_lab.secrecy import scrub
 from adx_lab.settings import Settings
 
 NIGHT = "night.json"
@@ -49,7 +50,7 @@ def write_line(folder: Path, record: RunRecord, verdict: Verdict, answer: Answer
         summary=summary,
         kind=record.kind,
     )
-    (folder / NIGHT).write_text(to_json(asdict(line), indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / NIGHT, scrub(to_json(asdict(line), indent=2)) + "\n")
 
 
 def write_index(settings: Settings) -> Path:
@@ -66,11 +67,9 @@ def write_index(settings: Settings) -> Path:
         nights=nights_table(nights[::-1]), count=len(nights), sections=_trends(settings, nights)
     )
     index = settings.reports_dir / "index.html"
-    partial = settings.reports_dir / f".index.{os.getpid()}.partial"
     try:
-        copy_script(settings.reports_dir)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(index)
+        copy_script(make_private_folder(settings.reports_dir))
+        write_whole(index, scrub(text))
     except OSError as error:
         raise StoreError(f"{index} can't be written: {error.strerror}", mend="free some space") from error
     return index

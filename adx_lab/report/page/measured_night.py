@@ -12,6 +12,7 @@ from adx_lab.analysis.nights.usual import UsualAnswer
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.analysis.run.audit import ValidityCheck
+from adx_lab.analysis.run.deaths import death_findings
 from adx_lab.analysis.verdict import Verdict, decide
 from adx_lab.records.run import Caveat, RunRecord
 from adx_lab.report.duet.source_change import SourceChange
@@ -161,6 +162,7 @@ class Contents:
             comparisons=self.usual.comparisons if duet is None else duet.comparisons,
             findings=(
                 *unplayed,
+                *death_findings(self.judgement.record.audit),
                 *(self.usual.findings if duet is None else duet.findings),
                 *budget_findings(self.judgement),
             ),

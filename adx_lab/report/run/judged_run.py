@@ -8,16 +8,18 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+from scipy import stats
 
 from adx_lab.analysis.plans import scan_plans
 from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.plans.captures.slow import SlowQuery, requests_that_waited, slow_queries
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.run.budgets import BudgetResult, judge
+from adx_lab.analysis.run.deaths import death_checks
 from adx_lab.analysis.run.latency import LatencySummary, measure, summarise
 from adx_lab.analysis.run.process_costs import PartCost, part_costs
 from adx_lab.analysis.run.tail import TailAttribution, tail_attribution
-from adx_lab.analysis.stats.quantiles import Estimate
+from adx_lab.analysis.stats.quantiles import LEVEL, Estimate
 from adx_lab.records.run import RunRecord
 from adx_lab.settings import read_budgets
 from adx_lab.store.folders import StoredRun
@@ -122,7 +124,7 @@ class Judgement:
     @cached_property
     def measured(self) -> dict[str, Estimate]:
         """Every metric that a budget can name."""
-        return measure(self.times, self.queries) | self._observed()
+        return measure(self.times, self.queries) | self._observed() | self._asked()
 
     @cached_property
     def budgets(self) -> tuple[BudgetResult, ...]:
@@ -132,7 +134,17 @@ class Judgement:
     @cached_property
     def validity(self) -> tuple[ValidityCheck, ...]:
         """The load generator's audit."""
-        return audit_generator(self.record.audit)
+        return (*audit_generator(self.record.audit), *death_checks(self.record.audit))
+
+    def _asked(self) -> dict[str, Estimate]:
+        """Return what each endpoint asks the database, and how often it failed."""
+        found = {
+            f"endpoint.{row.subject}.error_rate": _share(row.errors, row.count) for row in self.endpoints
+        }
+        for endpoint, told in self.run.asked().items():
+            calls = sum(float(one["calls"]) for one in told["statements"].values())
+            found[f"endpoint.{endpoint}.statements_per_request"] = _exactly(calls, int(told["requests"]))
+        return found
 
     def _observed(self) -> dict[str, Estimate]:
         # Seen at every sample of the run, so that the interval is the value itself.
@@ -151,6 +163,14 @@ class Judgement:
         if "users_connected" in self.record.audit:
             found["users.connected"] = _exactly(float(self.record.audit["users_connected"]), 1)
         return found
+
+
+def _share(hits: int, n: int) -> Estimate:
+    """Return a share with Clopper and Pearson's interval."""
+    tail = (1 - LEVEL) / 2
+    low = float(stats.beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
+    high = float(stats.beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    return Estimate(hits / n, low, high, n, ())
 
 
 def _exactly(value: float, n: int) -> Estimate:

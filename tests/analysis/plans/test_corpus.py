@@ -38,15 +38,17 @@ async def test_every_format_says_the_same(
 ) -> None:
     """What the server prints in one format is read as what it prints as JSON."""
     url = postgres_url.replace("/postgres?", "/plans_corpus?")
-    for kind in ("terse", "verbose", "planned"):
+    asked = await explain_all(url, OPTIONS["planned"])
+    for name, text in (await explain_all(url, OPTIONS["planned"], form)).items():
+        plan, other = (analyse(read_plans(said)[0]) for said in (text, asked[name]))
+        assert [node.label for node in plan.nodes] == [node.label for node in other.nodes], name
+        assert plan.shape == other.shape, name
+    for kind in ("terse", "verbose"):
         for name, text in (await explain_all(url, OPTIONS[kind], form)).items():
-            (document,) = read_plans(text)
-            plan, other = analyse(document), corpus[kind][name]
-            assert [node.label for node in plan.nodes] == [node.label for node in other.nodes], name
-            assert plan.shape == other.shape, name
-            assert plan.buffered == other.buffered, name
-            if kind != "planned":
-                check_times(plan, f"{form} {kind} {name}")
+            plan = analyse(read_plans(text)[0])
+            assert corpus[kind][name].buffered or not plan.buffered, name
+            check_times(plan, f"{form} {kind} {name}")
+            if plan.buffered:  # text leaves out counters that are zero
                 check_pages(plan, name)
 
 
@@ -196,12 +198,17 @@ async def test_early_stops_are_no_misestimates(corpus: dict[str, dict[str, PlanA
         ("aggregate_spill", "spill", "work_mem"),
         ("offset", "offset", "last row seen"),
         ("sub_plan_slow", "seq_scan", "CREATE INDEX CONCURRENTLY ON notes (user_id);"),
-        ("distinct_on", "sort_index", "CREATE INDEX CONCURRENTLY ON users (tenant_id, created_at DESC);"),
         ("append_pruned_while_running", "join_filter", "equality"),
         ("parallel_sub_plan", "sub_plan", "join"),
         ("parallel_nested", "nested_loop", "hash join"),
         ("lateral", "rows_removed", "tenant_id"),
         ("insert_triggers", "trigger", "foreign key"),
+        ("cartesian", "cartesian", "belongs together"),
+        ("workers_missing", "workers_not_launched", "max_parallel_workers"),
+        ("cast_to_text", "implicit_cast", "compare user_id with a value of its own type"),
+        ("foreign_thrown_away", "foreign_rows", "can be sent"),
+        ("dead_space", "dead_rows", "VACUUM (ANALYZE)"),
+        ("join_few", "join_index", "CREATE INDEX CONCURRENTLY ON orders_copy (user_id);"),
     ],
 )
 async def test_findings(corpus: dict[str, dict[str, PlanAnalysis]], name: str, kind: str, mend: str) -> None:

@@ -19,7 +19,7 @@ from adx_lab.analysis.plans.times.deferred import (
     shares,
     whole_shares,
 )
-from adx_lab.analysis.plans.times.inclusive import Times, inclusive_times
+from adx_lab.analysis.plans.times.inclusive import MADE_BY_ONE, Times, inclusive_times
 from adx_lab.analysis.plans.tree import Tree, count, is_gather, number, text
 
 if TYPE_CHECKING:
@@ -66,6 +66,26 @@ def settle(tree: Tree) -> Account:
     return Account(
         times, tuple(selfs), outside, {key: tuple(held) for key, held in pages.items()}, outside_pages
     )
+
+
+def bounded_self(tree: Tree, account: Account, index: int) -> Interval | None:
+    """Return a node's own time with the bounds that are certain, also where averages stand for processes.
+
+    Below a Gather whose processes are not told apart the leader's part is between what the others can't have
+    taken, each of which had no more time than the Gather, and all of it.
+    """
+    own = account.selfs[index]
+    region = next((item for item in account.times.regions if item.first <= index < item.end), None)
+    if own is None or region is None or not region.processes or region.processes <= 1:
+        return own
+    if text(tree.nodes[index], "Node Type") in MADE_BY_ONE:
+        return own
+    gather = account.times.clock[region.gather]
+    if gather is None:
+        return own
+    everywhere = own.value * region.processes
+    low = max(0.0, everywhere - (region.processes - 1) * gather.high)
+    return Interval(own.value, min(low, own.low), max(own.high, min(everywhere, gather.high)))
 
 
 def _own_time(tree: Tree, clock: Sequence[Interval | None], index: int) -> Interval | None:
