@@ -75,11 +75,6 @@ def write_rivals(rivals: tuple[Rival, ...], path: Path) -> None:
     partial.replace(path)
 
 
-def awaited_file(path: str | Path) -> Path:
-    """Return the file that a Locust which waits for its rivals makes."""
-    return Path(path).with_suffix(".awaited")
-
-
 def read_rivals(path: str | Path) -> tuple[Rival, ...]:
     """Return the rivals, or none as long as they are not known."""
     try:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
-from adx_lab.cli.console import ConsoleProgress, print_json
+from cyclopts import Parameter
+
+from adx_lab.cli.console import WatchedProgress, print_json, watching
 from adx_lab.settings import read_settings
 
 
@@ -20,6 +23,7 @@ def run(
     warmup: float | None = None,
     profile: str = "nightly",
     seed: int = 1,
+    watch: Annotated[bool, Parameter(name="--page", negative=())] = False,
     json: bool = False,
 ) -> int:
     """Compare two variants: both up at once, the same requests to both.
@@ -46,6 +50,8 @@ def run(
         do not decide it.
     seed
         The same seed sends the same schedules.
+    watch
+        Make a page that shows how it stands while it is played, and say where it is.
     json
         Print the verdict as one JSON document.
     """
@@ -67,9 +73,11 @@ def run(
         profile=profile,
         seed=seed,
     )
-    progress = ConsoleProgress()
+    progress = watching(settings, f"Duet of {base} and {head}", page=watch)
     played = asyncio.run(play(settings, order, progress))
     page = None if played.run is None else asyncio.run(night.page_of(settings, played.run, progress))
+    if isinstance(progress, WatchedProgress):
+        progress.end(None if page is None else page.index)
     if json:
         print_json((page.verdict if page is not None else played.answer.verdict).to_json())
     else:

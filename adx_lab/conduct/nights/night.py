@@ -27,7 +27,7 @@ from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.recorded import LoadRequest
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
-from adx_lab.progress import Progress
+from adx_lab.progress import Progress, Watched
 from adx_lab.records.run import Caveat, to_json
 from adx_lab.report.duet.source_change import source_change
 from adx_lab.report.duet.stored_duet import Duel
@@ -95,6 +95,8 @@ class _Night:
         """Load, raise the load, compare, and measure the rules; each is stored as it ends."""
         await self._load(request)
         assert self.run is not None
+        if isinstance(self.progress, Watched):
+            self.progress.shown("budgets", recorded.judge(self.settings, self.run).budgets)
         if self._plays_duets(request) and self.profile.duet.get("blocks") != 0:
             await self._compare(self.run)
         if request.url is None and self.settings.is_reference and self.profile.rules:

@@ -16,7 +16,7 @@ from adx_lab.report.nights.night_series import History
 from adx_lab.report.nights.trend_figures import budgets_over_nights
 from adx_lab.report.page.answer import Answer
 from adx_lab.report.page.assets import copy_script, environment
-from adx_lab.report.page.block import Section
+from adx_lab.report.page.blocks.block import Section
 from adx_lab.report.parts.table import Cell, Column, Table
 from adx_lab.secrecy import scrub
 from adx_lab.settings import Settings

@@ -17,12 +17,12 @@ from adx_lab.progress import Progress
 from adx_lab.report.notebooks.execute import NotebookOutcome, execute_notebook
 from adx_lab.report.page.answer import Answer, answer_of
 from adx_lab.report.page.assets import copy_script, environment, packed_script
-from adx_lab.report.page.block import Section
-from adx_lab.report.page.endpoint_blocks import endpoint_blocks
+from adx_lab.report.page.blocks.block import Section
+from adx_lab.report.page.blocks.endpoints import endpoint_blocks
+from adx_lab.report.page.blocks.queries import query_blocks
 from adx_lab.report.page.exports import DOWNLOADS, write_exports
 from adx_lab.report.page.index import write_line
 from adx_lab.report.page.measured_night import Contents
-from adx_lab.report.page.query_blocks import query_blocks
 from adx_lab.report.page.sections import calibration_note, observing_note, sections_of
 from adx_lab.report.page.verdict_words import summarise_verdict
 from adx_lab.report.parts.words import TERMS

@@ -11,10 +11,10 @@ from adx_lab.report.duet import comparison_tables
 from adx_lab.report.duet.comparison_figures import forest, moved_parts
 from adx_lab.report.duet.source_change import SourceChange
 from adx_lab.report.page.answer import Answer
-from adx_lab.report.page.block import Folded, Section, Shown, Words
-from adx_lab.report.page.endpoint_blocks import link_endpoints
+from adx_lab.report.page.blocks.block import Folded, Section, Shown, Words
+from adx_lab.report.page.blocks.endpoints import link_endpoints
+from adx_lab.report.page.blocks.queries import changed_plan, link_queries
 from adx_lab.report.page.measured_night import Contents
-from adx_lab.report.page.query_blocks import changed_plan, link_queries
 from adx_lab.report.page.verdict_words import calibration_line
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Column, Table

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.report.page.answer import endpoint_address, query_address, slug
-from adx_lab.report.page.block import Folded, Section, Shown, Words
+from adx_lab.report.page.blocks.block import Folded, Section, Shown, Words
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell as TableCell
