@@ -29,7 +29,7 @@ class AdxLabError(Exception):
         The log file that holds the details, where a child process wrote one.
     """
 
-    exit_code = 3
+    exit_code = 4
 
     def __init__(self, message: str, *, mend: str | None = None, log: Path | None = None) -> None:
         super().__init__(message)
@@ -57,19 +57,19 @@ class UsageError(AdxLabError):
 
 
 class StackError(AdxLabError):
-    """A part of the stack did not start, died, or can't be reached (exit 3)."""
+    """A part of the stack did not start, died, or can't be reached (exit 4)."""
 
 
 class MeasurementError(AdxLabError):
-    """The measurement could not be made or can't be trusted (exit 3)."""
+    """The measurement could not be made or can't be trusted (exit 4)."""
 
 
 class StoreError(AdxLabError):
-    """A stored run is missing, damaged, or made by a newer version (exit 3)."""
+    """A stored run is missing, damaged, or made by a newer version (exit 4)."""
 
 
 class BusyError(AdxLabError):
-    """Another process of the lab holds what this one needs (exit 3)."""
+    """Another process of the lab holds what this one needs (exit 4)."""
 
 
 def nearest(name: str, known: Sequence[str]) -> str:

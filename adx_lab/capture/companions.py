@@ -62,7 +62,7 @@ async def read_companions(watched: Watched) -> Reading:
         async with connected(watched.database_url) as connection:
             rows = await connection.fetch(_QUERIES["companions.statements"].sql)
             statements = {row["queryid"]: dict(row) for row in rows}
-    commands = await asyncio.to_thread(_valkey_commands, watched.valkey_url) if watched.valkey_url else None
+    commands = await asyncio.to_thread(valkey_commands, watched.valkey_url) if watched.valkey_url else None
     return Reading(cpu_s, rss_mb, page, statements, commands)
 
 
@@ -175,7 +175,7 @@ def _statements(
     named: Mapping[str, Query],
 ) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    names = _names(after, named)
+    names = statement_names(after, named)
     for queryid, now in after.items():
         then = before.get(queryid, {})
         grown = {key: float(now[key]) - float(then.get(key, 0)) for key in _COUNTERS}
@@ -186,8 +186,8 @@ def _statements(
     return found
 
 
-def _names(after: Mapping[int, Mapping[str, Any]], named: Mapping[str, Query]) -> dict[int, str]:
-    """Return each statement's name, as `statement_rows` finds it."""
+def statement_names(after: Mapping[int, Mapping[str, Any]], named: Mapping[str, Query]) -> dict[int, str]:
+    """Return the name of each statement that is a named query, as `statement_rows` finds it."""
     zeros = ("total_ms", "shared_hit", "shared_read", "temp_written", "wal_bytes")
     whole = {queryid: {**row, **dict.fromkeys(zeros, 0)} for queryid, row in after.items()}
     rows = statement_rows({}, whole, named)
@@ -212,7 +212,7 @@ def _commands_between(before: Mapping[int, int] | None, after: Mapping[int, int]
     return sum(count - before.get(connection, 0) for connection, count in after.items())
 
 
-def _valkey_commands(url: str) -> dict[int, int] | None:
+def valkey_commands(url: str) -> dict[int, int] | None:
     """Return how many commands each connection to one of Valkey's databases has sent, our own left out."""
     parts = urlsplit(url)
     number = parse_qs(parts.query).get("db", [parts.path.strip("/") if parts.scheme != "unix" else ""])[0]

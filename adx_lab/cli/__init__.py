@@ -1,7 +1,8 @@
 """The command line: one file a verb, and the one place where an error becomes a line and an exit code.
 
-Exit codes: 0 pass; 1 regressed or over budget; 2 wrong use or wrong configuration; 3 could not decide or
-could not measure. Verbs are loaded when they are called, so that ``--help`` never waits for pandas.
+Exit codes: 0 pass; 1 regressed or over budget; 2 wrong use or wrong configuration; 3 undecided; 4
+invalid: it could not be measured. Verbs are loaded when they are called, so that ``--help`` never waits for
+pandas.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from adx_lab.files import keep_private
 from adx_lab.secrecy import scrub
 
 VERBS = {
+    "init": ("stack.init:run", "Describe a service of your own: make its project file."),
     "doctor": ("stack.doctor:run", "Check machine, limits and dependencies, and say how to mend each thing."),
     "up": ("stack.up:run", "Start the stack: PostgreSQL, Valkey, the core."),
     "down": ("stack.down:run", "Stop the stack."),

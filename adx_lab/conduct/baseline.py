@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.files import write_whole
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from adx_lab.services.sources import commit_of
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,11 @@ def set_baseline(settings: Settings, ref: str) -> Baseline:
     UsageError
         There is no such commit.
     """
-    commit = commit_of(CHECKOUT, ref)
+    commit = commit_of(settings.source_dir, ref)
     if commit is None:
-        raise UsageError(f"{ref} names no commit of {CHECKOUT}", mend="name a branch, a tag or a commit")
+        raise UsageError(
+            f"{ref} names no commit of {settings.source_dir}", mend="name a branch, a tag or a commit"
+        )
     baseline = Baseline(ref, commit, datetime.now(UTC).isoformat(timespec="seconds"))
     write_whole(settings.data_dir / "baseline.json", to_json(baseline, indent=2) + "\n")
     return baseline

@@ -8,7 +8,7 @@ from typing import Any
 from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
-from adx_lab.capture.plans.anywhere import capture_anywhere
+from adx_lab.capture.plans.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.causes import Statement, try_changes
 from adx_lab.capture.plans.guarded import MODES
 from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
@@ -33,6 +33,7 @@ async def capture(
     *,
     only: Sequence[str] | None = None,
     resample: int = 0,
+    asking: Asking | None = None,
 ) -> dict[str, Any]:
     """Capture plans now: of the stack's named queries, or of any database's dearest statements.
 
@@ -42,10 +43,12 @@ async def capture(
         The names of the queries; all where left out.
     resample
         So many times the data set is analysed and every plan made again, on a clone that is thrown away.
+    asking
+        With ``database_url``: which statements, and as whom.
     """
     if database_url is not None:
         progress.step("explaining the dearest statements; nothing is executed")
-        return await capture_anywhere(database_url)
+        return await capture_anywhere(database_url, asking)
     async with surroundings(settings, progress) as around:
         assert around.target.database_url is not None
         if resample:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from adx_lab.errors import AdxLabError
+from adx_lab.services.project import faults_of
 from adx_lab.settings import Settings
 from adx_lab.stack.accounts import choose_places, server_account
 
@@ -47,6 +48,10 @@ def examine(settings: Settings) -> tuple[Check, ...]:
         _open_files(),
         _port(settings),
         _browser(),
+        *(
+            Check(name, ok, found, mend, needed=name != "locustfile")
+            for name, ok, found, mend in faults_of(settings)
+        ),
     )
 
 

@@ -17,13 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import valkey
 
 from adx_lab.deaths import note_death
 from adx_lab.errors import StackError, UsageError
 from adx_lab.files import make_private_folder, write_whole
 from adx_lab.processes import Child
 from adx_lab.progress import Progress
-from adx_lab.records.run import Target, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Target
 from adx_lab.secrecy import shown_url
 from adx_lab.services.building import built
 from adx_lab.services.sources import Tree, working_tree
@@ -74,6 +76,7 @@ _RESTARTS = 3
 """Of one part, before the stack is given up."""
 
 _LOOK_EVERY_S = 0.1
+_PING_S = 2.0
 _TRIES, _BETWEEN_TRIES_S = 4, 0.5
 
 
@@ -183,7 +186,8 @@ def sample_file(settings: Settings) -> Path:
     return settings.stack_dir / "sample.json"
 
 
-def _lock_file(settings: Settings) -> Path:
+def lock_file(settings: Settings) -> Path:
+    """Return the file that whoever holds the stack has locked."""
     return settings.stack_dir / "stack.lock"
 
 
@@ -193,7 +197,7 @@ def _state_file(settings: Settings) -> Path:
 
 def holder_pid(settings: Settings) -> int | None:
     """Return the process that holds this checkout's stack, or None."""
-    return holder(_lock_file(settings))
+    return holder(lock_file(settings))
 
 
 def read_state(settings: Settings) -> StackState | None:
@@ -233,7 +237,7 @@ async def running_stack(
     """
     async with AsyncExitStack() as cleanup:
         _make_folder(settings)
-        cleanup.enter_context(hold(_lock_file(settings), what="a stack of this checkout"))
+        cleanup.enter_context(hold(lock_file(settings), what="a stack of this checkout"))
         _state_file(settings).unlink(missing_ok=True)
         stack = Stack(settings, progress)
         stack.source = (await built(_working_tree(settings), settings, progress)).path
@@ -266,7 +270,7 @@ async def running_servers(settings: Settings, progress: Progress) -> AsyncIterat
     """
     async with AsyncExitStack() as cleanup:
         _make_folder(settings)
-        cleanup.enter_context(hold(_lock_file(settings), what="a stack of this checkout"))
+        cleanup.enter_context(hold(lock_file(settings), what="a stack of this checkout"))
         _state_file(settings).unlink(missing_ok=True)
         stack = Stack(settings, progress)
         await _start_servers(stack, cleanup)
@@ -329,7 +333,7 @@ async def _start_again(stack: Stack, name: str) -> None:
 def health(state: StackState) -> dict[str, object]:
     """Return the stack's URLs, processes and whether the core is ready, as ``status`` prints it."""
     return {
-        "status": "up" if answers_ready(state.base_url + state.ready) else "unready",
+        "status": _status(state),
         **msgspec.to_builtins(state),
         "database_url": shown_url(state.database_url),
         "valkey_url": shown_url(state.valkey_url),
@@ -337,16 +341,34 @@ def health(state: StackState) -> dict[str, object]:
     }
 
 
+def _status(state: StackState) -> str:
+    if not answers_ready(state.base_url + state.ready):
+        return "unready"
+    if "valkey" not in state.processes and state.valkey_url and not _answers(state.valkey_url):
+        return "degraded: the external Valkey does not answer"
+    return "up"
+
+
+def _answers(valkey_url: str) -> bool:
+    try:
+        with valkey.Valkey.from_url(
+            valkey_url, socket_timeout=_PING_S, socket_connect_timeout=_PING_S
+        ) as client:
+            return bool(client.ping())
+    except (valkey.ValkeyError, ValueError, OSError):
+        return False
+
+
 def purge(settings: Settings) -> None:
     """Remove everything that the embedded servers ever wrote; stored runs stay."""
-    with hold(_lock_file(settings), what="a stack of this checkout"):
+    with hold(lock_file(settings), what="a stack of this checkout"):
         accounts.purge(accounts.choose_places(settings.stack_dir, accounts.server_account()))
 
 
 def _make_folder(settings: Settings) -> None:
     try:
         make_private_folder(logs_dir(settings))
-        _lock_file(settings).touch(mode=0o600)
+        lock_file(settings).touch(mode=0o600)
     except OSError as error:
         raise StackError(
             f"{settings.stack_dir} can't be written: {error.strerror}",

@@ -262,16 +262,19 @@ def wanted(service: ServiceSettings, word: str) -> bool:
     return any(f"{{{word}" in text for text in texts)
 
 
-def answers_ready(url: str, *, verify_tls: bool = True, ca: str | None = None) -> bool:
+def tls_context(service: ServiceSettings, url: str) -> ssl.SSLContext | None:
+    """Return how a service's certificate is looked at, as its project file says."""
+    if not url.startswith("https:"):
+        return None
+    context = ssl.create_default_context(cafile=service.ca)
+    if not service.verify_tls:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def answers_ready(url: str) -> bool:
     """Tell whether a service answers at this URL, below 400."""
-    context = None
-    if url.startswith("https:"):
-        context = ssl.create_default_context(cafile=ca)
-        if not verify_tls:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=5) as answer:
             return bool(answer.status < 400)

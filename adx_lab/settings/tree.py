@@ -79,11 +79,13 @@ class NightSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """What a night does besides measuring.
 
     ``webhook_url`` is sent each verdict as JSON. Runs and reports older than ``keep_days`` are removed after
-    a night, but never those of the baseline's commit; 0 keeps all.
+    a night, but never those of the baseline's commit; 0 keeps all. A thorough night that is ``regressed``
+    looks for the guilty commit for at most ``bisect_s``; 0 leaves that to ``adx-lab bisect``.
     """
 
     webhook_url: str | None = None
     keep_days: int = 60
+    bisect_s: float = 900.0
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -123,6 +125,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         """The notebooks: the home's own, or those that are shipped."""
         own = self.home_dir / "notebooks"
         return own if own.is_dir() else SHIPPED / "notebooks"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Service and environment: with the scenario what history, baseline and trends go by."""
+        return self.service.name or REFERENCE, self.service.environment
 
     @property
     def source_dir(self) -> Path:

@@ -144,35 +144,53 @@ def _times(
             high=math.exp(change + reach),
             p=min(1.0, p * 2 * tests),
             status=status,
-            smallest_effect_seen=math.expm1(bound),
+            could_see=math.expm1(bound),
         )
 
 
 def _counts(name: str, tonight: NightFigures, earlier: Sequence[NightFigures]) -> Iterator[Comparison]:
-    known = [_calls(night.asked[name]) for night in earlier if night.asked.get(name)]
+    """Compare what hardly varies: one more than a half, or twice the pages, is no chance."""
+    known = [night.asked[name] for night in earlier if night.asked.get(name)]
     if not known:
         return
-    usual, now = statistics.median(known), _calls(tonight.asked[name])
-    most = max(known)
-    more = now > most + _MORE_STATEMENTS and now > most * _MORE_STATEMENTS_RATIO
-    ratio = now / usual if usual else None
-    yield Comparison(
+    now = tonight.asked[name]
+    yield _count(
+        name, "statements_per_request", _calls(now), [_calls(one) for one in known],
+        more=_MORE_STATEMENTS, ratio=_MORE_STATEMENTS_RATIO,
+    )  # fmt: skip
+    yield _count(
+        name, "pages_per_request", _pages(now), [_pages(one) for one in known],
+        more=_MORE_PAGES, ratio=_MORE_PAGES_RATIO,
+    )  # fmt: skip
+
+
+def _count(
+    name: str, metric: str, now: float, known: Sequence[float], *, more: float, ratio: float
+) -> Comparison:
+    usual, most = statistics.median(known), max(known)
+    worse = now > most + more and now > most * ratio
+    change = now / usual if usual else None
+    return Comparison(
         subject=name,
-        metric="statements_per_request",
+        metric=metric,
         level=1 - _ALPHA,
-        smallest_effect=_MORE_STATEMENTS_RATIO - 1,
+        smallest_effect=ratio - 1,
         n_blocks=len(known),
-        ratio=ratio,
-        low=ratio,
-        high=ratio,
-        p=0.0 if more else 1.0,
-        status="slower" if more else "same",
-        smallest_effect_seen=_MORE_STATEMENTS_RATIO - 1,
+        ratio=change,
+        low=change,
+        high=change,
+        p=0.0 if worse else 1.0,
+        status="slower" if worse else "same",
+        could_see=ratio - 1,
     )
 
 
 def _calls(asked: Mapping[str, Asked]) -> float:
     return sum(one.calls for one in asked.values())
+
+
+def _pages(asked: Mapping[str, Asked]) -> float:
+    return sum(one.calls * one.pages for one in asked.values())
 
 
 def _database_ms(asked: Mapping[str, Asked]) -> float:

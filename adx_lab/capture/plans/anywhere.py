@@ -35,7 +35,10 @@ _PLANNED = "VERBOSE, SETTINGS, FORMAT JSON"
 _TRIES_MAX = 12
 _ANY = "any"
 _MEND = "load it (shared_preload_libraries), CREATE EXTENSION, and grant pg_read_all_stats"
-_OURS = re.compile(r"\b(?:PREPARE|EXECUTE|DEALLOCATE) adx_[0-9a-f]{12}\b|__asyncpg_|adx-lab")
+_OURS = re.compile(
+    r"\b(?:PREPARE|EXECUTE|DEALLOCATE) adx_[0-9a-f]{12}\b|__asyncpg_|adx-lab"
+    r"|set_config\(\$1, \$2, (?:\$3|true)\)|FROM unnest\(parameter_types\) WITH ORDINALITY"
+)
 _LAB_TEXTS = frozenset(
     normal(query.sql) for folder in (_HERE, _HERE.parent) for query in load_queries(folder).values()
 )

@@ -72,7 +72,7 @@ def run(
     if rate is not None or (locustfile is None and settings.is_reference):
         named |= {"rate_per_s"}
     chosen = scenario or ("mixed" if locustfile is None and settings.is_reference else None)
-    request = recorded.load_request(settings, chosen, locustfile, given=named, kind="nightly", url=url)
+    request = recorded.load_request(settings, chosen, locustfile, given=named, purpose="nightly", url=url)
     chosen_profile = PROFILES[profile]
     if blocks is not None:
         chosen_profile = replace(chosen_profile, duet={**chosen_profile.duet, "blocks": blocks})

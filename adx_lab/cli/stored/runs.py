@@ -7,7 +7,7 @@ from cyclopts import App
 from adx_lab.cli.console import ConsoleProgress, print_json, print_next, print_pairs, print_table, say_error
 from adx_lab.cli.stored.history import show_history
 from adx_lab.errors import UsageError
-from adx_lab.records.run import to_plain
+from adx_lab.records.documents import to_plain
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
 
@@ -88,6 +88,34 @@ def show(run_id: str = "latest", /, *, json: bool = False) -> int:
     print_pairs({f"  {name}": number(value) for name, value in document["figures"].items()})
     for caveat in run.record.caveats:
         print(f"caveat: {caveat.text}")
+    return 0
+
+
+@app.command
+def compare(base: str, head: str, /, *, json: bool = False) -> int:
+    """Compare any two stored runs: what differs, beyond what nights differ by. It is no verdict of cause.
+
+    Parameters
+    ----------
+    base
+        The run that is compared with.
+    head
+        The run that is looked at.
+    json
+        Print it as one JSON document.
+    """
+    from adx_lab.conduct.nights.usual import compare_runs
+    from adx_lab.report.duet.comparison_tables import comparisons
+
+    answer = compare_runs(read_settings(), base, head)
+    if json:
+        print_json(answer)
+        return 0
+    print("The two were not measured side by side: what differs may be the machine, the data or the hour.\n")
+    print_table(comparisons(answer.comparisons))
+    print()
+    for finding in answer.findings:
+        print(f"finding  {finding.kind}, {finding.subject}: {finding.cause}")
     return 0
 
 

@@ -20,9 +20,9 @@ from adx_lab.analysis.duet.block_ratios import BlockSeries
 from adx_lab.analysis.duet.comparison import compare
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.stats.sequential_design import Plan
-from adx_lab.conduct.bisection.commits import Range
 from adx_lab.errors import MeasurementError, StackError
 from adx_lab.progress import Progress
+from adx_lab.services.history.commits import Range
 
 FIRST_BLOCKS = 12
 """Of the good against the bad commit: they decide whether there is anything to look for, and how much."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from adx_lab.analysis.bisection.answer import Answer
 from adx_lab.analysis.bisection.search import Design
-from adx_lab.conduct.bisection.commits import CORE, Range, read_range
 from adx_lab.conduct.bisection.duets import DuetOpponent
 from adx_lab.conduct.bisection.find import Bisection
 from adx_lab.conduct.duet.order import DuetOrder
@@ -20,8 +18,10 @@ from adx_lab.errors import UsageError
 from adx_lab.progress import Progress
 from adx_lab.records.run import new_run_id
 from adx_lab.report.bisection.page import write_bisection
+from adx_lab.services.history.commits import Range, read_range
 from adx_lab.services.servers import servers
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.services.sources import LOCKS, working_tree
+from adx_lab.settings import Settings
 from adx_lab.stack.locks import hold
 
 _RATE_PER_S = 120.0
@@ -39,10 +39,6 @@ class BisectOrder:
         Pairs a second of every duet.
     limit_s
         When to stop at the latest.
-    checkout
-        The repository.
-    paths
-        Where the service lies in it.
     """
 
     good: str
@@ -52,8 +48,6 @@ class BisectOrder:
     seconds: float | None = None
     limit_s: float = math.inf
     seed: int = 1
-    checkout: Path = CHECKOUT
-    paths: Sequence[str] = CORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +70,9 @@ async def bisect(settings: Settings, order: BisectOrder, progress: Progress) -> 
     StackError
         The good or the bad commit does not start.
     """
-    searched = await asyncio.to_thread(read_range, order.checkout, order.good, order.bad, paths=order.paths)
+    searched = await asyncio.to_thread(
+        read_range, settings.source_dir, order.good, order.bad, paths=places_of(settings)
+    )
     if not any(one.weight > 0 for one in searched.commits):
         raise UsageError(
             f"no commit between {order.good} and {order.bad} changes the service",
@@ -122,6 +118,36 @@ async def bisect(settings: Settings, order: BisectOrder, progress: Progress) -> 
             answer = await search.run()
     write_bisection(folder, answer)
     return Bisected(answer, folder / "index.html")
+
+
+async def bisect_night(settings: Settings, good: str, progress: Progress) -> Bisected | None:
+    """Look for the commit that made the working tree slower than a good one, after a night has said so.
+
+    Returns
+    -------
+    Bisected or None
+        None where the time for it is 0, where only one commit could be it, or where the working tree has
+        changes that no commit holds.
+    """
+    limit_s, start = settings.night.bisect_s, settings.service.start
+    if limit_s <= 0 or working_tree(settings.source_dir, start).changed:
+        return None
+    try:
+        searched = await asyncio.to_thread(
+            read_range, settings.source_dir, good, "HEAD", paths=places_of(settings)
+        )
+    except UsageError as error:
+        progress.step(f"no commit is looked for: {error.message}")
+        return None
+    if sum(one.weight > 0 for one in searched.commits) < 2:
+        return None
+    return await bisect(settings, BisectOrder(good, "HEAD", limit_s=limit_s), progress)
+
+
+def places_of(settings: Settings) -> tuple[str, ...]:
+    """Return where the service lies in its repository: all of it, where its project file names nothing."""
+    start = settings.service.start
+    return tuple(dict.fromkeys((*(start.identity or start.paths), *LOCKS))) if start.paths else (".",)
 
 
 def _tell(searched: Range, progress: Progress) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.conduct.baseline import Baseline, read_baseline, set_baseline
+from adx_lab.conduct.bisection.play import bisect_night
 from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
@@ -28,10 +29,11 @@ from adx_lab.conduct.run.recorded import LoadRequest
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.progress import Progress, Watched
-from adx_lab.records.run import Caveat, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat
 from adx_lab.report.duet.source_change import source_change
 from adx_lab.report.duet.stored_duet import Duel
-from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES, is_climb, is_duet
+from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.page.index import write_index
 from adx_lab.report.page.measured_night import Compared, Contents
 from adx_lab.report.page.night_report import NotebookOrder, Report, make_report
@@ -60,12 +62,15 @@ class Profile:
         Whether the load is raised until a budget breaks, too.
     rules
         Whether each performance rule is measured, too.
+    bisect
+        Whether the guilty commit is looked for after a regression.
     """
 
     load: dict[str, float]
     duet: dict[str, Any] = field(default_factory=dict)
     steps: bool = False
     rules: bool = False
+    bisect: bool = False
 
 
 PROFILES: dict[ProfileName, Profile] = {
@@ -77,6 +82,7 @@ PROFILES: dict[ProfileName, Profile] = {
         {"profile": "nightly"},
         steps=True,
         rules=True,
+        bisect=True,
     ),
 }
 
@@ -130,6 +136,15 @@ class _Night:
         played = await play(self.settings, order, self.progress)
         if played.run is None:
             write_unplayed(run.folder, played.answer.verdict.findings[0])
+        elif self.profile.bisect and played.answer.verdict.status == "regressed":
+            await self._bisect(baseline.commit)
+
+    async def _bisect(self, good: str) -> None:
+        """Look for the guilty commit, where there is more than one that it could be."""
+        answer = await bisect_night(self.settings, good, self.progress)
+        if answer is not None:
+            self.progress.step(answer.answer.sentence)
+            self.notes.append(Caveat("bisection", f"{answer.answer.sentence}; {answer.page}"))
 
     def _first_baseline(self) -> None:
         """Let this commit be what later nights are compared with: a first night has nothing else."""
@@ -240,16 +255,21 @@ def contents_of(
     settings: Settings, run: StoredRun, *, notes: tuple[Caveat, ...] = (), stopped: str | None = None
 ) -> Contents:
     """Return what a run's page shows: a duet alone, or a load with what was measured the same night."""
-    if is_duet(run.record):
+    if run.record.kind == "duet":
         return Contents(compared=_compared(run), notes=notes)
     judgement = recorded.judge(settings, run)
     beside = list(_of_the_night(settings, run))
     compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
-    climbed = next((other.record.run_id for other in beside if other.record.scenario == "steps"), None)
+    climbed = next((other.record.run_id for other in beside if other.record.kind == "climb"), None)
     # What the core's rules are worth says nothing of somebody else's service.
     known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
     usual = compare_night(settings, judgement)
-    if not usual.nights and compared is None and run.record.kind == "nightly" and not settings.is_reference:
+    if (
+        not usual.nights
+        and compared is None
+        and run.record.purpose == "nightly"
+        and not settings.is_reference
+    ):
         text = "nothing was compared, since this is the first valid night of this service and scenario"
         notes = (*notes, Caveat("first-night", text))
     rules = tuple(known[name] for name in sorted(known))
@@ -259,7 +279,7 @@ def contents_of(
 def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
     """Return the notebooks that have something to show."""
     runs = {} if contents.judgement is None else dict.fromkeys(LOAD, contents.run_id)
-    if contents.judgement is not None and is_climb(contents.record):
+    if contents.judgement is not None and contents.record.kind == "climb":
         runs |= dict.fromkeys(CLIMB, contents.run_id)
     if contents.compared is not None:
         runs |= dict.fromkeys(DUET, contents.compared.run_id)

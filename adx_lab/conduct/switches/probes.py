@@ -255,7 +255,7 @@ async def _wait_for_warmth(ground: Ground, people: Sequence[Person]) -> None:
 
 def _scopes_in_valkey(order: StartOrder) -> list[str]:
     with Valkey.from_url(order.valkey_url, socket_timeout=5) as client:
-        return [key.decode() for key in client.scan_iter(match=f"{order.name}:*:permissions", count=1000)]
+        return [key.decode() for key in client.scan_iter(match=f"{order.name}:user:*:user", count=1000)]
 
 
 @asynccontextmanager

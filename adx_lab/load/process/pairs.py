@@ -19,7 +19,8 @@ from locust.contrib.fasthttp import FastHttpSession
 
 from adx_lab.errors import MeasurementError, UsageError
 from adx_lab.load.order import LoadOrder, Rival
-from adx_lab.load.process.logins import Account, log_in_accounts
+from adx_lab.load.people import Account
+from adx_lab.load.process.logins import log_in_accounts
 
 _ACCOUNTS = 8
 """Each login costs both variants an argon2id hash before every block; each block draws other people, so that

@@ -23,8 +23,9 @@ import msgspec
 from gevent.event import AsyncResult, Event
 
 from adx_lab.errors import AdxLabError, MeasurementError
-from adx_lab.load.order import LoadOrder, Rival, read_order, read_rivals, write_order
-from adx_lab.load.process.logins import Account, keep_logged_in, log_in_accounts
+from adx_lab.load.order import LoadOrder, Rival, awaited_file, read_order, read_rivals, write_order
+from adx_lab.load.people import Account
+from adx_lab.load.process.logins import keep_logged_in, log_in_accounts
 from adx_lab.load.process.open_files import allow_connections
 from adx_lab.load.process.pairs import Pair
 from adx_lab.load.recording.recorder import Recorder
@@ -297,7 +298,11 @@ class Session:
 
 
 def _await_rivals(path: str) -> tuple[Rival, ...]:
-    """Return the two variants; whoever starts them stops this process where they never answer."""
+    """Return the two variants; whoever starts them stops this process where they never answer.
+
+    Says that it waits: what is measured without load must not have a process beside it that still starts.
+    """
+    awaited_file(path).touch()
     while not (rivals := read_rivals(path)):
         gevent.sleep(_LOOK_EVERY_S)
     return rivals

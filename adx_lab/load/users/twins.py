@@ -160,18 +160,41 @@ def sides_of(session: Any, host: str) -> list[tuple[str, str, Mapping[str, str]]
     """Return whom a load asks: variant, URL, and the headers of who is logged in."""
     if session.pair is not None:
         return [(rival.variant, rival.url, rival.headers) for rival in session.pair.rivals]
-    return [(session.order.variant, host, {})]
+    return [(session.order.variant, host, session.order.headers)]
 
 
 def send_plain_users() -> None:
     """Send a plain file's users by the schedule, where the order asks for a duet or a rate."""
     order = read_order()
-    if order is None or not (order.rivals_file or order.rate_per_s):
+    if order is None:
+        return
+    if order.headers and not (order.rivals_file or order.rate_per_s):
+        events.init._handlers.insert(0, _log_users_in)  # noqa: SLF001
+    if not (order.rivals_file or order.rate_per_s):
         return
     if order.rivals_file:
         share_random_numbers()
     handlers: Any = events.init._handlers  # noqa: SLF001  # before the session, which looks at the users
     handlers.insert(0, _replace_users)
+
+
+def _log_users_in(environment: Any, **_: Any) -> None:
+    """Let a plain file's users send what the lab's login gave, in whatever way they make their clients."""
+    order = read_order()
+    assert order is not None
+    for kind in environment.user_classes:
+        if not hasattr(kind, "load_kind"):
+            kind.default_headers = dict(order.headers)
+            kind.__init__ = _logged_in(kind.__init__, order.headers)
+
+
+def _logged_in(make: Callable[..., None], headers: Mapping[str, str]) -> Callable[..., None]:
+    def init(user: Any, environment: Any) -> None:
+        make(user, environment)
+        if hasattr(getattr(user, "client", None), "headers"):
+            user.client.headers.update(headers)
+
+    return init
 
 
 def _replace_users(environment: Any, **_: Any) -> None:

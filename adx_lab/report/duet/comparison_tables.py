@@ -79,17 +79,15 @@ def some(names: Sequence[str]) -> str:
 
 def _row(one: Comparison) -> tuple[object, ...]:
     known = one.low is not None and one.high is not None
-    unit = getattr(one, "unit", None)
     interval: object = (one.low, one.high) if known else None
     if known and one.ratio is None:  # of counts, which may be none: the difference itself
-        interval = Cell((one.low, one.high), f"{number(one.low)} to {number(one.high)} {unit or ''}".rstrip())
-    seen = getattr(one, "could_see", getattr(one, "smallest_effect_seen", None))
+        interval = Cell((one.low, one.high), f"{number(one.low)} to {number(one.high)} {one.unit}".rstrip())
     # As p-values are printed.
     p = Cell(one.p, "< 0.001" if one.p < 0.001 else f"{one.p:.3g}") if known else None
     return (
         Cell(one.subject, subject_words(one.subject)),
         Cell(one.metric, metric_words(one.metric)),
         one.status,
-        *(getattr(one, "base", None), getattr(one, "head", None), unit),
-        *(one.ratio, interval, p, seen, one.level, one.gate),
+        *(one.base, one.head, one.unit),
+        *(one.ratio, interval, p, one.could_see, one.level, one.gate),
     )

@@ -220,7 +220,7 @@ def size_words(compared: Compared | None, comparisons: Sequence[Comparison], end
         return ""
     one = own[0]
     before, after = _before_and_after(compared, one)
-    unit = getattr(one, "unit", "ms") or ""
+    unit = one.unit
     if one.ratio is None or not one.metric.endswith("_ms"):
         if before is None or after is None:
             return f"{metric_words(one.metric)} differs"
@@ -236,9 +236,8 @@ def size_words(compared: Compared | None, comparisons: Sequence[Comparison], end
 
 def _before_and_after(compared: Compared | None, one: Comparison) -> tuple[float | None, float | None]:
     """Return base's and head's time: the verdict's own, or base's median with the ratio that was found."""
-    before, after = getattr(one, "base", None), getattr(one, "head", None)
-    if before is not None and after is not None:
-        return float(before), float(after)
+    if one.base is not None and one.head is not None:
+        return one.base, one.head
     if compared is None or compared.duel is None or not one.metric.endswith("_ms"):
         return None, None
     samples: pd.DataFrame = compared.duel.samples
@@ -308,15 +307,13 @@ def _judged(contents: Contents, verdict: Verdict) -> str:
     said = [summarise_verdict(verdict, validity=False)]
     unjudged = _unjudged(contents, verdict)
     if unjudged:
-        said.append(f"Not judged, asked too seldom to compare: {', '.join(unjudged)}.")
+        said.append(f"Not judged: {', '.join(unjudged)}.")
     return " ".join(said)
 
 
 def _unjudged(contents: Contents, verdict: Verdict) -> list[str]:
-    coverage = getattr(verdict, "coverage", None)
-    if coverage is not None:
-        listed = coverage["unjudged"] if isinstance(coverage, Mapping) else coverage.unjudged
-        return [str(one["endpoint"]) if isinstance(one, Mapping) else str(one) for one in listed]
+    if verdict.coverage is not None:
+        return list(verdict.coverage.unjudged)
     if contents.compared is None or contents.compared.duel is None:
         return []
     samples = contents.compared.duel.samples

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict
-from adx_lab.records.run import RunRecord
+from adx_lab.records.run import LoadAudit, RunRecord
 from adx_lab.report.duet import comparison_tables
 from adx_lab.report.duet.comparison_figures import forest, moved_parts
 from adx_lab.report.duet.source_change import SourceChange
@@ -42,7 +42,7 @@ def sections_of(contents: Contents, verdict: Verdict, answer: Answer) -> list[Se
 
 def observing_note(record: RunRecord) -> str:
     """Say what the observing itself cost."""
-    cost = record.audit.get("observing")
+    cost = record.load.observing if isinstance(record.audit, LoadAudit) else None
     if cost is None:
         return "What observing cost was not measured."
     bare_ms, observed_ms, timed_ms = cost["bare_ms"], cost["observed_ms"], cost["timed_ms"]

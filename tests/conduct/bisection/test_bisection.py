@@ -13,11 +13,11 @@ import pytest
 from adx_lab.analysis.bisection.answer import Answer
 from adx_lab.analysis.bisection.contrast import Key
 from adx_lab.analysis.finding import Finding
-from adx_lab.conduct.bisection.commits import read_range
 from adx_lab.conduct.bisection.find import Bisection
 from adx_lab.errors import MeasurementError, StackError, UsageError
 from adx_lab.progress import Silent
 from adx_lab.report.bisection.page import write_bisection
+from adx_lab.services.history.commits import read_range
 from tests.conduct.bisection.tiny_service import Repository, TinyOpponent
 
 PATHS = ("service.py",)

@@ -16,6 +16,7 @@ from adx_lab.analysis.plans.sql.expression import (
     Expression,
     Operation,
     Other,
+    Parameter,
     walk,
 )
 
@@ -175,6 +176,9 @@ def _ordered(left: Expression, right: Expression, use: Use, table: Table) -> Ser
         return _cast(left, column, right, use, table)
     if not _own_columns(left, table):
         return None
+    if any(isinstance(item, Parameter) for item in walk(left)):
+        made = f"index the expression {left.sql} with the constant in the place of its parameter"
+        return Served(use, rewrite=made, column=_own_columns(left, table)[0].name)
     if not is_unchanging(left, right, table.types):
         return Served(use, rewrite=_as_range(left), column=_own_columns(left, table)[0].name)
     return Served(use, _expression_key(left), column=_own_columns(left, table)[0].name)

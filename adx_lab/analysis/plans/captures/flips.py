@@ -107,6 +107,12 @@ def _settles_generic(custom: Cell, generic: Cell) -> bool:
 
 def _words(custom: Cell, generic: Cell, settled_by: tuple[str, ...], *, everybody: bool) -> str:
     pages = f"{custom.analysis.pages or 0:,} -> {generic.analysis.pages or 0:,} pages"
+    if not custom.analysis.analysed:
+        costs = [cell.analysis.root.cost or 0.0 for cell in (custom, generic)]
+        rows = [cell.analysis.root.planned_rows or 0.0 for cell in (custom, generic)]
+        pages = (
+            f"another plan (cost {costs[0]:,.0f} for {rows[0]:,.0f} rows; {costs[1]:,.0f} for {rows[1]:,.0f})"
+        )
     if not settled_by:
         return (
             f"the generic plan would cost the {custom.tenant} tenant {pages}, but no connection settles on it"

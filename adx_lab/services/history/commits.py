@@ -119,7 +119,8 @@ def _weight(sha: str, parents: Sequence[str], sources: dict[str, tuple[str, ...]
 
 def _sources(checkout: Path, shas: Sequence[str], paths: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Return what git calls the service's source in each commit: equal names are equal bytes."""
-    asked = "".join(f"{sha}:{path}\n" for sha in shas for path in paths)
+    # Seen from the service's own folder, which need not be its repository's root.
+    asked = "".join(f"{sha}:./{'' if path == '.' else path}\n" for sha in shas for path in paths)
     told = _ask(checkout, "cat-file", "--batch-check=%(objectname)", stdin=asked).splitlines()
     size = len(paths)
     found = (tuple(_object(line) for line in told[i * size : (i + 1) * size]) for i in range(len(shas)))

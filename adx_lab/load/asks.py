@@ -11,14 +11,26 @@ import json
 import uuid
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from adx_lab.load.users.actions import Ask
+from adx_lab.load.people import Account
 
 _API = "/api/v1"
 _PAGE = 50
 _UPLOAD_BYTES = (1_024, 16_384, 65_536)
+
+
+class Ask(Protocol):
+    """Sends requests on behalf of an account: Locust's way, or over a bare connection."""
+
+    account: Account
+    choose: Random
+
+    def __call__(
+        self, method: str, path: str, *, body: Any = None, endpoint: str | None = None, **more: Any
+    ) -> Any:
+        """Send one request and return its answer."""
 
 
 def _health(ask: Ask) -> None:
