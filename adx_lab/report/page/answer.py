@@ -327,8 +327,8 @@ def _warnings(contents: Contents, verdict: Verdict) -> Iterator[str]:
     for item in verdict.budgets:
         if item.status == "undecided" and item.value is not None:
             yield (
-                f"{budget_words(item)} is {number(item.value)} {item.unit}, and this run can't tell "
-                f"whether it keeps its limit of {number(item.limit)}"
+                f"{budget_words(item)} is {quantity(item.value, item.unit)}, and this run can't tell "
+                f"whether it keeps its limit of {quantity(item.limit, item.unit)}"
             )
     for item in verdict.budgets:
         if item.status == "pass" and item.value and item.limit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
 from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.records.run import LoadAudit, RunRecord
@@ -73,12 +74,12 @@ def _compared(contents: Contents, answer: Answer) -> Iterator[Section]:
     if compared.change:
         yield Section("change", "What changed", tuple(_change(compared.change)), folded=True)
     found = compared.verdict.comparisons
-    gates = [one for one in found if one.gate or one.status in {"slower", "faster"}]
+    gates = [one for one in found if one.gate and (one.metric == PAIR or one.status != "same")]
     more = [one for one in found if one not in gates]
     shown: list[Shown] = [link_endpoints(comparison_tables.comparisons(gates), "subject")]
     if more:
         table = link_endpoints(comparison_tables.comparisons(more), "subject")
-        shown.append(Folded(f"{len(more)} more: percentiles, CPU, capacity", (table,)))
+        shown.append(Folded(f"{len(more)} more: percentiles, failures, sizes, statements, CPU", (table,)))
     note = (
         f"{sentence_case(compared.head_words)} over {compared.base_words}, both up at once. {_COMPARED_NOTE}"
     )

@@ -74,6 +74,13 @@ _METRICS = {
     "pair_ms": "typical request",
     "cpu_ms_per_request": "CPU of a request",
     "capacity_per_s": "requests/s by CPU",
+    "strays": "requests far slower than usual",
+    "failures": "failed requests",
+    "other_answers": "requests answered otherwise",
+    "response_bytes": "size of an answer",
+    "queries_per_request": "queries of a request",
+    "valkey_commands_per_request": "Valkey commands of a request",
+    "memory_growth_mb": "growth of memory",
 }
 
 _PARTS = {
@@ -151,4 +158,6 @@ def subject_words(subject: str) -> str:
 
 def quantity(value: float | None, unit: Any) -> str:
     """Return a number with its unit."""
+    if unit == "share" and value is not None:
+        return percentage(value)
     return f"{number(value)} {unit or ''}".rstrip()
