@@ -22,6 +22,7 @@ def run(
     seconds: float | None = None,
     warmup: float | None = None,
     profile: str = "nightly",
+    functions: bool = False,
     seed: int = 1,
     watch: Annotated[bool, Parameter(name="--page", negative=())] = False,
     json: bool = False,
@@ -48,6 +49,8 @@ def run(
     profile
         ``quick``: 12 blocks of 2.5 s, an answer in a minute or so. ``nightly``: 12 of 5 s, and 16 where those
         do not decide it.
+    functions
+        Sample what each function of both variants computes, in a pass of its own after all that is timed.
     seed
         The same seed sends the same schedules.
     watch
@@ -71,6 +74,7 @@ def run(
         seconds=seconds,
         warmup_s=warmup,
         profile=profile,
+        functions=functions,
         seed=seed,
     )
     progress = watching(settings, f"Duet of {base} and {head}", page=watch)

@@ -46,6 +46,7 @@ from adx_lab.store.rule_costs import read_rule_costs
 
 ProfileName = Literal["quick", "nightly"]
 _WEBHOOK_S = 10.0
+PLANS, _USUAL_QUERY = "query_plans", "users.list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,9 +286,24 @@ def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
         runs |= dict.fromkeys(DUET, contents.compared.run_id)
     if contents.knee_run_id is not None:
         runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
-    of_runs = (NotebookOrder(name, {"run_id": run_id}) for name, run_id in runs.items())
+    plans = contents.plans
+    shown = {} if plans is None else _shown_plan(plans)
+    of_runs = (
+        NotebookOrder(name, {"run_id": run_id} | (shown if name == PLANS else {}))
+        for name, run_id in runs.items()
+        if name != PLANS or (plans is not None and plans.cells)
+    )
     of_all = () if contents.judgement is None else (*NIGHTS, *(RULES if contents.rules else ()))
     return (*of_runs, *(NotebookOrder(name) for name in of_all))
+
+
+def _shown_plan(matrix: Matrix) -> dict[str, str]:
+    """Return which plan the notebook shows as a picture, where the one that it names is not a service's."""
+    keys = list(matrix.cells)
+    if not keys or any(query.startswith(_USUAL_QUERY) for query, _, _ in keys):
+        return {}
+    query, tenant, mode = keys[0]
+    return {"query": query, "tenant": tenant, "mode": mode}
 
 
 async def _leave_what_there_is(night: _Night, stopped: BaseException) -> None:
