@@ -25,6 +25,7 @@ def run(
     database: str | None = None,
     webhook: str | None = None,
     watch: Annotated[bool, Parameter(name="--page", negative=())] = False,
+    resume: bool = False,
     json: bool = False,
 ) -> int:
     """Do everything: stack, load, captures, comparison, notebooks, report, verdict.
@@ -51,6 +52,8 @@ def run(
         Where the verdict is sent as JSON (or ADX_LAB_NIGHT_WEBHOOK_URL).
     watch
         Make a page that shows how it stands while it goes on, and say where it is.
+    resume
+        Go on with the latest night, which did not come to its end: what it stored is not measured again.
     json
         Print the verdict as one JSON document.
     """
@@ -76,8 +79,9 @@ def run(
     chosen_profile = PROFILES[profile]
     if blocks is not None:
         chosen_profile = replace(chosen_profile, duet={**chosen_profile.duet, "blocks": blocks})
+    resumed = night.unfinished(settings) if resume else None
     progress = watching(settings, f"Nightly of {request.scenario}", page=watch)
-    made = asyncio.run(night.nightly(settings, request, chosen_profile, progress))
+    made = asyncio.run(night.nightly(settings, request, chosen_profile, progress, resumed=resumed))
     if isinstance(progress, WatchedProgress):
         progress.end(made.index)
     if json:
