@@ -11,6 +11,7 @@ import http.client
 import json
 import urllib.request
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.conduct.baseline import Baseline, read_baseline, set_baseline
 from adx_lab.conduct.bisection.play import bisect_night
+from adx_lab.conduct.checks import before_a_night
 from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
@@ -98,9 +100,14 @@ class _Night:
 
     async def measure(self, request: LoadRequest) -> None:
         """Load, raise the load, compare, and measure the rules; each is stored as it ends."""
-        await self._load(request)
+        beside = [] if self.run is None else _of_the_night(self.settings, self.run)
+        if self.run is None:
+            await self._load(request)
+        elif request.url is None and not any(other.record.scenario == "steps" for other in beside):
+            await self._climb_alone()
         assert self.run is not None
-        if self._plays_duets(request) and self.profile.duet.get("blocks") != 0:
+        played = any(other.record.kind == "duet" for other in beside)
+        if self._plays_duets(request) and self.profile.duet.get("blocks") != 0 and not played:
             await self._compare(self.run)
         if request.url is None and self.settings.is_reference and self.profile.rules:
             await measure_rules(self.settings, RulesOrder(), self.progress)
@@ -113,10 +120,19 @@ class _Night:
             return
         async with recorded.surroundings(settings, progress, fresh=read_state(settings) is None) as around:
             self.run = await recorded.record_load(settings, around, request, progress)
-            if self.profile.steps and settings.is_reference:
-                steps = replace(recorded.find_scenario(settings, "steps"), night=self.run.record.run_id)
-                climbed = await recorded.record_load(for_climbing(settings), around, steps, progress)
-                recorded.keep(settings, climbed)
+            await self._climb(around)
+
+    async def _climb_alone(self) -> None:
+        if self.profile.steps and self.settings.is_reference:
+            async with recorded.surroundings(self.settings, self.progress) as around:
+                await self._climb(around)
+
+    async def _climb(self, around: recorded.Surroundings) -> None:
+        assert self.run is not None
+        if self.profile.steps and self.settings.is_reference:
+            steps = replace(recorded.find_scenario(self.settings, "steps"), night=self.run.record.run_id)
+            settings = for_climbing(self.settings)
+            recorded.keep(settings, await recorded.record_load(settings, around, steps, self.progress))
 
     def _plays_duets(self, request: LoadRequest) -> bool:
         """Tell whether the service can be started as it was: the core, and whoever names a ref."""
@@ -163,10 +179,13 @@ async def nightly(
     request: LoadRequest,
     profile: Profile,
     progress: Progress,
+    *,
+    resumed: StoredRun | None = None,
 ) -> Report:
     """Do everything: stack, load, captures, comparison, notebooks, report, verdict.
 
-    A night that is stopped after its load leaves an invalid report of what it had.
+    A night that is stopped after its load leaves an invalid report of what it had. ``resumed`` is the load of
+    such a night: what was stored of it is not measured again.
 
     Raises
     ------
@@ -174,7 +193,8 @@ async def nightly(
         Another nightly runs in this checkout.
     """
     with hold(settings.data_dir / "nightly.lock", what="a nightly of this checkout"):
-        night = _Night(settings, profile, progress)
+        before_a_night(settings, progress, attached=request.url is not None)
+        night = _Night(settings, profile, progress, run=resumed)
         try:
             await night.measure(request)
         except (asyncio.CancelledError, KeyboardInterrupt, Exception) as stopped:
@@ -189,6 +209,36 @@ async def nightly(
             progress.step(f"removed {len(removed)} old run{'s' if len(removed) > 1 else ''}")
         await asyncio.to_thread(_tell, settings, made, progress)
         return made
+
+
+def unfinished(settings: Settings) -> StoredRun:
+    """Return the load of the latest night, where that night did not come to its end.
+
+    Raises
+    ------
+    UsageError
+        There is no night, or the latest one is whole.
+    """
+    for run_id in reversed(run_ids(settings.runs_dir)):
+        try:
+            run = open_run(settings.runs_dir, run_id)
+        except StoreError:  # damaged: nothing can be taken up from it
+            continue
+        if run.record.purpose != "nightly":
+            continue
+        if _is_whole(settings.reports_dir / run_id / "verdict.json"):
+            mend = "start another with adx-lab nightly"
+            raise UsageError(f"the latest night, {run_id}, came to its end", mend=mend)
+        return run
+    raise UsageError("there is no night to go on with", mend="start one with adx-lab nightly")
+
+
+def _is_whole(verdict: Path) -> bool:
+    try:
+        checks = json.loads(verdict.read_text(encoding="utf-8"))["validity"]
+        return not any(check["check"] == "night_stopped_early" for check in checks)
+    except (OSError, ValueError, KeyError, TypeError):  # no report, or none that can be read
+        return False
 
 
 def for_climbing(settings: Settings) -> Settings:
