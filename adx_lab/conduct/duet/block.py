@@ -19,8 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from adx_lab.analysis.duet.block_ratios import BASE
 from adx_lab.capture.companions import (
     Reading,
@@ -30,6 +28,7 @@ from adx_lab.capture.companions import (
     process_usage,
     read_companions,
     read_unanalysed,
+    with_children,
 )
 from adx_lab.capture.openapi import read_routes
 from adx_lab.capture.plans.of_service import capture_plans
@@ -151,7 +150,6 @@ class Bench:
                 block.companions[side]["start_s"] = one.start_s
             if number == 1:
                 await self._look_around(started, block)
-            if number == 1 and self.plans:
                 await self._capture_plans(started, block)
         block.took_s = time.monotonic() - began
         return block
@@ -342,7 +340,7 @@ class Bench:
     def _ours_s(self, started: Mapping[str, Started]) -> float:
         cores = [pid for one in started.values() for pid in one.watched.pids]
         servers = [pid for pids in self.servers.pids.values() for pid in pids]
-        return process_usage(_with_children([*cores, *servers]))[0]
+        return process_usage(with_children([*cores, *servers]))[0]
 
     async def _look_around(self, started: Mapping[str, Started], block: Block) -> None:
         """Keep what each variant is known to have, whether or not anybody asks for it."""
@@ -352,6 +350,8 @@ class Bench:
             block.companions[side]["routes"] = await asyncio.to_thread(read_routes, one.url)
 
     async def _capture_plans(self, started: Mapping[str, Started], block: Block) -> None:
+        if not self.plans:
+            return
         await asyncio.gather(*(self._capture_one(side, one, block) for side, one in started.items()))
 
     async def _capture_one(self, side: str, one: Started, block: Block) -> None:
@@ -373,13 +373,3 @@ def named_queries(folder: Path | None) -> Mapping[str, Query]:
 async def _cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _with_children(pids: Iterable[int]) -> list[int]:
-    found: list[int] = []
-    for pid in pids:
-        try:
-            found += [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-        except psutil.NoSuchProcess:
-            continue
-    return list(dict.fromkeys(found))

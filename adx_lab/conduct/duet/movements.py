@@ -71,7 +71,7 @@ class Movements:
         try:
             return await asyncio.to_thread(play)
         except RefusedError as error:
-            raise VariantError(error.variant, error) from error
+            raise VariantError(error.variant, error, says="lets nobody in") from error
 
     async def play_burst(self) -> SerialRecord:
         """Let a crowd ask each in turn, after everything else.
@@ -84,7 +84,7 @@ class Movements:
         try:
             return await asyncio.to_thread(play_burst, self._order(self.order.burst_s), _CROWD)
         except RefusedError as error:
-            raise VariantError(error.variant, error) from error
+            raise VariantError(error.variant, error, says="lets nobody in") from error
 
     async def play_profiled(self, pids: Mapping[str, Sequence[int]], profiling: Profiling) -> dict[str, int]:
         """Ask both in every way once more, sampled, and keep no times: return how often each was asked.

@@ -30,9 +30,11 @@ from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.recorded import LoadRequest
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
-from adx_lab.progress import Progress
+from adx_lab.progress import Progress, Watched
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import Caveat
+from adx_lab.report.duet.source_change import source_change
+from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.page.index import write_index
 from adx_lab.report.page.measured_night import Compared, Contents
@@ -106,6 +108,8 @@ class _Night:
         elif request.url is None and not any(other.record.kind == "climb" for other in beside):
             await self._climb_alone()
         assert self.run is not None
+        if isinstance(self.progress, Watched):
+            self.progress.shown("budgets", recorded.judge(self.settings, self.run).budgets)
         played = any(other.record.kind == "duet" for other in beside)
         if self._plays_duets(request) and self.profile.duet.get("blocks") != 0 and not played:
             await self._compare(self.run)
@@ -271,23 +275,46 @@ async def report(
     stopped
         Why the night ended early.
 
-    Raises
-    ------
-    UsageError
-        The run is a duet: its verdict is had by ``adx-lab verdict``.
+    Returns
+    -------
+    Report
+        Of a duet its own page, of any other run that of its night.
     """
+    contents = await asyncio.to_thread(contents_of, settings, run, notes=notes, stopped=stopped)
+    orders = () if stopped is not None else notebooks_of(contents)
+    judgement = contents.judgement
+    if judgement is None:
+        made = await make_report(settings, contents, orders, progress)
+        await asyncio.to_thread(write_index, settings)
+        return made
+    # The notebooks of all nights must find this one, too.
+    recorded.keep_row(settings, judgement, status=None)
+    made = await make_report(settings, contents, orders, progress)
+    recorded.keep_row(settings, judgement, status=made.verdict.status)
+    await asyncio.to_thread(write_index, settings)
+    return made
+
+
+async def page_of(settings: Settings, run: StoredRun, progress: Progress) -> Report:
+    """Write the page of one run without its notebooks: what every verb that stores a run ends with."""
+    made = await make_report(settings, await asyncio.to_thread(contents_of, settings, run), (), progress)
+    await asyncio.to_thread(write_index, settings)
+    return made
+
+
+def contents_of(
+    settings: Settings, run: StoredRun, *, notes: tuple[Caveat, ...] = (), stopped: str | None = None
+) -> Contents:
+    """Return what a run's page shows: a duet alone, or a load with what was measured the same night."""
     if run.record.kind == "duet":
-        raise UsageError(
-            f"run {run.record.run_id} is a {run.record.kind}: its report is that of its night",
-            mend=f"adx-lab verdict {run.record.run_id} shows its verdict",
-        )
+        return Contents(compared=_compared(run), notes=notes)
     judgement = recorded.judge(settings, run)
     beside = list(_of_the_night(settings, run))
     compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
     climbed = next((other.record.run_id for other in beside if other.record.kind == "climb"), None)
     # What the core's rules are worth says nothing of somebody else's service.
     known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
-    usual = await asyncio.to_thread(compare_night, settings, judgement)
+    usual = compare_night(settings, judgement)
     if (
         not usual.nights
         and compared is None
@@ -297,30 +324,26 @@ async def report(
         text = "nothing was compared, since this is the first valid night of this service and scenario"
         notes = (*notes, Caveat("first-night", text))
     rules = tuple(known[name] for name in sorted(known))
-    contents = Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder), usual)
-    orders = () if stopped is not None else notebooks_of(contents)
-    # The notebooks of all nights must find this one, too.
-    recorded.keep_row(settings, judgement, status=None)
-    made = await make_report(settings, contents, orders, progress)
-    recorded.keep_row(settings, judgement, status=made.verdict.status)
-    await asyncio.to_thread(write_index, settings)
-    return made
+    return Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder), usual)
 
 
 def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
     """Return the notebooks that have something to show."""
-    runs = dict.fromkeys(LOAD, contents.run_id)
+    runs = {} if contents.judgement is None else dict.fromkeys(LOAD, contents.run_id)
+    if contents.judgement is not None and contents.record.kind == "climb":
+        runs |= dict.fromkeys(CLIMB, contents.run_id)
     if contents.compared is not None:
         runs |= dict.fromkeys(DUET, contents.compared.run_id)
     if contents.knee_run_id is not None:
         runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
-    shown = _shown_plan(contents.judgement.plans)
+    plans = contents.plans
+    shown = {} if plans is None else _shown_plan(plans)
     of_runs = (
         NotebookOrder(name, {"run_id": run_id} | (shown if name == PLANS else {}))
         for name, run_id in runs.items()
-        if name != PLANS or contents.judgement.plans.cells
+        if name != PLANS or (plans is not None and plans.cells)
     )
-    of_all = (*NIGHTS, *(RULES if contents.rules else ()))
+    of_all = () if contents.judgement is None else (*NIGHTS, *(RULES if contents.rules else ()))
     return (*of_runs, *(NotebookOrder(name) for name in of_all))
 
 
@@ -380,6 +403,8 @@ def _compared(run: StoredRun) -> Compared:
         caveats=run.record.caveats,
         base_plans=_plans(first["base"]),
         head_plans=_plans(first["head"]),
+        duel=Duel(run, verdict.to_json()),
+        change=source_change(evidence.variants),
     )
 
 
