@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adx_lab.conduct.run.provenance import describe_settings
+from adx_lab.conduct.run.built import describe_settings
 from adx_lab.errors import StackError
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from adx_lab.secrecy import scrub, shown_url, shown_webhook
 from adx_lab.settings import read_settings
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.run.deaths import service_died
-from adx_lab.records.run import to_plain
+from adx_lab.records.documents import to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,6 +8,7 @@ pandas.
 from __future__ import annotations
 
 import difflib
+import os
 import signal
 import sys
 import traceback
@@ -64,12 +65,20 @@ for _verb, (_where, _help) in VERBS.items():
 def main() -> None:
     """Run the command line and exit with its code."""
     keep_private()
+    _spare_this_machine_the_proxy()
     words = sys.argv[1:]
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGHUP, _terminate)
     sys.exit(_run(words, debug=debug))
+
+
+def _spare_this_machine_the_proxy() -> None:
+    """Let nothing that goes to this machine go through a proxy, here and in all that is started."""
+    for name in ("no_proxy", "NO_PROXY"):
+        known = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys([*known, "127.0.0.1", "localhost"]))
 
 
 def _run(words: list[str], *, debug: bool) -> int:

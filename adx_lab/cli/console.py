@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from adx_lab.secrecy import scrub
 
 if TYPE_CHECKING:

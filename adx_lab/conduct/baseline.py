@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.files import write_whole
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from adx_lab.services.sources import commit_of
 from adx_lab.settings import Settings
 

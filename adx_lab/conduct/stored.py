@@ -99,7 +99,7 @@ def delete_old(
         except StoreError:  # a person decides, not the broom
             continue
         old = datetime.fromisoformat(record.started_at) < oldest
-        if old and not (baseline and record.git.get("commit") == baseline):
+        if old and not (baseline and record.git.commit == baseline):
             doomed.append(run_id)
     _remove(settings, doomed)
     return doomed
@@ -123,25 +123,22 @@ def _baseline_commit(settings: Settings) -> str | None:
 
 def _commit_of(settings: Settings, run_id: str) -> str | None:
     try:
-        commit: str | None = open_run(settings.runs_dir, run_id).record.git.get("commit")
+        commit: str | None = open_run(settings.runs_dir, run_id).record.git.commit
     except StoreError:  # damaged: whoever names all of its id means it
         return None
     return commit
 
 
 def _figures(settings: Settings, run: StoredRun) -> dict[str, float | None]:
-    if run.record.kind not in _DUETS:
+    if run.record.kind != "duet":
         return figures_of(judge(settings, run))
     # Only a night's duet is of the tree against its baseline; who says so of another was in the lost row.
     verdict = judge_duet(read_evidence(run)).verdict
     return figures_of_duet(verdict, baseline=_baseline_commit(settings) if run.record.night else None)
 
 
-_DUETS = frozenset({"duet", "calibrate"})
-
-
 def _status(settings: Settings, run: StoredRun) -> str | None:
-    if run.record.kind in _DUETS:
+    if run.record.kind == "duet":
         return judge_duet(read_evidence(run)).verdict.status
     try:
         verdict: dict[str, Any] = msgspec.json.decode(

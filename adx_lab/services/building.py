@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from adx_lab.progress import Progress
-from adx_lab.records.run import digest
+from adx_lab.records.documents import digest
 from adx_lab.services.sources import Tree, copied, locked, trees_folder
 from adx_lab.services.start import StartOrder, run_to_end
 from adx_lab.settings import Settings

@@ -24,7 +24,8 @@ from adx_lab.errors import StackError, UsageError
 from adx_lab.files import make_private_folder, write_whole
 from adx_lab.processes import Child
 from adx_lab.progress import Progress
-from adx_lab.records.run import Target, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Target
 from adx_lab.secrecy import shown_url
 from adx_lab.services.building import built
 from adx_lab.services.sources import Tree, working_tree

@@ -21,7 +21,8 @@ from typing import Any
 import msgspec
 
 from adx_lab.errors import UsageError, nearest
-from adx_lab.records.run import Caveat, digest
+from adx_lab.records.documents import digest
+from adx_lab.records.run import Caveat
 from adx_lab.services.attached import postgres_url
 from adx_lab.services.sources import (
     Tree,

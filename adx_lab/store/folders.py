@@ -26,19 +26,17 @@ from numpy.typing import NDArray
 
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.files import make_private_folder, seal, sweep, sync, write_whole
-from adx_lab.records.run import (
+from adx_lab.records.columns import (
     CACHE_COLUMNS,
     CACHE_TRACE_COLUMNS,
     DATABASE_COLUMNS,
-    FORMAT,
     QUERY_COLUMNS,
     RESOURCE_COLUMNS,
     SAMPLE_COLUMNS,
     SERVICE_COLUMNS,
-    RunRecord,
-    to_json,
-    to_plain,
 )
+from adx_lab.records.documents import to_json, to_plain
+from adx_lab.records.run import FORMAT, Kind, RunRecord, read_record
 from adx_lab.secrecy import scrub, scrub_files, scrubbed
 
 TABLES: Mapping[str, Mapping[str, str]] = {
@@ -52,8 +50,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 
 COMPANIONS, VERDICT = "companions.json", "verdict.json"
-COUNTS, STATEMENTS = "counts", "statements"
-"""What only a duet's folder holds; the two tables only where it had a serial movement."""
+COUNTS, STATEMENTS, PROFILES = "counts", "statements", "profiles"
+"""What only a duet's folder holds; two tables where it had a serial movement, one where it was sampled."""
 
 ASKED = "asked.json"
 """What only the folder of a service's night holds: by endpoint its statements, a request."""
@@ -180,24 +178,28 @@ _ADDED = frozenset({"cache_trace", "service"})
 """Tables that runs of the first versions lack."""
 
 
-def open_run(runs_dir: Path, run_id: str) -> StoredRun:
+def open_run(runs_dir: Path, run_id: str, *kinds: Kind) -> StoredRun:
     """Open a stored run by its id, by an unambiguous beginning of it, or by ``latest``.
 
-    ``latest`` is the newest that can be read: a stray or damaged folder stands in nobody's way.
+    ``latest`` is the newest of these kinds that can be read: a stray or damaged folder stands in nobody's
+    way.
 
     Raises
     ------
     UsageError
-        There is none of that name, or there are several.
+        There is none of that name, there are several, or it is of another kind.
     StoreError
         It is damaged, or was made by a newer version.
     """
     if run_id == "latest":
-        return _latest(runs_dir)
+        return _latest(runs_dir, kinds)
     folder = runs_dir / _named(runs_dir, run_id)
     record = _record(folder)
     if record.run_id != folder.name:
         raise StoreError(f"{folder / 'run.json'} is that of run {record.run_id}", mend=_RESTORE)
+    if kinds and record.kind not in kinds:
+        mend = "adx-lab runs list shows what each run is"
+        raise UsageError(f"run {run_id} is a {record.kind}, not a {' or a '.join(kinds)}", mend=mend)
     return StoredRun(record, folder)
 
 
@@ -242,16 +244,20 @@ def _named(runs_dir: Path, run_id: str) -> str:
     return matches[0]
 
 
-def _latest(runs_dir: Path) -> StoredRun:
+def _latest(runs_dir: Path, kinds: tuple[Kind, ...]) -> StoredRun:
     first: StoreError | None = None
     for run_id in reversed(run_ids(runs_dir)):
         try:
-            return open_run(runs_dir, run_id)
+            run = open_run(runs_dir, run_id)
+            if not kinds or run.record.kind in kinds:
+                return run
         except StoreError as error:
             first = first or error
     if first is not None:
         raise first
-    raise UsageError(f"there is no run latest in {runs_dir} yet", mend="adx-lab load mixed makes one")
+    what = " or ".join(kinds) or "run"
+    mend = "adx-lab duet HEAD . makes one" if kinds == ("duet",) else "adx-lab load mixed makes one"
+    raise UsageError(f"there is no {what} in {runs_dir} yet", mend=mend)
 
 
 def delete_run_folder(runs_dir: Path, run_id: str) -> None:
@@ -286,7 +292,7 @@ def _record(folder: Path) -> RunRecord:
             mend="update ADX Lab",
         )
     try:
-        record = msgspec.convert(document, RunRecord)
+        record = read_record(document)
         began = datetime.fromisoformat(record.started_at)
     except (msgspec.ValidationError, ValueError) as error:
         raise StoreError(f"{path} is damaged: {error}", mend=_RESTORE) from error

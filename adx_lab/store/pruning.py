@@ -42,7 +42,7 @@ def prune(
             continue
         if (record.service, record.environment) != settings.key:
             continue  # another service's: its own nights remove them
-        commit = record.git.get("commit")
+        commit = record.git.commit
         if datetime.fromisoformat(record.started_at) >= oldest or (commit and commit == baseline_commit):
             continue
         delete_run_folder(settings.runs_dir, run_id)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from adx_lab.errors import StoreError, UsageError
-from adx_lab.records.run import RunRecord, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import RunRecord
 from adx_lab.settings import Settings
 from adx_lab.store.engine import StoreDatabase
 from adx_lab.store.folders import open_run, run_ids
@@ -100,7 +101,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "scenario": record.scenario,
         "started_at": record.started_at,
         "duration_s": record.duration_s,
-        "commit_id": record.git.get("commit"),
+        "commit_id": record.git.commit,
         "service": record.service,
         "environment": record.environment,
     }

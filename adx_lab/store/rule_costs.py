@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from adx_lab.records.run import Caveat, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat
 from adx_lab.settings import Settings
 from adx_lab.store.engine import StoreDatabase
 from adx_lab.store.tables import RULE_COSTS

@@ -145,16 +145,16 @@ class Lab:
         return self._background.call(work)
 
     def run(self, run_id: str = "latest") -> Run:
-        """Return a stored run by its id, by the beginning of it, or the latest.
+        """Return a stored load by its id, by the beginning of it, or the latest.
 
         Raises
         ------
         UsageError
-            There is none, or there are several.
+            There is none, there are several, or it is a duet.
         StoreError
             It is damaged, or was made by a newer version.
         """
-        return Run(recorded.judge(self._settings, open_run(self._settings.runs_dir, run_id)))
+        return Run(recorded.judge(self._settings, open_run(self._settings.runs_dir, run_id, "load", "climb")))
 
     def runs(self) -> Result:
         """Return all stored runs, oldest first; the columns after ``status`` are their figures."""

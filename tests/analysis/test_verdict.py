@@ -14,7 +14,7 @@ from adx_lab.analysis.duet.gates import Coverage
 from adx_lab.analysis.duet.validity import check_duet, check_equal
 from adx_lab.analysis.run.budgets import Budget, BudgetResult, Estimate, judge
 from adx_lab.analysis.verdict import Calibration, Finding, ValidityCheck, decide
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 
 SAME = Comparison("e", "p50_ms", 0.9, 0.03, 12, ratio=1.0, low=0.99, high=1.01, p=0.4, status="same")
 SLOWER = replace(SAME, ratio=1.1, low=1.08, high=1.12, p=0.0002, status="slower")

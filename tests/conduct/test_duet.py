@@ -12,7 +12,7 @@ import pytest
 
 from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.stored import read_evidence
-from adx_lab.records.run import to_plain
+from adx_lab.records.documents import to_plain
 from adx_lab.store.folders import open_folder
 from tests.conftest import CHECKOUT, Finished, Home
 
@@ -181,7 +181,9 @@ def test_one_that_does_not_start_is_told(
 ) -> None:
     path = "adx_lab/core/server/main.py"
     text = (CHECKOUT / path).read_text()
-    old = next(line for line in text.splitlines() if line.startswith("from adx_lab.core.logs import"))
+    old = next(
+        line for line in text.splitlines() if line.startswith("from adx_lab.core.monitoring.logs import")
+    )
     broken = patch_of(tmp_path, path, old, f"{old}\nraise RuntimeError('no')")
     done = duet(stack_home, *((".", broken) if side == "head" else (broken, ".")))
     assert (done.code, done.json()["status"]) == (code, status)

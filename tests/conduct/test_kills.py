@@ -72,7 +72,7 @@ def test_a_part_of_the_stack_that_is_killed_is_told_and_started_again(
     code, said, run = run_and_kill(home, lambda _: pid)
     assert code in {1, 3, 4}, said
     assert "a fault of ADX Lab itself" not in said
-    (death,) = [death for death in run.record.audit["deaths"] if death["pid"] == pid]
+    (death,) = [death for death in run.record.load.deaths if death["pid"] == pid]
     assert death["role"] == role
     assert "SIGKILL" in death["how"]
     assert death["again"]
@@ -101,7 +101,7 @@ def test_a_killed_session_of_the_database_is_told(home: Home, state: dict[str, A
 
     _, said, run = run_and_kill(home, backend)
     assert "a fault of ADX Lab itself" not in said
-    roles = {death["role"]: death["how"] for death in run.record.audit["deaths"]}
+    roles = {death["role"]: death["how"] for death in run.record.load.deaths}
     assert roles == {"postgres backend": "was killed by signal 9 (SIGKILL)"}
     assert verdict_of(home, run).status == "invalid"
 
@@ -113,7 +113,7 @@ def test_a_load_that_is_killed_is_no_load(home: Home, state: dict[str, Any]) -> 
     code, said, run = run_and_kill(home, locust)
     assert code in {3, 4}
     assert "a fault of ADX Lab itself" not in said
-    (death,) = run.record.audit["deaths"]
+    (death,) = run.record.load.deaths
     assert (death["role"], death["how"]) == ("locust", "was killed by signal 9 (SIGKILL)")
     assert 0 < len(run.table("samples")) < 300
     assert verdict_of(home, run).status == "invalid"
@@ -129,5 +129,5 @@ def test_a_stack_whose_holder_is_killed_is_told(home: Home, state: dict[str, Any
     code, said, run = run_and_kill(home, lambda _: state["holder_pid"])
     assert code in {1, 3, 4}
     assert "a fault of ADX Lab itself" not in said
-    assert "stack" in {death["role"] for death in run.record.audit["deaths"]}
+    assert "stack" in {death["role"] for death in run.record.load.deaths}
     assert verdict_of(home, run).status == "invalid"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +18,7 @@ from adx_lab.conduct.duet.judge import DuetEvidence, broken_early, judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.trials import calibration_of
 from adx_lab.errors import UsageError
-from adx_lab.records.run import RunRecord
+from adx_lab.records.run import DuetAudit, Origin, RunRecord
 from adx_lab.services.sources import commit_of, patched, working_tree
 from adx_lab.settings import CHECKOUT, Settings
 from adx_lab.store.rows import RunStore, stored_rows
@@ -222,12 +223,13 @@ def store_nights(settings: Settings) -> None:
     for night in range(30):
         record = RunRecord(
             run_id=f"n{night:02}",
-            kind="duet",
+            purpose="duet",
             scenario="mixed",
             started_at=f"2026-01-{night + 1:02}",
             duration_s=60,
             seed=1,
-            git={"commit": f"c{night:02}"},
+            audit=DuetAudit(design={}, variants={}, blocks=[]),
+            git=Origin(commit=f"c{night:02}"),
         )
         wobble = 0.01 * (-1) ** (night // 2)
         late = 1.1 if night >= 20 else 1.0
@@ -235,7 +237,7 @@ def store_nights(settings: Settings) -> None:
         causes = {"cause index idx_users": 0.9} if night >= 20 else {}
         store.save(record, status="regressed" if night >= 20 else "pass", figures=figures | causes)
         tried = {"tried GET /users p50_ms": 9.0}
-        store.save(replace(record, run_id=f"t{night:02}"), status="regressed", figures=tried)
+        store.save(msgspec.structs.replace(record, run_id=f"t{night:02}"), status="regressed", figures=tried)
     store.close()
 
 

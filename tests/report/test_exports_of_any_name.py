@@ -17,7 +17,7 @@ from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.verdict import Verdict, decide
 from adx_lab.files import write_whole
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from adx_lab.report.page.exports import junit, markdown
 from adx_lab.report.parts.table import Column, Table
 from tests.report.test_exports import a_budget, a_comparison

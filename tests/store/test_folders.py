@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from adx_lab.errors import StoreError, UsageError
-from adx_lab.records.run import FORMAT, Caveat, RunRecord, new_run_id
+from adx_lab.records.run import FORMAT, Caveat, DuetAudit, LoadAudit, RunRecord, new_run_id
 from adx_lab.store.folders import (
     TABLES,
     delete_run_folder,
@@ -21,10 +22,12 @@ from adx_lab.store.folders import (
     write_table,
 )
 
+AUDIT = LoadAudit(began=0.0, duration_s=1.0, requests=0)
+
 
 def record(run_id: str) -> RunRecord:
     caveats = (Caveat("noise", "a neighbour was loud"),)
-    return RunRecord(run_id, "load", "mixed", "2026-01-01T00:00:00+00:00", 3.0, 1, caveats=caveats)
+    return RunRecord(run_id, "load", "mixed", "2026-01-01T00:00:00+00:00", 3.0, 1, AUDIT, caveats=caveats)
 
 
 def make_run(runs: Path, run_id: str) -> Path:
@@ -102,7 +105,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"run\.json is damaged"):
         open_run(tmp_path, "latest")
     (folder / "run.json").write_text('{"run_id": "x"}')
-    with pytest.raises(StoreError, match="missing required field `kind`"):
+    with pytest.raises(StoreError, match="missing required field `purpose`"):
         open_run(tmp_path, "latest")
     (folder / "run.json").unlink()
     with pytest.raises(StoreError, match=r"run\.json is missing"):
@@ -113,7 +116,7 @@ def test_a_newer_versions_run_is_refused(tmp_path: Path) -> None:
     folder = make_run(tmp_path, "20260101T000000-aaaaaa")
     document = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(document | {"format": FORMAT + 1}))
-    with pytest.raises(StoreError, match=r"newer version .format 2, known is 1\); update"):
+    with pytest.raises(StoreError, match=r"newer version .format 3, known is 2\); update"):
         open_run(tmp_path, "latest")
 
 
@@ -187,3 +190,40 @@ def test_a_run_is_for_this_account_only(tmp_path: Path) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
     assert set(modes.values()) == {0o600}
     assert {path.stat().st_mode & 0o777 for path in (folder, folder.parent)} == {0o700}
+
+
+@pytest.mark.parametrize(
+    ("audit", "kind"),
+    [
+        ({"began": 5.0, "duration_s": 1.0, "requests": 3, "plan": {"kind": "open"}, "unknown": 1}, "load"),
+        ({"began": 5.0, "duration_s": 1.0, "requests": 3, "steps": [{"broken": []}], "knee": None}, "climb"),
+        ({"duet": {"plan": {}, "variants": {}, "blocks": [], "calibration": None}, "rate_per_s": 9}, "duet"),
+    ],
+)
+def test_a_run_of_format_1_is_read(tmp_path: Path, audit: dict[str, Any], kind: str) -> None:
+    folder = make_run(tmp_path, "20260101T000000-aaaaaa")
+    document = json.loads((folder / "run.json").read_text())
+    del document["purpose"]
+    git = {"commit": "abc", "subject": None, "changed_files": 2}
+    document |= {"audit": audit, "kind": "nightly", "git": git, "format": 1}
+    (folder / "run.json").write_text(json.dumps(document))
+    record = open_run(tmp_path, "latest").record
+    assert (record.kind, record.purpose, record.git.commit, record.git.changed_files) == (
+        kind,
+        "nightly",
+        "abc",
+        2,
+    )
+
+
+def test_the_latest_is_of_the_kind_that_is_asked_for(tmp_path: Path) -> None:
+    make_run(tmp_path, "20260101T000000-aaaaaa")
+    duet = DuetAudit(design={}, variants={}, blocks=[])
+    with new_run_folder(tmp_path, "20260102T000000-bbbbbb") as folder:
+        write_record(folder, msgspec.structs.replace(record("20260102T000000-bbbbbb"), audit=duet))
+    assert open_run(tmp_path, "latest").record.kind == "duet"
+    assert open_run(tmp_path, "latest", "load", "climb").record.run_id == "20260101T000000-aaaaaa"
+    with pytest.raises(UsageError, match="is a duet, not a load or a climb"):
+        open_run(tmp_path, "20260102T000000-bbbbbb", "load", "climb")
+    with pytest.raises(UsageError, match="there is no climb"):
+        open_run(tmp_path, "latest", "climb")

@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from adx_lab.errors import UsageError
-from adx_lab.records.run import RunRecord
+from adx_lab.records.run import LoadAudit, Origin, RunRecord
 from adx_lab.settings import Settings, override
 from adx_lab.store.rows import RunStore, list_runs, stored_rows
 
+AUDIT = LoadAudit(began=0.0, duration_s=1.0, requests=0)
+
 
 def record(run_id: str) -> RunRecord:
-    return RunRecord(run_id, "load", "mixed", "2026-01-01T00:00:00+00:00", 3.0, 1, git={"commit": "abc"})
+    return RunRecord(
+        run_id, "load", "mixed", "2026-01-01T00:00:00+00:00", 3.0, 1, AUDIT, git=Origin(commit="abc")
+    )
 
 
 def save(settings: Settings, *run_ids: str) -> str | None:

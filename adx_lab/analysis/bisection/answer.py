@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from adx_lab.records.run import to_plain
+from adx_lab.records.documents import to_plain
 
 if TYPE_CHECKING:
     from adx_lab.analysis.bisection.blame import Likelihood

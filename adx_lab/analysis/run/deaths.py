@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adx_lab.analysis.finding import Finding
@@ -16,7 +16,7 @@ _OTHERS = frozenset({"postgres", "postgres backend", "valkey", "locust", "stack"
 """What is not the service under test."""
 
 
-def death_findings(audit: Mapping[str, Any]) -> tuple[Finding, ...]:
+def death_findings(deaths: Sequence[Mapping[str, Any]]) -> tuple[Finding, ...]:
     """Return a finding for each process that died, with its time, signal and log."""
     return tuple(
         Finding(
@@ -27,13 +27,13 @@ def death_findings(audit: Mapping[str, Any]) -> tuple[Finding, ...]:
             + (f"; its last words are in {death['log']}" if death.get("log") else ""),
             {name: death.get(name) for name in ("at", "how", "pid", "log", "again")},
         )
-        for death in audit.get("deaths", ())
+        for death in deaths
     )
 
 
-def death_checks(audit: Mapping[str, Any]) -> tuple[ValidityCheck, ...]:
+def death_checks(deaths: Sequence[Mapping[str, Any]]) -> tuple[ValidityCheck, ...]:
     """Return a failed check for each role, the service's own left out, of which something died."""
-    roles = Counter(str(death["role"]) for death in audit.get("deaths", ()))
+    roles = Counter(str(death["role"]) for death in deaths)
     return tuple(
         ValidityCheck(f"{role.replace(' ', '_')}_died", float(count), 0.0, ok=False)
         for role, count in sorted(roles.items())

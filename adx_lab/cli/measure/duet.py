@@ -19,6 +19,7 @@ def run(
     seconds: float | None = None,
     warmup: float | None = None,
     profile: str = "nightly",
+    functions: bool = False,
     seed: int = 1,
     json: bool = False,
 ) -> int:
@@ -44,6 +45,8 @@ def run(
     profile
         ``quick``: 12 blocks of 2.5 s, an answer in a minute or so. ``nightly``: 12 of 5 s, and 16 where those
         do not decide it.
+    functions
+        Sample what each function of both variants computes, in a pass of its own after all that is timed.
     seed
         The same seed sends the same schedules.
     json
@@ -64,6 +67,7 @@ def run(
         seconds=seconds,
         warmup_s=warmup,
         profile=profile,
+        functions=functions,
         seed=seed,
     )
     played = asyncio.run(play(settings, order, ConsoleProgress()))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adx_lab.analysis.verdict import EXIT_CODES
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
 from adx_lab.errors import UsageError
+from adx_lab.records.run import ClimbAudit
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
 
@@ -123,23 +124,23 @@ def _check(counts: dict[str, float | None]) -> None:
 
 def _exit_code(judgement: Judgement) -> int:
     audit = judgement.record.audit
-    if audit.get("steps"):
+    if isinstance(audit, ClimbAudit):
         # To break a budget is what a climbing load is for.
-        return 0 if audit.get("knee") else EXIT_CODES["undecided"]
+        return 0 if audit.knee else EXIT_CODES["undecided"]
     if any(not check.ok for check in judgement.validity):
         return EXIT_CODES["invalid"]
     return 1 if any(item.status == "fail" for item in judgement.budgets) else 0
 
 
 def _document(judgement: Judgement) -> dict[str, object]:
-    audit = judgement.record.audit
+    audit = judgement.record.load
     return {
         "run_id": judgement.record.run_id,
         "folder": judgement.run.folder,
         "scenario": judgement.record.scenario,
-        "schedule": audit.get("schedule"),
-        "knee": audit.get("knee"),
-        "steps": audit.get("steps"),
+        "schedule": audit.schedule,
+        "knee": audit.knee if isinstance(audit, ClimbAudit) else None,
+        "steps": audit.steps if isinstance(audit, ClimbAudit) else (),
         "endpoints": judgement.endpoints,
         "budgets": judgement.budgets,
         "validity": judgement.validity,
@@ -152,7 +153,8 @@ def _print(judgement: Judgement) -> None:
     from adx_lab.report.run.tables import endpoints
 
     print_table(endpoints(judgement.endpoints))
-    _print_steps(judgement.record.audit)
+    if isinstance(judgement.record.audit, ClimbAudit):
+        _print_steps(judgement.record.audit)
     for check in judgement.validity:
         if not check.ok:
             print(f"not valid: {check.check} is {number(check.value)}, limit {number(check.limit)}")
@@ -162,18 +164,16 @@ def _print(judgement: Judgement) -> None:
     print(f"\nrun  {judgement.record.run_id}\nin   {judgement.run.folder}")
 
 
-def _print_steps(audit: Any) -> None:
-    if not audit.get("steps"):
-        return
+def _print_steps(audit: ClimbAudit) -> None:
     print()
-    for step in audit["steps"]:
+    for step in audit.steps:
         broken = "; ".join(
             f"{item['metric']} {number(item['value'])}, limit {item['limit']:g}" for item in step["broken"]
         )
         print(
             f"step  {step['rate_per_s']:>6g}/s  answered {step['answered_per_s']:>8.1f}/s  {broken or 'kept'}"
         )
-    knee = audit.get("knee")
+    knee = audit.knee
     if knee is None:
         print("knee  not reached: the last step kept every budget")
     else:

@@ -22,6 +22,7 @@ def run(
     url: str | None = None,
     database: str | None = None,
     webhook: str | None = None,
+    resume: bool = False,
     json: bool = False,
 ) -> int:
     """Do everything: stack, load, captures, comparison, notebooks, report, verdict.
@@ -46,6 +47,8 @@ def run(
         That service's PostgreSQL, for captures.
     webhook
         Where the verdict is sent as JSON (or ADX_LAB_NIGHT_WEBHOOK_URL).
+    resume
+        Go on with the latest night, which did not come to its end: what it stored is not measured again.
     json
         Print the verdict as one JSON document.
     """
@@ -67,11 +70,13 @@ def run(
     if rate is not None or (locustfile is None and settings.is_reference):
         named |= {"rate_per_s"}
     chosen = scenario or ("mixed" if locustfile is None and settings.is_reference else None)
-    request = recorded.load_request(settings, chosen, locustfile, given=named, kind="nightly", url=url)
+    request = recorded.load_request(settings, chosen, locustfile, given=named, purpose="nightly", url=url)
     chosen_profile = PROFILES[profile]
     if blocks is not None:
         chosen_profile = replace(chosen_profile, duet={**chosen_profile.duet, "blocks": blocks})
-    made = asyncio.run(night.nightly(settings, request, chosen_profile, ConsoleProgress()))
+    resumed = night.unfinished(settings) if resume else None
+    progress = ConsoleProgress()
+    made = asyncio.run(night.nightly(settings, request, chosen_profile, progress, resumed=resumed))
     if json:
         print_json(made.verdict.to_json())
     else:

@@ -7,7 +7,7 @@ from cyclopts import App
 from adx_lab.cli.console import ConsoleProgress, print_json, print_pairs, print_table, say_error
 from adx_lab.cli.stored.history import show_history
 from adx_lab.errors import UsageError
-from adx_lab.records.run import to_plain
+from adx_lab.records.documents import to_plain
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
 

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
 from adx_lab.analysis.stats.sequential_design import SMALLEST_EFFECTS, Plan
 from adx_lab.errors import UsageError
+from adx_lab.records.run import Purpose
 
 BLOCKS_MAX = 64
-CALIBRATE = "calibrate"
-"""The kind of a duet of which the truth is known."""
-
 SMALLEST: Mapping[str, float] = {**SMALLEST_EFFECTS, PAIR: 0.03, "serial_ms": 0.03, "cold_ms": 0.25}
 DECISIVE_MIN = 7
 """Fewer blocks can't reach the level that a verdict needs, whatever they hold."""
@@ -81,6 +79,8 @@ class DuetOrder:
         Of schedules, coins and resampling.
     night
         The loaded run of the night that it is played for.
+    functions
+        Whether each block also samples what functions cost, after all that is timed.
     """
 
     base: str
@@ -91,9 +91,10 @@ class DuetOrder:
     seconds: float | None = None
     warmup_s: float | None = None
     profile: str = "nightly"
-    kind: str = "duet"
+    purpose: Purpose = "duet"
     seed: int = 1
     night: str | None = None
+    functions: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what can't be measured.

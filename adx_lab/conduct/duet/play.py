@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
@@ -17,9 +16,8 @@ from adx_lab.analysis.duet.failures import does_not_start
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.verdict import decide
-from adx_lab.capture.resources import describe_machine
 from adx_lab.conduct.baseline import read_baseline
-from adx_lab.conduct.duet.block import SIDES, Bench, Block, named_queries
+from adx_lab.conduct.duet.block import Bench, named_queries
 from adx_lab.conduct.duet.judge import (
     DuetAnswer,
     broken_early,
@@ -27,17 +25,17 @@ from adx_lab.conduct.duet.judge import (
     figures_of_duet,
     judge_duet,
 )
+from adx_lab.conduct.duet.left import SIDES, Block
 from adx_lab.conduct.duet.order import DECISIVE_MIN, DuetOrder
 from adx_lab.conduct.duet.stored import Gathered, read_evidence, write_verdict
 from adx_lab.conduct.duet.templates import VariantError, prepare
 from adx_lab.conduct.duet.trials import latest_calibration, note_equal
-from adx_lab.conduct.run.provenance import describe_settings
+from adx_lab.conduct.run.built import build_record, describe_git
 from adx_lab.conduct.run.recorded import find_scenario
 from adx_lab.errors import MeasurementError
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, RunRecord, new_run_id
 from adx_lab.services.servers import Servers, servers
-from adx_lab.services.sources import working_tree
 from adx_lab.services.variants import Variant, read_variant
 from adx_lab.settings import Settings
 from adx_lab.stack.locks import hold
@@ -96,7 +94,7 @@ async def play(settings: Settings, order: DuetOrder, progress: Progress) -> Play
             return Played(_not_measured(settings, run_id, error), None)
     answer = judge_duet(read_evidence(run))
     _keep_row(settings, run, answer, baseline=_baseline_of(settings, order, variants))
-    if len(run.record.audit["duet"]["blocks"]) >= DECISIVE_MIN:
+    if len(run.record.duet.blocks) >= DECISIVE_MIN:
         note_equal(settings, run, answer.verdict)
     return Played(answer, run, run.record.caveats)
 
@@ -118,7 +116,8 @@ class _Duet:
         sides = await prepare(settings, up, self.variants, self.progress)
         described = {side: self.variants[side].describe() for side in SIDES}
         named = {side: named_queries(self.variants[side].queries_folder) for side in SIDES}
-        gathered = Gathered(order.plan, described, latest_calibration(settings), named)
+        roots = {side: tree.path if (tree := self.variants[side].tree) else None for side in SIDES}
+        gathered = Gathered(order.plan, described, latest_calibration(settings), named, roots)
         bench = Bench(settings, order, up, sides, locustfile, self.run_id.rpartition("-")[2])
         with (
             new_run_folder(settings.runs_dir, self.run_id) as run_dir,
@@ -175,21 +174,18 @@ class _Duet:
         if len(gathered.audits) < DECISIVE_MIN:
             text = f"{len(gathered.audits)} blocks can't decide anything: {DECISIVE_MIN} is the least"
             caveats += (Caveat("few-blocks", text),)
-        tree = working_tree(self.settings.source_dir, self.settings.service.start)
         measured = {"rate_per_s": rate_per_s, "seconds": order.load_s, "warmup_s": order.warming_s}
-        return RunRecord(
+        return build_record(
+            self.settings,
             run_id=self.run_id,
-            kind=order.kind,
+            purpose=order.purpose,
             scenario=order.scenario,
-            started_at=self.started_at.isoformat(timespec="seconds"),
+            started_at=self.started_at,
             duration_s=gathered.duration_s,
             seed=order.seed,
+            audit=gathered.audit(**measured),
             variants=(order.base, order.head),
-            settings=describe_settings(self.settings),
-            machine=describe_machine(),
-            versions={name: version(name) for name in _LIBRARIES} | {"adx-lab": version("adx-lab")},
-            git={"commit": tree.commit, "changed": tree.changed},
-            audit=gathered.audit() | measured,
+            git=describe_git(self.settings.source_dir),
             caveats=caveats,
             night=order.night,
             service=self.settings.key[0],
@@ -234,7 +230,7 @@ def _baseline_of(settings: Settings, order: DuetOrder, variants: Mapping[str, Va
     What somebody tries out in between is no night: it has no commit yet, or too few blocks.
     """
     baseline, base, head = read_baseline(settings), variants[BASE].tree, variants[HEAD].tree
-    if baseline is None or base is None or head is None or order.kind != "duet" or order.head != ".":
+    if baseline is None or base is None or head is None or order.purpose != "duet" or order.head != ".":
         return None
     against = (base.commit, base.changed) == (baseline.commit, False)
     whole = order.night is not None or (not head.changed and order.cap >= DECISIVE_MIN)

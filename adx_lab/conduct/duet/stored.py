@@ -13,21 +13,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.functions.stored import PROFILED
 from adx_lab.analysis.stats.sequential_design import Plan
 from adx_lab.analysis.verdict import Calibration, Verdict
 from adx_lab.capture.companions import statement_names
 from adx_lab.capture.endpoint_counts import counted_between, statements_between
-from adx_lab.conduct.duet.block import SIDES, Block
 from adx_lab.conduct.duet.judge import DuetEvidence
-from adx_lab.conduct.duet.order import CALIBRATE
+from adx_lab.conduct.duet.left import SIDES, Block
+from adx_lab.conduct.duet.profiling import Profiles
 from adx_lab.errors import UsageError
 from adx_lab.files import write_whole
-from adx_lab.records.run import COUNT_COLUMNS, STATEMENT_COLUMNS, Caveat, RunRecord, to_json
+from adx_lab.records.columns import COUNT_COLUMNS, STATEMENT_COLUMNS
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat, DuetAudit, RunRecord
 from adx_lab.secrecy import scrub
 from adx_lab.sql import Query
 from adx_lab.store.folders import (
     COMPANIONS,
     COUNTS,
+    PROFILES,
     STATEMENTS,
     TABLES,
     UNPLAYED,
@@ -49,6 +53,9 @@ class Gathered:
     queries: Mapping[str, Mapping[str, Query]] = field(default_factory=dict)
     """By side, its named queries."""
 
+    roots: Mapping[str, Path | None] = field(default_factory=dict)
+    """By side, where its source lies."""
+
     began: float | None = None
     audits: list[dict[str, Any]] = field(default_factory=list)
     companions: list[dict[str, Any]] = field(default_factory=list)
@@ -58,6 +65,7 @@ class Gathered:
     _counts: list[dict[str, Any]] = field(default_factory=list)
     _statements: list[dict[str, Any]] = field(default_factory=list)
     _names: dict[str, dict[int, str | None]] = field(default_factory=dict)
+    _profiles: Profiles = field(default_factory=Profiles)
     _rows: int = 0
 
     def add(self, block: Block) -> None:
@@ -78,11 +86,21 @@ class Gathered:
         requests = {row["variant"]: row["block_count"] for row in counts}
         for side in SIDES:
             block.companions[side]["requests"] = int(requests.get(side, 0))
+        self._add_profile(block)
         self.audits.append(block.audit())
         for caveat in block.collected.caveats:
             self.caveats.append(replace(caveat, text=f"block {block.number}: {caveat.text}"))
         # Through JSON and back: what is judged now is what can be judged again.
         self.companions.append(json.loads(to_json(block.companions)))
+
+    def _add_profile(self, block: Block) -> None:
+        """Keep where both variants computed."""
+        if block.profiled:
+            asked = block.profiled_requests or {side: block.companions[side]["requests"] for side in SIDES}
+            for side, told in self._profiles.add(block.number, block.profiled, self.roots, asked).items():
+                block.companions[side][PROFILED] = told
+        if block.trouble and not any(one.code == "no-profile" for one in self.caveats):
+            self.caveats.append(Caveat("no-profile", block.trouble))
 
     def _append(self, folder: Path, number: int, movement: str, moved_s: float) -> pa.Table:
         """Append one movement's requests."""
@@ -142,6 +160,7 @@ class Gathered:
             calibration=self.calibration,
             counts=_frame(_table(self._counts, COUNT_COLUMNS)) if self._counts else None,
             statements=_frame(_table(self._statements, STATEMENT_COLUMNS)) if self._counts else None,
+            profiles=_frame(self._profiles.table()) if self._profiles.rows else None,
         )
 
     def write(self, run_dir: Path, record: RunRecord) -> None:
@@ -151,22 +170,25 @@ class Gathered:
         if self._counts:
             pq.write_table(_table(self._counts, COUNT_COLUMNS), run_dir / f"{COUNTS}.parquet")
             pq.write_table(_table(self._statements, STATEMENT_COLUMNS), run_dir / f"{STATEMENTS}.parquet")
+        if self._profiles.rows:
+            pq.write_table(self._profiles.table(), run_dir / f"{PROFILES}.parquet", compression="zstd")
         write_whole(run_dir / COMPANIONS, to_json(self.companions) + "\n")
         write_plans(run_dir, self.companions[0]["head"].get("matrix") or {"plans": []})
         for table in set(TABLES) - {"samples", "queries"}:
             write_table(run_dir, table, [])
         write_record(run_dir, record)
 
-    def audit(self) -> dict[str, Any]:
+    def audit(self, *, rate_per_s: float, seconds: float, warmup_s: float) -> DuetAudit:
         """Return what the run's record keeps of the duet."""
-        return {
-            "duet": {
-                "plan": asdict(self.plan),
-                "variants": dict(self.variants),
-                "calibration": None if self.calibration is None else asdict(self.calibration),
-                "blocks": self.audits,
-            }
-        }
+        return DuetAudit(
+            design=asdict(self.plan),
+            variants={side: dict(told) for side, told in self.variants.items()},
+            blocks=self.audits,
+            calibration=None if self.calibration is None else asdict(self.calibration),
+            rate_per_s=rate_per_s,
+            seconds=seconds,
+            warmup_s=warmup_s,
+        )
 
 
 def write_verdict(folder: Path, verdict: Verdict) -> None:
@@ -199,25 +221,26 @@ def read_evidence(run: StoredRun) -> DuetEvidence:
     StoreError
         Something of it is missing or damaged.
     """
-    told = run.record.audit.get("duet")
-    if told is None:
+    told = run.record.audit
+    if not isinstance(told, DuetAudit):
         raise UsageError(
             f"run {run.record.run_id} is a {run.record.kind}, not a duet",
             mend="adx-lab report judges other runs",
         )
-    plan, calibration = told["plan"], told["calibration"]
+    plan, calibration = told.design, told.calibration
     return DuetEvidence(
         run_id=run.record.run_id,
         samples=run.table("samples"),
         queries=run.table("queries"),
-        blocks=tuple(told["blocks"]),
+        blocks=tuple(told.blocks),
         companions=tuple(run.companions()),
-        variants=told["variants"],
+        variants=told.variants,
         plan=Plan(**{**plan, "looks": tuple(plan["looks"])}),
         calibration=None if calibration is None else Calibration(**calibration),
-        calibrating=run.record.kind == CALIBRATE,
+        calibrating=run.record.purpose == "calibrate",
         counts=_table_of(run, COUNTS),
         statements=_table_of(run, STATEMENTS),
+        profiles=_table_of(run, PROFILES),
     )
 
 

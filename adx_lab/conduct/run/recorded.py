@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,11 +31,14 @@ from adx_lab.capture.database import (
 from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.observing import measure_observing
 from adx_lab.capture.plans.of_service import capture_plans
-from adx_lab.capture.resources import describe_machine
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.server_log import LogTail
 from adx_lab.conduct.run.asked import AskOrder, ask_each
-from adx_lab.conduct.run.provenance import describe_git, describe_settings, describe_target, describe_versions
+from adx_lab.conduct.run.built import (
+    build_record,
+    describe_git,
+    describe_target,
+)
 from adx_lab.deaths import Death, DeathTail, backends_killed, now
 from adx_lab.errors import AdxLabError, StackError, UsageError, nearest
 from adx_lab.load.collecting.collect import Collected
@@ -44,7 +47,8 @@ from adx_lab.load.schedules.replay import write_replay
 from adx_lab.load.starting.headless import LocustCommand, Machines, run_locust
 from adx_lab.load.starting.reachable import check_reachable
 from adx_lab.progress import Progress
-from adx_lab.records.run import Caveat, RunRecord, Target, new_run_id, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat, ClimbAudit, LoadAudit, Purpose, Target, new_run_id
 from adx_lab.report.run.judged_run import Judgement, figures_of
 from adx_lab.services.attached import postgres_url, processes_of
 from adx_lab.services.login import log_in
@@ -91,7 +95,7 @@ class LoadRequest:
 
     scenario: str
     locustfile: Path
-    kind: str = "load"
+    purpose: Purpose = "load"
     given: frozenset[str] = frozenset()
     url: str | None = None
     sample_file: str | None = None
@@ -138,7 +142,7 @@ class Surroundings:
 Drive = Callable[..., Awaitable[tuple[Collected, Samples]]]
 
 
-def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadRequest:
+def find_scenario(settings: Settings, name: str, *, purpose: Purpose = "load") -> LoadRequest:
     """Return the load of a scenario by name.
 
     Raises
@@ -151,7 +155,7 @@ def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadR
         known = known | {Path(settings.load.locustfile).stem: settings.project_dir / settings.load.locustfile}
     if name not in known:
         raise UsageError(f"unknown scenario {name}", mend=nearest(name, sorted(known)))
-    return LoadRequest(name, known[name], kind)
+    return LoadRequest(name, known[name], purpose)
 
 
 def usual_scenario(settings: Settings) -> str:
@@ -256,10 +260,10 @@ async def record_load(
             *await _lost(settings, around),
         ]
         plans = await _tried("the plans", doubts, _capture_plans(settings, around, progress), {"plans": []})
-        observing = await _tried("the cost of observing", doubts, _cost_of_observing(around, plans), {})
+        observing = await _tried("the cost of observing", doubts, _cost_of_observing(around, plans), None)
         write_plans(run_dir, plans)
         write_log(run_dir, server_log)
-        if request.kind == "nightly":
+        if request.purpose == "nightly":
             asked = _ask_each(settings, around, request, run_dir, progress)
             await _tried("what each endpoint asks the database", doubts, asked, None)
         write_table(run_dir, "resources", seen.resources)
@@ -267,33 +271,29 @@ async def record_load(
         write_table(run_dir, "service", seen.service)
         write_columns(run_dir, "cache_trace", trace.read(collected.began))
         write_table(run_dir, "database", statement_rows(before, after, named_queries(settings)))
-        write_record(
-            run_dir,
-            RunRecord(
-                run_id=run_id,
-                kind=request.kind,
-                scenario=request.scenario,
-                started_at=started_at.isoformat(timespec="seconds"),
-                duration_s=collected.duration_s,
-                seed=settings.load.seed,
-                settings=describe_settings(settings),
-                machine=describe_machine(),
-                versions=describe_versions(),
-                git=describe_git(settings.source_dir),
-                service=service_name(settings, request),
-                environment=settings.service.environment,
-                target=describe_target(around.target) | {"database": described, "tenants": _tenants(around)},
-                audit=_audit(collected, seen) | observing | {"deaths": [asdict(death) for death in deaths]},
-                caveats=(
-                    *collected.caveats,
-                    *seen.caveats(),
-                    *_caveats(around),
-                    *(Caveat("died", str(death)) for death in deaths),
-                    *doubts,
-                ),
-                night=request.night,
+        record = build_record(
+            settings,
+            run_id=run_id,
+            purpose=request.purpose,
+            scenario=request.scenario,
+            started_at=started_at,
+            duration_s=collected.duration_s,
+            seed=settings.load.seed,
+            audit=_audit(collected, seen, observing, deaths),
+            git=describe_git(settings.source_dir),
+            service=service_name(settings, request),
+            environment=settings.service.environment,
+            target=describe_target(around.target) | {"database": described, "tenants": _tenants(around)},
+            caveats=(
+                *collected.caveats,
+                *seen.caveats(),
+                *_caveats(around),
+                *(Caveat("died", str(death)) for death in deaths),
+                *doubts,
             ),
+            night=request.night,
         )
+        write_record(run_dir, record)
     return open_run(settings.runs_dir, run_id)
 
 
@@ -467,15 +467,15 @@ def _tenants(around: Surroundings) -> dict[str, int]:
     return {tenant["id"]: tenant["user_count"] for tenant in sample["tenants"]}
 
 
-async def _cost_of_observing(around: Surroundings, plans: Mapping[str, Any]) -> dict[str, Any]:
+async def _cost_of_observing(around: Surroundings, plans: Mapping[str, Any]) -> dict[str, Any] | None:
     """Measure what auto_explain adds to the shortest query of all, once the load is over."""
     query = plans.get("queries", {}).get(OBSERVED_QUERY)
     if around.target.database_url is None or query is None:
-        return {}
+        return None
     cells = (cell for cell in plans["plans"] if cell["query"] == OBSERVED_QUERY)
     arguments = list(next(cells)["arguments"].values())
     cost = await measure_observing(around.target.database_url, query["text"], arguments)
-    return {"observing": asdict(cost)}
+    return asdict(cost)
 
 
 async def _capture_plans(settings: Settings, around: Surroundings, progress: Progress) -> dict[str, Any]:
@@ -498,15 +498,22 @@ async def _maybe_connected(url: str | None) -> AsyncIterator[Any]:
         yield connection
 
 
-def _audit(collected: Collected, seen: Samples) -> dict[str, Any]:
-    facts = {
-        name: value for name, value in asdict(collected).items() if name != "caveats" and value is not None
+def _audit(
+    collected: Collected, seen: Samples, observing: dict[str, Any] | None, deaths: Sequence[Death]
+) -> LoadAudit:
+    facts = {name: value for name, value in asdict(collected).items() if name != "caveats"}
+    if not facts["steps"]:
+        del facts["steps"], facts["knee"]
+    facts |= {
+        "kind": "climb" if "steps" in facts else "load",
+        "steal_share": seen.steal_share,
+        "foreign_cpu_share": seen.foreign_share,
+        "waits": {f"{kind}: {event}": count for (kind, event), count in seen.waits.most_common()},
+        "connections_max": max((count for _, count in seen.connections), default=None),
+        "observing": observing,
+        "deaths": [asdict(death) for death in deaths],
     }
-    facts |= {"steal_share": seen.steal_share, "foreign_cpu_share": seen.foreign_share}
-    facts["waits"] = {f"{kind}: {event}": count for (kind, event), count in seen.waits.most_common()}
-    if seen.connections:
-        facts["connections_max"] = max(count for _, count in seen.connections)
-    return facts
+    return msgspec.convert(facts, LoadAudit | ClimbAudit)
 
 
 def _caveats(around: Surroundings) -> tuple[Caveat, ...]:

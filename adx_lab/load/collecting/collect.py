@@ -13,11 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from adx_lab.analysis.run.capacity import knee_place
 from adx_lab.deaths import Death
 from adx_lab.errors import MeasurementError
 from adx_lab.load.recording.rows import read_facts
 from adx_lab.load.recording.server_timing import parse
-from adx_lab.records.run import QUERY_COLUMNS, SAMPLE_COLUMNS, Caveat
+from adx_lab.records.columns import QUERY_COLUMNS, SAMPLE_COLUMNS
+from adx_lab.records.run import Caveat
 
 _ROWS_AT_ONCE = 100_000
 _LAG_KEPT = 1_000_000
@@ -270,11 +272,10 @@ def _story(processes: list[_Process]) -> dict[str, Any]:
                 known["answered_per_s"] += fact["answered_per_s"]
                 known["broken"] += fact["broken"]
     steps = tuple(by_step[step] for step in sorted(by_step))
-    kept = [step for step in steps if not step["broken"]]
-    broke = next((step for step in steps if step["broken"]), None)
+    place = knee_place([bool(step["broken"]) for step in steps])
     knee = None
-    if broke is not None:
-        knee = {"rate_per_s": kept[-1]["rate_per_s"] if kept else None, "broke": broke}
+    if place + 1 < len(steps):
+        knee = {"rate_per_s": steps[place]["rate_per_s"] if place >= 0 else None, "broke": steps[place + 1]}
     return {"schedule": plans[-1] if plans else {}, "steps": steps, "knee": knee}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adx_lab.analysis.bisection.answer import Answer
 from adx_lab.errors import StoreError
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from adx_lab.report.bisection.tables import findings_table, likelihoods_table, slowdown_table, steps_table
 from adx_lab.report.page.assets import copy_script, environment
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from adx_lab.deaths import in_words
 from adx_lab.processes import Child, start_child, stop_child
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 
 NotebookStatus = Literal["completed", "failed", "timed out", "kernel died", "process died"]
 

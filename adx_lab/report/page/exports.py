@@ -9,7 +9,7 @@ from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.files import write_whole
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from adx_lab.report.duet.comparison_tables import comparisons
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.page.verdict_words import summarise_verdict

@@ -11,7 +11,8 @@ from typing import Any
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.errors import StoreError
 from adx_lab.files import make_private_folder, write_whole
-from adx_lab.records.run import RunRecord, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import RunRecord
 from adx_lab.report.nights.night_series import History
 from adx_lab.report.nights.trend_figures import budgets_over_nights
 from adx_lab.report.page.assets import copy_script, environment
@@ -40,7 +41,7 @@ def write_line(folder: Path, record: RunRecord, verdict: Verdict, summary: str) 
         run_id=record.run_id,
         started_at=record.started_at,
         scenario=record.scenario,
-        commit=f"{record.git.get('commit') or 'unknown'}"[:10],
+        commit=f"{record.git.commit or 'unknown'}"[:10],
         status=verdict.status,
         summary=summary,
     )

@@ -108,7 +108,7 @@ class Contents:
             comparisons=self.usual.comparisons if duet is None else duet.comparisons,
             findings=(
                 *unplayed,
-                *death_findings(self.judgement.record.audit),
+                *death_findings(self.judgement.record.load.deaths),
                 *(self.usual.findings if duet is None else duet.findings),
                 *budget_findings(self.judgement),
             ),

@@ -61,7 +61,7 @@ def sections_of(contents: Contents, verdict: Verdict) -> list[Section]:
 
 def observing_note(record: RunRecord) -> str:
     """Say what the observing itself cost."""
-    cost = record.audit.get("observing")
+    cost = record.load.observing
     if cost is None:
         return "What observing cost was not measured."
     bare_ms, observed_ms, timed_ms = cost["bare_ms"], cost["observed_ms"], cost["timed_ms"]

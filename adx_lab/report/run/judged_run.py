@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 from scipy import stats
 
@@ -98,7 +99,7 @@ class Judgement:
     @cached_property
     def sufferers(self) -> dict[int, int]:
         """For each slow query, the row of the request that waited for it."""
-        began = datetime.fromtimestamp(self.record.audit["began"], UTC)
+        began = datetime.fromtimestamp(self.record.load.began, UTC)
         return requests_that_waited(self.slow_queries, self.samples, self.queries, began)
 
     @cached_property
@@ -134,7 +135,8 @@ class Judgement:
     @cached_property
     def validity(self) -> tuple[ValidityCheck, ...]:
         """The load generator's audit."""
-        return (*audit_generator(self.record.audit), *death_checks(self.record.audit))
+        audit = self.record.load
+        return (*audit_generator(msgspec.to_builtins(audit)), *death_checks(audit.deaths))
 
     def _asked(self) -> dict[str, Estimate]:
         """Return what each endpoint asks the database, and how often it failed."""
@@ -158,10 +160,11 @@ class Judgement:
             if span_s > 0:
                 share = used_s / span_s / self.record.machine["cores_usable"]
                 found["service.cpu_share"] = _exactly(share, len(core))
-        if "connections_max" in self.record.audit:
-            found["database.connections"] = _exactly(float(self.record.audit["connections_max"]), 1)
-        if "users_connected" in self.record.audit:
-            found["users.connected"] = _exactly(float(self.record.audit["users_connected"]), 1)
+        counts = {
+            "database.connections": self.record.load.connections_max,
+            "users.connected": self.record.load.users_connected,
+        }
+        found |= {name: _exactly(float(count), 1) for name, count in counts.items() if count is not None}
         return found
 
 

@@ -30,8 +30,8 @@ def facts(record: RunRecord) -> Table:
             "run": record.run_id,
             "scenario": record.scenario,
             "started": record.started_at,
-            "requests": f"{record.audit.get('requests', 0):,}",
-            "commit": f"{record.git.get('commit') or 'unknown'}"[:10],
+            "requests": f"{record.load.requests:,}",
+            "commit": f"{record.git.commit or 'unknown'}"[:10],
             "machine": f"{record.machine.get('cpu')}, {record.machine.get('cores_usable')} cores",
         }
     )
@@ -197,7 +197,7 @@ def statements(database: pd.DataFrame) -> Table:
 
 def waits(record: RunRecord) -> Table:
     """Return what the database's clients waited for, the most frequent first."""
-    counted: dict[str, int] = record.audit.get("waits", {})
+    counted = record.load.waits
     whole = sum(counted.values())
     columns = (
         Column("kind: event"),

@@ -13,7 +13,7 @@ from adx_lab.analysis.duet.comparison import Comparison, compare, needs_more
 from adx_lab.analysis.stats.quantiles import harrell_davis
 from adx_lab.analysis.stats.sequential_design import Plan
 from adx_lab.analysis.stats.sign_flip import step_down
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from tests.analysis.noise import KINDS, duet_noise
 
 ENDPOINTS = 3

@@ -8,7 +8,7 @@ import pytest
 
 from adx_lab.analysis.plans import PlanAnalysis, analyse, read_plans
 from adx_lab.analysis.plans.labels import KNOWN_TYPES
-from adx_lab.records.run import to_plain
+from adx_lab.records.documents import to_plain
 from tests.analysis.plans.corpus import explain_all, make_database, read_versions
 
 OPTIONS = {

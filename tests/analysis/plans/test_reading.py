@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adx_lab.analysis.plans import PlanDocument, analyse, read_plans, scan_plans
 from adx_lab.errors import UsageError
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from adx_lab.report.plans.terminal import plan_text
 from tests.analysis.plans.corpus import FOLDER, as_log
 

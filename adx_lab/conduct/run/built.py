@@ -1,20 +1,41 @@
-"""Where a run comes from: what ``run.json`` says of settings, target, versions and commit."""
+"""The one builder of a run's record: where the run comes from, and what ``run.json`` says of it."""
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import asdict
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from adx_lab.records.run import Target
+from adx_lab.capture.resources import describe_machine
+from adx_lab.records.run import Origin, RunRecord, Target
 from adx_lab.secrecy import HIDDEN, shown_named, shown_url, shown_webhook
+from adx_lab.services.git import git
 from adx_lab.settings import URLS, Settings
 
 _LIBRARIES = ("adx-lab", "asyncpg", "granian", "locust", "numpy", "pandas", "scipy", "valkey")
+
+
+def build_record(settings: Settings, *, started_at: datetime, **told: Any) -> RunRecord:
+    """Return a run's record with what is known of its surroundings: settings, machine, versions.
+
+    Parameters
+    ----------
+    started_at
+        In UTC.
+    told
+        The other fields of `RunRecord`.
+    """
+    return RunRecord(
+        started_at=started_at.isoformat(timespec="seconds"),
+        settings=describe_settings(settings),
+        machine=describe_machine(),
+        versions=describe_versions(),
+        **told,
+    )
 
 
 def describe_versions() -> dict[str, str]:
@@ -48,19 +69,11 @@ def describe_target(target: Target) -> dict[str, Any]:
     }
 
 
-def describe_git(folder: Path) -> dict[str, Any]:
+def describe_git(folder: Path) -> Origin:
     """Return the commit of a checkout and how many files differ from it; nulls where it is none."""
-
-    def ask(*words: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *words], cwd=folder, check=False, capture_output=True, text=True)
-        except FileNotFoundError:  # no git on this machine: the run is as good without
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    changed = ask("status", "--porcelain")
-    return {
-        "commit": ask("rev-parse", "HEAD"),
-        "subject": ask("log", "-1", "--format=%s"),
-        "changed_files": None if changed is None else len(changed.splitlines()),
-    }
+    changed = git(folder, "status", "--porcelain")
+    return Origin(
+        commit=git(folder, "rev-parse", "HEAD"),
+        subject=git(folder, "log", "-1", "--format=%s"),
+        changed_files=None if changed is None else len(changed.splitlines()),
+    )
