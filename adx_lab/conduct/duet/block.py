@@ -120,7 +120,7 @@ class Bench:
                 watched = {side: one.watched for side, one in started.items()}
                 serial = await movements.play_serial(watched, Waiting(command, loading))
             self._introduce(started, slots, command)
-            pids = {side: one.watched.pids for side, one in started.items()}
+            pids = {side: with_children(one.watched.pids) for side, one in started.items()}
             # Where all ways to ask are known they are asked once more to be sampled, and what is timed is
             # left alone.
             sampled = None if serial is not None else partial(profiling.start, pids, seconds=seconds)
