@@ -50,16 +50,17 @@ VERBS = {
     "runs": ("stored.runs:app", "List, show or delete stored runs; look back at all of them."),
     "report": ("stored.report:run", "Make the report of a stored run again."),
 }
-"""Where each verb is, and its one line of help."""
+"""Where each verb is, and its one line of help, in the order in which they are used."""
 
 app = App(
     name="adx-lab",
-    help="Did the service get slower, where, and which query plan, cache layer or change did it?",
+    help="Did the service get slower, where, and which query plan, cache layer or change did it?\n\n"
+    "Begin with: adx-lab doctor; adx-lab load mixed --duration 20; adx-lab duet HEAD~1 . --profile quick",
     version_flags=["--version"],
     help_flags=["--help", "-h"],
 )
-for _verb, (_where, _help) in VERBS.items():
-    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help)
+for _place, (_verb, (_where, _help)) in enumerate(VERBS.items()):
+    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help, sort_key=_place)
 
 
 def main() -> None:

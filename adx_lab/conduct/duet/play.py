@@ -33,7 +33,7 @@ from adx_lab.conduct.duet.trials import latest_calibration, note_equal
 from adx_lab.conduct.run.built import build_record, describe_git
 from adx_lab.conduct.run.recorded import find_scenario
 from adx_lab.errors import MeasurementError
-from adx_lab.progress import Progress
+from adx_lab.progress import Progress, Watched
 from adx_lab.records.run import Caveat, RunRecord, new_run_id
 from adx_lab.services.servers import Servers, servers
 from adx_lab.services.variants import Variant, read_variant
@@ -143,6 +143,8 @@ class _Duet:
             block = await bench.run_block(number, folder, rate_per_s=rate_per_s, seconds=order.load_s)
             gathered.add(block)
             progress.advance("duet", number, target, "blocks")
+            if isinstance(progress, Watched):
+                progress.shown("comparisons", comparisons_of(gathered.evidence(self.run_id)))
             if number == 1 and broken_early(gathered.evidence(self.run_id)):
                 progress.step("one block is enough: what fails there is plain to see")
                 return

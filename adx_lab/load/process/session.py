@@ -4,7 +4,7 @@ Whoever started Locust, the same happens: the test's record is opened when the t
 logged in before the first user is spawned, all processes begin at one moment, and the record is closed when
 the test stops. Under the lab's command line a order says where the record goes, and the lab stores the run.
 Without one (the web page, plain ``locust -f``) this process starts a companion that stores it; see
-`adx_lab.conduct.run.attended`.
+`adx_lab.conduct.attended`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from adx_lab.load.process.open_files import allow_connections
 from adx_lab.load.process.pairs import Pair
 from adx_lab.load.recording.recorder import Recorder
 from adx_lab.load.recording.rows import FileSink
+from adx_lab.load.recording.tracing import send_traces
 from adx_lab.load.schedules.schedule import ENDLESS_S, Schedule, make_schedule
 from adx_lab.processes import count_open_files
 from adx_lab.records.run import new_run_id
@@ -58,6 +59,8 @@ class Session:
         self.given = read_order()
         self.scenario = next((cls for cls in environment.user_classes if hasattr(cls, "load_kind")), None)
         self.order = self.given or self._own_spec()
+        if self.order.traced:
+            send_traces()
         self.schedule: Schedule = make_schedule(self.order, self.scenario, read_settings().load)
         self.recorder: Recorder | None = None
         self.accounts: Sequence[Account] = ()
@@ -283,7 +286,7 @@ class Session:
         raw_dir = Path(self.order.raw_dir)
         write_order(self.order, raw_dir / "order.json")
         host = self.environment.host or getattr(self.scenario, "host", None) or ""
-        command = [sys.executable, "-m", "adx_lab.conduct.run.attended", str(raw_dir), str(os.getpid())]
+        command = [sys.executable, "-m", "adx_lab.conduct.attended", str(raw_dir), str(os.getpid())]
         # Everybody can read a command line, and a URL may hold a password.
         environ = os.environ | {"LOCUST_HOST": host}
         self._companion = subprocess.Popen(

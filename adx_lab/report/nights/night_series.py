@@ -10,6 +10,7 @@ from typing import Any
 
 from adx_lab.analysis.nights.ratio_series import Series, series_of
 from adx_lab.analysis.run.budgets import Budget
+from adx_lab.report.nights.stored import stored_runs
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell, Column, Table
 from adx_lab.report.parts.words import metric_words, subject_words
@@ -62,22 +63,6 @@ class History:
 def runs_table(history: History) -> Table:
     """Return the latest runs of the scenario."""
     return stored_runs(history.rows[: -_LATEST - 1 : -1])
-
-
-def stored_runs(rows: Iterable[Mapping[str, Any]]) -> Table:
-    """Return rows of the run store: what each was, of what, and what became of it."""
-    columns = (
-        *(Column("run", kind="code", key="run_id"), Column("kind"), Column("scenario"), Column("started")),
-        *(Column("duration", "s", "number"), Column("commit", kind="code"), Column("status", kind="status")),
-    )
-    shown = (
-        (
-            *(row["run_id"], row["kind"], row["scenario"], row["started_at"][:19].replace("T", " ")),
-            *(row["duration_s"], (row["commit_id"] or "unknown")[:10], row["status"] or "not judged"),
-        )
-        for row in rows
-    )
-    return Table(columns, tuple(shown))
 
 
 def changes_table(history: History, metric: str) -> Table:
