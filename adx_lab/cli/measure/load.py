@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from adx_lab.report.run.judged_run import Judgement
 
 
+_SHOWN = 60
+"""Endpoints on a terminal; whoever has more of them wants another table."""
+
+
 def run(
     scenario: str | None = None,
     /,
@@ -126,7 +130,8 @@ def _exit_code(judgement: Judgement) -> int:
         return 0 if audit.get("knee") else 3  # to break a budget is what a climbing load is for
     if any(not check.ok for check in judgement.validity):
         return 3
-    return 1 if any(item.status == "fail" for item in judgement.budgets) else 0
+    failed = any(item.status == "fail" for item in judgement.budgets)
+    return 1 if failed or audit.get("process_exit_code") else 0
 
 
 def _document(judgement: Judgement) -> dict[str, object]:
@@ -139,6 +144,8 @@ def _document(judgement: Judgement) -> dict[str, object]:
         "knee": audit.get("knee"),
         "steps": audit.get("steps"),
         "endpoints": judgement.endpoints,
+        "failures": audit.get("failures"),
+        "exceptions": audit.get("exceptions"),
         "budgets": judgement.budgets,
         "validity": judgement.validity,
         "caveats": judgement.record.caveats,
@@ -147,10 +154,18 @@ def _document(judgement: Judgement) -> dict[str, object]:
 
 
 def _print(judgement: Judgement) -> None:
-    from adx_lab.report.run.tables import endpoints
+    from adx_lab.report.run.tables import endpoints, exceptions, failures
 
-    print_table(endpoints(judgement.endpoints))
-    _print_steps(judgement.record.audit)
+    audit = judgement.record.audit
+    print_table(endpoints(judgement.endpoints[:_SHOWN]))
+    if len(judgement.endpoints) > _SHOWN:
+        print(f"and {len(judgement.endpoints) - _SHOWN:,} more endpoints, in the run's folder")
+    for table in (failures(audit), exceptions(audit)):
+        if table.rows:
+            print()
+            print_table(table)
+    _print_steps(audit)
+    _print_caveats(judgement)
     for check in judgement.validity:
         if not check.ok:
             print(f"not valid: {check.check} is {number(check.value)}, limit {number(check.limit)}")
@@ -158,6 +173,13 @@ def _print(judgement: Judgement) -> None:
         if item.status == "fail":
             print(f"over budget: {item.name}, {item.metric} is {number(item.value)}, limit {item.limit:g}")
     print(f"\nrun  {judgement.record.run_id}\nin   {judgement.run.folder}")
+
+
+def _print_caveats(judgement: Judgement) -> None:
+    if judgement.record.caveats:
+        print()
+    for caveat in judgement.record.caveats:
+        print(f"caveat: {caveat.text}")
 
 
 def _print_steps(audit: Any) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from adx_lab.errors import MeasurementError, StackError, UsageError
-from adx_lab.load.collecting.collect import Collected, collect
+from adx_lab.load.collecting.collect import Collected, collect, with_exit_code
 from adx_lab.load.order import VARIABLE, LoadOrder, write_order
 from adx_lab.load.recording.rows import all_facts
 from adx_lab.load.schedules.schedule import Schedule
@@ -122,7 +122,8 @@ async def run_locust(
     finally:
         await stop_child(child, grace_s=5)
     _refuse_failures(child, command, raw_dir)
-    return await asyncio.to_thread(collect, raw_dir, run_dir)
+    collected = await asyncio.to_thread(collect, raw_dir, run_dir)
+    return with_exit_code(collected, child.process.returncode)
 
 
 async def serve_page(

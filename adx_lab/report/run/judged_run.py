@@ -25,7 +25,7 @@ from adx_lab.errors import UsageError
 from adx_lab.records.run import RunRecord
 from adx_lab.store.folders import StoredRun
 
-_TIMES = ("t_intended_s", "latency_ms", "endpoint", "group", "error")
+_TIMES = ("t_intended_s", "latency_ms", "endpoint", "group", "error", "kind")
 
 
 class _BudgetEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,7 +145,7 @@ class Judgement:
     @cached_property
     def endpoints(self) -> tuple[LatencySummary, ...]:
         """Latency by endpoint."""
-        return summarise(self.times, by="endpoint")
+        return summarise(self.times, by="endpoint", lasted_s=self.record.duration_s)
 
     @cached_property
     def tails(self) -> tuple[TailAttribution, ...]:
@@ -165,7 +165,7 @@ class Judgement:
     @cached_property
     def measured(self) -> dict[str, Estimate]:
         """Every metric that a budget can name."""
-        return measure(self.times, self.queries) | self._observed()
+        return measure(self.times, self.queries, lasted_s=self.record.duration_s) | self._observed()
 
     @cached_property
     def budgets(self) -> tuple[BudgetResult, ...]:

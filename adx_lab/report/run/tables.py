@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -112,6 +113,31 @@ def endpoints(summaries: Sequence[LatencySummary]) -> Table:
         )
         for row in summaries
     )
+    return Table(columns, tuple(rows))
+
+
+def failures(audit: Mapping[str, Any]) -> Table:
+    """Return which requests failed, by endpoint, status and reason; those beside the measured ones too."""
+    columns = (
+        Column("endpoint"),
+        Column("status", kind="number"),
+        Column("reason"),
+        Column("requests", kind="number"),
+        Column("when"),
+    )
+    rows = [
+        (item["endpoint"], item["status"], item["reason"], item["count"], item.get("kind", "measured"))
+        for item in (*audit.get("failures", ()), *audit.get("beside_failures", ()))
+    ]
+    return Table(columns, tuple(rows))
+
+
+def exceptions(audit: Mapping[str, Any]) -> Table:
+    """Return what tasks raised, and where."""
+    columns = (Column("task"), Column("exception"), Column("raised", kind="number"), Column("where"))
+    rows = [
+        (item["endpoint"], item["text"], item["count"], item["where"]) for item in audit.get("exceptions", ())
+    ]
     return Table(columns, tuple(rows))
 
 
