@@ -121,14 +121,14 @@ def collect(raw_dir: Path, run_dir: Path) -> Collected:
     ends = _ends(processes, began)
     offsets = {process.name: process.offset_s for process in processes}
     caveats: list[Caveat] = []
-    tables = Tables(run_dir, began if begins else 0.0, began + ends["lasted_s"] if begins else 0.0)
+    tables = Tables(run_dir, began, began + ends["lasted_s"])
     try:
         for worker, stream in enumerate(sorted(raw_dir.glob("worker-*.arrows"))):
             for batch in read_stream(stream, caveats):
                 tables.append(batch, worker, offsets.get(stream.stem, 0.0))
     finally:
         tables.close()
-    if not begins and not tables.exceptions:
+    if not begins and not tables.exceptions and not told(processes, "ended"):
         raise MeasurementError("the load generator recorded nothing", mend="see its log in the run's folder")
     if tables.requests + tables.unanswered == 0:
         raise no_request(processes, tables, ends)

@@ -226,7 +226,9 @@ def _refuse_told(raw_dir: Path) -> None:
 def _refuse_failures(child: Child, command: LocustCommand, raw_dir: Path) -> None:
     """Raise what Locust failed with, where it did."""
     _refuse_told(raw_dir)
-    if child.process.returncode == 0 or any("began" in fact for fact in all_facts(raw_dir)):
+    if child.process.returncode == 0 or any(
+        "began" in fact or "ended" in fact for fact in all_facts(raw_dir)
+    ):
         return  # even a killed one: what it recorded is whole but for its last second, and says so
     raise _bad_locustfile(command.locustfile, command.log) or MeasurementError(
         f"locust exited with status {child.process.returncode}", log=command.log
