@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: nightly test lint format lock clean
+.PHONY: nightly test test-fast coverage mutation lint format lock clean
 
 nightly: $(INSTALLED)  ## the main job: stack, load, captures, analysis, report, verdict
 	$(BIN)/adx-lab nightly --profile quick
 
 test: $(INSTALLED)  ## all tests, against real PostgreSQL, Valkey, HTTP and Locust
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+test-fast: $(INSTALLED)  ## those that need no stack, in a minute
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not stack and not browser"
 
 lint: $(INSTALLED)  ## format and rules, types, import contract
 	$(BIN)/ruff format --check .

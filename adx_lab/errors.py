@@ -11,6 +11,10 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from adx_lab.secrecy import scrub
+
+_LISTED_MAX = 20
+
 
 class AdxLabError(Exception):
     """Anything that ADX Lab itself has to say to a person.
@@ -25,7 +29,7 @@ class AdxLabError(Exception):
         The log file that holds the details, where a child process wrote one.
     """
 
-    exit_code = 3
+    exit_code = 4
 
     def __init__(self, message: str, *, mend: str | None = None, log: Path | None = None) -> None:
         super().__init__(message)
@@ -39,7 +43,7 @@ class AdxLabError(Exception):
             parts.append(self.mend.rstrip("."))
         if self.log:
             parts.append(f"see {self.log}")
-        return "; ".join(" ".join(part.split()) for part in parts)
+        return scrub("; ".join(" ".join(part.split()) for part in parts))
 
     def _render_traceback_(self) -> list[str]:
         """Show one line in a notebook too; IPython asks for it before it prints a traceback."""
@@ -53,22 +57,27 @@ class UsageError(AdxLabError):
 
 
 class StackError(AdxLabError):
-    """A part of the stack did not start, died, or can't be reached (exit 3)."""
+    """A part of the stack did not start, died, or can't be reached (exit 4)."""
 
 
 class MeasurementError(AdxLabError):
-    """The measurement could not be made or can't be trusted (exit 3)."""
+    """The measurement could not be made or can't be trusted (exit 4)."""
 
 
 class StoreError(AdxLabError):
-    """A stored run is missing, damaged, or made by a newer version (exit 3)."""
+    """A stored run is missing, damaged, or made by a newer version (exit 4)."""
 
 
 class BusyError(AdxLabError):
-    """Another process of the lab holds what this one needs (exit 3)."""
+    """Another process of the lab holds what this one needs (exit 4)."""
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """Return the mend for a name that nobody knows: the one that is meant, or all that there are."""
+    """Return the mend for a name that nobody knows: the one that is meant, or the few that there are.
+
+    Nothing where none is near and they are too many to be read: a wrong guess is worse than none.
+    """
     near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known) or 'none'}"
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"there are {', '.join(known) or 'none'}" if len(known) <= _LISTED_MAX else ""

@@ -14,13 +14,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from adx_lab.deaths import Death, in_words, now
 from adx_lab.errors import StackError
+from adx_lab.files import make_private_folder
+from adx_lab.secrecy import scrub_file
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
@@ -50,8 +54,16 @@ class Child:
         """Raise a `StackError` that quotes the last words of a child that died."""
         status = self.process.poll()
         if status is not None:
-            how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
-            raise StackError(f"{self.role} {how}{_last_words(self.log)}", log=self.log)
+            raise StackError(f"{self.role} {in_words(status)}{_last_words(self.log)}", log=self.log)
+
+    def death(self, *, again: bool = False) -> Death | None:
+        """Return how it died; None while it lives."""
+        status = self.process.poll()
+        if status is None:
+            return None
+        # Where it is started again, its log is moved aside.
+        log = f"{self.log}.1" if again else str(self.log)
+        return Death(self.role, now(), in_words(status), self.pid, log, again)
 
 
 def start_child(
@@ -63,6 +75,7 @@ def start_child(
     cwd: Path | None = None,
     account: Mapping[str, Any] | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
+    pass_fds: Sequence[int] = (),
 ) -> Child:
     """Start a process in its own session, with everything it prints in ``log``.
 
@@ -70,10 +83,10 @@ def start_child(
     order. ``account`` holds `subprocess`'s arguments for running as somebody else. The kernel sends it
     ``stop_signal`` when the lab dies of whatever cause (Linux).
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(log.parent)
     _rotate(log)
     try:
-        with log.open("ab") as output:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as output:
             process = subprocess.Popen(
                 [str(word) for word in command],
                 stdin=subprocess.DEVNULL,
@@ -82,6 +95,8 @@ def start_child(
                 env=None if environ is None else dict(environ),
                 cwd=cwd,
                 start_new_session=True,
+                pass_fds=tuple(pass_fds),
+                umask=0o077,
                 preexec_fn=_die_with_parent(stop_signal, os.getpid()),  # noqa: PLW1509  # one prctl, no Python locks
                 **(account or {}),
             )
@@ -125,6 +140,9 @@ async def stop_child(child: Child, *, grace_s: float = 10.0, family_grace_s: flo
         _, members = await asyncio.to_thread(psutil.wait_procs, members, timeout=family_grace_s)
         for member in members:
             _kill(member)
+    # A driver's error quotes the URL that it was given; the log is nobody else's, and outlives the error.
+    with suppress(OSError):
+        await asyncio.to_thread(scrub_file, child.log)
 
 
 def terminate_pid(pid: int, stop_signal: signal.Signals, *, grace_s: float) -> None:

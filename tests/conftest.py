@@ -38,6 +38,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 CHECKOUT = Path(__file__).resolve().parent.parent
 IN_GIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CHECKOUT, capture_output=True, check=False)
 
+STARTERS = frozenset({"home", "stack_home", "start_truth_server"})
+"""Fixtures that start PostgreSQL, Valkey, a service or Locust."""
+
 SHORT = ("--duration", "6", "--rate", "150", "--blocks", "1")
 """Words for a night that is over soon."""
 
@@ -103,12 +106,19 @@ class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # the plugin has no 
     def _split_scope(self, nodeid: str) -> str:
         folder = nodeid.split("/")[1]
         # The session's one night is read by the tests of the night and of the report.
-        return "report" if folder.startswith("test_nightly.py") else folder
+        return "report" if nodeid.startswith("tests/conduct/test_nightly.py") else folder
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Tell the plugin that runs tests in several processes how to share them out."""
     return ByFolder(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts servers or a load, so that ``make test-fast`` can leave it out."""
+    for item in items:
+        if STARTERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("stack")
 
 
 @pytest.fixture

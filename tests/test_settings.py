@@ -50,8 +50,8 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_the_cores_own_environment_can_be_set_in_the_file(tmp_path: Path) -> None:
-    env = write(tmp_path, '[core.env]\nADX_CORE_POOL_MAX = "7"\n')
-    assert read_settings(env).core.env == {"ADX_CORE_POOL_MAX": "7"}
+    env = write(tmp_path, '[service.start.env]\nADX_CORE_POOL_MAX = "7"\n')
+    assert read_settings(env).service.start.env["ADX_CORE_POOL_MAX"] == "7"
 
 
 def test_every_setting_has_a_variable_of_its_own() -> None:

@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,10 @@ def test_the_readme_names_every_target_and_verb() -> None:
 def test_every_verb_has_a_file() -> None:
     for verb, (where, _) in VERBS.items():
         assert (PACKAGE / "cli" / f"{where.split(':')[0].replace('.', '/')}.py").is_file(), verb
+
+
+def test_locust_stays_in_its_own_processes() -> None:
+    """Importing it patches sockets and threads of whoever does: a conductor or a notebook would hang."""
+    said = "import sys, adx_lab, adx_lab.cli, adx_lab.conduct.nights.night; print('gevent' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
-from adx_lab.records.run import to_plain
+from adx_lab.analysis.run.deaths import service_died
+from adx_lab.records.documents import to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from adx_lab.analysis.duet.comparison import Comparison
+    from adx_lab.analysis.duet.gates import Coverage
     from adx_lab.analysis.run.budgets import BudgetResult
 
 __all__ = ["EXIT_CODES", "Calibration", "Finding", "ValidityCheck", "Verdict", "VerdictStatus", "decide"]
 
 VerdictStatus = Literal["pass", "regressed", "undecided", "invalid"]
 
-EXIT_CODES: dict[VerdictStatus, int] = {"pass": 0, "regressed": 1, "undecided": 3, "invalid": 3}
+EXIT_CODES: dict[VerdictStatus, int] = {"pass": 0, "regressed": 1, "undecided": 3, "invalid": 4}
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Verdict:
     exit_code: int
     budgets: tuple[BudgetResult, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    coverage: Coverage | None = None
     findings: tuple[Finding, ...] = ()
     validity: tuple[ValidityCheck, ...] = ()
     calibration: Calibration | None = None
@@ -78,6 +81,7 @@ def decide(
     run_id: str,
     budgets: Sequence[BudgetResult] = (),
     comparisons: Sequence[Comparison] = (),
+    coverage: Coverage | None = None,
     findings: Sequence[Finding] = (),
     validity: Sequence[ValidityCheck] = (),
     calibration: Calibration | None = None,
@@ -85,10 +89,10 @@ def decide(
 ) -> Verdict:
     """Weigh everything into one verdict.
 
-    - `invalid` when a validity check failed, whatever else was found; - `regressed` when a comparison is
-    slower or a budget is broken; - `undecided` when a budget is undecided, or a comparison that the verdict
-    waits for (its `gate`) can't rule
-      out a slowdown that matters;
+    - `invalid` when a validity check failed, whatever else was found;
+    - `regressed` when the service died, a comparison is slower or a budget is broken;
+    - `undecided` when a budget is undecided, a comparison that the verdict waits for (its `gate`) can't rule
+      out a slowdown that matters, or something that is known to be there was not judged;
     - `pass` otherwise. Where nothing was judged at all, nothing can pass: `undecided`.
 
     Parameters
@@ -97,6 +101,8 @@ def decide(
         Of the run judged.
     budgets, comparisons, findings, validity
         What the analysis found; findings are kept in their order.
+    coverage
+        What was judged, and what was not.
     calibration
         The machine's latest, or None where it has none.
     report
@@ -106,13 +112,15 @@ def decide(
     -------
     Verdict
     """
-    status = _status(budgets, comparisons, validity)
+    whole = coverage is None or not coverage.unjudged
+    status = _status(budgets, comparisons, validity, died=service_died(tuple(findings)), whole=whole)
     return Verdict(
         run_id=run_id,
         status=status,
         exit_code=EXIT_CODES[status],
         budgets=tuple(budgets),
         comparisons=tuple(comparisons),
+        coverage=coverage,
         findings=tuple(findings),
         validity=tuple(validity),
         calibration=calibration,
@@ -121,15 +129,24 @@ def decide(
 
 
 def _status(
-    budgets: Sequence[BudgetResult], comparisons: Sequence[Comparison], validity: Sequence[ValidityCheck]
+    budgets: Sequence[BudgetResult],
+    comparisons: Sequence[Comparison],
+    validity: Sequence[ValidityCheck],
+    *,
+    died: bool,
+    whole: bool,
 ) -> VerdictStatus:
     if not all(check.ok for check in validity):
         return "invalid"
-    if any(one.status == "fail" for one in budgets) or any(one.status == "slower" for one in comparisons):
+    if (
+        died
+        or any(one.status == "fail" for one in budgets)
+        or any(one.status == "slower" for one in comparisons)
+    ):
         return "regressed"
     unclear = any(one.status == "undecided" for one in budgets) or any(
         one.gate and one.open for one in comparisons
     )
     # Where a comparison was made, something of it must have been judged.
     compared = any(one.gate for one in comparisons) if comparisons else bool(budgets)
-    return "undecided" if unclear or not compared else "pass"
+    return "undecided" if unclear or not compared or not whole else "pass"

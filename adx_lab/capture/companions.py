@@ -21,7 +21,7 @@ from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
 from adx_lab.capture.cache import LAYERS
-from adx_lab.capture.database import connected, statement_rows
+from adx_lab.capture.database import connected, is_asked, statement_name, statement_rows
 from adx_lab.capture.metrics import Sample, read_metrics
 from adx_lab.errors import UsageError
 from adx_lab.sql import Query, load_queries
@@ -62,7 +62,7 @@ async def read_companions(watched: Watched) -> Reading:
         async with connected(watched.database_url) as connection:
             rows = await connection.fetch(_QUERIES["companions.statements"].sql)
             statements = {row["queryid"]: dict(row) for row in rows}
-    commands = await asyncio.to_thread(_valkey_commands, watched.valkey_url) if watched.valkey_url else None
+    commands = await asyncio.to_thread(valkey_commands, watched.valkey_url) if watched.valkey_url else None
     return Reading(cpu_s, rss_mb, page, statements, commands)
 
 
@@ -175,7 +175,7 @@ def _statements(
     named: Mapping[str, Query],
 ) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    names = _names(after, named)
+    names = statement_names(after, named)
     for queryid, now in after.items():
         then = before.get(queryid, {})
         grown = {key: float(now[key]) - float(then.get(key, 0)) for key in _COUNTERS}
@@ -186,11 +186,15 @@ def _statements(
     return found
 
 
-def _names(after: Mapping[int, Mapping[str, Any]], named: Mapping[str, Query]) -> dict[int, str]:
-    """Return each statement's name, as `statement_rows` finds it."""
+def statement_names(after: Mapping[int, Mapping[str, Any]], named: Mapping[str, Query]) -> dict[int, str]:
+    """Return the name of each statement that is a named query, as `statement_rows` finds it."""
     zeros = ("total_ms", "shared_hit", "shared_read", "temp_written", "wal_bytes")
     whole = {queryid: {**row, **dict.fromkeys(zeros, 0)} for queryid, row in after.items()}
-    return {row["queryid"]: row["query"] for row in statement_rows({}, whole, named) if row["query"]}
+    rows = statement_rows({}, whole, named)
+    if not named:  # a service that names none: each by its text, but for the lab's own and the transactions'
+        asked = (row for row in rows if is_asked(row["text"]))
+        return {row["queryid"]: statement_name(row["text"]) for row in asked}
+    return {row["queryid"]: row["query"] for row in rows if row["query"]}
 
 
 def _invalidations(before: Sequence[Sample], after: Sequence[Sample]) -> float | None:
@@ -208,7 +212,7 @@ def _commands_between(before: Mapping[int, int] | None, after: Mapping[int, int]
     return sum(count - before.get(connection, 0) for connection, count in after.items())
 
 
-def _valkey_commands(url: str) -> dict[int, int] | None:
+def valkey_commands(url: str) -> dict[int, int] | None:
     """Return how many commands each connection to one of Valkey's databases has sent, our own left out."""
     parts = urlsplit(url)
     number = parse_qs(parts.query).get("db", [parts.path.strip("/") if parts.scheme != "unix" else ""])[0]

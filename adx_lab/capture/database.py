@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +15,9 @@ from adx_lab.errors import StackError
 from adx_lab.sql import Query, load_queries
 
 _QUERIES = load_queries(Path(__file__).parent)
+_NAME_MAX = 120
+_CONTROL = ("begin", "commit", "rollback", "start transaction", "set ", "show ", "reset ", "discard ",
+            "deallocate ", "savepoint ", "release ")  # fmt: skip
 _COUNTERS = ("calls", "total_ms", "rows", "shared_hit", "shared_read", "temp_written", "wal_bytes")
 
 Statements = Mapping[int, Mapping[str, Any]]
@@ -83,7 +87,7 @@ def statement_rows(before: Statements, after: Statements, named: Mapping[str, Qu
     named
         The service's named queries, to give each statement its name.
     """
-    names = {_normal(query.sql): name for name, query in named.items()}
+    names = {normal(query.sql): name for name, query in named.items()}
     rows = []
     for queryid, now in after.items():
         then = before.get(queryid, {})
@@ -91,7 +95,7 @@ def statement_rows(before: Statements, after: Statements, named: Mapping[str, Qu
         if grown["calls"] > 0:
             rows.append(
                 {
-                    "query": names.get(_normal(now["text"])),
+                    "query": names.get(normal(now["text"])),
                     "queryid": queryid,
                     "mean_ms": grown["total_ms"] / grown["calls"],
                     "text": now["text"],
@@ -101,8 +105,22 @@ def statement_rows(before: Statements, after: Statements, named: Mapping[str, Qu
     return sorted(rows, key=lambda row: -float(row["total_ms"]))
 
 
-def _normal(sql: str) -> str:
-    # pg_stat_statements keeps the text of the first call, with its constants numbered: compare without.
-    without_comments = re.sub(r"--[^\n]*", " ", sql)
+def statement_name(text: str) -> str:
+    """Return what a statement is called that nobody named: its text, cut where it is long."""
+    line = normal(text)
+    if len(line) <= _NAME_MAX:
+        return line
+    return f"{line[: _NAME_MAX - 8]}… {hashlib.sha256(line.encode()).hexdigest()[:6]}"
+
+
+def is_asked(text: str) -> bool:
+    """Tell whether a statement asks for something: transactions and looks at the statistics do not."""
+    line = normal(text)
+    return not (line.startswith(_CONTROL) or "pg_stat_" in line or "pg_catalog" in line)
+
+
+def normal(sql: str) -> str:
+    """Return a text as two readings of one statement have in common: no comments, constants or case."""
+    without_comments = re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL)
     without_values = re.sub(r"'(?:[^']|'')*'|\$\d+|\b\d+\b", "?", without_comments)
     return " ".join(without_values.lower().split()).rstrip("; ")

@@ -41,6 +41,7 @@ class Samples:
     steal_share: float = 0.0
     foreign_share: float = 0.0
     gaps: int = 0
+    database_lost: str | None = None
 
     def shifted(self, began: float) -> Samples:
         """Return the same on the run's clock, without what came before its zero."""
@@ -53,13 +54,19 @@ class Samples:
             self.steal_share,
             self.foreign_share,
             self.gaps,
+            self.database_lost,
         )
 
     def caveats(self) -> tuple[Caveat, ...]:
         """Return what could not be seen."""
+        found = []
         if self.gaps:
-            return (Caveat("metrics_gap", f"the service's metrics page did not answer {self.gaps} times"),)
-        return ()
+            text = f"the service's metrics page did not answer {self.gaps} times"
+            found.append(Caveat("metrics_gap", text))
+        if self.database_lost is not None:
+            text = f"the database was lost under the load, and not sampled from then on: {self.database_lost}"
+            found.append(Caveat("database_lost", text))
+        return tuple(found)
 
 
 def _since(rows: list[dict[str, Any]], began: float) -> list[dict[str, Any]]:
@@ -103,9 +110,14 @@ async def _sample(
             samples.cache += cache_rows(page, now)
             samples.service += service_rows(page, now)
             samples.gaps += not page
-        if connection is not None:
-            samples.connections.append((now, await count_connections(connection)))
-        while (rest_s := _EVERY_S - (time.time() - now)) > 0:
+        try:
             if connection is not None:
-                samples.waits.update(await read_waits(connection))
-            await asyncio.sleep(min(rest_s, _WAITS_EVERY_S))
+                samples.connections.append((now, await count_connections(connection)))
+            while (rest_s := _EVERY_S - (time.time() - now)) > 0:
+                if connection is not None:
+                    samples.waits.update(await read_waits(connection))
+                await asyncio.sleep(min(rest_s, _WAITS_EVERY_S))
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            # The rest is sampled all the same; the load goes on, and with it the record.
+            samples.database_lost = f"{type(error).__name__}: {error}"
+            connection = None

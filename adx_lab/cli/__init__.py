@@ -1,7 +1,8 @@
 """The command line: one file a verb, and the one place where an error becomes a line and an exit code.
 
-Exit codes: 0 pass; 1 regressed or over budget; 2 wrong use or wrong configuration; 3 could not decide or
-could not measure. Verbs are loaded when they are called, so that ``--help`` never waits for pandas.
+Exit codes: 0 pass; 1 regressed or over budget; 2 wrong use or wrong configuration; 3 undecided; 4
+invalid: it could not be measured. Verbs are loaded when they are called, so that ``--help`` never waits for
+pandas.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from cyclopts import App, CycloptsError
 
 from adx_lab.cli.console import say_error
 from adx_lab.errors import AdxLabError, UsageError
+from adx_lab.files import keep_private
+from adx_lab.secrecy import scrub
 
 VERBS = {
+    "init": ("stack.init:run", "Describe a service of your own: make its project file."),
     "doctor": ("stack.doctor:run", "Check machine, limits and dependencies, and say how to mend each thing."),
     "up": ("stack.up:run", "Start the stack: PostgreSQL, Valkey, the core."),
     "down": ("stack.down:run", "Stop the stack."),
@@ -29,6 +33,10 @@ VERBS = {
         "Open JupyterLab on the notebooks, with the stack up and Locust in the launcher.",
     ),
     "duet": ("measure.duet:run", "Compare two variants: both up at once, the same requests to both."),
+    "bisect": (
+        "measure.bisect:run",
+        "Find the first slow commit: duets of a good one against those after it.",
+    ),
     "rules": (
         "measure.rules:run",
         "Switch the performance rules off one by one and measure what each is worth.",
@@ -55,6 +63,7 @@ for _verb, (_where, _help) in VERBS.items():
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    keep_private()
     words = sys.argv[1:]
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
@@ -69,7 +78,7 @@ def _run(words: list[str], *, debug: bool) -> int:
         code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # here every error becomes a line and a code
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(scrub(traceback.format_exc()))
         line, code = _explain(error)
         if line:
             say_error(line)

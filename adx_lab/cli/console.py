@@ -8,7 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
+from adx_lab.secrecy import scrub
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,7 +34,7 @@ class ConsoleProgress:
         """Print what begins now, with the time since the verb began."""
         self._close_bar()
         self._last_plain_s = self._elapsed_s()
-        print(f"[{self._elapsed_s():6.1f} s] {text}", file=sys.stderr, flush=True)
+        print(f"[{self._elapsed_s():6.1f} s] {scrub(text)}", file=sys.stderr, flush=True)
 
     def advance(self, label: str, done: float, total: float, unit: str) -> None:
         """Draw how far the current step is."""
@@ -59,7 +60,7 @@ class ConsoleProgress:
 
 def say_error(text: str) -> None:
     """Print the one line that says what is wrong."""
-    print(f"adx-lab: {text}", file=sys.stderr, flush=True)
+    print(f"adx-lab: {scrub(text)}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json as jsonlib
+import shutil
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
 from adx_lab.analysis.plans.captures.headroom import headrooms
@@ -15,10 +17,15 @@ from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
 from adx_lab.cli.plans_show import read_text
 from adx_lab.errors import UsageError
+from adx_lab.report.parts.table_text import table_text
 from adx_lab.report.plans.document import plan_document
+from adx_lab.report.plans.tables import statement_table
 from adx_lab.report.plans.terminal import print_plans
 from adx_lab.report.plans.terminal_matrix import changes_text, matrix_text
 from adx_lab.settings import read_settings
+
+if TYPE_CHECKING:
+    from adx_lab.capture.plans.anywhere import Asking
 
 app = App(name="plans", help="Capture query plans now, read any plan, compare two captures.")
 app.command("adx_lab.cli.plans_show:show", name="show")
@@ -31,6 +38,9 @@ def capture(
     tenant: str = "whale",
     mode: str = "custom",
     database: str | None = None,
+    limit: int = 20,
+    role: str | None = None,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     resample: int = 0,
     out: Path | None = None,
     json: bool = False,
@@ -41,13 +51,20 @@ def capture(
     ----------
     query
         Show this one's plan (or those of ``users.list``, which are several) as a tree instead of the matrix.
+        With ``--database``: the statements whose text or number contains this.
     tenant
         With ``--query``: for whom; whale, median, small or absent.
     mode
         With ``--query``: custom or generic.
     database
-        Any PostgreSQL instead of the stack's: the generic plans of its dearest statements, none of which
-        is executed.
+        Any PostgreSQL instead of the stack's: the plans of its dearest statements, for any value and for
+        values that occur. None is executed, and nothing is left behind.
+    limit
+        With ``--database``: how many statements.
+    role
+        With ``--database``: the role to take on, as row-level security asks for.
+    set_
+        With ``--database``: NAME=VALUE, a setting as the application makes it for each request; several.
     resample
         Clone the data set, analyse the clone so many times and plan again after each: a plan that another
         sample of the same rows turns over is a tie, and no reason for an alarm.
@@ -56,36 +73,71 @@ def capture(
     json
         Print the capture with its flips, ties and headroom as one JSON document.
     """
-    from adx_lab import explaining
+    from adx_lab.conduct import plans as conductor
 
     if resample < 0:
         raise UsageError(f"--resample {resample} is not a number of times")
     if resample and database is not None:
         raise UsageError("--resample needs a clone of the stack's own data", mend="leave --database out")
     only = None
-    if query is not None:
-        if database is not None:
-            raise UsageError("--query names a query of the core's", mend="leave --database or --query out")
-        only = explaining.query_names(query)
-        explaining.cells_of(Matrix({}), tenant, mode)  # refused before a stack is started
+    asking = _asking(limit, query, role, set_)
+    if database is None and (role is not None or set_):
+        raise UsageError("--role and --set are for --database", mend="name the database")
+    if query is not None and database is None:
+        only = conductor.query_names(query)
+        conductor.cells_of(Matrix({}), tenant, mode)  # refused before a stack is started
     document = asyncio.run(
-        explaining.capture(read_settings(), database, ConsoleProgress(), only=only, resample=resample)
+        conductor.capture(
+            read_settings(), database, ConsoleProgress(), only=only, resample=resample, asking=asking
+        )
     )
     if out is not None:
         _save(document, out)
     matrix = read_matrix(document)
-    if query is not None:
-        return _show_cells(explaining.cells_of(matrix, tenant, mode), json=json)
+    if query is not None and database is None:
+        return _show_cells(conductor.cells_of(matrix, tenant, mode), json=json)
     if json:
         flips, ties, rooms = find_flips(matrix), find_ties(matrix), headrooms(matrix)
         cells = [_cell(cell) for cell in matrix.cells.values()]
         plain = [{"query": flip.query, "tenant": flip.tenant, "words": flip.words} for flip in flips]
         print_json({"capture": document, "plans": cells, "flips": plain, "ties": ties, "headroom": rooms})
         return 0
-    print_rich(matrix_text(matrix))
-    for fault in document.get("faults", ()):
-        print(f"not captured: {fault}")
+    if database is not None:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        print(table_text(statement_table(matrix), width=width))
+        print()
+    print_rich(matrix_text(matrix, headline=database is None))
+    _say_what_is_missing(document)
     return 0
+
+
+def _asking(limit: int, query: str | None, role: str | None, settings: tuple[str, ...]) -> Asking:
+    from adx_lab.capture.plans.anywhere import Asking
+
+    if limit < 1:
+        raise UsageError(f"--limit {limit} is not a number of statements")
+    wrong = next((setting for setting in settings if "=" not in setting), None)
+    if wrong is not None:
+        raise UsageError(f"--set {wrong} sets nothing", mend="write NAME=VALUE")
+    pairs = dict(setting.partition("=")[::2] for setting in settings)
+    return Asking(statements_max=limit, query=query, role=role, settings=pairs)
+
+
+def _say_what_is_missing(document: dict[str, Any]) -> None:
+    """Say what was not explained: each with its reason, but what has no plan only as a number."""
+    without = 0
+    for fault in document.get("faults", ()):
+        if fault["error"] == "not a statement that has a plan":
+            without += 1
+            continue
+        text = " ".join(str(document["queries"].get(fault["query"], {}).get("text", "")).split())[:100]
+        print(
+            f"not captured: {fault['query']} ({fault['tenant']}, {fault['mode']}): {fault['error']}: {text}"
+        )
+    if without:
+        print(f"{without} statements have no plan (SET, BEGIN, VACUUM and the like)")
+    for note in document.get("notes", ()):
+        print(note)
 
 
 @app.command
@@ -101,10 +153,10 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
     json
         Print the changes as one JSON document.
     """
-    from adx_lab import explaining
+    from adx_lab.conduct import plans as conductor
 
     before, after = _load(base), _load(head)
-    explained = asyncio.run(explaining.explain_changes(read_settings(), before, after, ConsoleProgress()))
+    explained = asyncio.run(conductor.explain_changes(read_settings(), before, after, ConsoleProgress()))
     if json:
         print_json([{"change": change, "cause": cause} for change, cause in explained])
     else:

@@ -9,14 +9,23 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from adx_lab.analysis.plans import analyse, read_plans, scan_plans
+from adx_lab.analysis.plans.grouping import group_plans
 from adx_lab.cli.console import print_json, say_error
 from adx_lab.errors import UsageError
 from adx_lab.report.plans.document import plan_document
-from adx_lab.report.plans.terminal import print_plans
+from adx_lab.report.plans.terminal import print_groups, print_plans
+
+_SHOWN_MAX = 12
 
 
-def show(file: Annotated[str, Parameter(allow_leading_hyphen=True)], /, *, json: bool = False) -> int:
-    """Read any EXPLAIN (FORMAT JSON) document, or a log with auto_explain's JSON, and account for its time.
+def show(
+    file: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    json: bool = False,
+    every: Annotated[bool, Parameter(name="--all")] = False,
+) -> int:
+    """Read what EXPLAIN printed in any format, or a log with auto_explain's plans, and account for its time.
 
     Parameters
     ----------
@@ -24,17 +33,24 @@ def show(file: Annotated[str, Parameter(allow_leading_hyphen=True)], /, *, json:
         The file; ``-`` reads standard input.
     json
         Print each plan with all its nodes as one JSON document.
+    every
+        Print every plan of a log that holds many; where left out they are put together by statement and
+        shape, the costliest first.
     """
     text = read_text(file)
     reading = scan_plans(text)
     analyses = [analyse(document) for document in reading.documents or read_plans(text)]
-    for fault in reading.faults:
+    for fault in reading.faults[:_SHOWN_MAX]:
         say_error(f"left out: {fault}")
     if json:
         documents = [plan_document(analysis) for analysis in analyses]
         print_json(documents[0] if len(documents) == 1 else documents)
+    elif len(analyses) > _SHOWN_MAX and not every:
+        print_groups(group_plans(analyses))
     else:
         print_plans(analyses)
+    if reading.faults and reading.documents:
+        say_error(f"{len(reading.documents)} plans were read, {len(reading.faults)} could not be")
     return 0
 
 

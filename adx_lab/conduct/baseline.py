@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from adx_lab.errors import StoreError, UsageError
-from adx_lab.records.run import to_json
+from adx_lab.files import write_whole
+from adx_lab.records.documents import to_json
 from adx_lab.services.sources import commit_of
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +33,13 @@ def set_baseline(settings: Settings, ref: str) -> Baseline:
     UsageError
         There is no such commit.
     """
-    commit = commit_of(CHECKOUT, ref)
+    commit = commit_of(settings.source_dir, ref)
     if commit is None:
-        raise UsageError(f"{ref} names no commit of {CHECKOUT}", mend="name a branch, a tag or a commit")
+        raise UsageError(
+            f"{ref} names no commit of {settings.source_dir}", mend="name a branch, a tag or a commit"
+        )
     baseline = Baseline(ref, commit, datetime.now(UTC).isoformat(timespec="seconds"))
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    path = settings.data_dir / "baseline.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(to_json(baseline, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(settings.data_dir / "baseline.json", to_json(baseline, indent=2) + "\n")
     return baseline
 
 

@@ -1,4 +1,4 @@
-"""``python -m adx_lab.core [serve|migrate|seed|sample|settings|worker]``: settings from ``ADX_CORE_*``.
+"""``python -m adx_lab.core [serve|worker|migrate|seed|sample|forget|settings]``: settings: ``ADX_CORE_*``.
 
 An error is one line on stderr: exit 2 for what somebody has to correct, 3 for what could not be done.
 """
@@ -51,6 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     seed.add_argument("--scale", choices=SCALES, default="small")
     seed.add_argument("--seed", type=int, default=42)
     seed.add_argument("--replace", action="store_true", help="drop the tables that are there first")
+    forget = verbs.add_parser(
+        "forget", help="make every cache forget: after roles or tenants were changed in SQL"
+    )
+    forget.add_argument("--tenant", default="", help="only what belongs to this tenant")
     verbs.add_parser("settings", help="show every rule and setting as resolved, as JSON")
     sample = verbs.add_parser("sample", help="write what a load generator needs to know of the data set")
     sample.add_argument("--out", type=Path, required=True)
@@ -72,6 +76,10 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> None:
             from adx_lab.core.database.sample import write_sample  # noqa: PLC0415
 
             write_sample(settings, arguments.out)
+        case "forget":
+            from adx_lab.core.cache.invalidation import forget  # noqa: PLC0415
+
+            forget(settings, arguments.tenant)
         case "settings":
             from adx_lab.core.settings import described  # noqa: PLC0415
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adx_lab.core.auth.attempts import Attempts
 from adx_lab.core.auth.passwords import Passwords
 from adx_lab.core.auth.tokens import Tokens
 from adx_lab.core.cache.cache import Cache
@@ -13,7 +14,7 @@ from adx_lab.core.database.database import Database
 from adx_lab.core.files.store import FileStore
 from adx_lab.core.monitoring.metrics import Metrics
 from adx_lab.core.monitoring.monitor import Monitor
-from adx_lab.core.server.gateway import Attempts, InFlight, RateLimiter
+from adx_lab.core.server.gateway import InFlight, RateLimiter
 from adx_lab.core.server.streams import Streams
 from adx_lab.core.workflows.waking import Waker
 
@@ -67,7 +68,7 @@ class Service:
             await self.cache.valkey.close()
         if self.cache.trace is not None:
             self.cache.trace.close()
-        await self.db.pool.close()
+        await self.db.close()
         self.passwords.close()
 
 
@@ -89,7 +90,7 @@ def build_service(
         passwords=Passwords(settings.auth),
         attempts=Attempts(settings, cache.valkey),
         limiter=RateLimiter(settings, cache.valkey),
-        in_flight=InFlight(settings.gateway.in_flight_max, settings.gateway.timeout_s),
+        in_flight=InFlight(settings.gateway),
         streams=Streams(settings),
         files=FileStore(settings.files_url),
         waker=Waker(db),

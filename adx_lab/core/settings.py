@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PREFIX = "ADX_CORE_"
+_SECRET_BYTES_MIN = 32
 _SECRET = frozenset({"token_secret", "database_url", "valkey_url"})
 
 
@@ -32,9 +33,13 @@ class PoolSettings(msgspec.Struct, frozen=True):
 
 
 class CacheSettings(msgspec.Struct, frozen=True):
-    """Life times and bounds of the two layers. ``trace`` is the file that tells each look-up in L1."""
+    """Life times and bounds of the two layers. ``trace`` is the file that tells each look-up in L1.
+
+    ``deaf_ttl_s`` is the life time in L1 while invalidations of other workers can't arrive.
+    """
 
     l1_ttl_s: float = 300.0
+    deaf_ttl_s: float = 5.0
     l1_scopes: int = 50_000
     l2_ttl_s: float = 600.0
     negative_ttl_s: float = 10.0
@@ -52,10 +57,14 @@ class ValkeySettings(msgspec.Struct, frozen=True):
 
 
 class AuthSettings(msgspec.Struct, frozen=True):
-    """Life times of tokens, and how often a login may be tried."""
+    """Life times of tokens, and how often a login may be tried.
+
+    A refresh token that comes again within ``refresh_grace_s`` was sent twice, and not stolen.
+    """
 
     access_ttl_s: float = 900.0
     refresh_ttl_s: float = 14 * 86_400.0
+    refresh_grace_s: float = 10.0
     attempts_max: int = 10
     attempts_window_s: float = 300.0
     hash_threads: int = 2
@@ -63,14 +72,23 @@ class AuthSettings(msgspec.Struct, frozen=True):
 
 
 class GatewaySettings(msgspec.Struct, frozen=True):
-    """What the gateway lets in. ``rate_per_s`` is a tenant's, over all workers; 0 is unlimited."""
+    """What the gateway lets in. ``rate_per_s`` is a tenant's, over all workers; 0 is unlimited.
+
+    No tenant, and no peer without a token, takes more than ``share`` of what a worker answers at once, or of
+    its streams. ``forwarded`` believes the last address of ``X-Forwarded-For``: set it behind a proxy of your
+    own.
+    """
 
     body_max: int = 1 << 20
     upload_max: int = 4 << 30
     timeout_s: float = 30.0
+    body_timeout_s: float = 10.0
+    upload_bytes_per_s: float = 4_096.0
     stream_timeout_s: float = 30.0
     streams_max: int = 16
     in_flight_max: int = 1_000
+    share: float = 0.25
+    forwarded: bool = False
     rate_per_s: float = 50_000.0
 
 
@@ -82,6 +100,7 @@ class AlertSettings(msgspec.Struct, frozen=True):
     every_s: float = 5.0
     response_p95_ms: float = 100.0
     query_p95_ms: float = 10.0
+    queue_p95_ms: float = 50.0
     memory_bytes: float = 400e6
     error_rate: float = 0.01
     requests_min: int = 50
@@ -113,6 +132,7 @@ class Settings(msgspec.Struct, frozen=True):
     rules_off: str = ""
     log_level: str = "info"
     purge_every_s: float = 900.0
+    keep_runs_s: float = 30 * 86_400.0
     pool: PoolSettings = PoolSettings()
     cache: CacheSettings = CacheSettings()
     valkey: ValkeySettings = ValkeySettings()
@@ -195,6 +215,16 @@ def _check(settings: Settings) -> None:
         raise ConfigError(f"ADX_CORE_WORKERS={settings.workers}: expected at least 1")
     if not 0 <= settings.pool.min <= settings.pool.max:
         raise ConfigError(f"ADX_CORE_POOL_MIN={settings.pool.min}: expected 0 to ADX_CORE_POOL_MAX")
+    if settings.token_secret and len(settings.token_secret.encode()) < _SECRET_BYTES_MIN:
+        raise ConfigError(
+            f"ADX_CORE_TOKEN_SECRET: expected at least {_SECRET_BYTES_MIN} bytes, as HS256 needs"
+        )
+    if not 0 <= settings.gateway.rate_per_s < float("inf"):
+        raise ConfigError(f"ADX_CORE_GATEWAY_RATE_PER_S={settings.gateway.rate_per_s:g}: expected 0 or more")
+    if not 0 < settings.gateway.share <= 1:
+        raise ConfigError(
+            f"ADX_CORE_GATEWAY_SHARE={settings.gateway.share:g}: expected more than 0, at most 1"
+        )
     if settings.log_level not in {"debug", "info", "warning", "error"}:
         raise ConfigError(
             f"ADX_CORE_LOG_LEVEL={settings.log_level!r}: expected debug, info, warning or error"

@@ -8,8 +8,18 @@ from pathlib import Path
 import msgspec
 
 from adx_lab.errors import UsageError
+from adx_lab.files import make_private_folder
 
 VARIABLE = "ADX_LOAD_ORDER"
+SINGLE_VARIABLE = "ADX_LOAD_SINGLE"
+"""Two file descriptors: where each request of a single user is told, and where the word to go on is read.
+
+Here and not beside that user: who imports Locust has its process patched.
+"""
+
+
+SINGLE_VARIABLE = "ADX_LOAD_SINGLE"
+"""Two file descriptors: where each request of a lone user is told, and where the word to go on is read."""
 
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +28,7 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True):
     variant: str
     url: str
     sample_file: str | None = None
+    headers: dict[str, str] = {}
 
 
 class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +46,8 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
         A recorded schedule to be sent again (an Arrow file, see `adx_lab.load.schedules.replay`).
     endless
         Somebody watches, and stops it by hand.
+    headers
+        Of who is logged in, where the lab did that for somebody else's users.
     rivals_file
         Of a duet, where every arrival goes to two variants: the file that will name them once both answer,
         so that Locust starts while they do.
@@ -54,11 +67,12 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
     variant: str = "head"
     endless: bool = False
     rivals_file: str | None = None
+    headers: dict[str, str] = {}
 
 
 def write_order(order: LoadOrder, path: Path) -> None:
     """Save a order for the Locust processes, and make the folder that they record into."""
-    Path(order.raw_dir).mkdir(parents=True, exist_ok=True)
+    make_private_folder(Path(order.raw_dir))
     path.write_bytes(msgspec.json.encode(order))
 
 
@@ -67,6 +81,11 @@ def write_rivals(rivals: tuple[Rival, ...], path: Path) -> None:
     partial = path.with_suffix(".partial")
     partial.write_bytes(msgspec.json.encode(rivals))
     partial.replace(path)
+
+
+def awaited_file(path: str | Path) -> Path:
+    """Return the file that a Locust which waits for its rivals makes."""
+    return Path(path).with_suffix(".awaited")
 
 
 def read_rivals(path: str | Path) -> tuple[Rival, ...]:

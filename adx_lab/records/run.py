@@ -1,105 +1,28 @@
-"""What the rooms hand to one another: the columns of a run's tables and the frozen records beside them.
+"""The record of a run: everything about it that is not a table, as ``run.json`` holds it.
 
-A run is one immutable folder. Measuring writes it, judging reads it, and neither knows the other; what both
-must agree on stands here and nowhere else.
+A run is of one kind, and its audit says which: a load, a load that climbs step by step, or a duet. It has one
+builder (`adx_lab.conduct.run.built`) and one reader (`adx_lab.store.folders`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-FORMAT = 1
-"""Version of the run folder's layout: a reader refuses a larger number than its own."""
+FORMAT = 2
+"""Version of the run folder's layout: a reader refuses a larger number than its own.
 
-CacheLayer = Literal["l1", "l2", "miss", "none"]
+1: ``audit`` was a bag, ``kind`` said what the run was made for. 2: the audit is typed and says the kind.
+"""
 
-SAMPLE_COLUMNS: Mapping[str, str] = {
-    "t_intended_s": "float64",  # when the request should have left, since the run began
-    "t_sent_s": "float64",  # when it did
-    "latency_ms": "float64",  # from the intended start to the last byte
-    "service_ms": "float64",  # from the send to the last byte
-    "endpoint": "string",  # method and route template, never a raw path
-    "group": "string",  # gateway, auth, users, files, workflows
-    "tenant": "string",  # the kind of tenant it was made for: whale, large, median, small; null if unknown
-    "status": "int16",  # HTTP status; 0 where there was no answer
-    "bytes": "int64",  # of the response's body
-    "variant": "string",
-    "pair": "int64",  # number of the pair in a duet; -1 elsewhere
-    "server_ms": "float64",  # Server-Timing total; NaN where the server sends none
-    "db_ms": "float64",
-    "db_queries": "int16",
-    "valkey_ms": "float64",
-    "pool_ms": "float64",  # waiting for a database connection
-    "cache": "string",  # the deepest layer that was asked: l1, l2, miss, none
-    "error": "string",  # null where all went well
-    "worker": "int32",  # the load generator's process
-    "request_type": "string",  # what its client calls itself: GET, grpc, DB
-    "kind": "string",  # request; unanswered: its times are lower bounds
-}
-"""One row a request; the dtypes are those of the Parquet file. ``beside.parquet`` has the same columns for
-what is not measured, of the kinds on_start, warm_up, after_the_end, cut_off, on_stop, exception."""
-
-QUERY_COLUMNS: Mapping[str, str] = {"sample": "int64", "query": "string", "ms": "float64"}
-"""One row a query execution; ``sample`` is the row number in the samples."""
-
-RESOURCE_COLUMNS: Mapping[str, str] = {
-    "t_s": "float64",
-    "process": "string",  # its role in the stack: postgres, valkey, core, worker, locust
-    "pid": "int32",
-    "cpu_s": "float64",  # user and system time used since the process began
-    "rss_mb": "float64",
-    "threads": "int32",
-    "open_files": "int32",
-}
-
-CACHE_COLUMNS: Mapping[str, str] = {
-    "t_s": "float64",
-    "layer": "string",  # l1, l2, database
-    "family": "string",
-    "hits": "int64",  # since the core began
-}
-
-SERVICE_COLUMNS: Mapping[str, str] = {
-    "t_s": "float64",
-    "name": "string",  # as on the service's metrics page; of histograms the sum and the count
-    "value": "float64",
-}
-"""One row a series and moment: what the service says of itself."""
-
-CACHE_TRACE_COLUMNS: Mapping[str, str] = {
-    "t_s": "float64",  # negative before the run's zero: what was in L1 by then
-    "scope": "int64",  # a keyed hash; what is dropped as one when L1 is full, or invalidated
-    "item": "int64",  # a keyed hash of the entry's name within its scope
-    "worker": "int32",  # the core's process, each with an L1 of its own
-    "family": "string",
-    "event": "string",  # hit, miss, put, forget (a scope), clear
-}
-"""One row an event of the core's L1, in order."""
-
-DATABASE_COLUMNS: Mapping[str, str] = {
-    "query": "string",  # the named query, or null for anything else
-    "queryid": "int64",
-    "calls": "int64",
-    "total_ms": "float64",
-    "mean_ms": "float64",
-    "rows": "int64",
-    "shared_hit": "int64",
-    "shared_read": "int64",
-    "temp_written": "int64",
-    "wal_bytes": "int64",
-    "text": "string",
-}
-"""One row a statement: the difference of ``pg_stat_statements`` over the run."""
+Kind = Literal["load", "climb", "duet"]
+Purpose = Literal["load", "nightly", "duet", "calibrate"]
+"""What a run was made for: by hand, for a night, or to find out what verdicts are worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,63 +43,225 @@ class Target:
     metrics_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """What ``run.json`` holds: everything about a run that is not a table."""
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """The commit that was measured, and how many files differed from it; nulls outside of a repository."""
+
+    commit: str | None = None
+    subject: str | None = None
+    changed_files: int | None = None
+
+
+class LoadAudit(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="load"):
+    """What the load generator and the machine say of a load: whether it was what it claims to be.
+
+    Attributes
+    ----------
+    began
+        Seconds since the epoch at which the measured part began: the run's zero.
+    requests, unanswered
+        Measured requests that were answered or failed, and those without an answer by the end.
+    warmup_requests, beside
+        Requests outside of the measured part, all and by kind: the rows of ``beside.parquet``.
+    failures, beside_failures, exceptions
+        What failed and what tasks raised, counted by endpoint, status and reason.
+    request_types
+        Measured requests by what their client calls itself.
+    users
+        How many there were, each time that it changed: seconds and number.
+    planned_s, ended_by, ended_early_s
+        How long the load was to last (None: until it is stopped), who ended it, how much it fell short.
+    locust
+        What Locust itself counted, where it did.
+    lost_requests
+        How many could not be written down.
+    process_exit_code
+        What Locust ended with; a locustfile may choose it.
+    pending_max
+        The most arrivals that waited for an answer at once.
+    blocked_s
+        How long the schedule stood still because every connection was busy: the service's doing.
+    schedule_lag_p99_ms
+        How late requests left, counted from when they should have.
+    clock_offset_max_ms
+        How far a worker's clock was from the master's; the tables are corrected for it.
+    schedule
+        What the load was.
+    steal_share, foreign_cpu_share
+        What the hypervisor and other programs took of the machine meanwhile.
+    waits
+        What the database's clients waited for, ``kind: event``, and how often that was seen.
+    observing
+        What watching the database cost; None where it was not measured.
+    deaths
+        Every process that ended and should not have (`adx_lab.deaths.Death`).
+    """
+
+    began: float
+    duration_s: float
+    requests: int
+    warmup_requests: int = 0
+    unanswered: int = 0
+    beside: dict[str, int] = {}
+    failures: tuple[dict[str, Any], ...] = ()
+    beside_failures: tuple[dict[str, Any], ...] = ()
+    exceptions: tuple[dict[str, Any], ...] = ()
+    task_exceptions: int = 0
+    request_types: dict[str, int] = {}
+    users: tuple[tuple[float, int], ...] = ()
+    planned_s: float | None = None
+    ended_by: str = ""
+    ended_early_s: float = 0.0
+    locust: dict[str, int] = {}
+    lost_requests: int = 0
+    process_exit_code: int = 0
+    pending_max: int = 0
+    blocked_s: float = 0.0
+    schedule_lag_p99_ms: float = 0.0
+    schedule_lag_max_ms: float = 0.0
+    loop_lag_p99_ms: float = 0.0
+    loop_lag_max_ms: float = 0.0
+    cpu_share_max: float = 0.0
+    cpu_shares: tuple[float, ...] = ()
+    rss_max_mb: float = 0.0
+    processes: int = 1
+    open_files_limit: int = 0
+    clock_offset_max_ms: float = 0.0
+    users_connected: int | None = None
+    schedule: dict[str, Any] = {}
+    steal_share: float | None = None
+    foreign_cpu_share: float | None = None
+    waits: dict[str, int] = {}
+    connections_max: int | None = None
+    observing: dict[str, Any] | None = None
+    deaths: tuple[dict[str, Any], ...] = ()
+
+
+class ClimbAudit(LoadAudit, frozen=True, kw_only=True, tag="climb"):
+    """Of a load that climbs: each step, and the last that broke no budget; None where it was not reached."""
+
+    steps: tuple[dict[str, Any], ...]
+    knee: dict[str, Any] | None = None
+
+
+class DuetAudit(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="duet"):
+    """What a duet's verdict rests on beside its tables.
+
+    Attributes
+    ----------
+    design
+        Of the looks: when it was judged, and how much of the error each look might spend.
+    variants
+        By side: what was compared.
+    calibration
+        What was known of this machine's verdicts when it began.
+    blocks
+        Each block's own audit, in order.
+    rate_per_s, seconds, warmup_s
+        Pairs of requests a second, and how long in each block.
+    """
+
+    design: dict[str, Any]
+    variants: dict[str, dict[str, Any]]
+    blocks: list[dict[str, Any]]
+    calibration: dict[str, Any] | None = None
+    rate_per_s: float = 0.0
+    seconds: float = 0.0
+    warmup_s: float = 0.0
+
+
+class RunRecord(msgspec.Struct, frozen=True):
+    """What ``run.json`` holds: everything about a run that is not a table.
+
+    Attributes
+    ----------
+    started_at
+        ISO 8601, UTC.
+    audit
+        Typed by the run's kind.
+    variants
+        The words that name them; of a load the one that was loaded.
+    settings
+        As they were resolved, secrets left out.
+    target
+        What was measured: its URLs without secrets, its database's version, its tenants' sizes.
+    night
+        The loaded run of the night that this one was made for.
+    """
 
     run_id: str
-    kind: str  # load, nightly, duet, calibrate, rules
+    purpose: Purpose
     scenario: str
-    started_at: str  # ISO 8601, UTC
+    started_at: str
     duration_s: float
     seed: int
+    audit: LoadAudit | ClimbAudit | DuetAudit
     variants: tuple[str, ...] = ("head",)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    machine: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    git: Mapping[str, Any] = field(default_factory=dict)
-    target: Mapping[str, Any] = field(default_factory=dict)
-    audit: Mapping[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = {}
+    machine: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    git: Origin = Origin()
+    target: dict[str, Any] = {}
     caveats: tuple[Caveat, ...] = ()
     night: str | None = None  # the loaded run of the night that this one was made for
+    service: str = "adx-core"  # with environment and scenario the key of history, baseline and trend
+    environment: str = "local"
     format: int = FORMAT
+
+    @property
+    def kind(self) -> Kind:
+        """What the run is."""
+        if isinstance(self.audit, DuetAudit):
+            return "duet"
+        return "climb" if isinstance(self.audit, ClimbAudit) else "load"
+
+    @property
+    def load(self) -> LoadAudit:
+        """The audit of a load, of one that climbs, too."""
+        assert isinstance(self.audit, LoadAudit)
+        return self.audit
+
+    @property
+    def duet(self) -> DuetAudit:
+        """The audit of a duet."""
+        assert isinstance(self.audit, DuetAudit)
+        return self.audit
+
+
+def read_record(document: Mapping[str, Any]) -> RunRecord:
+    """Return the record of a ``run.json`` of this format or an earlier one.
+
+    Raises
+    ------
+    msgspec.ValidationError
+        It is no such document; the message says where.
+    """
+    whole = dict(document)
+    return msgspec.convert(_of_format_1(whole) if whole.get("format") == 1 else whole, RunRecord)
+
+
+def _of_format_1(document: dict[str, Any]) -> dict[str, Any]:
+    audit, git = dict(document.pop("audit", None) or {}), document.get("git") or {}
+    told = audit.pop("duet", None)
+    if told is not None:
+        audit |= {"kind": "duet", **told, "design": told["plan"]}
+    else:
+        kind = ClimbAudit if audit.get("steps") else LoadAudit
+        audit["schedule"] = audit.get("schedule", audit.get("plan"))
+        known = {item.name for item in msgspec.structs.fields(kind)}
+        audit = {name: value for name, value in audit.items() if name in known and value is not None}
+        audit["kind"] = "climb" if kind is ClimbAudit else "load"
+    changed = git.get("changed_files", git.get("changed"))
+    origin = {"commit": git.get("commit"), "subject": git.get("subject")}
+    origin["changed_files"] = None if changed is None else int(changed)
+    return document | {
+        "audit": audit,
+        "git": origin,
+        "purpose": document.pop("kind", "load"),
+        "format": FORMAT,
+    }
 
 
 def new_run_id(now: datetime | None = None) -> str:
     """Return an id that sorts by time and never meets another: ``20261124T015142-3f9a1c``."""
     moment = now or datetime.now(UTC)
     return f"{moment:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-
-
-def to_plain(value: Any) -> Any:
-    """Turn records into what ``json`` can write; non-finite floats become null, since JSON has none."""
-    if isinstance(value, msgspec.Struct):
-        value = msgspec.structs.asdict(value)
-    elif is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [to_plain(item) for item in value]
-    if isinstance(value, Path | datetime):
-        return str(value)
-    if hasattr(value, "item") and not isinstance(value, str | bytes):  # a NumPy scalar
-        return to_plain(value.item())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def to_json(value: Any, *, indent: int | None = None) -> str:
-    """Return one JSON document; see `to_plain`."""
-    return json.dumps(to_plain(value), indent=indent, ensure_ascii=False)
-
-
-def without_password(url: str) -> str:
-    """Return a URL that can be shown."""
-    head, at, tail = url.rpartition("@")
-    scheme, _, account = head.partition("://")
-    return f"{scheme}://{account.split(':')[0]}@{tail}" if at else url
-
-
-def digest(value: Any) -> str:
-    """Return a short stable fingerprint of any plain value, to tell two configurations apart."""
-    return hashlib.sha256(to_json(value).encode()).hexdigest()[:12]

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adx_lab.analysis.run.distribution import heat_map
-from adx_lab.records.run import RunRecord, new_run_id
+from adx_lab.records.run import LoadAudit, RunRecord, new_run_id
 from adx_lab.report.run.judged_run import Judgement
 from adx_lab.store.folders import TABLES, open_folder, write_record, write_table
 
@@ -73,9 +73,9 @@ def make_run(folder: Path, requests: int, *, rate_per_s: float = 3_000.0) -> Non
     for table in ("resources", "cache", "database"):
         write_table(folder, table, [])
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    record = RunRecord(
-        new_run_id(), "load", "mixed", now, requests / rate_per_s, 1, machine={"cores_usable": 1}
-    )
+    duration_s = requests / rate_per_s
+    audit = LoadAudit(began=0.0, duration_s=duration_s, requests=requests)
+    record = RunRecord(new_run_id(), "load", "mixed", now, duration_s, 1, audit, machine={"cores_usable": 1})
     write_record(folder, record)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from adx_lab.errors import AdxLabError
+from adx_lab.services.project import faults_of
 from adx_lab.settings import Settings
 from adx_lab.stack.accounts import choose_places, server_account
 
@@ -47,6 +48,10 @@ def examine(settings: Settings) -> tuple[Check, ...]:
         _open_files(),
         _port(settings),
         _browser(),
+        *(
+            Check(name, ok, found, mend, needed=name != "locustfile")
+            for name, ok, found, mend in faults_of(settings)
+        ),
     )
 
 
@@ -109,17 +114,20 @@ def _open_files() -> Check:
 
 
 def _port(settings: Settings) -> Check:
-    port = settings.core.port
+    port = settings.service.start.port
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.core.host, port))
+            probe.bind((settings.service.start.host, port))
         except OSError as error:
-            where = f"{settings.core.host}:{port}"
+            where = f"{settings.service.start.host}:{port}"
             return Check(
-                "core's port", False, f"{where}: {error.strerror}", "set core.port to 0 or a free one"
+                "service's port",
+                False,
+                f"{where}: {error.strerror}",
+                "set service.start.port to a free one",
             )
-    return Check("core's port", True, "any free one" if port == 0 else str(port))
+    return Check("service's port", True, "any free one" if port == 0 else str(port))
 
 
 def _browser() -> Check:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,28 +17,37 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import valkey
 
-from adx_lab.errors import StackError
+from adx_lab.deaths import note_death
+from adx_lab.errors import StackError, UsageError
+from adx_lab.files import make_private_folder, write_whole
 from adx_lab.processes import Child
 from adx_lab.progress import Progress
-from adx_lab.records.run import Target, to_json, without_password
-from adx_lab.services.core_server import (
-    Core,
-    CorePlan,
-    Worker,
-    is_ready,
-    run_core_command,
-    start_core,
-    start_worker,
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Target
+from adx_lab.secrecy import shown_url
+from adx_lab.services.building import built
+from adx_lab.services.sources import Tree, working_tree
+from adx_lab.services.start import (
+    Beside,
+    Running,
+    StartOrder,
+    answers_ready,
+    run_to_end,
+    start_beside,
+    start_service,
+    wanted,
 )
-from adx_lab.services.templates import ensure_data_set, seed
-from adx_lab.settings import CHECKOUT, CoreSettings, Settings
+from adx_lab.services.templates import adapt, ensure_data_set, prepare
+from adx_lab.settings import Settings
 from adx_lab.stack import accounts, databases
 from adx_lab.stack.locks import hold, holder
 from adx_lab.stack.postgres import Postgres, start_postgres
 from adx_lab.stack.valkey import Valkey, start_valkey
 
-SERVICE = "adx_core"
+DATABASE = "adx_core"
+"""The database of the service that is up."""
 
 
 class StackState(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,10 +63,21 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True):
     processes: dict[str, list[int]]
     logs: str
     cache_trace: str | None = None
+    service: str = ""
+    ready: str = "/"
+    metrics_url: str | None = None
 
     def target(self) -> Target:
         """Return what a load is sent to."""
-        return Target(self.base_url, self.database_url, self.valkey_url, f"{self.base_url}/metrics")
+        return Target(self.base_url, self.database_url or None, self.valkey_url or None, self.metrics_url)
+
+
+_RESTARTS = 3
+"""Of one part, before the stack is given up."""
+
+_LOOK_EVERY_S = 0.1
+_PING_S = 2.0
+_TRIES, _BETWEEN_TRIES_S = 4, 0.5
 
 
 @dataclass
@@ -65,64 +86,93 @@ class Stack:
 
     settings: Settings
     progress: Progress
+    places: accounts.Places | None = None
     postgres: Postgres | None = None
     valkey: Valkey | None = None
-    core: Core | None = None
-    worker: Worker | None = None
+    service: Running | None = None
+    beside: dict[str, Beside] = field(default_factory=dict)
+    keeper: asyncio.Task[None] | None = None
+    source: Path | None = None
     template: str | None = None
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @property
     def database_url(self) -> str:
-        """The service's database."""
-        if self.postgres is None:
-            assert self.settings.database.url is not None
-            return self.settings.database.url
-        return self.postgres.url(SERVICE)
+        """The service's database; empty where it has none."""
+        if self.postgres is not None:
+            return self.postgres.url(DATABASE)
+        return self.settings.service.database.url or self.settings.database.url or ""
 
     @property
     def valkey_url(self) -> str:
-        """The service's Valkey."""
-        if self.valkey is None:
-            assert self.settings.valkey.url is not None
-            return self.settings.valkey.url
-        return self.valkey.url
+        """The service's Valkey; empty where it has none."""
+        return self.valkey.url if self.valkey is not None else self.settings.valkey.url or ""
 
     @property
     def children(self) -> tuple[Child, ...]:
         """Every process that the stack started."""
-        servers = (self.postgres, self.valkey, self.core, self.worker)
-        return tuple(server.child for server in servers if server is not None)
+        return tuple(part.child for part in self.parts.values())
 
-    def plan(
-        self, name: str = SERVICE, database_url: str | None = None, *, core: CoreSettings | None = None
-    ) -> CorePlan:
-        """Return how a core of this stack is started."""
-        return CorePlan(
-            name=name,
-            database_url=database_url or self.database_url,
-            valkey_url=self.valkey_url,
-            stack_dir=self.settings.stack_dir,
-            settings=core or self.settings.core,
-            source=CHECKOUT,
+    @property
+    def parts(self) -> dict[str, Postgres | Valkey | Running | Beside]:
+        """What runs, by name, in the order in which it was started."""
+        named = {"postgres": self.postgres, "valkey": self.valkey, "service": self.service, **self.beside}
+        return {name: part for name, part in named.items() if part is not None}
+
+    async def start(self, name: str) -> None:
+        """Start a part, for the first time or again."""
+        settings, log = self.settings, logs_dir(self.settings) / f"{name}.log"
+        if name == "postgres":
+            assert self.places is not None
+            account = accounts.server_account()
+            self.postgres = await start_postgres(self.places, account, settings.database, log=log)
+        elif name == "valkey":
+            assert self.places is not None
+            self.valkey = await start_valkey(self.places, settings.valkey, log=log)
+        elif name == "service":
+            self.service = await start_service(self.order(), log=log)
+        else:
+            self.beside[name] = await start_beside(self.order(), name, log=log)
+
+    async def stop(self, name: str) -> None:
+        """Stop a part, where it was started."""
+        part = self.parts.get(name)
+        if part is not None:
+            await part.stop()
+
+    def order(self, name: str = DATABASE, database_url: str | None = None) -> StartOrder:
+        """Return how a service of this stack is started."""
+        settings = self.settings
+        return StartOrder(
+            name,
+            settings.service,
+            self.source or settings.source_dir,
+            settings.stack_dir,
+            self.database_url if database_url is None else database_url,
+            self.valkey_url,
+            settings.dataset,
             traced=True,
         )
 
     def state(self) -> StackState:
         """Return what other processes may know."""
-        assert self.core is not None
+        assert self.service is not None
         pids = {child.role: [child.pid] for child in self.children}
+        start = self.settings.service.start
         return StackState(
             holder_pid=os.getpid(),
             started_at=self.started_at,
-            base_url=self.core.url,
+            base_url=self.service.url,
             database_url=self.database_url,
             valkey_url=self.valkey_url,
             template=self.template,
-            sample_file=str(sample_file(self.settings)),
-            processes=pids | {"core": list(self.core.pids)},
+            sample_file=str(sample_file(self.settings)) if start.people else "",
+            processes=pids,
             logs=str(logs_dir(self.settings)),
-            cache_trace=str(self.core.plan.trace_file),
+            cache_trace=str(self.service.order.trace_file) if start.trace_env else None,
+            service=self.settings.service.name,
+            ready=start.ready,
+            metrics_url=f"{self.service.url}{self.settings.service.metrics}",
         )
 
 
@@ -136,7 +186,8 @@ def sample_file(settings: Settings) -> Path:
     return settings.stack_dir / "sample.json"
 
 
-def _lock_file(settings: Settings) -> Path:
+def lock_file(settings: Settings) -> Path:
+    """Return the file that whoever holds the stack has locked."""
     return settings.stack_dir / "stack.lock"
 
 
@@ -146,7 +197,7 @@ def _state_file(settings: Settings) -> Path:
 
 def holder_pid(settings: Settings) -> int | None:
     """Return the process that holds this checkout's stack, or None."""
-    return holder(_lock_file(settings))
+    return holder(lock_file(settings))
 
 
 def read_state(settings: Settings) -> StackState | None:
@@ -154,11 +205,12 @@ def read_state(settings: Settings) -> StackState | None:
     if holder_pid(settings) is None:
         return None
     try:
-        return msgspec.json.decode(_state_file(settings).read_bytes(), type=StackState)
+        state = msgspec.json.decode(_state_file(settings).read_bytes(), type=StackState)
     except FileNotFoundError:
         return None  # held, but still starting or already stopping
     except msgspec.MsgspecError as error:
         raise StackError(f"{_state_file(settings)} is damaged: {error}", mend="run adx-lab down") from error
+    return _with_passwords(state, settings)
 
 
 @asynccontextmanager
@@ -185,20 +237,23 @@ async def running_stack(
     """
     async with AsyncExitStack() as cleanup:
         _make_folder(settings)
-        cleanup.enter_context(hold(_lock_file(settings), what="a stack of this checkout"))
+        cleanup.enter_context(hold(lock_file(settings), what="a stack of this checkout"))
         _state_file(settings).unlink(missing_ok=True)
         stack = Stack(settings, progress)
+        stack.source = (await built(_working_tree(settings), settings, progress)).path
         await _start_servers(stack, cleanup)
         await _prepare_database(stack, fresh=fresh)
-        progress.step("starting the core")
-        stack.core = await start_core(stack.plan(), log=logs_dir(settings) / "core.log")
-        cleanup.push_async_callback(stack.core.stop)
-        progress.step("starting the workflow worker")
-        stack.worker = await start_worker(stack.plan(), log=logs_dir(settings) / "worker.log")
-        cleanup.push_async_callback(stack.worker.stop)
+        progress.step(f"starting {settings.service.name}")
+        cleanup.push_async_callback(stack.stop, "service")
+        await stack.start("service")
+        for name in settings.service.start.beside:
+            progress.step(f"starting its {name}")
+            cleanup.push_async_callback(stack.stop, name)
+            await stack.start(name)
         await _write_sample(stack)
         _write_state(stack)
         cleanup.callback(lambda: _state_file(settings).unlink(missing_ok=True))
+        await cleanup.enter_async_context(_kept_up(stack))
         yield stack
 
 
@@ -215,42 +270,105 @@ async def running_servers(settings: Settings, progress: Progress) -> AsyncIterat
     """
     async with AsyncExitStack() as cleanup:
         _make_folder(settings)
-        cleanup.enter_context(hold(_lock_file(settings), what="a stack of this checkout"))
+        cleanup.enter_context(hold(lock_file(settings), what="a stack of this checkout"))
         _state_file(settings).unlink(missing_ok=True)
         stack = Stack(settings, progress)
         await _start_servers(stack, cleanup)
+        await cleanup.enter_async_context(_kept_up(stack))
         yield stack
 
 
+def deaths_file(settings: Settings) -> Path:
+    """Return the file that lists what died of the stack, and when."""
+    return settings.stack_dir / "deaths.jsonl"
+
+
 async def watch(stack: Stack) -> None:
-    """Return never while all is well; raise what a dying child said."""
+    """Return never while the stack can be kept up; raise what a part that dies again and again said."""
+    assert stack.keeper is not None
+    await asyncio.shield(stack.keeper)
+
+
+@asynccontextmanager
+async def _kept_up(stack: Stack) -> AsyncIterator[None]:
+    """Start again what dies while the block runs, and note each death: nothing of it is hidden."""
+    stack.keeper = asyncio.create_task(_keep_up(stack))
+    try:
+        yield
+    finally:
+        stack.keeper.cancel()
+        await asyncio.wait([stack.keeper])
+
+
+async def _keep_up(stack: Stack) -> None:
+    restarts: Counter[str] = Counter()
     while True:
-        for child in stack.children:
-            child.require_alive()
-        await asyncio.sleep(0.2)
+        for name, part in list(stack.parts.items()):
+            again = restarts[name] < _RESTARTS
+            death = part.child.death(again=again)
+            if death is None:
+                continue
+            note_death(deaths_file(stack.settings), death)
+            stack.progress.step(str(death))
+            if not again:
+                part.child.require_alive()
+            restarts[name] += 1
+            await _start_again(stack, name)
+            if stack.service is not None:
+                _write_state(stack)
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _start_again(stack: Stack, name: str) -> None:
+    for _ in range(_TRIES):
+        try:
+            await stack.start(name)
+        except StackError:  # what the dead one left may still be going: sessions that hold its memory
+            await asyncio.sleep(_BETWEEN_TRIES_S)
+        else:
+            return
+    await stack.start(name)
 
 
 def health(state: StackState) -> dict[str, object]:
     """Return the stack's URLs, processes and whether the core is ready, as ``status`` prints it."""
     return {
-        "status": "up" if is_ready(state.base_url) else "unready",
+        "status": _status(state),
         **msgspec.to_builtins(state),
-        "database_url": without_password(state.database_url),
-        "valkey_url": without_password(state.valkey_url),
+        "database_url": shown_url(state.database_url),
+        "valkey_url": shown_url(state.valkey_url),
         "docs_url": f"{state.base_url}/docs",
     }
 
 
+def _status(state: StackState) -> str:
+    if not answers_ready(state.base_url + state.ready):
+        return "unready"
+    if "valkey" not in state.processes and state.valkey_url and not _answers(state.valkey_url):
+        return "degraded: the external Valkey does not answer"
+    return "up"
+
+
+def _answers(valkey_url: str) -> bool:
+    try:
+        with valkey.Valkey.from_url(
+            valkey_url, socket_timeout=_PING_S, socket_connect_timeout=_PING_S
+        ) as client:
+            return bool(client.ping())
+    except (valkey.ValkeyError, ValueError, OSError):
+        return False
+
+
 def purge(settings: Settings) -> None:
     """Remove everything that the embedded servers ever wrote; stored runs stay."""
-    with hold(_lock_file(settings), what="a stack of this checkout"):
+    with hold(lock_file(settings), what="a stack of this checkout"):
         accounts.purge(accounts.choose_places(settings.stack_dir, accounts.server_account()))
 
 
 def _make_folder(settings: Settings) -> None:
     try:
-        logs_dir(settings).mkdir(parents=True, exist_ok=True)
-        _lock_file(settings).touch()
+        make_private_folder(logs_dir(settings))
+        lock_file(settings).touch(mode=0o600)
     except OSError as error:
         raise StackError(
             f"{settings.stack_dir} can't be written: {error.strerror}",
@@ -262,43 +380,69 @@ async def _start_servers(stack: Stack, cleanup: AsyncExitStack) -> None:
     settings = stack.settings
     accounts.remove_orphans()
     account = accounts.server_account()
-    places = accounts.choose_places(settings.stack_dir, account)
+    stack.places = places = accounts.choose_places(settings.stack_dir, account)
     cleanup.callback(accounts.give_back, places)
-    if settings.database.url is None:
+    if _needs_database(settings):
         stack.progress.step("starting PostgreSQL")
-        log = logs_dir(settings) / "postgres.log"
-        stack.postgres = await start_postgres(places, account, settings.database, log=log)
-        cleanup.push_async_callback(stack.postgres.stop)
-    if settings.valkey.url is None:
+        cleanup.push_async_callback(stack.stop, "postgres")
+        await stack.start("postgres")
+    if settings.valkey.url is None and wanted(settings.service, "valkey"):
         stack.progress.step("starting Valkey")
-        stack.valkey = await start_valkey(places, settings.valkey, log=logs_dir(settings) / "valkey.log")
-        cleanup.push_async_callback(stack.valkey.stop)
+        cleanup.push_async_callback(stack.stop, "valkey")
+        await stack.start("valkey")
 
 
 async def _prepare_database(stack: Stack, *, fresh: bool) -> None:
-    settings, log = stack.settings, logs_dir(stack.settings) / "seed.log"
+    settings, log = stack.settings, logs_dir(stack.settings) / "prepare.log"
     if stack.postgres is None:
-        if not await databases.check_external(stack.database_url):
-            stack.progress.step(f"making the {settings.dataset.scale} data set in the external database")
-            await seed(stack.plan(), settings.dataset, log=log)
+        # The lab's own `database.url` is a place for the data set; the project file's is the service's own.
+        place = settings.database.url is not None and settings.service.database.url is None
+        if place and not await databases.check_external(stack.database_url):
+            stack.progress.step("preparing the data in the external database")
+            await prepare(stack.order(), log=log)
         return
-    stack.template = await ensure_data_set(
-        stack.postgres, stack.plan(), settings.dataset, stack.progress, log=log
-    )
-    await databases.clone(stack.postgres, stack.template, SERVICE, fresh=fresh)
-    if settings.core.rules_off:
-        # A rule can be a part of the schema (an index): the clone must agree with the switches.
-        await run_core_command(stack.plan(), "migrate", log=logs_dir(settings) / "migrate.log")
+    stack.template = await ensure_data_set(stack.postgres, stack.order(), stack.progress, log=log)
+    await databases.clone(stack.postgres, stack.template, DATABASE, fresh=fresh)
+    await adapt(stack.order(), log=logs_dir(settings) / "adapt.log")
+
+
+def _needs_database(settings: Settings) -> bool:
+    """Tell whether the lab starts PostgreSQL: the service wants one, and nobody named one."""
+    named = settings.database.url or settings.service.database.url
+    return named is None and wanted(settings.service, "database")
+
+
+def _working_tree(settings: Settings) -> Tree:
+    if not settings.service.start.command:
+        raise UsageError(
+            f"{settings.service.name} can't be started: its project file does not say how",
+            mend="give it [service.start] with a command, or start it yourself and name its url",
+        )
+    return working_tree(settings.source_dir, settings.service.start)
 
 
 async def _write_sample(stack: Stack) -> None:
-    target = sample_file(stack.settings)
-    log = logs_dir(stack.settings) / "sample.log"
-    await run_core_command(stack.plan(), "sample", "--out", str(target), log=log, seconds=120)
+    people = stack.settings.service.start.people
+    if people:
+        file, log = sample_file(stack.settings), logs_dir(stack.settings) / "sample.log"
+        await run_to_end(stack.order(), "people", people, log=log, seconds=120, people_file=file)
 
 
 def _write_state(stack: Stack) -> None:
-    file = _state_file(stack.settings)
-    partial = file.with_suffix(".partial")
-    partial.write_text(to_json(stack.state(), indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
+    state = stack.state()
+    told = msgspec.structs.replace(
+        state, database_url=shown_url(state.database_url), valkey_url=shown_url(state.valkey_url)
+    )
+    write_whole(_state_file(stack.settings), to_json(told, indent=2) + "\n")
+
+
+def _with_passwords(state: StackState, settings: Settings) -> StackState:
+    """Return the state with the URLs of external servers whole: no file holds a password."""
+    known = {
+        shown_url(section.url): section.url for section in (settings.database, settings.valkey) if section.url
+    }
+    return msgspec.structs.replace(
+        state,
+        database_url=known.get(state.database_url, state.database_url),
+        valkey_url=known.get(state.valkey_url, state.valkey_url),
+    )

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from adx_lab.errors import UsageError
 from adx_lab.progress import Progress
-from adx_lab.services.core_server import CorePlan, run_core_command
 from adx_lab.services.running import StackState, logs_dir, read_state, running_servers
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.services.start import StartOrder
+from adx_lab.services.templates import adapt
+from adx_lab.settings import Settings
 from adx_lab.stack.databases import Cluster, clone, drop
 
 _SCRATCH = "adx_scratch"
@@ -51,13 +52,17 @@ class Servers:
 
     def valkey_database(self, number: int) -> str:
         """Return the URL of one of Valkey's numbered databases, so that its commands can be told apart."""
+        if not self.valkey_url:
+            return ""
         base = self.valkey_url.split("?", 1)[0]
         return f"{base}?db={number}"
 
 
 @asynccontextmanager
-async def servers(settings: Settings, progress: Progress) -> AsyncIterator[Servers]:
+async def servers(settings: Settings, progress: Progress, *, needed: bool = True) -> AsyncIterator[Servers]:
     """Give the servers for as long as the block runs; what was up before stays up.
+
+    Services that are up already need none (``needed``): then nothing is started.
 
     Raises
     ------
@@ -66,6 +71,9 @@ async def servers(settings: Settings, progress: Progress) -> AsyncIterator[Serve
     StackError
         A server did not start.
     """
+    if not needed:
+        yield Servers(NamedCluster(""), "", {})
+        return
     state = read_state(settings)
     if state is not None:
         progress.step("using the servers of the stack that is up")
@@ -95,17 +103,16 @@ async def scratch_database(settings: Settings, state: StackState) -> AsyncIterat
     cluster = NamedCluster(state.database_url)
     url = await clone(cluster, state.template, _SCRATCH, fresh=True)
     try:
-        if settings.core.rules_off:
-            # A rule can be a part of the schema (an index): the clone must agree with the switches.
-            plan = CorePlan(
-                name=_SCRATCH,
-                database_url=url,
-                valkey_url=state.valkey_url,
-                stack_dir=settings.stack_dir,
-                settings=settings.core,
-                source=CHECKOUT,
-            )
-            await run_core_command(plan, "migrate", log=logs_dir(settings) / "migrate.log")
+        order = StartOrder(
+            _SCRATCH,
+            settings.service,
+            settings.source_dir,
+            settings.stack_dir,
+            url,
+            state.valkey_url,
+            settings.dataset,
+        )
+        await adapt(order, log=logs_dir(settings) / "adapt.log")
         yield url
     finally:
         await drop(cluster, _SCRATCH)

@@ -1,20 +1,18 @@
-"""Variants: ways to build the service, read from what a person types.
+"""Variants: ways to build a service, read from what a person types.
 
-``HEAD`` or any git ref, ``.`` for the working tree, a URL; and behind a tree any number of ``+name=value``:
+``HEAD`` or any git ref, ``.`` for the working tree, a URL (``URL+database=URL`` to look inside); and
+behind a tree any number of ``+name=value``:
 
-- a rule of the core, switched ``off`` (or ``on``): ``.+cache.l1=off``;
-- a setting of the core: ``.+pool.max=5``;
+- a switch of the service, ``off`` or ``on``: ``.+cache.l1=off``;
+- a setting of it: ``.+pool.max=5``;
+- a variable of its environment: ``.+env.POOL_SIZE=5``;
 - ``patch=FILE``: a copy of the tree with a patch applied;
 - ``sql=FILE``: statements executed in the variant's own clone of the database.
 """
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,20 +20,26 @@ from typing import Any
 
 import msgspec
 
-from adx_lab.errors import UsageError
-from adx_lab.records.run import Caveat, digest
-from adx_lab.services.core_server import CorePlan
-from adx_lab.services.sources import Tree, export_ref, patched, same_lock, working_tree
-from adx_lab.settings import CHECKOUT, CoreSettings, Settings
+from adx_lab.errors import UsageError, nearest
+from adx_lab.records.documents import digest
+from adx_lab.records.run import Caveat
+from adx_lab.services.attached import postgres_url
+from adx_lab.services.sources import (
+    Tree,
+    export_ref,
+    patched,
+    same_lock,
+    trees_folder,
+    working_tree,
+)
+from adx_lab.services.start import StartOrder, expanded
+from adx_lab.services.switches import Known, ask_switches
+from adx_lab.settings import ServiceSettings, Settings, StartSettings
 
 _OPTION = re.compile(r"\+(?=[\w.]+=)")
 _FILES = ("patch", "sql")
-_OWN = frozenset(
-    ("host", "port", "announce", "die_with_parent", "database_url", "valkey_url", "key_prefix", "files_url")
-)
-"""What the lab itself decides for every variant."""
-
-_DESCRIBE_S = 60
+_ENVIRONMENT = "env."
+_DATABASE = "+database="
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +54,46 @@ class Variant:
         Where it runs already; then there is no tree.
     tree
         Its source.
-    core
-        How its core is started: rules that are off, settings.
+    service
+        How it is started: switches that are off, environment.
     statements
         SQL to be executed in its clone.
     resolved
-        Every rule and setting, by dotted name.
+        Every switch and setting, by dotted name.
     caveats
         Reasons to doubt a comparison with it.
+    database_url
+        Of a URL, where its database may be looked at.
     """
 
     text: str
     url: str | None = None
     tree: Tree | None = None
-    core: CoreSettings = field(default_factory=CoreSettings)
+    service: ServiceSettings = field(default_factory=ServiceSettings)
     statements: str = ""
     resolved: Mapping[str, str] = field(default_factory=dict)
     caveats: tuple[Caveat, ...] = ()
+    database_url: str | None = None
+
+    @property
+    def start(self) -> StartSettings:
+        """How it is started."""
+        return self.service.start
 
     @property
     def identity(self) -> str:
         """A digest of all that decides how it behaves: equal for equal variants."""
         if self.tree is None:
             return digest(["url", self.url])
-        core = [self.core.workers, sorted(self.core.rules_off.split(",")), dict(self.core.env)]
-        return digest([self.tree.fingerprint, core, self.statements])
+        start = self.start
+        started = [start.command, start.workers, sorted(start.switches_off.split(",")), dict(start.env)]
+        return digest([self.tree.fingerprint, started, self.statements])
 
     @property
-    def queries_folder(self) -> Path:
-        """The named queries of its source."""
-        return (self.tree.path if self.tree else CHECKOUT) / "adx_lab" / "core" / "queries"
+    def queries_folder(self) -> Path | None:
+        """The named queries of its source; None where it has none."""
+        named = self.service.queries
+        return self.tree.path / named if self.tree and named else None
 
     def describe(self) -> dict[str, Any]:
         """Return what a run's record keeps of it."""
@@ -89,8 +103,8 @@ class Variant:
             "commit": self.tree.commit if self.tree else None,
             "changed": self.tree.changed if self.tree else None,
             "fingerprint": self.tree.fingerprint if self.tree else None,
-            "rules_off": self.core.rules_off,
-            "env": dict(self.core.env),
+            "rules_off": self.start.switches_off,
+            "env": {name: value for name, value in self.start.env.items() if "{" not in value},
             "statements": self.statements,
             "identity": self.identity,
             "resolved": dict(self.resolved),
@@ -103,18 +117,27 @@ def read_variant(text: str, settings: Settings) -> Variant:
     Raises
     ------
     UsageError
-        The ref, a rule, a setting or a file is unknown, or a value can't be one.
+        The ref, a switch, a setting or a file is unknown, or a value can't be one; or the service can't be
+        started at all, since its project file does not say how.
     """
     if re.match(r"https?://", text):
-        return Variant(text, url=text.rstrip("/"))
+        url, _, database_url = text.partition(_DATABASE)
+        database_url = postgres_url(expanded(database_url)) if database_url else ""
+        return Variant(text, url.rstrip("/"), service=settings.service, database_url=database_url or None)
     name, *options = _OPTION.split(text)
     if not name:
         raise UsageError(f"{text!r} names no tree", mend="begin it with `.` or a git ref")
-    folder = settings.stack_dir / "worktrees"
-    checkout = working_tree(CHECKOUT)
-    tree = checkout if name == "." else export_ref(CHECKOUT, name, folder)
+    start = settings.service.start
+    if not start.command:
+        raise UsageError(
+            f"{text!r} can't be started: the project file does not say how",
+            mend="give it [service.start] with a command, or compare two URLs",
+        )
+    folder = trees_folder(settings)
+    working = working_tree(settings.source_dir, start)
+    tree = working if name == "." else export_ref(settings.source_dir, name, folder, start)
     caveats: tuple[Caveat, ...] = ()
-    if not same_lock(tree, checkout):
+    if not start.build and not same_lock(tree, working):
         doubt = f"{name} asks for other libraries than those that are installed, and runs with these"
         caveats = (Caveat("lock", doubt),)
     pairs = [option.split("=", 1) for option in options]
@@ -124,80 +147,80 @@ def read_variant(text: str, settings: Settings) -> Variant:
     statements = ""
     for kind, path in files:
         if kind == "patch":
-            tree = patched(tree, path, folder)
+            tree = patched(tree, path, folder, start)
         else:
             statements += _read(path)
     values = {key: value for key, value in pairs if key not in _FILES}
-    core, resolved = _configure(tree, settings.core, values)
-    return replace(
-        Variant(text, tree=tree, core=core, statements=statements, resolved=resolved), caveats=caveats
-    )
+    made, resolved = _configure(tree, settings, values)
+    service = msgspec.structs.replace(settings.service, start=made)
+    return Variant(text, None, tree, service, statements, resolved, caveats)
 
 
-def plan_of(variant: Variant, name: str, *, database_url: str, valkey_url: str, stack_dir: Path) -> CorePlan:
-    """Return how a variant's core is started; ``name`` is its key prefix too."""
+def order_of(
+    variant: Variant, name: str, settings: Settings, *, database_url: str = "", valkey_url: str = ""
+) -> StartOrder:
+    """Return how a variant is started; ``name`` is its key prefix too."""
     assert variant.tree is not None
-    return CorePlan(
-        name=name,
-        database_url=database_url,
-        valkey_url=valkey_url,
-        stack_dir=stack_dir,
-        settings=variant.core,
-        source=variant.tree.path,
+    return StartOrder(
+        name,
+        variant.service,
+        variant.tree.path,
+        settings.stack_dir,
+        database_url,
+        valkey_url,
+        settings.dataset,
     )
+
+
+def as_shipped(variant: Variant, settings: Settings) -> Variant:
+    """Return a variant without its switches and settings: those are its own, not its data's."""
+    return replace(variant, service=settings.service, statements="")
 
 
 def _configure(
-    tree: Tree, core: CoreSettings, values: Mapping[str, str]
-) -> tuple[CoreSettings, dict[str, str]]:
-    """Sort options into rules and settings, as the tree's own core knows them."""
-    known = _describe(tree, core)
-    off = {rule for rule in core.rules_off.split(",") if rule}
-    env = dict(core.env)
-    for name, value in values.items():
-        if name in known["rules"]:
-            if value not in {"on", "off"}:
-                raise UsageError(f"{name} is a rule: it can be on or off, not {value}")
-            off = off | {name} if value == "off" else off - {name}
-        elif name in known["settings"] and name not in _OWN:
-            env["ADX_CORE_" + name.replace(".", "_").upper()] = value
-        else:
-            names = [*known["rules"], *(item for item in known["settings"] if item not in _OWN)]
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-            raise UsageError(f"the core has no rule or setting {name}", mend=f"did you mean {near[0]}?")
-    if "pool.max" in values and "pool.min" not in values and values["pool.max"].isdigit():
-        # Who asks for a pool of five means five, not a quarrel about the least.
-        least = min(int(known["settings"]["pool.min"]), int(values["pool.max"]))
-        env["ADX_CORE_POOL_MIN"] = str(least)
+    tree: Tree, settings: Settings, values: Mapping[str, str]
+) -> tuple[StartSettings, dict[str, str]]:
+    """Sort options into switches, settings and variables, as the tree's own service knows them."""
     # Two are up at once: each takes a free port.
-    made = msgspec.structs.replace(core, port=0, rules_off=",".join(sorted(off)), env=env)
-    told = _describe(tree, made)  # refuses a value that can't be
-    resolved = {rule: "on" if on else "off" for rule, on in told["rules"].items()}
-    resolved |= {name: str(value) for name, value in told["settings"].items() if name not in _OWN}
-    return made, resolved
+    start = msgspec.structs.replace(settings.service.start, port=0)
+    known = ask_switches(tree, settings, start)
+    off = {name for name in start.switches_off.split(",") if name}
+    env = dict(start.env)
+    for name, value in values.items():
+        if name.startswith(_ENVIRONMENT):
+            env[name.removeprefix(_ENVIRONMENT)] = value
+        elif name in known.switches:
+            if value not in {"on", "off"}:
+                raise UsageError(f"{name} is a switch: it can be on or off, not {value}")
+            off = off | {name} if value == "off" else off - {name}
+        elif known.settable(name, start):
+            env[variable_of(name, start)] = value
+        else:
+            raise UsageError(
+                f"{settings.service.name} has no switch or setting {name}",
+                mend=nearest(name, known.names(start)) or "adx-lab rules --list tells them",
+            )
+    env |= _lowered(start, known, values)
+    made = msgspec.structs.replace(start, switches_off=",".join(sorted(off)), env=env)
+    told = ask_switches(tree, settings, made) if values else known  # refuses a value that can't be
+    resolved = {name: "on" if on else "off" for name, on in told.switches.items()}
+    resolved |= {name: str(told.settings[name]) for name in told.settings if told.settable(name, start)}
+    return made, resolved | {name: value for name, value in values.items() if name.startswith(_ENVIRONMENT)}
 
 
-def _describe(tree: Tree, core: CoreSettings) -> dict[str, dict[str, Any]]:
-    """Ask a tree's core for its rules and settings.
+def variable_of(name: str, start: StartSettings) -> str:
+    """Return the variable of a setting."""
+    return start.setting_env.replace("{NAME}", name.replace(".", "_").upper())
 
-    One that is too old to tell, or does not run at all, is taken for ours: what is wrong with it shows when
-    it is started.
-    """
-    plan = CorePlan("asked", "postgresql:///", "", tree.path / "none", core, source=tree.path)
-    environ = plan.environ() | {"ADX_CORE_DIE_WITH_PARENT": "0"}
-    command = [sys.executable, "-m", "adx_lab.core", "settings"]
-    done = subprocess.run(
-        command, cwd=tree.path, env=environ, check=False, capture_output=True, text=True, timeout=_DESCRIBE_S
-    )
-    if done.returncode == 0:
-        told: dict[str, dict[str, Any]] = json.loads(done.stdout)
-        return told
-    said = [line for line in done.stderr.splitlines() if line.startswith("adx_lab.core: ")]
-    if done.returncode == UsageError.exit_code and said:
-        raise UsageError(f"the core refused: {said[-1].removeprefix('adx_lab.core: ')}")
-    if tree.path != CHECKOUT:
-        return _describe(working_tree(CHECKOUT), core)
-    raise UsageError(f"the core of {tree.path} does not run: {done.stderr.strip()[-200:]}")
+
+def _lowered(start: StartSettings, known: Known, values: Mapping[str, str]) -> dict[str, str]:
+    """Return settings that go down with another: a pool of five asks for no least of ten."""
+    found = {}
+    for low, high in start.lowered.items():
+        asked, now = values.get(high, ""), str(known.settings.get(low, ""))
+        if asked.isdigit() and now.isdigit() and low not in values:
+            found[variable_of(low, start)] = str(min(int(now), int(asked)))
+    return found
 
 
 def _read(path: Path) -> str:

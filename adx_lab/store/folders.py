@@ -6,35 +6,38 @@ byte is on disk.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from adx_lab.errors import StoreError, UsageError
-from adx_lab.records.run import (
+from adx_lab.files import make_private_folder, seal, sweep, sync, write_whole
+from adx_lab.records.columns import (
     CACHE_COLUMNS,
     CACHE_TRACE_COLUMNS,
     DATABASE_COLUMNS,
-    FORMAT,
     QUERY_COLUMNS,
     RESOURCE_COLUMNS,
     SAMPLE_COLUMNS,
     SERVICE_COLUMNS,
-    Caveat,
-    RunRecord,
-    to_json,
 )
+from adx_lab.records.documents import to_json, to_plain
+from adx_lab.records.run import FORMAT, Kind, RunRecord, read_record
+from adx_lab.secrecy import scrub, scrub_files, scrubbed
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "samples": SAMPLE_COLUMNS,
@@ -48,7 +51,11 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 
 COMPANIONS, VERDICT = "companions.json", "verdict.json"
-"""What only a duet's folder holds."""
+COUNTS, STATEMENTS = "counts", "statements"
+"""What only a duet's folder holds; the two tables only where it had a serial movement."""
+
+ASKED = "asked.json"
+"""What only the folder of a service's night holds: by endpoint its statements, a request."""
 
 UNPLAYED = "unplayed.json"
 """What only the folder of a night's loaded run holds, and only where its duet could not be played."""
@@ -59,20 +66,27 @@ def new_run_folder(runs_dir: Path, run_id: str) -> Iterator[Path]:
     """Give a folder to write a run into; named when the block ends well, removed otherwise."""
     partial = runs_dir / f".{run_id}.{os.getpid()}.partial"
     try:
-        partial.mkdir(parents=True)
-        _sweep(runs_dir)
+        make_private_folder(runs_dir)
+        sweep(runs_dir)
+        partial.mkdir(mode=0o700)
+        held = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise StoreError(
             f"the run can't be stored in {runs_dir}: {error.strerror}",
             mend="free some space or mend the rights",
         ) from error
     try:
+        fcntl.flock(held, fcntl.LOCK_SH)
         yield partial
-        _to_disk(partial)
+        scrub_files(partial)
+        seal(partial)
         partial.rename(runs_dir / run_id)
+        sync(runs_dir)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    finally:
+        os.close(held)
 
 
 def write_table(run_dir: Path, table: str, rows: list[dict[str, Any]]) -> None:
@@ -91,17 +105,17 @@ def write_columns(run_dir: Path, table: str, columns: Mapping[str, NDArray[Any]]
 
 def write_record(run_dir: Path, record: RunRecord) -> None:
     """Write ``run.json``."""
-    (run_dir / "run.json").write_text(to_json(record, indent=2) + "\n", encoding="utf-8")
+    write_whole(run_dir / "run.json", to_json(scrubbed(to_plain(record)), indent=2) + "\n")
 
 
 def write_plans(run_dir: Path, plans: Mapping[str, Any]) -> None:
     """Write ``plans.json``: the captured matrix of plans, as PostgreSQL told them."""
-    (run_dir / "plans.json").write_text(to_json(plans) + "\n", encoding="utf-8")
+    write_whole(run_dir / "plans.json", to_json(plans) + "\n")
 
 
 def write_log(run_dir: Path, text: str) -> None:
     """Write ``postgres.log``: what the database said during the run."""
-    (run_dir / "postgres.log").write_text(text, encoding="utf-8")
+    write_whole(run_dir / "postgres.log", scrub(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,25 +146,32 @@ class StoredRun:
     def verdict(self) -> dict[str, Any] | None:
         """Return the verdict that a duet was given when it was made, or None where there is none."""
         path = self.folder / VERDICT
-        document: dict[str, Any] | None = _read_json(path) if path.exists() else None
-        return document
+        return _read_object(path) if path.exists() else None
 
     def companions(self) -> list[dict[str, Any]]:
         """Return what a duet's variants did besides taking time: by side, one entry a block."""
-        document: list[dict[str, Any]] = _read_json(self.folder / COMPANIONS)
+        path = self.folder / COMPANIONS
+        document = _read_json(path)
+        if not isinstance(document, list) or not all(isinstance(block, dict) for block in document):
+            raise StoreError(f"{path} is damaged: it holds no list of blocks", mend=_RESTORE)
         return document
+
+    def asked(self) -> dict[str, Any]:
+        """Return which statements each endpoint asks for; empty where nobody looked."""
+        path = self.folder / ASKED
+        return _read_object(path) if path.exists() else {}
 
     def plans(self) -> dict[str, Any]:
         """Return the captured matrix of plans; it has no plans where there was no database to ask."""
-        document: dict[str, Any] = _read_json(self.folder / "plans.json")
-        return document
+        return _read_object(self.folder / "plans.json")
 
     def server_log(self) -> str:
         """Return what the database said during the run; nothing where it was not the lab's own."""
         path = self.folder / "postgres.log"
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
+_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
 _LARGE = frozenset({"samples", "beside", "queries"})
 _RESTORE = "restore the folder from a copy, or delete the run"
 _RECORD = "an older version may have made it: record a new run"
@@ -159,30 +180,29 @@ _ADDED = frozenset({"beside", "cache_trace", "service"})
 """Tables that runs of the first versions lack."""
 
 
-def open_run(runs_dir: Path, run_id: str) -> StoredRun:
+def open_run(runs_dir: Path, run_id: str, *kinds: Kind) -> StoredRun:
     """Open a stored run by its id, by an unambiguous beginning of it, or by ``latest``.
+
+    ``latest`` is the newest of these kinds that can be read: a stray or damaged folder stands in nobody's
+    way.
 
     Raises
     ------
     UsageError
-        There is none of that name, or there are several.
+        There is none of that name, there are several, or it is of another kind.
     StoreError
         It is damaged, or was made by a newer version.
     """
-    ids = run_ids(runs_dir)
-    matches = ids[-1:] if run_id == "latest" else [name for name in ids if name.startswith(run_id)]
-    if run_id in ids:
-        matches = [run_id]
-    if not matches:
-        raise UsageError(
-            f"there is no run {run_id} in {runs_dir}", mend="adx-lab runs list shows what there is"
-        )
-    if len(matches) > 1:
-        raise UsageError(
-            f"{run_id} names {len(matches)} runs", mend=f"say more of it: {', '.join(matches[:3])}"
-        )
-    folder = runs_dir / matches[0]
-    return StoredRun(_record(folder), folder)
+    if run_id == "latest":
+        return _latest(runs_dir, kinds)
+    folder = runs_dir / _named(runs_dir, run_id)
+    record = _record(folder)
+    if record.run_id != folder.name:
+        raise StoreError(f"{folder / 'run.json'} is that of run {record.run_id}", mend=_RESTORE)
+    if kinds and record.kind not in kinds:
+        mend = "adx-lab runs list shows what each run is"
+        raise UsageError(f"run {run_id} is a {record.kind}, not a {' or a '.join(kinds)}", mend=mend)
+    return StoredRun(record, folder)
 
 
 def open_folder(folder: Path) -> StoredRun:
@@ -197,24 +217,62 @@ def open_folder(folder: Path) -> StoredRun:
 
 
 def run_ids(runs_dir: Path) -> list[str]:
-    """Return the ids of all whole runs, oldest first."""
-    if not runs_dir.is_dir():
+    """Return the ids of all runs, oldest first; what else lies beside them is none."""
+    try:
+        with os.scandir(runs_dir) as entries:
+            return sorted(entry.name for entry in entries if _is_run(entry))
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(entry.name for entry in runs_dir.iterdir() if entry.is_dir() and entry.name[0] != ".")
+    except OSError as error:
+        raise StoreError(f"{runs_dir} can't be read: {error.strerror}", mend="mend the rights") from error
+
+
+def _is_run(entry: os.DirEntry[str]) -> bool:
+    if entry.name.startswith(".") or not entry.is_dir():
+        return False
+    return _ID.fullmatch(entry.name) is not None or os.path.exists(f"{entry.path}/run.json")  # noqa: PTH110
+
+
+def _named(runs_dir: Path, run_id: str) -> str:
+    ids = run_ids(runs_dir)
+    matches = [run_id] if run_id in ids else [name for name in ids if run_id and name.startswith(run_id)]
+    if not matches:
+        mend = "adx-lab runs list shows what there is"
+        raise UsageError(f"there is no run {run_id or 'without a name'} in {runs_dir}", mend=mend)
+    if len(matches) > 1:
+        raise UsageError(
+            f"{run_id} names {len(matches)} runs", mend=f"say more of it: {', '.join(matches[:3])}"
+        )
+    return matches[0]
+
+
+def _latest(runs_dir: Path, kinds: tuple[Kind, ...]) -> StoredRun:
+    first: StoreError | None = None
+    for run_id in reversed(run_ids(runs_dir)):
+        try:
+            run = open_run(runs_dir, run_id)
+            if not kinds or run.record.kind in kinds:
+                return run
+        except StoreError as error:
+            first = first or error
+    if first is not None:
+        raise first
+    what = " or ".join(kinds) or "run"
+    mend = "adx-lab duet HEAD . makes one" if kinds == ("duet",) else "adx-lab load mixed makes one"
+    raise UsageError(f"there is no {what} in {runs_dir} yet", mend=mend)
 
 
 def delete_run_folder(runs_dir: Path, run_id: str) -> None:
     """Remove a run; renamed first, so that an interrupted removal leaves no half run under its name."""
     doomed = runs_dir / f".{run_id}.{os.getpid()}.deleted"
-    (runs_dir / run_id).rename(doomed)
-    shutil.rmtree(doomed)
-
-
-def _sweep(runs_dir: Path) -> None:
-    """Remove what killed runs left; a folder's name says whose it is."""
-    for leftover in [*runs_dir.glob(".*.partial"), *runs_dir.glob(".*.deleted")]:
-        if not psutil.pid_exists(int(leftover.suffixes[-2][1:])):
-            shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        (runs_dir / run_id).rename(doomed)
+        sync(runs_dir)
+        shutil.rmtree(doomed)
+    except FileNotFoundError:  # somebody else removes it just now
+        return
+    except OSError as error:
+        raise StoreError(f"run {run_id} can't be removed: {error}", mend="mend the rights") from error
 
 
 def _read_table(path: Path, columns: list[str] | None) -> pd.DataFrame:
@@ -231,20 +289,29 @@ def _read_table(path: Path, columns: list[str] | None) -> pd.DataFrame:
 
 
 def _record(folder: Path) -> RunRecord:
-    document = _read_json(folder / "run.json")
-    if document.get("format", 0) > FORMAT:
+    path = folder / "run.json"
+    document = _read_object(path)
+    made_by = document.get("format", 0)
+    if isinstance(made_by, int) and made_by > FORMAT:
         raise StoreError(
-            f"run {folder.name} was made by a newer version (format {document['format']}, known is {FORMAT})",
+            f"run {folder.name} was made by a newer version (format {made_by}, known is {FORMAT})",
             mend="update ADX Lab",
         )
-    known = {item.name for item in fields(RunRecord)}
     try:
-        values = {name: value for name, value in document.items() if name in known}
-        values["caveats"] = tuple(Caveat(**caveat) for caveat in values.get("caveats", ()))
-        values["variants"] = tuple(values.get("variants", ()))
-        return RunRecord(**values)
-    except TypeError as error:
-        raise StoreError(f"{folder / 'run.json'} is damaged: {error}", mend=_RESTORE) from error
+        record = read_record(document)
+        began = datetime.fromisoformat(record.started_at)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise StoreError(f"{path} is damaged: {error}", mend=_RESTORE) from error
+    if began.tzinfo is None:
+        raise StoreError(f"{path} is damaged: started_at has no time zone", mend=_RESTORE)
+    return record
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    document = _read_json(path)
+    if not isinstance(document, dict):
+        raise StoreError(f"{path} is damaged: it holds no JSON object", mend=_RESTORE)
+    return document
 
 
 def _read_json(path: Path) -> Any:
@@ -252,15 +319,5 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing", mend=_RESTORE) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise StoreError(f"{path} is damaged: {error}", mend=_RESTORE) from error
-
-
-def _to_disk(folder: Path) -> None:
-    for file in folder.iterdir():
-        if file.is_file():
-            descriptor = os.open(file, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)

@@ -40,7 +40,9 @@ def prune(
             record = open_run(settings.runs_dir, run_id).record
         except StoreError:  # damaged, or of a newer version: a person decides, not the broom
             continue
-        commit = record.git.get("commit")
+        if (record.service, record.environment) != settings.key:
+            continue  # another service's: its own nights remove them
+        commit = record.git.commit
         if datetime.fromisoformat(record.started_at) >= oldest or (commit and commit == baseline_commit):
             continue
         delete_run_folder(settings.runs_dir, run_id)

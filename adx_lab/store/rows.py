@@ -1,81 +1,107 @@
 """The run store: one row a run with its figures, in SQLite or, for a team, in PostgreSQL.
 
 The folder is the evidence; the row is what is searched and what the history is drawn from. A row without a
-folder can still be read.
+folder can still be read, and a folder without a row is still listed.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-
-from adx_lab.records.run import RunRecord, to_json
+from adx_lab.errors import StoreError, UsageError
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import RunRecord
+from adx_lab.settings import Settings
 from adx_lab.store.engine import StoreDatabase
+from adx_lab.store.folders import open_run, run_ids
+from adx_lab.store.tables import RUNS
 
-_METADATA = sa.MetaData()
-_RUNS = sa.Table(
-    "runs",
-    _METADATA,
-    sa.Column("run_id", sa.String(64), primary_key=True),
-    sa.Column("kind", sa.String(32), nullable=False),
-    sa.Column("scenario", sa.String(128), nullable=False),
-    sa.Column("started_at", sa.String(40), nullable=False),
-    sa.Column("duration_s", sa.Float, nullable=False),
-    sa.Column("commit_id", sa.String(64)),
-    sa.Column("status", sa.String(16)),
-    sa.Column("figures", sa.Text, nullable=False),  # JSON: name to number
-)
+OLDER = {"service": "adx-core", "environment": "local"}
+"""What rows are of that do not say it."""
 
 
 class RunStore(StoreDatabase):
-    """The table of runs at a SQLAlchemy URL.
-
-    Raises
-    ------
-    UsageError
-        The URL is no database's, or its driver is not installed.
-    StoreError
-        The store can't be opened.
-    """
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url, _METADATA)
+    """The table of runs."""
 
     def save(self, record: RunRecord, *, status: str | None, figures: Mapping[str, float | None]) -> None:
         """Insert a run's row, or replace it (a report made again has new figures)."""
-        row = {
-            "run_id": record.run_id,
-            "kind": record.kind,
-            "scenario": record.scenario,
-            "started_at": record.started_at,
-            "duration_s": record.duration_s,
-            "commit_id": record.git.get("commit"),
-            "status": status,
-            "figures": to_json(figures),
-        }
-        with self._guarded(), self._engine.begin() as connection:
-            connection.execute(sa.delete(_RUNS).where(_RUNS.c.run_id == record.run_id))
-            connection.execute(sa.insert(_RUNS).values(row))
+        row = _row(record) | {"status": status, "figures": to_json(figures)}
+        self._keep(RUNS, row)
 
     def list(self) -> list[dict[str, Any]]:
         """Return all rows, oldest first."""
-        with self._guarded(), self._engine.connect() as connection:
-            rows = connection.execute(sa.select(_RUNS).order_by(_RUNS.c.run_id)).mappings()
-            return [{**row, "figures": json.loads(row["figures"])} for row in rows]
+        return [_whole(row) for row in self._rows(RUNS)]
 
     def delete(self, run_id: str) -> None:
         """Remove a run's row; removing one that isn't there is no fault."""
-        with self._guarded(), self._engine.begin() as connection:
-            connection.execute(sa.delete(_RUNS).where(_RUNS.c.run_id == run_id))
+        self._remove(RUNS, {"run_id": run_id})
 
 
-def stored_rows(url: str) -> list[dict[str, Any]]:
-    """Return all rows of the run store at a SQLAlchemy URL, oldest first; see `RunStore`."""
-    store = RunStore(url)
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Every run that there is.
+
+    Attributes
+    ----------
+    rows
+        Oldest first. A folder without a row is listed without figures, one that can't be read as damaged.
+    trouble
+        What is wrong with the index, in one line each.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    trouble: tuple[str, ...]
+
+
+def list_runs(settings: Settings) -> Listing:
+    """Return every run of a home: the rows, and the folders that have none."""
+    store = RunStore(settings)
     try:
-        return store.list()
+        rows = {row["run_id"]: row for row in store.list()}
     finally:
         store.close()
+    bare = [run_id for run_id in run_ids(settings.runs_dir) if run_id not in rows]
+    rows |= {run_id: _bare_row(settings, run_id) for run_id in bare}
+    trouble = [] if store.trouble is None else [store.trouble]
+    if bare:
+        many = "run has" if len(bare) == 1 else "runs have"
+        trouble.append(f"{len(bare)} {many} no row in the run store; adx-lab runs rebuild makes it")
+    return Listing(tuple(rows[run_id] for run_id in sorted(rows)), tuple(trouble))
+
+
+def stored_rows(settings: Settings) -> list[dict[str, Any]]:
+    """Return the rows of the service that is described, in its environment, oldest first."""
+    rows = list_runs(settings).rows
+    return [row for row in rows if (row["service"], row["environment"]) == settings.key]
+
+
+def _whole(row: Mapping[str, Any]) -> dict[str, Any]:
+    named = {name: row.get(name) or value for name, value in OLDER.items()}
+    return {**row, **named, "figures": json.loads(row["figures"])}
+
+
+def _bare_row(settings: Settings, run_id: str) -> dict[str, Any]:
+    try:
+        row = _row(open_run(settings.runs_dir, run_id).record) | {"status": None}
+    except (StoreError, UsageError):
+        unknown = dict.fromkeys(("scenario", "started_at"), "-")
+        row = {"run_id": run_id, "kind": "damaged", **unknown, "duration_s": None} | {"commit_id": None}
+        row["status"] = None
+        row |= OLDER
+    return row | {"figures": {}}
+
+
+def _row(record: RunRecord) -> dict[str, Any]:
+    return {
+        "run_id": record.run_id,
+        "kind": record.kind,
+        "scenario": record.scenario,
+        "started_at": record.started_at,
+        "duration_s": record.duration_s,
+        "commit_id": record.git.commit,
+        "service": record.service,
+        "environment": record.environment,
+    }

@@ -6,29 +6,16 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-import sqlalchemy as sa
-
-from adx_lab.records.run import Caveat, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat
 from adx_lab.settings import Settings
 from adx_lab.store.engine import StoreDatabase
+from adx_lab.store.tables import RULE_COSTS
 
 RuleKind = Literal["cost", "blindness"]
 
 _HALF = frozenset({"few-blocks", "not-measured"})
 """Codes of caveats: the measurement was not made as it should be."""
-
-_METADATA = sa.MetaData()
-_COSTS = sa.Table(
-    "rule_costs",
-    _METADATA,
-    sa.Column("run_id", sa.String(64), primary_key=True),
-    sa.Column("rule", sa.String(64), primary_key=True),
-    sa.Column("at", sa.String(40), nullable=False),
-    sa.Column("machine", sa.String(16), nullable=False),
-    sa.Column("commit_id", sa.String(64)),
-    sa.Column("status", sa.String(16), nullable=False),
-    sa.Column("document", sa.Text, nullable=False),  # JSON: the whole of RuleCost
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +95,7 @@ class RuleCost:
 
 
 class RuleCosts(StoreDatabase):
-    """The table of measured rules at a SQLAlchemy URL, beside the runs.
-
-    Raises
-    ------
-    UsageError
-        The URL is no database's.
-    StoreError
-        The store can't be opened.
-    """
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url, _METADATA)
+    """The table of measured rules, beside the runs."""
 
     def add(self, cost: RuleCost) -> None:
         """Keep a rule as soon as it is measured, so that an interruption loses nothing that there is."""
@@ -132,33 +108,22 @@ class RuleCosts(StoreDatabase):
             "status": cost.status,
             "document": to_json(asdict(cost)),
         }
-        mine = (_COSTS.c.run_id == cost.run_id) & (_COSTS.c.rule == cost.rule)
-        with self._guarded(), self._engine.begin() as connection:
-            connection.execute(sa.delete(_COSTS).where(mine))
-            connection.execute(sa.insert(_COSTS).values(row))
+        self._keep(RULE_COSTS, row)
 
     def latest(self, *, run_id: str | None = None) -> dict[str, RuleCost]:
         """Return the latest result of each rule, or those of one call.
 
         One of too few blocks, or of a measurement that failed, only stands where there is no better.
         """
-        chosen = sa.select(_COSTS.c.document).order_by(_COSTS.c.at, _COSTS.c.run_id)
-        if run_id is not None:
-            chosen = chosen.where(_COSTS.c.run_id == run_id)
-        with self._guarded(), self._engine.connect() as connection:
-            costs = [_cost(json.loads(document)) for document in connection.execute(chosen).scalars()]
+        rows = sorted(self._rows(RULE_COSTS), key=lambda row: (row["at"], row["run_id"]))
+        chosen = [row for row in rows if run_id in {None, row["run_id"]}]
+        costs = [_cost(json.loads(row["document"])) for row in chosen]
         return {cost.rule: cost for cost in sorted(costs, key=lambda cost: cost.whole)}
 
 
 def read_rule_costs(settings: Settings, *, run_id: str | None = None) -> dict[str, RuleCost]:
-    """Return what is stored of each rule: the latest, or what one call measured.
-
-    Raises
-    ------
-    StoreError
-        The store can't be read.
-    """
-    costs = RuleCosts(settings.store_url)
+    """Return what is stored of each rule: the latest, or what one call measured."""
+    costs = RuleCosts(settings)
     try:
         return costs.latest(run_id=run_id)
     finally:

@@ -18,12 +18,12 @@ from adx_lab.capture.plans.matrix import capture_matrix
 from adx_lab.capture.plans.statement import explain_statement
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
+from adx_lab.conduct.plans import CORE_QUERIES, cells_of, query_names
 from adx_lab.conduct.run import recorded
-from adx_lab.conduct.run.recorded import CORE_QUERIES, LoadRequest, Surroundings
+from adx_lab.conduct.run.recorded import LoadRequest, Surroundings
 from adx_lab.conduct.switches.catalogue import measures_of
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import UsageError
-from adx_lab.explaining import cells_of, query_names
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat
 from adx_lab.report.parts.numbers import number
@@ -145,20 +145,20 @@ class Lab:
         return self._background.call(work)
 
     def run(self, run_id: str = "latest") -> Run:
-        """Return a stored run by its id, by the beginning of it, or the latest.
+        """Return a stored load by its id, by the beginning of it, or the latest.
 
         Raises
         ------
         UsageError
-            There is none, or there are several.
+            There is none, there are several, or it is a duet.
         StoreError
             It is damaged, or was made by a newer version.
         """
-        return Run(recorded.judge(self._settings, open_run(self._settings.runs_dir, run_id)))
+        return Run(recorded.judge(self._settings, open_run(self._settings.runs_dir, run_id, "load", "climb")))
 
     def runs(self) -> Result:
         """Return all stored runs, oldest first; the columns after ``status`` are their figures."""
-        store = RunStore(self._settings.store_url)
+        store = RunStore(self._settings)
         try:
             rows = store.list()
         finally:

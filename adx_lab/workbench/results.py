@@ -143,7 +143,7 @@ class Run:
 
     def __repr__(self) -> str:
         record = self.judgement.record
-        requests = record.audit.get("requests", 0)
+        requests = record.load.requests
         return f"<Run {record.run_id}: {record.kind} of {record.scenario}, {requests:,} requests>"
 
 

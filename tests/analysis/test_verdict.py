@@ -10,16 +10,17 @@ import pandas as pd
 import pytest
 
 from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.analysis.duet.gates import Coverage
 from adx_lab.analysis.duet.validity import check_duet, check_equal
 from adx_lab.analysis.run.budgets import Budget, BudgetResult, Estimate, judge
 from adx_lab.analysis.verdict import Calibration, Finding, ValidityCheck, decide
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 
 SAME = Comparison("e", "p50_ms", 0.9, 0.03, 12, ratio=1.0, low=0.99, high=1.01, p=0.4, status="same")
 SLOWER = replace(SAME, ratio=1.1, low=1.08, high=1.12, p=0.0002, status="slower")
 OPEN = replace(SAME, low=0.95, high=1.08, status="undecided")
 OPEN_TAIL = replace(OPEN, metric="p95_ms", gate=False)
-NOT_SLOWER = replace(SAME, ratio=0.97, low=0.94, high=1.0, status="undecided")
+NOT_SLOWER = replace(SAME, ratio=0.97, low=0.94, high=1.0, status="undecided", closed=True)
 VALID, BROKEN = ValidityCheck("steal", 0.0, 0.05, ok=True), ValidityCheck("steal", 0.2, 0.05, ok=False)
 
 
@@ -41,7 +42,7 @@ PASS, FAIL, UNCLEAR = budget(1, 2), budget(11, 12), budget(9, 11)
         ([], [OPEN], [], "undecided", 3),
         ([], [SAME, OPEN_TAIL], [], "pass", 0),
         ([], [NOT_SLOWER], [], "pass", 0),
-        ([FAIL], [SLOWER], [VALID, BROKEN], "invalid", 3),
+        ([FAIL], [SLOWER], [VALID, BROKEN], "invalid", 4),
         ([], [], [VALID], "undecided", 3),
         ([PASS], [OPEN_TAIL], [VALID], "undecided", 3),  # all that was compared is beside the point
     ],
@@ -68,10 +69,11 @@ def test_the_form_is_the_designs() -> None:
         report="data/reports/r1/index.html",
     )
     plain = json.loads(to_json(verdict.to_json()))
-    promised = "run_id status exit_code budgets comparisons findings validity calibration report"
+    promised = "run_id status exit_code budgets comparisons coverage findings validity calibration report"
     assert list(plain) == promised.split()
     assert {"name", "metric", "limit", "value", "low", "high", "status"} <= plain["budgets"][0].keys()
-    assert {"subject", "metric", "ratio", "low", "high", "p", "status"} <= plain["comparisons"][0].keys()
+    compared = "subject metric base head unit ratio low high p could_see gate status"
+    assert set(compared.split()) <= plain["comparisons"][0].keys()
     assert {"kind", "subject", "cause", "evidence"} <= plain["findings"][0].keys()
     assert plain["validity"][0] == {"check": "steal", "value": 0.0, "limit": 0.05, "ok": True}
     assert plain["calibration"]["smallest_effect"] == 0.04
@@ -97,26 +99,31 @@ def test_a_whole_duet_is_valid() -> None:
     assert broken(duet()) == set()
 
 
-def test_a_variant_that_fails_five_percent_is_invalid() -> None:
+@pytest.mark.parametrize(("side", "found"), [("base", {"base_error_share"}), ("head", set())])
+def test_a_base_that_fails_is_invalid_and_a_head_is_not(side: str, found: set[str]) -> None:
     samples = duet()
-    head = samples.index[samples.variant == "head"]
-    samples.loc[head[::20], "status"] = 500
-    assert broken(samples) == {"head_error_share"}
+    own = samples.index[samples.variant == side]
+    samples.loc[own[::20], "status"] = 500
+    assert broken(samples) == found
 
 
-def test_endpoints_that_differ_are_invalid() -> None:
+def test_that_base_lacks_what_head_has_is_no_fault_of_base() -> None:
     samples = duet()
-    samples.loc[(samples.variant == "head") & (samples.endpoint == "GET /a"), "endpoint"] = "GET /new"
-    assert broken(samples) == {"endpoints_differing"}
+    samples.loc[(samples.variant == "base") & (samples.endpoint == "GET /a"), "status"] = 404
+    assert broken(samples) == {"base_error_share"}
+    assert all(check.ok for check in check_duet(samples, added=["GET /a"]))
 
 
 def test_a_variant_that_answers_nothing_is_invalid() -> None:
     samples = duet()
-    assert broken(samples[samples.variant == "base"]) == {
-        "head_error_share",
-        "endpoints_differing",
-        "unpaired_share",
-    }
+    assert broken(samples[samples.variant == "base"]) == {"head_error_share", "unpaired_share"}
+
+
+def test_what_was_not_judged_is_never_passed() -> None:
+    whole = decide(run_id="r", comparisons=[SAME], coverage=Coverage(2, 2))
+    assert whole.status == "pass"
+    part = decide(run_id="r", comparisons=[SAME], coverage=Coverage(2, 1, ("GET /b: no request",)))
+    assert (part.status, part.exit_code) == ("undecided", 3)
 
 
 def test_a_machine_that_sees_differences_between_equals_is_invalid() -> None:

@@ -133,7 +133,7 @@ def test_any_database_is_read_without_executing(stack_home: Home, stack_state: d
     assert done.code == 0, done.err
     assert {plan["mode"] for plan in done.json()["plans"]} == {"generic"}
     refused = stack_home.adx_lab("plans", "--database", "postgresql://127.0.0.1:1/x")
-    assert refused.code == 3
+    assert refused.code == 4
     assert len(refused.error_lines) == 1
 
 

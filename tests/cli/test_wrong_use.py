@@ -76,10 +76,10 @@ def test_doctor_says_what_it_found(home: Home) -> None:
     checks = {check["name"]: check for check in done.json()}
     assert {"python", "memory", "disk", "open files", "server account"} <= set(checks)
     assert all(check["mend"] for check in checks.values() if not check["ok"])
-    assert done.code == (3 if any(not c["ok"] and c["needed"] for c in checks.values()) else 0)
+    assert done.code == (4 if any(not c["ok"] and c["needed"] for c in checks.values()) else 0)
 
 
 def test_doctor_sees_a_folder_that_cannot_be_used(home: Home, tmp_path: Path) -> None:
     (home.data / "stack").write_text("a file where a folder should be")
     done = home.adx_lab("doctor")
-    assert done.code == 3
+    assert done.code == 4

@@ -149,7 +149,7 @@ def test_a_duet_that_could_not_be_played_makes_the_night_invalid(night: Any, sta
         verdict = Contents(judged, unplayed=read_unplayed(folder)).decide([], "index.html")
     finally:
         (folder / "unplayed.json").unlink()
-    assert (verdict.status, verdict.exit_code) == ("invalid", 3)
+    assert (verdict.status, verdict.exit_code) == ("invalid", 4)
     assert verdict.findings[0].cause == "base does not start: no such library"
     assert {"duet_base_starts"} == {one.check for one in verdict.validity} - {
         one.check for one in plain.validity
@@ -205,7 +205,7 @@ def test_a_broken_notebook_makes_the_verdict_invalid(night: Any, stack_home: Hom
         done = stack_home.adx_lab("report", night.json()["run_id"], "--json")
     finally:
         source.write_text(whole)
-    assert (done.code, done.json()["status"]) == (3, "invalid")
+    assert (done.code, done.json()["status"]) == (4, "invalid")
     page = Path(done.json()["report"]).read_text()
     number = sum(cell["cell_type"] == "code" for cell in notebook["cells"]) + 1  # and the injected parameters
     assert f"in code cell {number}" in " ".join(page.split())
@@ -222,7 +222,7 @@ def test_a_second_nightly_beside_the_first_is_refused(stack_home: Home) -> None:
         assert told is not None
         before = stack_home.adx_lab("runs", "list", "--json").json()
         second = stack_home.adx_lab("nightly", *SHORT)
-        assert second.code == 3
+        assert second.code == 4
         assert len(second.error_lines) == 1
         assert "a nightly of this checkout is running already" in second.error_lines[0]
         # Ctrl-C in the middle of the load: no run, no half run, no process.

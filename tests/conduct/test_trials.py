@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,11 +14,11 @@ from adx_lab.analysis.nights.ratio_series import nights_of, series_of
 from adx_lab.analysis.verdict import Calibration
 from adx_lab.conduct.calibration.calibrate import table_of
 from adx_lab.conduct.calibration.slowdowns import SLOWDOWNS, busy_patch, catalogue, due
-from adx_lab.conduct.duet.judge import DuetEvidence, broken_early, comparisons_of, judge_duet, not_judged
+from adx_lab.conduct.duet.judge import DuetEvidence, broken_early, judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.trials import calibration_of
 from adx_lab.errors import UsageError
-from adx_lab.records.run import RunRecord
+from adx_lab.records.run import DuetAudit, Origin, RunRecord
 from adx_lab.services.sources import commit_of, patched, working_tree
 from adx_lab.settings import CHECKOUT, Settings
 from adx_lab.store.rows import RunStore, stored_rows
@@ -43,13 +44,13 @@ def trials(count: int, **changes: object) -> list[Trial]:
 
 
 def test_trials_outlive_the_call(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'runs.sqlite'}"
+    settings = Settings(home=str(tmp_path))
     for number in range(3):
-        ledger = TrialLedger(url)
+        ledger = TrialLedger(settings)
         ledger.add(replace(TRIAL, run_id=f"r{number}"))
         ledger.add(replace(TRIAL, run_id=f"other{number}", machine="n"))
         ledger.close()
-    ledger = TrialLedger(url)
+    ledger = TrialLedger(settings)
     assert [trial.run_id for trial in ledger.of("m")] == ["r0", "r1", "r2"]
     assert ledger.of("m")[0] == TRIAL
     ledger.close()
@@ -139,13 +140,6 @@ def test_one_early_fault_ends_no_duet() -> None:
     assert broken_early(replace(evidence, samples=lost))
 
 
-def test_endpoints_asked_for_too_seldom_are_told() -> None:
-    evidence = equal_evidence()
-    assert not_judged(evidence.samples, comparisons_of(evidence)) == ()
-    rare = evidence.samples.assign(endpoint=["POST /rare", *evidence.samples["endpoint"][1:]])
-    assert not_judged(rare, comparisons_of(replace(evidence, samples=rare))) == ("POST /rare",)
-
-
 def equal_evidence() -> DuetEvidence:
     """One block of forty pairs, as a duet leaves it."""
     n = 40
@@ -225,16 +219,17 @@ def test_the_baseline_is_a_commit(home: Home) -> None:
 
 def store_nights(settings: Settings) -> None:
     settings.data_dir.mkdir(parents=True)
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     for night in range(30):
         record = RunRecord(
             run_id=f"n{night:02}",
-            kind="duet",
+            purpose="duet",
             scenario="mixed",
             started_at=f"2026-01-{night + 1:02}",
             duration_s=60,
             seed=1,
-            git={"commit": f"c{night:02}"},
+            audit=DuetAudit(design={}, variants={}, blocks=[]),
+            git=Origin(commit=f"c{night:02}"),
         )
         wobble = 0.01 * (-1) ** (night // 2)
         late = 1.1 if night >= 20 else 1.0
@@ -242,14 +237,14 @@ def store_nights(settings: Settings) -> None:
         causes = {"cause index idx_users": 0.9} if night >= 20 else {}
         store.save(record, status="regressed" if night >= 20 else "pass", figures=figures | causes)
         tried = {"tried GET /users p50_ms": 9.0}
-        store.save(replace(record, run_id=f"t{night:02}"), status="regressed", figures=tried)
+        store.save(msgspec.structs.replace(record, run_id=f"t{night:02}"), status="regressed", figures=tried)
     store.close()
 
 
 def test_the_history_tells_when_and_why(tmp_path: Path) -> None:
     settings = Settings(home=str(tmp_path))
     store_nights(settings)
-    found = {(series.subject, series.metric): series for series in series_of(stored_rows(settings.store_url))}
+    found = {(series.subject, series.metric): series for series in series_of(stored_rows(settings))}
     assert set(found) == {("GET /users", "p50_ms"), ("all", "p95_ms")}
     assert not found["all", "p95_ms"].changes
     (change,) = found["GET /users", "p50_ms"].changes

@@ -69,6 +69,7 @@ class Core:
     announced: Path
     log: Path
     told: dict[str, Any] = field(default_factory=dict)
+    environ: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -101,7 +102,7 @@ def running_core(folder: Path, verb: str = "serve", **settings: object) -> Itera
     environ = core_environ(**{"port": 0, "announce": announced, "files_url": folder / "files", **settings})
     with log.open("ab") as stream:
         process = subprocess.Popen([sys.executable, "-m", "adx_lab.core", verb], env=environ, stderr=stream)
-    core = Core(process, announced, log)
+    core = Core(process, announced, log, environ=environ)
     try:
         eventually(lambda: announced.exists() or process.poll() is not None, 30)
         assert process.poll() is None, log.read_text()[-3000:]

@@ -23,8 +23,9 @@ def seen(*, fast: int = 0, slow: int = 0, failed: int = 0, memory: float = 0.0) 
     counts[BOUNDS_MS.index(2.0)] = fast
     counts[BOUNDS_MS.index(500.0)] = slow
     ok, bad = (("method", "GET"), ("status", "200")), (("method", "GET"), ("status", "503"))
+    path = (("method", "GET"), ("path", "/api/v1/users"), ("status", "200"))
     return {
-        ("histogram", "http_request_duration_ms", ok): counts,
+        ("histogram", "http_request_duration_ms", path): counts,
         ("counter", "http_requests_total", ok): [float(fast + slow - failed)],
         ("counter", "http_requests_total", bad): [float(failed)],
         ("gauge", "memory_usage_bytes", ()): [memory],
@@ -61,7 +62,42 @@ def test_what_was_before_the_window_does_not_count() -> None:
 def test_few_requests_make_no_alert() -> None:
     watch = Watch(SETTINGS)
     watch.look(0, seen())
-    assert told(watch.look(10, seen(slow=9, failed=9))) == []
+    assert told(watch.look(10, seen(slow=1, failed=1))) == []
+
+
+def test_failures_in_small_numbers_are_told_and_silence_ends_nothing() -> None:
+    watch = Watch(AlertSettings())
+    watch.look(0, seen())
+    assert told(watch.look(5, seen(failed=9, fast=9))) == [("error_rate", "firing")]
+    assert told(watch.look(90, seen(failed=9, fast=9))) == []  # nobody calls any more
+    assert told(watch.look(95, seen(failed=9, fast=1000))) == [("error_rate", "resolved")]
+
+
+def histogram(name: str, bound: float, count: int, **labels: str) -> Totals:
+    counts = [0.0] * (len(BOUNDS_MS) + 2)
+    counts[BOUNDS_MS.index(bound)] = count
+    return {("histogram", name, tuple(sorted(labels.items()))): counts}
+
+
+def test_each_query_and_endpoint_is_judged_by_itself_streams_apart_and_the_queue_too() -> None:
+    duration, query = "http_request_duration_ms", "db_query_duration_ms"
+    users, export = {"method": "GET", "path": "/users"}, {"method": "GET", "path": "/export"}
+    begun = [
+        histogram(duration, 2.0, 0, **users), histogram(duration, 5_000.0, 0, **export),
+        histogram(query, 0.5, 0, query="users.get"), histogram(query, 2_500.0, 0, query="users.list"),
+        histogram("event_loop_lag_ms", 200.0, 0),
+    ]  # fmt: skip
+    ended = [
+        histogram(duration, 2.0, 1_000, **users), histogram(duration, 5_000.0, 70, **export),
+        histogram(query, 0.5, 1_000, query="users.get"), histogram(query, 2_500.0, 49, query="users.list"),
+        histogram("event_loop_lag_ms", 200.0, 100),
+    ]  # fmt: skip
+    watch = Watch(AlertSettings(), frozenset({"/export"}))
+    watch.look(0, {key: value for totals in begun for key, value in totals.items()})
+    alerts = watch.look(5, {key: value for totals in ended for key, value in totals.items()})
+    assert [(alert.alert, alert.subject) for alert in alerts] == [
+        ("query_p95_ms", "users.list"), ("queue_p95_ms", ""),
+    ]  # fmt: skip
 
 
 def test_errors_and_memory_are_watched() -> None:
@@ -98,7 +134,8 @@ def webhook() -> Iterator[tuple[str, list[Any]]]:
 def test_thresholds(off: bool, start_core: Callable[..., Core], webhook: tuple[str, list[Any]]) -> None:
     url, received = webhook
     core = start_core(
-        alerts_webhook_url=url, alerts_every_s=0.1, alerts_memory_bytes=1000, workers=2,
+        alerts_webhook_url=url, alerts_every_s=0.1, alerts_memory_bytes=1000, alerts_queue_p95_ms=1e9,
+        workers=2,
         rules_off="alerts.thresholds" if off else "",
     )  # fmt: skip
     for _ in range(10):

@@ -92,7 +92,10 @@ def test_logging_out_ends_both_tokens_at_once_on_every_worker(core: Core, sample
     assert client.post("/auth/refresh", json={"refresh_token": client.refresh_token}).status_code == 401
 
 
-def test_a_refresh_token_is_good_once_and_its_theft_ends_the_session(core: Core, sample: Sample) -> None:
+def test_a_refresh_token_is_good_once_and_its_theft_ends_the_session(
+    start_core: Callable[..., Core], sample: Sample
+) -> None:
+    core = start_core(auth_refresh_grace_s=0, workers=2)
     client = log_in_as(core.url, sample, "viewer", skip=4)
     renewed = client.post("/auth/refresh", json={"refresh_token": client.refresh_token})
     assert renewed.status_code == 200

@@ -40,7 +40,7 @@ def test_unknown_paths_and_methods(nobody: Client) -> None:
     assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
     wrong = nobody.put("/users", json={})
     assert wrong.status_code == 405
-    assert wrong.headers["allow"] == "GET, POST"
+    assert wrong.headers["allow"] == "GET, HEAD, POST"
 
 
 def test_paths_that_match_nothing_make_no_series(core: Core, nobody: Client) -> None:
@@ -99,7 +99,7 @@ def locked(url: str, table: str) -> Iterator[None]:
 def test_more_than_can_be_answered_is_turned_away_at_once(
     start_core: StartCore, sample: Sample, clone_url: str
 ) -> None:
-    core = start_core(database_url=clone_url, gateway_in_flight_max=5)
+    core = start_core(database_url=clone_url, gateway_in_flight_max=5, gateway_share=1)
     client = log_in_as(core.url, sample)
     client.get("/auth/me")
     with ThreadPoolExecutor(20) as pool, locked(clone_url, "files"):

@@ -20,7 +20,8 @@ def test_the_document_is_served_and_names_every_route(core: Core) -> None:
     served = httpx.get(f"{core.url}/openapi.json").json()
     assert served == DOCUMENT
     operations = {(method.upper(), path) for path, methods in served["paths"].items() for method in methods}
-    assert operations == {(route.method, route.template) for route in ROUTES}
+    routes = {(route.method, route.template) for route in ROUTES}
+    assert operations == routes | {("HEAD", path) for method, path in routes if method == "GET"}
     ids = [op["operationId"] for methods in served["paths"].values() for op in methods.values()]
     assert len(ids) == len(set(ids))
 
@@ -45,8 +46,7 @@ def test_bad_input_is_never_an_internal_error(case: Any, fuzzer: Client, core: C
     assert answer.status_code != 500, (case.as_curl_command(), answer.text)
     if answer.status_code >= 400:
         assert answer.headers["content-type"] == ["application/problem+json"], answer.headers
-        problem = answer.json()
-        assert problem["status"] == answer.status_code
+        assert case.method == "HEAD" or answer.json()["status"] == answer.status_code
         expected = case.operation.definition.raw["responses"]
         assert str(answer.status_code) in expected or answer.status_code in {404, 405}, (
             case.path,

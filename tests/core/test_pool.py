@@ -204,8 +204,6 @@ async def test_no_query_leaves_session_state_behind(seeded_url: str) -> None:
         before = await link.connection.fetchrow(state)
         database.pool.release(link)
         await database.fetch("health.ping", timing=None)
-        async with database.transaction(None) as transaction:
-            await transaction.fetch("health.ping")
         async for _ in database.stream("users.export", "0" * 32, rows_a_chunk=10, timing=None):
             pass
         link = await database.pool.acquire()

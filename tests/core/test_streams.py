@@ -90,7 +90,7 @@ def test_a_client_that_takes_nothing_is_cut(start_core: Callable[..., Core], sam
 
 
 def test_streams_are_bounded(start_core: Callable[..., Core], sample: Sample) -> None:
-    core = start_core(gateway_streams_max=2)
+    core = start_core(gateway_streams_max=2, gateway_share=1)
     whale = log_in_as(core.url, sample, tenant=0)
     with open_stream(whale, "/events"), open_stream(whale, "/events"):
         refused = whale.get("/events")

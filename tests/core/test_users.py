@@ -80,7 +80,7 @@ def test_a_user_is_created_seen_changed_and_deactivated(admin: Client, core: Cor
         assert admin.get(path).json()["name"] == "Changed"
         assert admin.get("/users").json()["items"][0]["name"] == "Changed"
     assert admin.delete(path).status_code == 204
-    assert admin.delete(path).status_code == 404
+    assert admin.delete(path).status_code == 204  # one that broke off can be repeated
     for _ in range(6):
         assert admin.get(path).json()["is_active"] is False
         assert admin.get("/users").json()["items"][0]["id"] != user["id"]

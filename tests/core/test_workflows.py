@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from adx_lab.core.clients.valkey import open_link
+from adx_lab.core.clients.valkey import open_connection
 from adx_lab.core.workflows.worker import cron
 from tests.core.harness import Client, Core, eventually, log_in_as, make_database, running_core, timings
 
@@ -162,9 +162,9 @@ def test_unknown_workflows_runs_and_inputs(client: Client) -> None:
 
 
 async def exist(url: str, *keys: str) -> bool:
-    link = await open_link(url, 1)
+    link = await open_connection(url, 1)
     try:
-        return bool(await link.send(("EXISTS", *keys))[-1] == len(keys))
+        return bool(await link.ask(("EXISTS", *keys)) == len(keys))
     finally:
         link.close()
 
@@ -176,11 +176,11 @@ def test_warming_puts_hot_users_and_tenants_into_valkey(
     tenant = sample.tenants[4]
     user = next(user for user in tenant.users if user.role == "viewer")
     scope = f"workflows:user:{tenant.id}:{user.id}"
-    keys = (f"{scope}:permissions", f"{scope}:roles", f"workflows:tenant:{tenant.id}:tenant")
+    keys = (f"{scope}:user", f"workflows:tenant:{tenant.id}:tenant")
     eventually(lambda: asyncio.run(exist(settings["valkey_url"], *keys)), 30)
     with running_core(folder / "replica", **settings) as replica:
         names = timings(hot.at(replica.url).get("/tenants/current"))
-    assert {"l2:permissions", "l2:tenant"} <= set(names)
+    assert {"l2:session", "l2:user", "l2:tenant"} <= set(names)  # not one query
 
 
 def test_sessions_that_are_over_are_deleted(
@@ -225,6 +225,13 @@ def test_cache_warming(settings: dict[str, Any], folder: Path) -> None:
         assert asyncio.run(schedules()) == ["purging"]
 
 
-def test_intervals_become_cron_expressions() -> None:
-    assert cron(900) == "0 */15 * * * *"
-    assert cron(2) == "*/2 * * * * *"
+@pytest.mark.parametrize(
+    ("every_s", "expression"),
+    [
+        (2, "*/2 * * * * *"), (7, "*/6 * * * * *"), (59, "*/30 * * * * *"), (90, "0 */1 * * * *"),
+        (420, "0 */6 * * * *"), (900, "0 */15 * * * *"), (2_700, "0 */30 * * * *"), (3_540, "0 */30 * * * *"),
+        (3_600, "0 0 */1 * * *"), (50_000, "0 0 */12 * * *"), (86_400, "0 0 0 * * *"), (10**6, "0 0 0 * * *"),
+    ],
+)  # fmt: skip
+def test_an_interval_fires_evenly(every_s: float, expression: str) -> None:
+    assert cron(every_s) == expression

@@ -13,7 +13,7 @@ import pytest
 from adx_lab.errors import MeasurementError
 from adx_lab.load.collecting.collect import collect
 from adx_lab.load.recording.rows import RAW_SCHEMA
-from adx_lab.records.run import QUERY_COLUMNS, SAMPLE_COLUMNS
+from adx_lab.records.columns import QUERY_COLUMNS, SAMPLE_COLUMNS
 
 BEGAN = 1_000_000.0
 

@@ -67,7 +67,7 @@ async def test_a_test_from_the_page_becomes_a_run(
         await expect(frame.locator("#split .bar").first).to_be_visible(timeout=PATIENCE_MS)
         await expect(frame.locator("#hits svg polygon")).to_have_count(3, timeout=PATIENCE_MS)
         await expect(frame.locator("#pool dl")).to_contain_text("active", timeout=PATIENCE_MS)
-        await expect(frame.locator("#memory dl")).to_contain_text("core", timeout=PATIENCE_MS)
+        await expect(frame.locator("#memory dl")).to_contain_text("service", timeout=PATIENCE_MS)
         await page.wait_for_timeout(3_000)
         await page.screenshot(path=tmp_path / "tab.png")
         await page.get_by_role("button", name=re.compile("stop", re.IGNORECASE)).click()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,8 @@ def test_a_sample_that_is_none(home: Home, truth_server: TruthServer, tmp_path: 
     sample.write_text(text)
     done = home.adx_lab("load", "users", "--url", truth_server.url, "--sample", str(sample))
     assert "sample.json" in one_line(done, 2)
+
+
+def test_the_lab_itself_is_never_patched_by_gevent() -> None:
+    code = "import sys, adx_lab, adx_lab.conduct.nights.night; sys.exit('gevent' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -79,7 +79,7 @@ async def pages(
 
 def measure_a_rule(home: Home) -> None:
     """Store what a rule is worth, as `adx-lab rules` would."""
-    store = RuleCosts(read_settings({}, {"home": str(home.path)}).store_url)
+    store = RuleCosts(read_settings({}, {"home": str(home.path)}))
     store.add(
         RuleCost(
             run_id="20261124T000000-aaaaaa", rule="cache.l1", at="2026-11-24T00:00:00+00:00", machine="m",

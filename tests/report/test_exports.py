@@ -13,7 +13,7 @@ from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict, decide
-from adx_lab.records.run import RunRecord
+from adx_lab.records.run import LoadAudit, RunRecord
 from adx_lab.report.page.exports import junit, markdown
 from adx_lab.report.page.index import write_index, write_line
 from adx_lab.report.page.verdict_words import summarise_verdict
@@ -95,14 +95,19 @@ def test_the_one_sentence_tells_budgets_and_comparison(verdict: Verdict) -> None
     )
 
 
+AUDIT = LoadAudit(began=0.0, duration_s=1.0, requests=0)
+
+
 def test_the_index_lists_nights_and_draws_the_trend_of_each_budget(tmp_path: Path, verdict: Verdict) -> None:
     settings = Settings(home=str(tmp_path))
     shutil.copytree(CHECKOUT / "data", tmp_path / "data", ignore=shutil.ignore_patterns("[!b]*"))
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     for number in (1, 2, 3):
         folder = settings.reports_dir / f"2026112{number}T010000-aaaaaa"
         folder.mkdir(parents=True)
-        record = RunRecord(folder.name, "nightly", "mixed", f"2026-11-2{number}T01:00:00+00:00", 30.0, 1)
+        record = RunRecord(
+            folder.name, "nightly", "mixed", f"2026-11-2{number}T01:00:00+00:00", 30.0, 1, AUDIT
+        )
         write_line(folder, record, verdict, "said <once>")
         store.save(record, status="pass", figures={"group.users.p95_ms": 50.0 * number})
     store.close()

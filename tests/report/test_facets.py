@@ -11,7 +11,7 @@ import pytest
 
 from adx_lab.analysis.run.capacity import Step
 from adx_lab.errors import nearest
-from adx_lab.records.run import RunRecord
+from adx_lab.records.run import DuetAudit, LoadAudit, Origin, RunRecord
 from adx_lab.report.nights import night_series, trend_figures
 from adx_lab.report.nights.night_series import History
 from adx_lab.report.parts.row_chart import stacked_rows
@@ -29,18 +29,22 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=str(tmp_path))
 
 
+LOAD = LoadAudit(began=0.0, duration_s=1.0, requests=0)
+
+
 def keep(
     settings: Settings, number: int, kind: str, figures: dict[str, float | None], status: str = "pass"
 ) -> None:
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     record = RunRecord(
         run_id=f"r{number:03d}",
-        kind=kind,
+        purpose="duet" if kind == "duet" else "load",
         scenario="mixed",
         started_at=f"2026-01-{number + 1:02d}T03:00:00+00:00",
         duration_s=60,
         seed=1,
-        git={"commit": f"c{number}"},
+        audit=DuetAudit(design={}, variants={}, blocks=[]) if kind == "duet" else LOAD,
+        git=Origin(commit=f"c{number}"),
     )
     store.save(record, status=status, figures=figures)
     store.close()

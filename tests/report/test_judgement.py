@@ -6,7 +6,7 @@ import pytest
 
 from adx_lab.errors import UsageError
 from adx_lab.report.notebooks.opened import open_judgement
-from adx_lab.report.run.judged_run import read_budgets
+from adx_lab.settings import read_budgets
 from tests.conftest import CHECKOUT
 
 TARGETS = {
@@ -19,8 +19,8 @@ TARGETS = {
     "throughput_per_s": 1000,
     "users.connected": 10000,
     "database.connections": 100,
-    "core.rss_mb": 512,
-    "core.cpu_share": 0.5,
+    "service.rss_mb": 512,
+    "service.cpu_share": 0.5,
 }
 """The response times and throughput that the performance rules require."""
 
@@ -40,10 +40,13 @@ def test_a_scenario_is_judged_by_what_it_can_tell() -> None:
     ("text", "said"),
     [
         (None, "there are no budgets"),
-        ("[[budget]\n", "is wrong"),
-        ('[[budget]]\nname = "a"\nmetric = "b"\n', "missing required field `limit`"),
-        ('[[budget]]\nname = "a"\nmetric = "b"\nlimit = 1\nlimt = 2\n', "unknown field `limt`"),
-        ('[[budget]]\nname = "a"\nmetric = "b"\nlimit = 1\ndirection = "up"\n', "say below or above"),
+        ("[[budget]\n", "is not TOML"),
+        ('[[budget]]\nname = "a"\nmetric = "b"\n', "budget 1 of .* has no limit"),
+        (
+            '[[budget]]\nname = "a"\nmetric = "b"\nlimit = 1\nlimt = 2\n',
+            "unknown key limt; did you mean",
+        ),
+        ('[[budget]]\nname = "a"\nmetric = "b"\nlimit = 1\ndirection = "up"\n', "Invalid enum value 'up'"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str | None, said: str) -> None:

@@ -136,10 +136,27 @@ def test_external_servers_are_used_and_nothing_is_started(
     }
     up = own_home.adx_lab("up", "--detach", "--json", environ=external)
     assert up.code == 0, up.err
-    assert set(up.json()["processes"]) == {"core", "worker"}
+    assert set(up.json()["processes"]) == {"service", "worker"}
     assert own_home.adx_lab("down").code == 0
     strange = external | {"ADX_LAB_DATABASE_URL": postgres_url.replace("/postgres?", "/external_stranger?")}
     refused = own_home.adx_lab("up", "--detach", environ=strange)
     assert refused.code == 2
     assert "not ADX Core's" in refused.error_lines[0]
     assert not (Path(own_home.data) / "stack" / "servers" / "postgres").exists()
+
+
+def test_down_signals_nobody_who_does_not_hold_the_stack(home: Home) -> None:
+    lock = home.data / "stack" / "stack.lock"
+    lock.parent.mkdir()
+    for words in ("", str(os.getpid())):
+        lock.write_text(words)
+        with subprocess.Popen(
+            ["flock", lock, "sh", "-c", "echo; exec sleep 60"], stdout=subprocess.PIPE, start_new_session=True
+        ) as stranger:
+            assert stranger.stdout is not None
+            stranger.stdout.readline()
+            done = home.adx_lab("down")
+            assert stranger.poll() is None
+            os.killpg(stranger.pid, signal.SIGKILL)
+        assert (done.code, len(done.error_lines)) == (3, 1)
+    assert home.adx_lab("down").code == 0

@@ -10,7 +10,7 @@ import pytest
 from adx_lab.errors import UsageError
 from adx_lab.services.sources import commit_of, export_ref, patched, same_lock, working_tree
 from adx_lab.services.variants import read_variant
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.settings import CHECKOUT, Settings, read_settings
 
 SLOWDOWNS = CHECKOUT / "data" / "slowdowns"
 in_repository = pytest.mark.skipif(commit_of(CHECKOUT, "HEAD") is None, reason="no git repository here")
@@ -18,7 +18,7 @@ in_repository = pytest.mark.skipif(commit_of(CHECKOUT, "HEAD") is None, reason="
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(home=str(tmp_path))
+    return read_settings({}, {"home": str(tmp_path)})
 
 
 def test_the_working_tree_is_itself(settings: Settings) -> None:
@@ -32,8 +32,8 @@ def test_the_working_tree_is_itself(settings: Settings) -> None:
 
 def test_rules_and_settings_reach_the_core(settings: Settings) -> None:
     variant = read_variant(".+cache.l1=off+db.indexes=off+pool.max=5", settings)
-    assert variant.core.rules_off == "cache.l1,db.indexes"
-    assert variant.core.env == {"ADX_CORE_POOL_MAX": "5", "ADX_CORE_POOL_MIN": "5"}
+    assert variant.start.switches_off == "cache.l1,db.indexes"
+    assert (variant.start.env["ADX_CORE_POOL_MAX"], variant.start.env["ADX_CORE_POOL_MIN"]) == ("5", "5")
     assert variant.resolved["cache.l1"] == "off"
     assert variant.resolved["pool.max"] == "5"
     assert variant.identity != read_variant(".", settings).identity
@@ -58,8 +58,14 @@ def test_what_can_not_be_one_is_refused(settings: Settings, text: str, said: str
         read_variant(text, settings)
 
 
+def test_nothing_is_guessed_where_nothing_is_near(settings: Settings) -> None:
+    with pytest.raises(UsageError) as said:
+        read_variant(".+zzz=off", settings)
+    assert "did you mean" not in str(said.value)
+
+
 def test_the_prefix_and_the_port_are_the_labs(settings: Settings) -> None:
-    with pytest.raises(UsageError, match="no rule or setting port"):
+    with pytest.raises(UsageError, match="no switch or setting port"):
         read_variant(".+port=80", settings)
 
 

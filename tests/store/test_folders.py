@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from adx_lab.errors import StoreError, UsageError
-from adx_lab.records.run import FORMAT, Caveat, RunRecord, new_run_id
+from adx_lab.records.run import FORMAT, Caveat, DuetAudit, LoadAudit, RunRecord, new_run_id
 from adx_lab.store.folders import (
     TABLES,
     delete_run_folder,
@@ -20,10 +22,12 @@ from adx_lab.store.folders import (
     write_table,
 )
 
+AUDIT = LoadAudit(began=0.0, duration_s=1.0, requests=0)
+
 
 def record(run_id: str) -> RunRecord:
     caveats = (Caveat("noise", "a neighbour was loud"),)
-    return RunRecord(run_id, "load", "mixed", "2026-01-01T00:00:00+00:00", 3.0, 1, caveats=caveats)
+    return RunRecord(run_id, "load", "mixed", "2026-01-01T00:00:00+00:00", 3.0, 1, AUDIT, caveats=caveats)
 
 
 def make_run(runs: Path, run_id: str) -> Path:
@@ -101,7 +105,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"run\.json is damaged"):
         open_run(tmp_path, "latest")
     (folder / "run.json").write_text('{"run_id": "x"}')
-    with pytest.raises(StoreError, match="missing 5 required"):
+    with pytest.raises(StoreError, match="missing required field `purpose`"):
         open_run(tmp_path, "latest")
     (folder / "run.json").unlink()
     with pytest.raises(StoreError, match=r"run\.json is missing"):
@@ -112,7 +116,7 @@ def test_a_newer_versions_run_is_refused(tmp_path: Path) -> None:
     folder = make_run(tmp_path, "20260101T000000-aaaaaa")
     document = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(document | {"format": FORMAT + 1}))
-    with pytest.raises(StoreError, match=r"newer version .format 2, known is 1\); update"):
+    with pytest.raises(StoreError, match=r"newer version .format 3, known is 2\); update"):
         open_run(tmp_path, "latest")
 
 
@@ -120,3 +124,106 @@ def test_a_deleted_run_is_gone(tmp_path: Path) -> None:
     make_run(tmp_path, "20260101T000000-aaaaaa")
     delete_run_folder(tmp_path, "20260101T000000-aaaaaa")
     assert list(tmp_path.iterdir()) == []
+
+
+MISSHAPEN: dict[str, str | bytes | dict[str, Any]] = {
+    "no object": "[]",
+    "no JSON": "{",
+    "no text": b"\xff\xfe{",
+    "deep": "[" * 100_000,
+    "another type": {"duration_s": "long"},
+    "a null": {"caveats": None},
+    "a caveat that is none": {"caveats": [{"code": 1}]},
+    "no moment": {"started_at": "yesterday"},
+    "no time zone": {"started_at": "2026-01-01T00:00:00"},
+    "somebody else": {"run_id": "../../x"},
+    "no facts": {"audit": []},
+    "an odd format": {"format": "new"},
+}
+
+
+@pytest.mark.parametrize("how", MISSHAPEN)
+def test_a_misshapen_record_is_one_line_and_in_nobodys_way(tmp_path: Path, how: str) -> None:
+    make_run(tmp_path, "20260101T000000-aaaaaa")
+    file = make_run(tmp_path, "20260102T000000-bbbbbb") / "run.json"
+    wrong = MISSHAPEN[how]
+    if isinstance(wrong, dict):
+        file.write_text(json.dumps(json.loads(file.read_text()) | wrong))
+    else:
+        file.write_bytes(wrong if isinstance(wrong, bytes) else wrong.encode())
+    with pytest.raises(StoreError) as told:
+        open_run(tmp_path, "20260102")
+    assert str(file) in str(told.value)
+    assert "\n" not in str(told.value)
+    assert open_run(tmp_path, "latest").record.run_id == "20260101T000000-aaaaaa"
+
+
+def test_what_else_lies_beside_the_runs_stops_nothing(tmp_path: Path) -> None:
+    run_id = "20260101T000000-aaaaaa"
+    make_run(tmp_path, run_id)
+    for name in (
+        ".x.partial",
+        ".partial",
+        ".a.b.partial",
+        ".20260101.-1.deleted",
+        "zzz",
+        "99990101T000000-ffffff",
+    ):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".y.1.partial").write_text("a file")
+    (tmp_path / "notes.txt").write_text("a file")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    assert open_run(tmp_path, "latest").record.run_id == run_id
+    make_run(tmp_path, "20260102T000000-bbbbbb")
+    assert run_ids(tmp_path) == [run_id, "20260102T000000-bbbbbb", "99990101T000000-ffffff"]
+    assert (tmp_path / ".x.partial").is_dir()
+    with pytest.raises(UsageError, match="there is no run without a name"):
+        open_run(tmp_path, "")
+
+
+def test_a_run_is_for_this_account_only(tmp_path: Path) -> None:
+    old = os.umask(0o000)
+    try:
+        folder = make_run(tmp_path / "runs", "20260101T000000-aaaaaa")
+    finally:
+        os.umask(old)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert set(modes.values()) == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (folder, folder.parent)} == {0o700}
+
+
+@pytest.mark.parametrize(
+    ("audit", "kind"),
+    [
+        ({"began": 5.0, "duration_s": 1.0, "requests": 3, "plan": {"kind": "open"}, "unknown": 1}, "load"),
+        ({"began": 5.0, "duration_s": 1.0, "requests": 3, "steps": [{"broken": []}], "knee": None}, "climb"),
+        ({"duet": {"plan": {}, "variants": {}, "blocks": [], "calibration": None}, "rate_per_s": 9}, "duet"),
+    ],
+)
+def test_a_run_of_format_1_is_read(tmp_path: Path, audit: dict[str, Any], kind: str) -> None:
+    folder = make_run(tmp_path, "20260101T000000-aaaaaa")
+    document = json.loads((folder / "run.json").read_text())
+    del document["purpose"]
+    git = {"commit": "abc", "subject": None, "changed_files": 2}
+    document |= {"audit": audit, "kind": "nightly", "git": git, "format": 1}
+    (folder / "run.json").write_text(json.dumps(document))
+    record = open_run(tmp_path, "latest").record
+    assert (record.kind, record.purpose, record.git.commit, record.git.changed_files) == (
+        kind,
+        "nightly",
+        "abc",
+        2,
+    )
+
+
+def test_the_latest_is_of_the_kind_that_is_asked_for(tmp_path: Path) -> None:
+    make_run(tmp_path, "20260101T000000-aaaaaa")
+    duet = DuetAudit(design={}, variants={}, blocks=[])
+    with new_run_folder(tmp_path, "20260102T000000-bbbbbb") as folder:
+        write_record(folder, msgspec.structs.replace(record("20260102T000000-bbbbbb"), audit=duet))
+    assert open_run(tmp_path, "latest").record.kind == "duet"
+    assert open_run(tmp_path, "latest", "load", "climb").record.run_id == "20260101T000000-aaaaaa"
+    with pytest.raises(UsageError, match="is a duet, not a load or a climb"):
+        open_run(tmp_path, "20260102T000000-bbbbbb", "load", "climb")
+    with pytest.raises(UsageError, match="there is no climb"):
+        open_run(tmp_path, "latest", "climb")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adx_lab.records.run import RunRecord
+from adx_lab.records.run import LoadAudit, Origin, RunRecord
 from adx_lab.settings import Settings, override
 from adx_lab.store.folders import run_ids, write_record
 from adx_lab.store.pruning import prune
@@ -15,10 +15,15 @@ from adx_lab.store.pruning import prune
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
+AUDIT = LoadAudit(began=0.0, duration_s=1.0, requests=0)
+
+
 def a_run(settings: Settings, run_id: str, started_at: str, commit: str) -> None:
     folder = settings.runs_dir / run_id
     folder.mkdir(parents=True)
-    write_record(folder, RunRecord(run_id, "nightly", "mixed", started_at, 1.0, 1, git={"commit": commit}))
+    write_record(
+        folder, RunRecord(run_id, "nightly", "mixed", started_at, 1.0, 1, AUDIT, git=Origin(commit=commit))
+    )
     (settings.reports_dir / run_id).mkdir(parents=True)
 
 

@@ -51,7 +51,7 @@ def settings_of(tmp_path: Path) -> Settings:
 def test_the_latest_of_each_rule_is_read(tmp_path: Path) -> None:
     settings = settings_of(tmp_path)
     assert read_rule_costs(settings) == {}
-    store = RuleCosts(settings.store_url)
+    store = RuleCosts(settings)
     later = replace(COST, run_id="r2", at="2026-01-02T00:00:00+00:00", value=1.2)
     tried = replace(COST, run_id="r3", at="2026-01-03T00:00:00+00:00", caveats=(Caveat("few-blocks", "1"),))
     for cost in (tried, later, COST, replace(COST, rule="cache.l2"), COST):

@@ -40,11 +40,23 @@ class BlockSeries:
     subject, metric : str
         What is compared: an endpoint, or `all`; and its metric.
     log_ratio : tuple of float
-        One a block, log(head / base); NaN where the block can't carry the metric.
+        One a block, log(head / base), or head less base where `difference`; NaN where the block can't carry
+        the metric.
     gate : bool
         Whether the verdict stays undecided as long as this comparison can't rule out a slowdown.
     higher_is_better : bool
         True for a capacity: then a ratio below 1 is slower.
+    difference : bool
+        Whether the values are differences, in `unit`, and not logs of ratios.
+    either : bool
+        Whether less is no better than more: a response of other bytes is another response.
+    matters : float or None
+        The smallest effect that matters, a fraction (or in `unit`); None leaves it to the design.
+    noise : float
+        The usual standard error of a block's value within the block; NaN where it isn't known.
+    base, head : float or None
+        What both variants show, in `unit`.
+    unit : str
     """
 
     subject: str
@@ -52,6 +64,13 @@ class BlockSeries:
     log_ratio: tuple[float, ...]
     gate: bool = True
     higher_is_better: bool = False
+    difference: bool = False
+    either: bool = False
+    matters: float | None = None
+    noise: float = math.nan
+    base: float | None = None
+    head: float | None = None
+    unit: str = "ms"
 
 
 def block_quantiles(

@@ -2,29 +2,34 @@
 
 The unit of evidence is the block, with its fresh processes and its fresh database: requests of one block
 share whatever befell it, and counting them as independent is how false alarms are made. So each block gives
-one number for each endpoint and metric, the log of head's quantile over base's, and everything after rests on
-these.
+one number for each endpoint and metric, and everything after rests on these.
 
-What is assumed: blocks are independent, and a block's log ratio is symmetric about its true value. What
-machines do to both variants (drift, a noisy neighbour, a slow disk) cancels in the ratio. Slight dependence
-between blocks would make the test too eager on its own; the demand that the estimate exceeds the smallest
-effect that matters keeps false alarms rare then too.
+Three answers rest on three tools. *Slower* is an exact test by sign flips, adjusted over all comparisons, and
+an estimate beyond what matters. The estimate and its interval are Hodges and Lehmann's. That a slowdown is
+ruled out is judged of all endpoints as one population, since of fifty each by itself could hardly all be.
+
+What is assumed: blocks are independent, and a block's value is symmetric about the true one. What machines do
+to both variants (drift, a noisy neighbour, a slow disk) cancels. Slight dependence between blocks would make
+the test too eager on its own; its errors are widened by what is seen of it, and the demand that the estimate
+exceeds the smallest effect that matters keeps false alarms rare then too.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import stats
 
-from adx_lab.analysis.stats.sign_flip import StepDown, bootstrap_t, step_down
+from adx_lab.analysis.stats.sign_flip import StepDown, step_down
+from adx_lab.analysis.stats.signed_ranks import centre
+from adx_lab.analysis.stats.two_groups import ruled_out
 from adx_lab.records.run import Caveat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -36,6 +41,8 @@ __all__ = ["Comparison", "ComparisonStatus", "compare", "needs_more"]
 ComparisonStatus = Literal["same", "slower", "faster", "undecided"]
 
 BLOCKS_MIN = 5
+FIRST = ("serial_ms", "pair_ms")
+"""What the code costs has half of the error to spend for itself, whatever else is compared beside it."""
 
 FEW_BLOCKS = Caveat("few-blocks", "too few blocks to compare")
 NOT_A_LOOK = Caveat("not-a-look", "judged between planned looks: nothing may be decided here")
@@ -49,23 +56,30 @@ class Comparison:
     Attributes
     ----------
     subject, metric : str
-    ratio, low, high : float or None
-        Head over base, and its interval; None when there are too few blocks.
+    base, head : float or None
+        What both variants show, in `unit`.
+    ratio : float or None
+        Head over base; None where differences are compared, or where there are too few blocks.
+    low, high : float or None
+        The interval of the ratio; of the difference, in `unit`, where there is no ratio.
     level : float
         Two-sided confidence of the interval at this look.
     p : float
         One-sided, in the direction in which the estimate points; adjusted over all comparisons of the duet.
     status : {"same", "slower", "faster", "undecided"}
-        *Slower* (*faster*): p within what this look may spend, the interval beside 1, and the estimate beyond
-        the smallest effect that matters. *Same*: the whole interval within the smallest effect. Otherwise
-        undecided.
+        *Slower* (*faster*): p within what this look may spend, the interval beside no change, and the
+        estimate beyond the smallest effect that matters; of counts, more. *Same*: a slowdown that matters is
+        ruled out, and so is a gain. Otherwise undecided.
     smallest_effect : float
-        The smallest effect that matters, a fraction.
-    smallest_effect_seen : float or None
-        The slowdown, a fraction, that this comparison would have found with the planned power. None: none.
+        The smallest effect that matters: a fraction, or in `unit`.
+    could_see : float or None
+        The effect that the test would have found with the planned power, whether or not it matters. None:
+        none.
     n_blocks : int
     gate, higher_is_better : bool
         See `BlockSeries`.
+    closed : bool
+        Whether a slowdown that matters is ruled out.
     caveats : tuple of Caveat
     """
 
@@ -74,37 +88,39 @@ class Comparison:
     level: float
     smallest_effect: float
     n_blocks: int
+    base: float | None = None
+    head: float | None = None
+    unit: str = "ms"
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
     p: float = 1.0
-    status: ComparisonStatus = "undecided"
-    smallest_effect_seen: float | None = None
+    could_see: float | None = None
     gate: bool = True
+    status: ComparisonStatus = "undecided"
     higher_is_better: bool = False
+    closed: bool = False
     caveats: tuple[Caveat, ...] = ()
 
     @property
     def open(self) -> bool:
         """Whether a slowdown that matters has been neither shown nor ruled out."""
-        if self.status != "undecided":
-            return False
-        if self.low is None or self.high is None:
-            return True
-        return max(self._costs()) >= 1 + self.smallest_effect
+        return self.status == "undecided" and not self.closed
 
-    @property
-    def suspect(self) -> bool:
-        """Whether it looks slower, by more than matters, but the test has not been convinced yet."""
-        if self.status != "undecided" or self.ratio is None:
-            return False
-        cost = 1 / self.ratio if self.higher_is_better else self.ratio
-        return cost > 1 + self.smallest_effect and min(self._costs()) > 1
 
-    def _costs(self) -> tuple[float, float]:
-        """Return the interval's ends as factors of cost: above 1 is slower."""
-        low, high = self.low or 0.0, self.high or math.inf
-        return (1 / high, 1 / low) if self.higher_is_better else (low, high)
+@dataclass(frozen=True)
+class _Column:
+    """One series with its place among those that are tested together."""
+
+    series: BlockSeries
+    values: NDArray[np.float64]
+    """What head costs more, in logs or in units; finite ones only."""
+
+    effect: float
+    """The smallest that matters, on the same scale."""
+
+    test: StepDown
+    place: int
 
 
 def compare(series: Sequence[BlockSeries], plan: Plan) -> tuple[Comparison, ...]:
@@ -125,83 +141,145 @@ def compare(series: Sequence[BlockSeries], plan: Plan) -> tuple[Comparison, ...]
     if not series:
         return ()
     blocks = max(len(one.log_ratio) for one in series)
-    costs = np.full((blocks, len(series)), np.nan)
+    own = [one for one in series if one.metric in FIRST]
+    others = [one for one in series if one.metric not in FIRST]
+    shares = 2 if own and others else 1
+    columns = [
+        column for group in (own, others) for column in _columns(group, plan, blocks=blocks, shares=shares)
+    ]
+    closed = _closed(columns)
+    judged = {
+        id(column.series): _judge(column, plan, blocks, closed=shut, alpha=plan.alpha_at(blocks) / shares)
+        for column, shut in zip(columns, closed, strict=True)
+    }
+    return tuple(judged[id(one)] for one in series)
+
+
+def _columns(series: Sequence[BlockSeries], plan: Plan, *, blocks: int, shares: int) -> Iterable[_Column]:
+    if not series:
+        return []
+    table = np.full((blocks, len(series)), np.nan)
     for column, one in enumerate(series):
-        costs[: len(one.log_ratio), column] = (-1.0 if one.higher_is_better else 1.0) * np.array(
-            one.log_ratio
+        values = np.array(one.log_ratio, dtype=np.float64)
+        worse = -1.0 if one.higher_is_better or (one.either and np.nansum(values) < 0) else 1.0
+        table[: values.size, column] = worse * values
+    effects = [_effect(one, plan) for one in series]
+    noise = np.array([one.noise for one in series])
+    test = step_down(table, alpha=plan.alpha_at(blocks) / shares, seed=plan.seed, noise=noise)
+    return [
+        _Column(one, table[np.isfinite(table[:, i]), i], effects[i], test, i) for i, one in enumerate(series)
+    ]
+
+
+def _effect(one: BlockSeries, plan: Plan) -> float:
+    effect = plan.effect(one.metric) if one.matters is None else one.matters
+    return effect if one.difference else math.log1p(effect)
+
+
+def _closed(columns: Sequence[_Column]) -> list[bool]:
+    """Tell of which columns a change that matters is ruled out: each metric is one population."""
+    closed = [False] * len(columns)
+    for metric in dict.fromkeys(column.series.metric for column in columns):
+        places = [
+            i
+            for i, column in enumerate(columns)
+            if column.series.metric == metric and column.values.size >= BLOCKS_MIN
+        ]
+        if not places:
+            continue
+        some = [columns[i] for i in places]
+        middles = np.array([centre(one.values, tail=0.25)[1] for one in some])
+        # A share of which nothing was seen in any block has an error all the same: what could be seen.
+        errors = np.array(
+            [
+                max(
+                    float(one.test.errors[one.place]),
+                    one.series.noise / math.sqrt(one.values.size) if one.series.difference else 0.0,
+                )
+                for one in some
+            ]
         )
-    test = step_down(costs, alpha=plan.alpha_at(blocks), seed=plan.seed)
-    return tuple(_judge(one, costs[:, i], test, (i, blocks), plan) for i, one in enumerate(series))
+        shut = ruled_out(middles, np.nan_to_num(errors, nan=0.0), np.array([one.effect for one in some]))
+        for i, ruled in zip(places, shut.tolist(), strict=True):
+            closed[i] = ruled
+    return closed
 
 
-def _judge(
-    one: BlockSeries, costs: NDArray[np.float64], test: StepDown, place: tuple[int, int], plan: Plan
-) -> Comparison:
-    """Judge the comparison of one column; `place` is that column, and the number of blocks measured."""
-    column, blocks = place
-    values = costs[np.isfinite(costs)]
+def _judge(column: _Column, plan: Plan, blocks: int, *, closed: bool, alpha: float) -> Comparison:
+    one, values, test = column.series, column.values, column.test
     tail = plan.beta_at(blocks) or plan.beta
-    effect = plan.effect(one.metric)
     caveats: tuple[Caveat, ...] = () if test.exact else (RANDOM_FLIPS,)
     if blocks not in plan.looks:
         caveats += (NOT_A_LOOK,)
-    if values.size < BLOCKS_MIN:
-        return Comparison(
-            subject=one.subject,
-            metric=one.metric,
-            level=1 - 2 * tail,
-            smallest_effect=effect,
-            n_blocks=int(values.size),
-            gate=one.gate,
-            higher_is_better=one.higher_is_better,
-            caveats=(*caveats, FEW_BLOCKS),
-        )
-    mean = float(values.mean())
-    low, high = bootstrap_t(values, tail=tail, seed=plan.seed, inflation=test.inflation)
-    p = float((test.slower if mean >= 0 else test.faster)[column])
-    decisive = p <= plan.alpha_at(blocks)
-    ends = (-mean, -high, -low) if one.higher_is_better else (mean, low, high)
-    return Comparison(
+    told = Comparison(
         subject=one.subject,
         metric=one.metric,
-        ratio=math.exp(ends[0]),
-        low=math.exp(ends[1]),
-        high=math.exp(ends[2]),
+        base=one.base,
+        head=one.head,
+        unit=one.unit,
         level=1 - 2 * tail,
-        p=p,
-        status=_status((low, mean, high), math.log1p(effect), decisive=decisive)
-        if blocks in plan.looks
-        else "undecided",
-        smallest_effect=effect,
-        smallest_effect_seen=_smallest_seen(values, test, math.log1p(effect), plan),
+        smallest_effect=plan.effect(one.metric) if one.matters is None else one.matters,
         n_blocks=int(values.size),
         gate=one.gate,
         higher_is_better=one.higher_is_better,
         caveats=caveats,
     )
+    if values.size < BLOCKS_MIN:
+        return replace(told, caveats=(*caveats, FEW_BLOCKS))
+    low, middle, high = centre(values, tail=tail, inflation=test.inflation)
+    p = float((test.slower if middle >= 0 else test.faster)[column.place])
+    status: ComparisonStatus = "undecided"
+    if blocks in plan.looks:
+        status = _status((low, middle, high), column.effect, decisive=p <= alpha, closed=closed)
+    worse = -1.0 if one.higher_is_better or (one.either and _turned(one)) else 1.0
+    ends = (middle, low, high) if worse > 0 else (-middle, -high, -low)
+    shown = ends if one.difference else tuple(_exp(end) for end in ends)
+    return replace(
+        told,
+        ratio=None if one.difference else shown[0],
+        low=shown[1],
+        high=shown[2],
+        p=p,
+        status=status,
+        could_see=_could_see(column, plan),
+        closed=closed and blocks in plan.looks,
+    )
 
 
-def _status(cost: tuple[float, float, float], effect: float, *, decisive: bool) -> ComparisonStatus:
-    """Answer from the cost in logs (low, mean, high): above zero is slower."""
-    low, mean, high = cost
-    if decisive and mean > effect and low > 0:
+def _turned(one: BlockSeries) -> bool:
+    return float(np.nansum(np.array(one.log_ratio))) < 0
+
+
+def _exp(value: float) -> float:
+    return math.exp(min(value, 700.0))
+
+
+def _status(
+    cost: tuple[float, float, float], effect: float, *, decisive: bool, closed: bool
+) -> ComparisonStatus:
+    """Answer from the cost (low, middle, high): above zero is slower."""
+    low, middle, high = cost
+    if decisive and middle > effect and low > 0:
         return "slower"
-    if decisive and mean < -effect and high < 0:
+    if decisive and middle < -effect and high < 0:
         return "faster"
-    return "same" if -effect < low and high < effect else "undecided"
+    return "same" if closed and middle > -effect else "undecided"
 
 
-def _smallest_seen(values: NDArray[np.float64], test: StepDown, effect: float, plan: Plan) -> float | None:
-    """Return the slowdown that would have been found with the planned power, from this duet's own noise.
+def _could_see(column: _Column, plan: Plan) -> float | None:
+    """Return the effect that would have been found with the planned power, from this duet's own noise.
 
-    The estimate has to pass both the test and the smallest effect that matters; it falls short of the true
-    value by chance, which Student's quantile for the power pays for.
+    Another duet's estimate falls short of the true value by chance, and its noise is known no better than
+    this one's: the margin pays for all three.
     """
+    test = column.test
     if not math.isfinite(test.critical):
         return None
-    error = test.inflation * float(values.std(ddof=1)) / math.sqrt(values.size)
-    margin = float(stats.t.ppf(plan.power, values.size - 1)) * error
-    return math.expm1(max(test.critical * error, effect) + margin)
+    needed = test.critical
+    doubt = (needed**2 + (needed + 2) ** 2) / (2 * float(test.degrees[column.place]))
+    margin = float(stats.norm.ppf(plan.power)) * math.sqrt(1 + doubt)
+    seen = (needed + margin) * float(test.errors[column.place])
+    return seen if column.series.difference else math.expm1(min(seen, 700.0))
 
 
 def needs_more(comparisons: Sequence[Comparison], plan: Plan, *, blocks: int) -> int:
@@ -226,5 +304,5 @@ def needs_more(comparisons: Sequence[Comparison], plan: Plan, *, blocks: int) ->
         return following - blocks
     if any(one.status == "slower" for one in comparisons):
         return 0
-    waiting = any((one.gate and one.open) or one.suspect for one in comparisons)
+    waiting = any(one.gate and one.open for one in comparisons)
     return following - blocks if waiting else 0

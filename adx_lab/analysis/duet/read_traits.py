@@ -7,7 +7,7 @@ from typing import Any
 
 from adx_lab.analysis.duet.variant_traits import QueryFacts, VariantFacts
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
-from adx_lab.records.run import digest
+from adx_lab.records.documents import digest
 
 _COUNTERS = ("calls", "plans", "exec_ms", "plan_ms", "rows", "buffers")
 _TENANTS = ("whale", "median", "small")

@@ -12,7 +12,7 @@ from adx_lab.analysis.plans.rules.find import find
 from adx_lab.analysis.plans.shape import shape_of
 from adx_lab.analysis.plans.times.certificate import certify, outside_of_nodes
 from adx_lab.analysis.plans.times.estimates import early_stops, estimate_factor
-from adx_lab.analysis.plans.times.settle import Account, settle
+from adx_lab.analysis.plans.times.settle import Account, bounded_self, settle
 from adx_lab.analysis.plans.tree import Tree, count, flatten, number, text, workers
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _with_findings(analysis: PlanAnalysis, findings: tuple[Finding, ...]) -> Pla
 def _node(tree: Tree, account: Account, index: int, *, stopped_early: bool) -> PlanNode:
     node = tree.nodes[index]
     loops, rows = number(node, "Actual Loops"), number(node, "Actual Rows")
-    inclusive, own = account.times.clock[index], account.selfs[index]
+    inclusive, own = account.times.clock[index], bounded_self(tree, account, index)
     return PlanNode(
         path=tree.paths[index],
         type=_type(node),

@@ -103,6 +103,8 @@ def _kind(node: RawNode) -> str:
         kind = f"{_HASHED.get(strategy, kind)} {text(node, 'Command')}".rstrip()
     elif kind == "ModifyTable":
         kind = text(node, "Operation") or kind
+    elif text(node, "Custom Plan Provider"):
+        kind = f"{kind} ({text(node, 'Custom Plan Provider')})"
     elif join and join != "Inner":
         kind = f"{kind.removesuffix(' Join')} {join} Join"
     return f"Parallel {kind}" if node.get("Parallel Aware") is True else kind

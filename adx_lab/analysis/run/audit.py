@@ -72,7 +72,7 @@ def audit_generator(audit: Mapping[str, Any]) -> tuple[ValidityCheck, ...]:
     return tuple(
         ValidityCheck(name, float(audit[name]), limit, float(audit[name]) <= limit)
         for name, limit in limits.items()
-        if name in audit
+        if audit.get(name) is not None
     )
 
 

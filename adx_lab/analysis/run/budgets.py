@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
 from adx_lab.analysis.stats.quantiles import Estimate
 from adx_lab.records.run import Caveat
+from adx_lab.settings.budgets import Budget, Direction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["NOT_MEASURED", "RARE", "Budget", "BudgetResult", "BudgetStatus", "Direction", "Estimate", "judge"]
 
-Direction = Literal["below", "above"]
 BudgetStatus = Literal["pass", "fail", "undecided"]
 
 RARE = "(rare)"
 """The name under which queries are measured together that are too rare to be told one by one."""
 
 NOT_MEASURED = Caveat("not-measured", "not measured in this run")
-
-
-@dataclass(frozen=True)
-class Budget:
-    """A limit on a metric.
-
-    Attributes
-    ----------
-    name : str
-        What it is called in reports.
-    metric : str
-        The metric's name, such as `group.auth.p95_ms`. `*` stands for any text, and then every metric that
-        matches is judged on its own: `query.*.p95_ms`.
-    limit : float
-        In `unit`. A metric that equals its limit keeps it.
-    direction : {"below", "above"}
-        On which side of the limit the metric must stay.
-    unit : str
-        Printed beside the numbers.
-    """
-
-    name: str
-    metric: str
-    limit: float
-    direction: Direction = "below"
-    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,11 +77,16 @@ def _told(results: list[BudgetResult]) -> Iterator[BudgetResult]:
 
 
 def _matching(pattern: str, measured: Mapping[str, Estimate]) -> Iterator[tuple[str, Estimate]]:
-    names = sorted(name for name in measured if name == pattern or fnmatchcase(name, pattern))
+    names = sorted(name for name in measured if _matches(name, pattern))
     if not names:
         yield pattern, Estimate(None, None, None, 0, (NOT_MEASURED,))
     for name in names:
         yield name, measured[name]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    # Only the asterisk means something: `GET /orders/[id]` is an endpoint, and no class of letters.
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name) is not None
 
 
 def _result(budget: Budget, metric: str, estimate: Estimate) -> BudgetResult:

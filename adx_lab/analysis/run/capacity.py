@@ -32,7 +32,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["ScalabilityLaw", "Step", "capacity_steps", "fit_scalability", "throughput_at", "users_carried"]
+__all__ = [
+    "ScalabilityLaw",
+    "Step",
+    "capacity_steps",
+    "fit_scalability",
+    "knee_place",
+    "throughput_at",
+    "users_carried",
+]
 
 STEPS_MIN = 4
 _KAPPA_MIN = 1e-9
@@ -63,6 +71,11 @@ class Step:
     p95_ms: float
     concurrency: float
     broken: tuple[str, ...] = ()
+
+
+def knee_place(broken: Sequence[bool]) -> int:
+    """Return the place of the last step before the first that broke a budget; -1 where even the first did."""
+    return next((place for place, broke in enumerate(broken) if broke), len(broken)) - 1
 
 
 @dataclass(frozen=True)

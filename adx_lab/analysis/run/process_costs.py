@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-ONE_LOOP = frozenset({"core", "valkey", "locust"})
+ONE_LOOP = frozenset({"service", "core", "valkey", "locust"})
 """Parts of which a process has one event loop, so that one core is all that it can fill."""
 
 

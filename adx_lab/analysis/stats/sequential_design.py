@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["SMALLEST_EFFECTS", "Plan", "spent"]
 
 SMALLEST_EFFECTS: Mapping[str, float] = {
-    "p50_ms": 0.03,
+    "p50_ms": 0.05,
     "p95_ms": 0.05,
     "p99_ms": 0.10,
     "capacity_per_s": 0.05,
-    "cpu_ms_per_request": 0.03,
+    "cpu_ms_per_request": 0.05,
 }
 
 
@@ -59,7 +59,7 @@ class Plan:
         The chance, for each comparison, that it is called the same although it is slower by the smallest
         effect that matters: the two one-sided tests of equivalence (Schuirmann 1987) at this level.
     power : float
-        With which `smallest_effect_seen` would have been found.
+        With which `could_see` would have been found.
     smallest : mapping
         The smallest effect that matters, a fraction, by metric.
     other_smallest : float

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from adx_lab.capture.database import connected
-from adx_lab.capture.plans.matrix import MODES, quoted
+from adx_lab.capture.plans.guarded import call_of, guarded, prepared, quoted, quoted_name
 from adx_lab.sql import load_queries
 
 if TYPE_CHECKING:
@@ -54,28 +54,23 @@ async def try_changes(
     # What leaves a trace even when rolled back comes last, so that nothing else is measured after it.
     ordered = sorted(trials, key=lambda trial: trial["kind"] in _LEAVE_TRACES)
     async with connected(database_url) as connection:
-        await connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
         return [await _try(connection, statement, trial) for trial in ordered]
 
 
 async def _try(
     connection: asyncpg.Connection, statement: Statement, trial: Mapping[str, Any]
 ) -> dict[str, Any]:
-    transaction = connection.transaction()
-    await transaction.start()
+    text = str(trial.get("text") or statement.text)
+    values = [quoted(value) for value in statement.arguments]
     try:
-        for change in _changes(trial):
-            await connection.execute(change)
-        await connection.execute(f"SET LOCAL plan_cache_mode = {MODES[statement.mode]}")
-        await connection.execute(f"PREPARE adx_tried AS {trial.get('text') or statement.text}")
-        values = ", ".join(quoted(value) for value in statement.arguments)
-        call = f"adx_tried({values})" if values else "adx_tried"
-        plan = json.loads(await connection.fetchval(f"EXPLAIN ({_FULL}) EXECUTE {call}"))[0]
+        async with guarded(connection, statement_timeout_ms=_STATEMENT_TIMEOUT_MS, readonly=False):
+            for change in _changes(trial):
+                await connection.execute(change)
+            async with prepared(connection, text, statement.mode) as name:
+                explained = f"EXPLAIN ({_FULL}) EXECUTE {call_of(name, values)}"
+                plan = json.loads(await connection.fetchval(explained))[0]
     except asyncpg.PostgresError as error:
         return {**trial, "plan": None, "error": str(error)}
-    finally:
-        await transaction.rollback()
-        await connection.execute("DEALLOCATE ALL")
     return {**trial, "plan": plan, "error": None}
 
 
@@ -83,17 +78,13 @@ def _changes(trial: Mapping[str, Any]) -> list[str]:
     """Return the statements that change one thing back."""
     changes = [f"SET LOCAL {name} = {quoted(value)}" for name, value in trial.get("settings", {}).items()]
     if trial.get("drop"):
-        changes.append(f"DROP INDEX {_name(trial['drop'])}")
+        changes.append(f"DROP INDEX {quoted_name(trial['drop'])}")
     if trial.get("create"):
         changes.append(trial["create"])
     for table, excess in trial.get("excess", {}).items():
         template = _OWN["causes.delete_rows"].sql
         changes.append(
-            template.format(table=_name(table), tenant=quoted(trial["tenant"]), excess=int(excess))
+            template.format(table=quoted_name(table), tenant=quoted(trial["tenant"]), excess=int(excess))
         )
     tables = [*trial.get("tables", ()), *trial.get("excess", {})]
-    return changes + [f"ANALYZE {_name(table)}" for table in tables]
-
-
-def _name(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
+    return changes + [f"ANALYZE {quoted_name(table)}" for table in tables]

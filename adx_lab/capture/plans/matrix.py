@@ -9,7 +9,6 @@ without it nobody can say later why one changed.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,8 @@ import asyncpg
 
 from adx_lab.capture.database import connected
 from adx_lab.capture.plans.arguments import Arguments, arguments_of
+from adx_lab.capture.plans.guarded import MODES, call_of, guarded, prepared, quoted
+from adx_lab.capture.plans.planner import NEARBY, describe_planner, outline, plan_nearby
 from adx_lab.errors import MeasurementError
 from adx_lab.sql import Query, load_queries
 
@@ -25,15 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 FORMAT = 1
-MODES = {"custom": "force_custom_plan", "generic": "force_generic_plan"}
 _OWN = load_queries(Path(__file__).parent)
 _STATEMENT_TIMEOUT_MS = 10_000
 _EXECUTIONS = 2
 """The first warms the pages up; the second is kept."""
 _FULL = "ANALYZE, BUFFERS, VERBOSE, SETTINGS, FORMAT JSON"
 _PLANNED = "VERBOSE, SETTINGS, FORMAT JSON"
-_NEARBY = ({"random_page_cost": 1.15}, {"cpu_tuple_cost": 1.15, "cpu_index_tuple_cost": 1.15})
-"""Costs a little off: a plan that changes with them is a tie, and the next ANALYZE may turn it over."""
 _SAMPLES = (
     "plans.sample_user",
     "plans.sample_file",
@@ -41,7 +39,6 @@ _SAMPLES = (
     "plans.sample_run",
     "plans.sample_period",
 )
-_DECISION = re.compile(r'"(?:Node Type|Index Name|Relation Name|Join Type|Strategy)": "[^"]*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +49,9 @@ class _Case:
     arguments: Arguments
     mode: str
 
-    @property
-    def call(self) -> str:
-        """What EXECUTE is given."""
-        values = ", ".join(quoted(self.arguments.values[name]) for name, _ in self.query.params)
-        return f"adx_explained({values})" if values else "adx_explained"
+    def call(self, name: str) -> str:
+        """Return what EXECUTE is given."""
+        return call_of(name, [quoted(self.arguments.values[parameter]) for parameter, _ in self.query.params])
 
 
 async def capture_matrix(
@@ -94,9 +89,9 @@ async def capture_matrix(
     queries = load_queries(queries_folder)
     chosen = [queries[name] for name in queries if only is None or name in only]
     async with connected(database_url) as connection:
-        await connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
-        matrix = await _surroundings(connection)
-        samples = await _samples(connection, matrix)
+        async with guarded(connection, statement_timeout_ms=_STATEMENT_TIMEOUT_MS):
+            matrix = await _surroundings(connection)
+            samples = await _samples(connection, matrix)
         matrix["queries"] = {query.name: {"text": query.sql, "writes": query.writes} for query in chosen}
         for case in _cases(chosen, samples):
             await _capture(connection, case, matrix, execute=execute_writes or not case.query.writes)
@@ -134,32 +129,12 @@ async def _replan(database_url: str, queries_folder: Path, matrix: dict[str, Any
     """Plan each cell of a matrix again, and keep what differs beside it."""
     queries = load_queries(queries_folder)
     async with connected(database_url) as connection:  # a new one: an old one's plans are cached
-        await connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
         for cell in matrix["plans"]:
             arguments = Arguments(cell["tenant"], cell["arguments"])
             case = _Case(queries[cell["query"]], arguments, cell["mode"])
             plan, _ = await _explain(connection, case, execute=False)
-            if _outline(json.dumps(plan)) != _outline(json.dumps(cell["plan"])):
+            if outline(json.dumps(plan)) != outline(json.dumps(cell["plan"])):
                 cell["near"].append(plan)
-
-
-def quoted(value: str) -> str:
-    """Return a text as an SQL literal."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-async def describe_planner(connection: asyncpg.Connection) -> dict[str, Any]:
-    """Return what the planner knows: its settings, the tables' sizes and statistics, the indexes."""
-    settings = await connection.fetch(_OWN["plans.settings"].sql)
-    tables = await connection.fetch(_OWN["plans.tables"].sql)
-    indexes = await connection.fetch(_OWN["plans.indexes"].sql)
-    return {
-        "settings": {row["name"]: row["value"] for row in settings},
-        "tables": {row["name"]: {k: v for k, v in row.items() if k != "name"} for row in tables},
-        "indexes": {
-            row["name"]: {"table": row["tablename"], "definition": row["definition"]} for row in indexes
-        },
-    }
 
 
 async def _surroundings(connection: asyncpg.Connection) -> dict[str, Any]:
@@ -229,39 +204,13 @@ async def _capture(
 async def _explain(
     connection: asyncpg.Connection, case: _Case, *, execute: bool
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    transaction = connection.transaction(readonly=not case.query.writes)
-    await transaction.start()
-    try:
-        await connection.execute(f"SET LOCAL plan_cache_mode = {MODES[case.mode]}")
-        await connection.execute(f"PREPARE adx_explained AS {case.query.sql}")
-        near = [await _nearby(connection, case, change) for change in _NEARBY]
+    limits = guarded(connection, statement_timeout_ms=_STATEMENT_TIMEOUT_MS, readonly=not case.query.writes)
+    async with limits, prepared(connection, case.query.sql, case.mode) as name:
+        call = case.call(name)
+        near = [await plan_nearby(connection, call, change) for change in NEARBY]
         for number in range(_EXECUTIONS if execute else 1):
             if case.query.writes and number:
                 break  # the second would find what the first has written
-            text = await connection.fetchval(
-                f"EXPLAIN ({_FULL if execute else _PLANNED}) EXECUTE {case.call}"
-            )
-    finally:
-        await transaction.rollback()
-        await connection.execute("DEALLOCATE ALL")
+            text = await connection.fetchval(f"EXPLAIN ({_FULL if execute else _PLANNED}) EXECUTE {call}")
     document: dict[str, Any] = json.loads(text)[0]
-    return document, [json.loads(other)[0] for other in near if _outline(other) != _outline(text)]
-
-
-async def _nearby(connection: asyncpg.Connection, case: _Case, change: Mapping[str, float]) -> str:
-    """Return the plan under slightly different costs."""
-    point = connection.transaction()
-    await point.start()
-    try:
-        for name, factor in change.items():
-            value = float(await connection.fetchval(f"SHOW {name}"))
-            await connection.execute(f"SET LOCAL {name} = {value * factor:g}")
-        text = await connection.fetchval(f"EXPLAIN ({_PLANNED}) EXECUTE {case.call}")
-    finally:
-        await point.rollback()
-    return str(text)
-
-
-def _outline(plan: str) -> list[str]:
-    """Return what a plan's document says was decided, to tell cheaply whether two differ."""
-    return _DECISION.findall(plan)
+    return document, [json.loads(other)[0] for other in near if outline(other) != outline(text)]

@@ -8,10 +8,11 @@ from typing import Any
 import asyncpg
 
 from adx_lab.capture.database import connected
-from adx_lab.capture.plans.matrix import describe_planner
+from adx_lab.capture.plans.guarded import guarded
+from adx_lab.capture.plans.planner import describe_planner
 from adx_lab.errors import UsageError
 
-_STATEMENT_TIMEOUT_MS, _LOCK_TIMEOUT_MS = 10_000, 500
+_STATEMENT_TIMEOUT_MS = 10_000
 _FULL, _PLANNED = "ANALYZE, BUFFERS, VERBOSE, SETTINGS, FORMAT JSON", "VERBOSE, SETTINGS, FORMAT JSON"
 TYPED = "typed"
 """The name of the statement in what `explain_statement` returns."""
@@ -40,9 +41,8 @@ async def explain_statement(database_url: str, text: str, *, execute: bool = Tru
     if not statement:
         raise UsageError("there is no statement to explain", mend="write one below %%explain")
     async with connected(database_url) as connection:
-        await connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
-        await connection.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}")
-        matrix = await describe_planner(connection)
+        async with guarded(connection, statement_timeout_ms=_STATEMENT_TIMEOUT_MS):
+            matrix = await describe_planner(connection)
         error = None
         try:
             try:
@@ -60,13 +60,9 @@ async def explain_statement(database_url: str, text: str, *, execute: bool = Tru
 
 async def _explain(connection: asyncpg.Connection, statement: str, *, execute: bool) -> dict[str, Any]:
     options = _FULL if execute else _PLANNED
-    transaction = connection.transaction(readonly=execute)
-    await transaction.start()
-    try:
+    async with guarded(connection, statement_timeout_ms=_STATEMENT_TIMEOUT_MS, readonly=execute):
         for _ in range(2 if execute else 1):
             # `fetchval` sends one statement only: a text that held a second one would be refused.
             plan = await connection.fetchval(f"EXPLAIN ({options}) {statement}")
-    finally:
-        await transaction.rollback()
     document: dict[str, Any] = json.loads(plan)[0]
     return document

@@ -66,7 +66,7 @@ def run(
         seconds=seconds,
         warmup_s=warmup,
         profile=profile,
-        kind="calibrate",
+        purpose="calibrate",
     )
     made = asyncio.run(calibrate(read_settings(), order, ConsoleProgress(), duets=duets, only=only))
     if json:

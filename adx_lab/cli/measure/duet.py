@@ -13,7 +13,7 @@ def run(
     head: str,
     /,
     *,
-    scenario: str = "mixed",
+    scenario: str | None = None,
     rate: float | None = None,
     blocks: int | None = None,
     seconds: float | None = None,
@@ -32,7 +32,7 @@ def run(
     head
         What is judged, in the same words.
     scenario
-        An open-loop locustfile, by name.
+        An open-loop locustfile, by name; left out, the project file's own, or mixed.
     rate
         Pairs of requests a second; left out, a short probe finds one.
     blocks
@@ -52,11 +52,13 @@ def run(
     from adx_lab.cli.duet_text import print_duet
     from adx_lab.conduct.duet.order import DuetOrder
     from adx_lab.conduct.duet.play import play
+    from adx_lab.conduct.run.recorded import usual_scenario
 
+    settings = read_settings()
     order = DuetOrder(
         base,
         head,
-        scenario=scenario,
+        scenario=scenario or usual_scenario(settings),
         rate_per_s=rate,
         blocks=blocks,
         seconds=seconds,
@@ -64,7 +66,7 @@ def run(
         profile=profile,
         seed=seed,
     )
-    played = asyncio.run(play(read_settings(), order, ConsoleProgress()))
+    played = asyncio.run(play(settings, order, ConsoleProgress()))
     if json:
         print_json(played.answer.verdict.to_json())
     else:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from adx_lab.analysis.verdict import EXIT_CODES
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
 from adx_lab.errors import UsageError
+from adx_lab.records.run import ClimbAudit
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
 
@@ -126,26 +128,27 @@ def _check(counts: dict[str, float | None]) -> None:
 
 def _exit_code(judgement: Judgement) -> int:
     audit = judgement.record.audit
-    if audit.get("steps"):
-        return 0 if audit.get("knee") else 3  # to break a budget is what a climbing load is for
+    if isinstance(audit, ClimbAudit):
+        # To break a budget is what a climbing load is for.
+        return 0 if audit.knee else EXIT_CODES["undecided"]
     if any(not check.ok for check in judgement.validity):
-        return 3
+        return EXIT_CODES["invalid"]
     failed = any(item.status == "fail" for item in judgement.budgets)
-    return 1 if failed or audit.get("process_exit_code") else 0
+    return 1 if failed or judgement.record.load.process_exit_code else 0
 
 
 def _document(judgement: Judgement) -> dict[str, object]:
-    audit = judgement.record.audit
+    audit = judgement.record.load
     return {
         "run_id": judgement.record.run_id,
         "folder": judgement.run.folder,
         "scenario": judgement.record.scenario,
-        "schedule": audit.get("schedule"),
-        "knee": audit.get("knee"),
-        "steps": audit.get("steps"),
+        "schedule": audit.schedule,
+        "knee": audit.knee if isinstance(audit, ClimbAudit) else None,
+        "steps": audit.steps if isinstance(audit, ClimbAudit) else (),
         "endpoints": judgement.endpoints,
-        "failures": audit.get("failures"),
-        "exceptions": audit.get("exceptions"),
+        "failures": audit.failures,
+        "exceptions": audit.exceptions,
         "budgets": judgement.budgets,
         "validity": judgement.validity,
         "caveats": judgement.record.caveats,
@@ -156,7 +159,7 @@ def _document(judgement: Judgement) -> dict[str, object]:
 def _print(judgement: Judgement) -> None:
     from adx_lab.report.run.tables import endpoints, exceptions, failures
 
-    audit = judgement.record.audit
+    audit = judgement.record.load
     print_table(endpoints(judgement.endpoints[:_SHOWN]))
     if len(judgement.endpoints) > _SHOWN:
         print(f"and {len(judgement.endpoints) - _SHOWN:,} more endpoints, in the run's folder")
@@ -164,7 +167,8 @@ def _print(judgement: Judgement) -> None:
         if table.rows:
             print()
             print_table(table)
-    _print_steps(audit)
+    if isinstance(audit, ClimbAudit):
+        _print_steps(audit)
     _print_caveats(judgement)
     for check in judgement.validity:
         if not check.ok:
@@ -182,18 +186,16 @@ def _print_caveats(judgement: Judgement) -> None:
         print(f"caveat: {caveat.text}")
 
 
-def _print_steps(audit: Any) -> None:
-    if not audit.get("steps"):
-        return
+def _print_steps(audit: ClimbAudit) -> None:
     print()
-    for step in audit["steps"]:
+    for step in audit.steps:
         broken = "; ".join(
             f"{item['metric']} {number(item['value'])}, limit {item['limit']:g}" for item in step["broken"]
         )
         print(
             f"step  {step['rate_per_s']:>6g}/s  answered {step['answered_per_s']:>8.1f}/s  {broken or 'kept'}"
         )
-    knee = audit.get("knee")
+    knee = audit.knee
     if knee is None:
         print("knee  not reached: the last step kept every budget")
     else:

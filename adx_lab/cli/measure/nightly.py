@@ -63,9 +63,11 @@ def run(
     }
     flags |= {name: value for name, value in given.items() if value is not None}
     settings = read_settings(flags=flags)
-    named = frozenset({"rate_per_s", "duration_s", "warmup_s"})
-    chosen = scenario or (None if locustfile else "mixed")
-    request = recorded.load_request(settings, chosen, locustfile, given=named, kind="nightly", url=url)
+    named = frozenset({"duration_s", "warmup_s"})
+    if rate is not None or (locustfile is None and settings.is_reference):
+        named |= {"rate_per_s"}
+    chosen = scenario or ("mixed" if locustfile is None and settings.is_reference else None)
+    request = recorded.load_request(settings, chosen, locustfile, given=named, purpose="nightly", url=url)
     chosen_profile = PROFILES[profile]
     if blocks is not None:
         chosen_profile = replace(chosen_profile, duet={**chosen_profile.duet, "blocks": blocks})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adx_lab.cli.console import print_json
+from adx_lab.errors import AdxLabError
 from adx_lab.services.doctor import examine
 from adx_lab.settings import read_settings
 
@@ -24,4 +25,4 @@ def run(*, json: bool = False) -> int:
             print(f"{mark}  {check.name:<14}  {check.found}")
             if not check.ok:
                 print(f"{'':22}-> {check.mend}")
-    return 3 if any(not check.ok and check.needed for check in checks) else 0
+    return AdxLabError.exit_code if any(not check.ok and check.needed for check in checks) else 0

@@ -39,7 +39,11 @@ def run(*, purge: bool = False, json: bool = False) -> int:
 
 
 def _stop(settings: Settings, holder: int) -> None:
-
+    if holder == 0:
+        raise StackError(
+            f"a process that can't be told holds {running.lock_file(settings)}",
+            mend=f"fuser {running.lock_file(settings)} names it",
+        )
     os.kill(holder, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_S
     while running.holder_pid(settings) == holder:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_pairs
 from adx_lab.errors import StackError, UsageError
+from adx_lab.files import make_private_folder
 from adx_lab.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ def run(
     """
     from adx_lab.services import running
 
-    flags = {"core.port": port, "core.workers": workers, "dataset.scale": scale, "core.rules_off": rules_off}
+    flags = {
+        "service.start.port": port,
+        "service.start.workers": workers,
+        "dataset.scale": scale,
+        "service.start.switches_off": rules_off,
+    }
     settings = read_settings(flags=flags)
     state = running.read_state(settings)
     if state is not None:
@@ -81,14 +87,15 @@ def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -
 
     log = running.logs_dir(settings) / "up.log"
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(log.parent)
         output = log.open("wb")
     except OSError as error:
         raise StackError(f"{log} can't be written: {error.strerror}") from error
+    options = dict(zip(flags, ("--port", "--workers", "--scale", "--rules-off"), strict=True))
     command = [sys.executable, "-m", "adx_lab.cli", "up", *(["--fresh"] if fresh else [])]
     for name, value in flags.items():
         if value is not None:
-            command += [f"--{name.split('.')[1].replace('_', '-')}", str(value)]
+            command += [options[name], str(value)]
     environ = os.environ | {"ADX_LAB_HOME": str(settings.home_dir)}
     with output:
         process = subprocess.Popen(

@@ -7,7 +7,7 @@ from cyclopts import App
 from adx_lab.cli.console import print_json, print_pairs
 from adx_lab.conduct.baseline import Baseline, read_baseline, set_baseline
 from adx_lab.errors import UsageError
-from adx_lab.records.run import to_plain
+from adx_lab.records.documents import to_plain
 from adx_lab.settings import read_settings
 
 app = App(name="baseline", help="Set or show what the working tree is compared with.")

@@ -22,7 +22,7 @@ def show_history(*, scenario: str = "mixed", metric: str | None = None, json: bo
     from adx_lab.report.nights.night_series import changes_of
     from adx_lab.store.rows import stored_rows
 
-    found = series_of(stored_rows(read_settings().store_url), scenario=scenario, metric=metric)
+    found = series_of(stored_rows(read_settings()), scenario=scenario, metric=metric)
     if json:
         print_json(list(found))
         return 0

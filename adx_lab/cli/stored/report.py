@@ -14,7 +14,7 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
     Parameters
     ----------
     run_id
-        The run's id, an unambiguous beginning of it, or ``latest``.
+        The run's id, an unambiguous beginning of it, or ``latest``: the latest load.
     json
         Print the verdict as one JSON document.
     """
@@ -23,7 +23,7 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
     from adx_lab.store.folders import open_run
 
     settings = read_settings()
-    stored = open_run(settings.runs_dir, run_id)
+    stored = open_run(settings.runs_dir, run_id, "load", "climb")
     made = asyncio.run(night.report(settings, stored, ConsoleProgress()))
     if json:
         print_json(made.verdict.to_json())

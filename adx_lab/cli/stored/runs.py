@@ -1,16 +1,19 @@
-"""``adx-lab runs list|show|delete``."""
+"""``adx-lab runs list|show|delete|rebuild``."""
 
 from __future__ import annotations
 
 from cyclopts import App
 
-from adx_lab.cli.console import print_json, print_pairs, print_table
+from adx_lab.cli.console import ConsoleProgress, print_json, print_pairs, print_table, say_error
 from adx_lab.cli.stored.history import show_history
-from adx_lab.records.run import to_plain
+from adx_lab.errors import UsageError
+from adx_lab.records.documents import to_plain
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
 
-app = App(name="runs", help="List, show or delete stored runs; look back at all of them.")
+app = App(
+    name="runs", help="List, show or delete stored runs; look back at all of them; make the store anew."
+)
 app.command(show_history, name="history")
 
 
@@ -24,15 +27,15 @@ def list_runs(*, json: bool = False) -> int:
         Print them as one JSON document.
     """
     from adx_lab.report.nights.night_series import stored_runs
-    from adx_lab.store.rows import RunStore
+    from adx_lab.store.rows import list_runs as list_runs_of
 
-    store = RunStore(read_settings().store_url)
-    rows = store.list()
-    store.close()
+    listing = list_runs_of(read_settings())
+    for line in listing.trouble:
+        say_error(line)
     if json:
-        print_json(rows)
+        print_json(listing.rows)
         return 0
-    print_table(stored_runs(rows))
+    print_table(stored_runs(listing.rows))
     return 0
 
 
@@ -48,15 +51,14 @@ def show(run_id: str = "latest", /, *, json: bool = False) -> int:
         Print it as one JSON document.
     """
     from adx_lab.store.folders import open_run
-    from adx_lab.store.rows import RunStore
+    from adx_lab.store.rows import list_runs as list_runs_of
 
     settings = read_settings()
-    stored = open_run(settings.runs_dir, run_id)
-    store = RunStore(settings.store_url)
-    row = next((row for row in store.list() if row["run_id"] == stored.record.run_id), None)
-    store.close()
-    document = to_plain(stored.record) | {
-        "folder": str(stored.folder),
+    run = open_run(settings.runs_dir, run_id)
+    rows = list_runs_of(settings).rows
+    row = next((row for row in rows if row["run_id"] == run.record.run_id), None)
+    document = to_plain(run.record) | {
+        "folder": str(run.folder),
         "status": row and row["status"],
         "figures": row["figures"] if row else {},
     }
@@ -66,28 +68,86 @@ def show(run_id: str = "latest", /, *, json: bool = False) -> int:
     shown = ("run_id", "kind", "scenario", "started_at", "status", "folder")
     print_pairs({name: document[name] for name in shown})
     print_pairs({f"  {name}": number(value) for name, value in document["figures"].items()})
-    for caveat in stored.record.caveats:
+    for caveat in run.record.caveats:
         print(f"caveat: {caveat.text}")
     return 0
 
 
 @app.command
-def delete(run_id: str, /) -> int:
-    """Delete one run: its folder and its row.
+def compare(base: str, head: str, /, *, json: bool = False) -> int:
+    """Compare any two stored runs: what differs, beyond what nights differ by. It is no verdict of cause.
+
+    Parameters
+    ----------
+    base
+        The run that is compared with.
+    head
+        The run that is looked at.
+    json
+        Print it as one JSON document.
+    """
+    from adx_lab.conduct.nights.usual import compare_runs
+    from adx_lab.report.duet.comparison_tables import comparisons
+
+    answer = compare_runs(read_settings(), base, head)
+    if json:
+        print_json(answer)
+        return 0
+    print("The two were not measured side by side: what differs may be the machine, the data or the hour.\n")
+    print_table(comparisons(answer.comparisons))
+    print()
+    for finding in answer.findings:
+        print(f"finding  {finding.kind}, {finding.subject}: {finding.cause}")
+    return 0
+
+
+@app.command
+def delete(run_id: str | None = None, /, *, older_than: float | None = None, keep: int | None = None) -> int:
+    """Delete one run, or old ones: folder, report and row; never those of the baseline's commit.
 
     Parameters
     ----------
     run_id
-        The run's id, or an unambiguous beginning of it.
+        The run's whole id.
+    older_than
+        Delete those that are older than so many days.
+    keep
+        Delete all but the newest so many; with ``--older-than`` those of them that are older.
     """
-    from adx_lab.store.folders import delete_run_folder, open_run
-    from adx_lab.store.rows import RunStore
+    from adx_lab.conduct import stored
+
+    many = older_than is not None or keep is not None
+    if many == (run_id is not None):
+        raise UsageError("say which runs", mend="give one whole id, or --older-than DAYS and --keep RUNS")
+    settings = read_settings()
+    if run_id is not None:
+        stored.delete(settings, run_id)
+        print(f"deleted {run_id}")
+        return 0
+    deleted = stored.delete_old(settings, older_than_days=older_than, keep=keep)
+    for name in deleted:
+        print(f"deleted {name}")
+    print(f"deleted {len(deleted)} run{'' if len(deleted) == 1 else 's'}")
+    return 0
+
+
+@app.command
+def rebuild(*, json: bool = False) -> int:
+    """Make the run store anew from the runs' folders; nothing that is stored is lost by it.
+
+    Parameters
+    ----------
+    json
+        Print what was added as one JSON document.
+    """
+    from adx_lab.conduct import stored
+    from adx_lab.store.rows import list_runs as list_runs_of
 
     settings = read_settings()
-    stored = open_run(settings.runs_dir, run_id)
-    delete_run_folder(settings.runs_dir, stored.record.run_id)
-    store = RunStore(settings.store_url)
-    store.delete(stored.record.run_id)
-    store.close()
-    print(f"deleted {stored.record.run_id}")
+    added = stored.rebuild(settings, ConsoleProgress())
+    count = len(list_runs_of(settings).rows)
+    if json:
+        print_json({"runs": count, "added": added})
+    else:
+        print(f"the run store holds {count} run{'' if count == 1 else 's'}; {len(added)} from folders alone")
     return 0

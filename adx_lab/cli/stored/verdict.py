@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adx_lab.cli.console import ConsoleProgress, print_json
 from adx_lab.errors import MeasurementError
-from adx_lab.records.run import to_plain
+from adx_lab.records.documents import to_plain
 from adx_lab.settings import read_settings
 
 
@@ -14,7 +14,7 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
     Parameters
     ----------
     run_id
-        The run's id, an unambiguous beginning of it, or ``latest``.
+        The run's id, an unambiguous beginning of it, or ``latest``: the latest duet.
     json
         Print the verdict as one JSON document.
     """
@@ -23,7 +23,7 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
     from adx_lab.conduct.duet.stored import read_evidence
     from adx_lab.store.folders import open_run
 
-    stored = open_run(read_settings().runs_dir, run_id)
+    stored = open_run(read_settings().runs_dir, run_id, "duet")
     answer = judge_duet(read_evidence(stored))
     verdict = answer.verdict
     given = stored.verdict()

@@ -9,7 +9,7 @@ from typing import Any
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.verdict import Calibration
 from adx_lab.conduct.calibration.slowdowns import ENDPOINT, SLOWDOWNS, Slowdown, busy_patch, catalogue, due
-from adx_lab.conduct.duet.order import CALIBRATE, DECISIVE_MIN, DuetOrder
+from adx_lab.conduct.duet.order import DECISIVE_MIN, DuetOrder
 from adx_lab.conduct.duet.play import play
 from adx_lab.conduct.duet.trials import calibration_of, keep_trial, trials
 from adx_lab.errors import MeasurementError, StoreError, UsageError
@@ -102,7 +102,7 @@ async def _try(
         patch = busy_patch(SLOWDOWNS, settings.stack_dir / "slowdowns", microseconds)
         head = head.replace("@PATCH@", str(patch))
     played = await play(
-        settings, replace(order, base=chosen.base, head=head, kind=CALIBRATE, seed=seed), progress
+        settings, replace(order, base=chosen.base, head=head, purpose="calibrate", seed=seed), progress
     )
     verdict = played.answer.verdict
     progress.step(f"{chosen.name}: {verdict.status}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import shutil
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,21 +30,26 @@ from adx_lab.capture.companions import (
     read_companions,
     read_unanalysed,
 )
-from adx_lab.capture.plans.matrix import capture_matrix
+from adx_lab.capture.openapi import read_routes
+from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import MachineClock, read_machine_clock
+from adx_lab.conduct.duet.movements import Movements, Waiting
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.templates import Prepared, VariantError
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.order import LoadOrder, Rival, write_rivals
 from adx_lab.load.recording.rows import all_facts
+from adx_lab.load.serial.core_movement import SerialRecord
 from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
-from adx_lab.services.core_server import Core, run_core_command, start_core
+from adx_lab.services.login import log_in
 from adx_lab.services.servers import Servers
-from adx_lab.services.variants import plan_of
+from adx_lab.services.start import Running, forget_files, start_service
+from adx_lab.services.templates import adapt
+from adx_lab.services.variants import order_of
 from adx_lab.settings import Settings
-from adx_lab.sql import load_queries
+from adx_lab.sql import Query, load_queries
 from adx_lab.stack.databases import clone, connected, drop
 
 SIDES = (BASE, HEAD)
@@ -62,8 +66,10 @@ class Started:
 
     url: str
     watched: Watched
-    core: Core | None = None
+    core: Running | None = None
     database: str | None = None
+    start_s: float | None = None
+    """From the start of its process until it answered."""
 
 
 @dataclass
@@ -93,6 +99,10 @@ class Block:
     steal_share: float
     busy_s: float
     took_s: float = 0.0
+    serial: SerialRecord | None = None
+    """Of the serial movement; None where nobody knows all ways to ask these variants."""
+
+    burst: SerialRecord | None = None
 
     def audit(self) -> dict[str, Any]:
         """Return what the run's record keeps of it."""
@@ -103,6 +113,7 @@ class Block:
             "foreign_cpu_share": self.foreign_cpu_share,
             "steal_share": self.steal_share,
             "took_s": self.took_s,
+            "serial_s": None if self.serial is None else self.serial.ended - self.serial.began,
         }
 
 
@@ -157,6 +168,12 @@ class Bench:
             loading = asyncio.create_task(run_locust(command, folder, Silent(), on_start=lambda _pid: None))
             cleanup.push_async_callback(_cancel, loading)
             slots, started = await cleanup.enter_async_context(self.up(number))
+            rivals = self._rivals(started, slots)
+            movements = Movements(self.settings, self.order, rivals, number, folder)
+            serial = None
+            if self._all_known():
+                watched = {side: one.watched for side, one in started.items()}
+                serial = await movements.play_serial(watched, Waiting(command, loading))
             self._introduce(started, slots, command)
             watching = asyncio.create_task(self._read_first(started, Path(command.order.raw_dir), edges))
             cleanup.push_async_callback(_cancel, watching)
@@ -171,6 +188,13 @@ class Bench:
             except AdxLabError as error:
                 raise MeasurementError(f"the variants' own figures could not be read: {error}") from error
             block = await self._close(started, edges, collected, number=number, slots=slots, folder=folder)
+            block.serial = serial
+            if serial is not None:
+                block.burst = await movements.play_burst()
+            for side, one in started.items():
+                block.companions[side]["start_s"] = one.start_s
+            if number == 1:
+                await self._look_around(started, block)
             if number == 1 and self.plans:
                 await self._capture_plans(started, block)
         block.took_s = time.monotonic() - began
@@ -204,38 +228,43 @@ class Bench:
         # Before they are awaited: an interrupt finds one of them up and the other one starting.
         cleanup.push_async_callback(self._stop, jobs)
         done = await asyncio.gather(*jobs, return_exceptions=True)
-        for outcome in done:
-            if isinstance(outcome, BaseException):
-                raise outcome
+        failed = [outcome for outcome in done if isinstance(outcome, BaseException)]
+        # Where neither starts it is not head's doing.
+        failed.sort(key=lambda error: getattr(error, "side", "") != BASE)
+        if failed:
+            raise failed[0]
         return {side: job.result() for side, job in zip(ordered, jobs, strict=True)}
 
     async def _start_one(self, side: str, slot: str, number: int) -> Started:
         prepared = self.sides[side]
         variant = prepared.variant
         if variant.url is not None:
-            return Started(variant.url, Watched(metrics_url=f"{variant.url}/metrics"))
-        assert prepared.template is not None
-        database = f"adx_duet_{slot}"
+            metrics_url = f"{variant.url}{self.settings.service.metrics}"
+            return Started(variant.url, Watched((), metrics_url, variant.database_url))
+        database = f"adx_duet_{slot}" if prepared.template is not None else None
         try:
-            url = await clone(self.servers.cluster, prepared.template, database, fresh=True)
-            await self._count_planning(database)
-            plan = plan_of(
+            url = ""
+            if prepared.template is not None and database is not None:
+                url = await clone(self.servers.cluster, prepared.template, database, fresh=True)
+                await self._count_planning(database)
+            order = order_of(
                 variant,
                 f"duet-{self.tag}-{number}-{slot}",
+                self.settings,
                 database_url=url,
                 valkey_url=self.servers.valkey_database(1 if slot == "a" else 2),
-                stack_dir=self.settings.stack_dir,
             )
-            if variant.core.rules_off:
-                # A rule can be a part of the schema (an index): the clone must agree with the switches.
-                await run_core_command(plan, "migrate", log=self._log(f"{side}-migrate"))
-            if variant.statements:
+            await adapt(order, log=self._log(f"{side}-adapt"))
+            if variant.statements and url:
                 await execute(url, variant.statements)
-            core = await start_core(plan, log=self._log(side))
+            began = time.monotonic()
+            core = await start_service(order, log=self._log(side))
+            start_s = time.monotonic() - began
         except AdxLabError as error:
             raise VariantError(side, error) from error
-        watched = Watched(core.pids, f"{core.url}/metrics", url, plan.valkey_url)
-        return Started(core.url, watched, core, database)
+        metrics_url = f"{core.url}{self.settings.service.metrics}"
+        watched = Watched(core.pids, metrics_url, url or None, order.valkey_url or None)
+        return Started(core.url, watched, core, database, start_s)
 
     async def _stop(self, jobs: Iterable[asyncio.Task[Started]]) -> None:
         done = [job for job in jobs if job.done() and not job.cancelled() and job.exception() is None]
@@ -244,8 +273,7 @@ class Bench:
     async def _stop_one(self, started: Started) -> None:
         if started.core is not None:
             await started.core.stop()
-            files = self.settings.stack_dir / "files" / started.core.plan.name
-            await asyncio.to_thread(shutil.rmtree, files, ignore_errors=True)
+            await asyncio.to_thread(forget_files, started.core.order)
         if started.database is not None:
             await drop(self.servers.cluster, started.database)
 
@@ -272,16 +300,28 @@ class Bench:
         assert self.locustfile is not None
         return LocustCommand(order, self.locustfile, _HOST_UNUSED, self._log("locust"))
 
+    def _all_known(self) -> bool:
+        """Tell whether all ways to ask are known: of the service whose people are."""
+        known = all(self.sides[side].sample_file is not None for side in SIDES)
+        return known and any(self.sides[side].variant.tree is not None for side in SIDES)
+
+    def _rivals(self, started: Mapping[str, Started], slots: Mapping[str, str]) -> tuple[Rival, ...]:
+        files = {side: self.sides[side].sample_file for side in SIDES}
+        return tuple(
+            Rival(
+                variant=side,
+                url=started[side].url,
+                sample_file=str(files[side]) if files[side] else None,
+                headers=log_in(self.settings.service, started[side].url),
+            )
+            for side in sorted(SIDES, key=lambda side: slots[side])
+        )
+
     def _introduce(
         self, started: Mapping[str, Started], slots: Mapping[str, str], command: LocustCommand
     ) -> None:
         """Tell Locust whom to load."""
-        files = {side: self.sides[side].sample_file for side in SIDES}
-        rivals = tuple(
-            Rival(variant=side, url=started[side].url, sample_file=str(files[side]) if files[side] else None)
-            for side in sorted(SIDES, key=lambda side: slots[side])
-        )
-        write_rivals(rivals, Path(str(command.order.rivals_file)))
+        write_rivals(self._rivals(started, slots), Path(str(command.order.rivals_file)))
 
     async def _read_first(self, started: Mapping[str, Started], raw_dir: Path, edges: _Edges) -> None:
         """Read both sides once the warm-up is nearly over."""
@@ -316,7 +356,7 @@ class Bench:
             side: companions_between(
                 edges.before.get(side, Reading()),
                 after[side],
-                load_queries(self.sides[side].variant.queries_folder),
+                named_queries(self.sides[side].variant.queries_folder),
             )
             for side in SIDES
         }
@@ -340,6 +380,13 @@ class Bench:
         servers = [pid for pids in self.servers.pids.values() for pid in pids]
         return process_usage(_with_children([*cores, *servers]))[0]
 
+    async def _look_around(self, started: Mapping[str, Started], block: Block) -> None:
+        """Keep what each variant is known to have, whether or not anybody asks for it."""
+        for side, one in started.items():
+            folder = self.sides[side].variant.queries_folder
+            block.companions[side]["named"] = sorted(named_queries(folder))
+            block.companions[side]["routes"] = await asyncio.to_thread(read_routes, one.url)
+
     async def _capture_plans(self, started: Mapping[str, Started], block: Block) -> None:
         await asyncio.gather(*(self._capture_one(side, one, block) for side, one in started.items()))
 
@@ -348,10 +395,15 @@ class Bench:
         if url is not None:
             folder = self.sides[side].variant.queries_folder
             block.companions[side]["unanalysed"] = await read_unanalysed(url)
-            block.companions[side]["matrix"] = await capture_matrix(url, folder)
+            block.companions[side]["matrix"] = await capture_plans(url, folder)
 
     def _log(self, name: str) -> Path:
         return self.settings.stack_dir / "logs" / f"duet-{name}.log"
+
+
+def named_queries(folder: Path | None) -> Mapping[str, Query]:
+    """Return the named queries of a source; none where it has no folder of them."""
+    return load_queries(folder) if folder is not None else {}
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -11,13 +11,15 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from adx_lab.analysis.duet.attribution import attribute
-from adx_lab.analysis.duet.block_ratios import ALL, BASE, HEAD, BlockSeries, block_quantiles, value_series
+from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.analysis.duet.companions import Companion, companions_of
-from adx_lab.analysis.duet.comparison import Comparison, compare
-from adx_lab.analysis.duet.pair_ratios import pair_series
+from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.analysis.duet.failures import fails_plainly
+from adx_lab.analysis.duet.gates import Coverage, DuetTables, Known, compare_duet, cover
 from adx_lab.analysis.duet.read_traits import facts_of
 from adx_lab.analysis.duet.time_changes import EndpointChange
 from adx_lab.analysis.duet.validity import check_duet, check_equal
+from adx_lab.analysis.duet.worse import findings_of
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.run.latency import failed
@@ -31,12 +33,6 @@ FOREIGN_CPU_SHARE = 0.75
 FALSE_POSITIVE_RATE = 0.15
 EQUAL_MIN = 10
 """After so many A/A duets a machine that cries wolf is known to."""
-
-ENDPOINT_GONE, ENDPOINT_LOST = 0.5, 0.9
-"""A variant that fails more than so many requests of an endpoint does not have it, if the other one has."""
-
-ENDPOINT_ASKED_MIN = 5
-"""One request that failed says nothing of an endpoint."""
 
 _SURE = 0.95
 _AUDITED = ("loop_lag_p99_ms", "cpu_share_max", "steal_share")
@@ -73,6 +69,10 @@ class DuetEvidence:
     plan: Plan
     calibration: Calibration | None = None
     calibrating: bool = False
+    counts: pd.DataFrame | None = None
+    statements: pd.DataFrame | None = None
+    """What was counted around each endpoint of the serial movement, and which statements it asked for; None
+    where there was none."""
 
     @property
     def equal(self) -> bool:
@@ -91,7 +91,23 @@ class DuetAnswer:
 
 def comparisons_of(evidence: DuetEvidence) -> tuple[Comparison, ...]:
     """Compare all that can be compared with the blocks so far."""
-    return compare(_series(evidence), evidence.plan)
+    tables = DuetTables(
+        evidence.samples, evidence.queries, evidence.counts, evidence.companions, evidence.blocks
+    )
+    return compare_duet(tables, evidence.plan)
+
+
+def coverage_of(evidence: DuetEvidence, comparisons: tuple[Comparison, ...]) -> Coverage:
+    """Tell what was asked and judged of what both variants are known to have."""
+    first = evidence.companions[0] if evidence.companions else {BASE: {}, HEAD: {}}
+    known = [
+        Known(frozenset(first[side].get("routes") or ()), frozenset(first[side].get("named") or ()))
+        for side in SIDES
+    ]
+    executed = set(evidence.queries["query"].astype(str))
+    if evidence.statements is not None:
+        executed |= set(evidence.statements["query"].dropna().astype(str))
+    return cover(evidence.samples, executed, comparisons, *known)
 
 
 def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
@@ -100,16 +116,16 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
     Nothing is read and nothing measured here: the same evidence gives the same answer.
     """
     comparisons = comparisons_of(evidence)
-    validity = _validity(evidence, comparisons)
-    slower = {one.subject for one in comparisons if one.status == "slower"}
+    coverage = coverage_of(evidence, comparisons)
+    validity = _validity(evidence, comparisons, coverage)
+    slower = {one.subject for one in comparisons if one.status == "slower" and one.metric.endswith("_ms")}
     base = facts_of(evidence.companions, evidence.variants[BASE], BASE)
     head = facts_of(evidence.companions, evidence.variants[HEAD], HEAD)
     # What the planner knows nothing of under either variant (tables that the data set leaves empty) explains
     # no difference.
     stale = tuple(table for table in head.stale_tables if table not in base.stale_tables)
     attribution = attribute(
-        evidence.samples,
-        evidence.queries,
+        *_warm(evidence),
         base=base,
         head=replace(head, stale_tables=stale),
         slower=slower,
@@ -118,37 +134,44 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
     verdict = decide(
         run_id=evidence.run_id,
         comparisons=comparisons,
-        findings=(*broken, *attribution.findings),
+        coverage=coverage,
+        findings=(*broken, *findings_of(comparisons, coverage, attribution.findings)),
         validity=validity,
         calibration=evidence.calibration,
     )
     return DuetAnswer(verdict, attribution.changes, companions_of(attribution.changes, base, head))
 
 
-def broken_early(evidence: DuetEvidence) -> bool:
-    """Tell whether the blocks so far leave no doubt that the duet is invalid.
+def _warm(evidence: DuetEvidence) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return samples and queries without the first requests after the start, which explain nothing else."""
+    samples, queries = evidence.samples, evidence.queries
+    if "movement" not in samples:
+        return samples, queries
+    kept = (samples["movement"] != "cold").to_numpy()
+    place = np.cumsum(kept) - 1
+    rows = queries["sample"].to_numpy(dtype=np.int64)
+    own = queries[kept[rows]]
+    return samples[kept].reset_index(drop=True), own.assign(sample=place[rows[kept[rows]]])
 
-    One error among the requests of a block is more than can be borne, and need not be more than chance: a
-    variant fails too often where the lower end of Wilson's interval says so.
+
+def broken_early(evidence: DuetEvidence) -> bool:
+    """Tell whether the blocks so far leave no doubt: head fails what base does not, or base itself fails.
+
+    One error among the requests of a block is more than can be borne, and need not be more than chance: base
+    fails too often where the lower end of Wilson's interval says so.
     """
-    checks = {check.check: check for check in _paired_checks(evidence)}
-    if not checks["endpoints_differing"].ok:
+    if fails_plainly(evidence.samples):
         return True
     lost = failed(evidence.samples)
+    limit = next(check.limit for check in check_duet(evidence.samples) if check.check == "base_error_share")
     for side in SIDES:
         own = lost[(evidence.samples["variant"] == side).to_numpy()]
         if not len(own):
             return True
         interval = binomtest(int(own.sum()), len(own)).proportion_ci(_SURE, method="wilson")
-        if interval.low > checks[f"{side}_error_share"].limit:
+        if side == BASE and interval.low > limit:
             return True
     return False
-
-
-def not_judged(samples: pd.DataFrame, comparisons: tuple[Comparison, ...]) -> tuple[str, ...]:
-    """Return the endpoints that were asked for too seldom to be compared at all."""
-    judged = {one.subject for one in comparisons if one.gate}
-    return tuple(sorted(set(samples["endpoint"].astype("str")) - judged))
 
 
 def figures_of_duet(verdict: Verdict, *, baseline: str | None) -> dict[str, float | None]:
@@ -164,32 +187,16 @@ def figures_of_duet(verdict: Verdict, *, baseline: str | None) -> dict[str, floa
     return {**against, **ratios, **causes}
 
 
-def _series(evidence: DuetEvidence) -> tuple[BlockSeries, ...]:
-    # The pairs are what a verdict waits for: quantiles, which the wander of caches widens, come beside them.
-    series = (*pair_series(evidence.samples), *block_quantiles(evidence.samples, gates=()))
-    cpu: dict[str, list[float]] = {BASE: [], HEAD: []}
-    counts = evidence.samples.groupby(["block", "variant"], observed=True).size()
-    for block, companions in zip(evidence.blocks, evidence.companions, strict=True):
-        for side in SIDES:
-            requests = int(counts.get((block["block"], side), 0))
-            spent_s = float(companions[side]["cpu_s"])
-            cpu[side].append(1000 * spent_s / requests if requests else 0.0)
-    if not all(value > 0 for values in cpu.values() for value in values):
-        return series
-    capacity = [[1000 / ms for ms in cpu[side]] for side in SIDES]
-    return (
-        *series,
-        value_series(ALL, "cpu_ms_per_request", cpu[BASE], cpu[HEAD], gate=False),
-        # What its CPU lets a process answer; the other way round, and so the same test at another price.
-        value_series(ALL, "capacity_per_s", *capacity, gate=False, higher_is_better=True),
-    )
-
-
-def _validity(evidence: DuetEvidence, comparisons: tuple[Comparison, ...]) -> tuple[ValidityCheck, ...]:
+def _validity(
+    evidence: DuetEvidence, comparisons: tuple[Comparison, ...], coverage: Coverage
+) -> tuple[ValidityCheck, ...]:
     # The median block: pairs and blocks bear a busy moment, not a busy machine.
     usual = {name: _median([float(block[name]) for block in evidence.blocks]) for name in _AUDITED}
     unanswered = sum(int(block["unanswered"]) for block in evidence.blocks)
-    checks = [*_paired_checks(evidence), *audit_generator({**usual, "unanswered": unanswered})]
+    checks = [
+        *check_duet(evidence.samples, added=coverage.added),
+        *audit_generator({**usual, "unanswered": unanswered}),
+    ]
     others = _median([float(block["foreign_cpu_share"]) for block in evidence.blocks])
     checks.append(ValidityCheck("foreign_cpu_share", others, FOREIGN_CPU_SHARE, others <= FOREIGN_CPU_SHARE))
     if evidence.equal:
@@ -212,39 +219,12 @@ def _median(values: list[float]) -> float:
     return float(np.median(values)) if values else 0.0
 
 
-def _paired_checks(evidence: DuetEvidence) -> list[ValidityCheck]:
-    """Check the pairs; an endpoint that one variant always fails is one that it does not have."""
-    found = {check.check: check for check in check_duet(evidence.samples)}
-    differing = float(len(_one_sided(evidence.samples)))
-    found["endpoints_differing"] = ValidityCheck("endpoints_differing", differing, 0.0, differing == 0)
-    return list(found.values())
-
-
-def _one_sided(samples: pd.DataFrame) -> dict[str, str]:
-    """Return the endpoints that only one variant has, with that variant."""
-    asked = samples.assign(lost=failed(samples)).groupby(["endpoint", "variant"], observed=True)["lost"]
-    counted = asked.agg(["mean", "size"]).reset_index()
-    only = {}
-    for endpoint, rows in counted.groupby("endpoint", observed=True):
-        columns = (rows[name].tolist() for name in ("variant", "mean", "size"))
-        lost = {str(side): (float(share), int(count)) for side, share, count in zip(*columns, strict=True)}
-        for here, there in (SIDES, SIDES[::-1]):
-            has, lacks = lost.get(here, (1.0, 0)), lost.get(there, (1.0, ENDPOINT_ASKED_MIN))
-            if has[0] < ENDPOINT_GONE and lacks[0] > ENDPOINT_LOST and lacks[1] >= ENDPOINT_ASKED_MIN:
-                only[str(endpoint)] = here
-    return only
-
-
 def _explain(check: ValidityCheck, evidence: DuetEvidence) -> Finding:
     """Say plainly why a duet says nothing."""
     cause = f"{check.check} is {check.value:.3g}, and at most {check.limit:g} can be borne"
     endpoints: tuple[str, ...] = ()
     side = check.check.split("_")[0]
-    if check.check == "endpoints_differing":
-        only = _one_sided(evidence.samples)
-        endpoints = tuple(only)
-        cause = "; ".join(f"only {where} answers {endpoint}" for endpoint, where in only.items())
-    elif check.check.endswith("_error_share"):
+    if check.check.endswith("_error_share"):
         own = evidence.samples[evidence.samples["variant"] == side]
         bad = own[failed(own)]
         often = bad.groupby(["endpoint", "status"], observed=True).size().sort_values(ascending=False)

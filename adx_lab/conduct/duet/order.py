@@ -9,12 +9,10 @@ from dataclasses import dataclass
 from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
 from adx_lab.analysis.stats.sequential_design import SMALLEST_EFFECTS, Plan
 from adx_lab.errors import UsageError
+from adx_lab.records.run import Purpose
 
 BLOCKS_MAX = 64
-CALIBRATE = "calibrate"
-"""The kind of a duet of which the truth is known."""
-
-SMALLEST: Mapping[str, float] = {**SMALLEST_EFFECTS, PAIR: SMALLEST_EFFECTS["p50_ms"]}
+SMALLEST: Mapping[str, float] = {**SMALLEST_EFFECTS, PAIR: 0.03, "serial_ms": 0.03, "cold_ms": 0.25}
 DECISIVE_MIN = 7
 """Fewer blocks can't reach the level that a verdict needs, whatever they hold."""
 
@@ -28,17 +26,23 @@ class Profile:
     looks
         Numbers of blocks at which it is judged.
     seconds, warmup_s
-        Of load in each block.
+        Of the open loop in each block.
+    serial_s
+        Of each way to ask, in each block's serial movement.
+    burst_s
+        Of each variant, in each block's burst.
     """
 
     looks: tuple[int, ...]
     seconds: float
     warmup_s: float
+    serial_s: float
+    burst_s: float
 
 
 PROFILES: Mapping[str, Profile] = {
-    "quick": Profile((12,), 2.5, 0.75),
-    "nightly": Profile((12, 16), 5.0, 1.5),
+    "quick": Profile((10,), 1.0, 0.4, 0.04, 0.3),
+    "nightly": Profile((12, 16), 5.0, 1.5, 0.12, 1.0),
 }
 """Blocks differ from one another by more than the seconds within a block do: twelve of them, in any haste.
 
@@ -85,7 +89,7 @@ class DuetOrder:
     seconds: float | None = None
     warmup_s: float | None = None
     profile: str = "nightly"
-    kind: str = "duet"
+    purpose: Purpose = "duet"
     seed: int = 1
     night: str | None = None
 
@@ -115,6 +119,16 @@ class DuetOrder:
     def warming_s(self) -> float:
         """Seconds of a block's load that are thrown away."""
         return PROFILES[self.profile].warmup_s if self.warmup_s is None else self.warmup_s
+
+    @property
+    def serial_s(self) -> float:
+        """Seconds of each way to ask."""
+        return PROFILES[self.profile].serial_s
+
+    @property
+    def burst_s(self) -> float:
+        """Seconds of each variant's burst."""
+        return PROFILES[self.profile].burst_s
 
     @property
     def plan(self) -> Plan:

@@ -8,40 +8,35 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.analysis.duet.comparison import needs_more
+from adx_lab.analysis.duet.failures import does_not_start
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.verdict import decide
-from adx_lab.capture.resources import describe_machine
 from adx_lab.conduct.baseline import read_baseline
-from adx_lab.conduct.duet.block import SIDES, Bench, Block
+from adx_lab.conduct.duet.block import SIDES, Bench, Block, named_queries
 from adx_lab.conduct.duet.judge import (
     DuetAnswer,
     broken_early,
     comparisons_of,
     figures_of_duet,
     judge_duet,
-    not_judged,
 )
 from adx_lab.conduct.duet.order import DECISIVE_MIN, DuetOrder
 from adx_lab.conduct.duet.stored import Gathered, read_evidence, write_verdict
 from adx_lab.conduct.duet.templates import VariantError, prepare
 from adx_lab.conduct.duet.trials import latest_calibration, note_equal
+from adx_lab.conduct.run.built import build_record, describe_git
 from adx_lab.conduct.run.recorded import find_scenario
 from adx_lab.errors import MeasurementError
 from adx_lab.progress import Progress
-from adx_lab.records.run import Caveat, RunRecord, new_run_id, without_password
+from adx_lab.records.run import Caveat, RunRecord, new_run_id
 from adx_lab.services.servers import Servers, servers
-from adx_lab.services.sources import working_tree
 from adx_lab.services.variants import Variant, read_variant
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.settings import Settings
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, new_run_folder, open_folder, open_run
 from adx_lab.store.rows import RunStore
@@ -89,7 +84,8 @@ async def play(settings: Settings, order: DuetOrder, progress: Progress) -> Play
         }
         run_id = new_run_id()
         try:
-            async with servers(settings, progress) as up:
+            started = any(variant.tree is not None for variant in variants.values())
+            async with servers(settings, progress, needed=started) as up:
                 run = await _Duet(settings, order, variants, run_id, progress).measure(
                     up, scenario.locustfile
                 )
@@ -97,7 +93,7 @@ async def play(settings: Settings, order: DuetOrder, progress: Progress) -> Play
             return Played(_not_measured(settings, run_id, error), None)
     answer = judge_duet(read_evidence(run))
     _keep_row(settings, run, answer, baseline=_baseline_of(settings, order, variants))
-    if len(run.record.audit["duet"]["blocks"]) >= DECISIVE_MIN:
+    if len(run.record.duet.blocks) >= DECISIVE_MIN:
         note_equal(settings, run, answer.verdict)
     return Played(answer, run, run.record.caveats)
 
@@ -118,7 +114,8 @@ class _Duet:
         settings, order = self.settings, self.order
         sides = await prepare(settings, up, self.variants, self.progress)
         described = {side: self.variants[side].describe() for side in SIDES}
-        gathered = Gathered(order.plan, described, latest_calibration(settings))
+        named = {side: named_queries(self.variants[side].queries_folder) for side in SIDES}
+        gathered = Gathered(order.plan, described, latest_calibration(settings), named)
         bench = Bench(settings, order, up, sides, locustfile, self.run_id.rpartition("-")[2])
         with (
             new_run_folder(settings.runs_dir, self.run_id) as run_dir,
@@ -145,7 +142,7 @@ class _Duet:
             gathered.add(block)
             progress.advance("duet", number, target, "blocks")
             if number == 1 and broken_early(gathered.evidence(self.run_id)):
-                progress.step("one block is enough: this can't become a comparison")
+                progress.step("one block is enough: what fails there is plain to see")
                 return
             if number == target:
                 more = needs_more(comparisons_of(gathered.evidence(self.run_id)), plan, blocks=number)
@@ -175,27 +172,22 @@ class _Duet:
         if len(gathered.audits) < DECISIVE_MIN:
             text = f"{len(gathered.audits)} blocks can't decide anything: {DECISIVE_MIN} is the least"
             caveats += (Caveat("few-blocks", text),)
-        evidence = gathered.evidence(self.run_id)
-        if left := not_judged(evidence.samples, comparisons_of(evidence)):
-            text = f"not compared, since they were asked for too seldom: {', '.join(left)}"
-            caveats += (Caveat("not-judged", text),)
-        tree = working_tree(CHECKOUT)
         measured = {"rate_per_s": rate_per_s, "seconds": order.load_s, "warmup_s": order.warming_s}
-        return RunRecord(
+        return build_record(
+            self.settings,
             run_id=self.run_id,
-            kind=order.kind,
+            purpose=order.purpose,
             scenario=order.scenario,
-            started_at=self.started_at.isoformat(timespec="seconds"),
+            started_at=self.started_at,
             duration_s=gathered.duration_s,
             seed=order.seed,
+            audit=gathered.audit(**measured),
             variants=(order.base, order.head),
-            settings=_shown(self.settings),
-            machine=describe_machine(),
-            versions={name: version(name) for name in _LIBRARIES} | {"adx-lab": version("adx-lab")},
-            git={"commit": tree.commit, "changed": tree.changed},
-            audit=gathered.audit() | measured,
+            git=describe_git(self.settings.source_dir),
             caveats=caveats,
             night=order.night,
+            service=self.settings.key[0],
+            environment=self.settings.key[1],
         )
 
 
@@ -211,13 +203,20 @@ def _rate_from(block: Block) -> float:
 
 
 def _not_measured(settings: Settings, run_id: str, error: VariantError | MeasurementError) -> DuetAnswer:
-    """Return the verdict of a duet that could not be played: invalid, and why."""
+    """Return the verdict of a duet that could not be played.
+
+    A head that does not start or lets nobody in is worse than a base that does; without a base there is
+    nothing to compare with, and that is invalid as a load that could not be made is.
+    """
     name = f"{error.side}_starts" if isinstance(error, VariantError) else "load_generated"
+    broken = isinstance(error, VariantError) and error.side == HEAD
+    kind = "start" if broken else "invalid"
     return DuetAnswer(
         decide(
             run_id=run_id,
-            findings=(Finding("invalid", name, str(error), {}),),
-            validity=(ValidityCheck(name, 0.0, 1.0, ok=False),),
+            comparisons=(does_not_start(),) if broken else (),
+            findings=(Finding(kind, name, str(error), {}),),
+            validity=() if broken else (ValidityCheck(name, 0.0, 1.0, ok=False),),
             calibration=latest_calibration(settings),
         )
     )
@@ -229,25 +228,17 @@ def _baseline_of(settings: Settings, order: DuetOrder, variants: Mapping[str, Va
     What somebody tries out in between is no night: it has no commit yet, or too few blocks.
     """
     baseline, base, head = read_baseline(settings), variants[BASE].tree, variants[HEAD].tree
-    if baseline is None or base is None or head is None or order.kind != "duet" or order.head != ".":
+    if baseline is None or base is None or head is None or order.purpose != "duet" or order.head != ".":
         return None
     against = (base.commit, base.changed) == (baseline.commit, False)
     whole = order.night is not None or (not head.changed and order.cap >= DECISIVE_MIN)
-    return baseline.commit if against and whole and variants[BASE].core == variants[HEAD].core else None
+    return baseline.commit if against and whole and variants[BASE].start == variants[HEAD].start else None
 
 
 def _keep_row(settings: Settings, run: StoredRun, answer: DuetAnswer, *, baseline: str | None) -> None:
     figures = figures_of_duet(answer.verdict, baseline=baseline)
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     try:
         store.save(run.record, status=answer.verdict.status, figures=figures)
     finally:
         store.close()
-
-
-def _shown(settings: Settings) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.to_builtins(settings)
-    for section in ("database", "valkey", "store"):
-        if shown[section]["url"]:
-            shown[section]["url"] = without_password(shown[section]["url"])
-    return shown

@@ -15,13 +15,21 @@ import pyarrow.parquet as pq
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.stats.sequential_design import Plan
 from adx_lab.analysis.verdict import Calibration, Verdict
+from adx_lab.capture.companions import statement_names
+from adx_lab.capture.endpoint_counts import counted_between, statements_between
 from adx_lab.conduct.duet.block import SIDES, Block
 from adx_lab.conduct.duet.judge import DuetEvidence
-from adx_lab.conduct.duet.order import CALIBRATE
 from adx_lab.errors import UsageError
-from adx_lab.records.run import Caveat, RunRecord, to_json
+from adx_lab.files import write_whole
+from adx_lab.records.columns import COUNT_COLUMNS, STATEMENT_COLUMNS
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat, DuetAudit, RunRecord
+from adx_lab.secrecy import scrub
+from adx_lab.sql import Query
 from adx_lab.store.folders import (
     COMPANIONS,
+    COUNTS,
+    STATEMENTS,
     TABLES,
     UNPLAYED,
     VERDICT,
@@ -39,38 +47,83 @@ class Gathered:
     plan: Plan
     variants: Mapping[str, Mapping[str, Any]]
     calibration: Calibration | None = None
+    queries: Mapping[str, Mapping[str, Query]] = field(default_factory=dict)
+    """By side, its named queries."""
+
     began: float | None = None
     audits: list[dict[str, Any]] = field(default_factory=list)
     companions: list[dict[str, Any]] = field(default_factory=list)
     caveats: list[Caveat] = field(default_factory=list)
     _samples: list[pa.Table] = field(default_factory=list)
     _queries: list[pa.Table] = field(default_factory=list)
+    _counts: list[dict[str, Any]] = field(default_factory=list)
+    _statements: list[dict[str, Any]] = field(default_factory=list)
+    _names: dict[str, dict[int, str | None]] = field(default_factory=dict)
     _rows: int = 0
 
     def add(self, block: Block) -> None:
         """Append a block; its clock is put on the run's, its rows are numbered on."""
-        began = self.began = block.collected.began if self.began is None else self.began
-        samples = pq.read_table(block.folder / "samples.parquet")
-        queries = pq.read_table(block.folder / "queries.parquet")
-        for name in ("t_intended_s", "t_sent_s"):
-            moved = samples[name].to_numpy() + (block.collected.began - began)
-            samples = samples.set_column(samples.schema.get_field_index(name), name, pa.array(moved))
-        numbers = pa.array([block.number] * samples.num_rows, type=pa.int32())
-        samples = samples.append_column("block", numbers)
-        moved = queries["sample"].to_numpy() + self._rows
-        queries = queries.set_column(0, "sample", pa.array(moved, type=pa.int64()))
+        if self.began is None:
+            self.began = block.collected.began if block.serial is None else block.serial.began
+        began = self.began
+        if block.serial is not None:
+            for movement in block.serial.movements:
+                moved_s = block.serial.began - began
+                self._append(block.folder / movement, block.number, movement, moved_s)
+            self._count(block)
+        if block.burst is not None:
+            for movement in block.burst.movements:
+                self._append(block.folder / movement, block.number, movement, block.burst.began - began)
+        samples = self._append(block.folder, block.number, "open", block.collected.began - began)
         counts = samples.group_by("variant").aggregate([("block", "count")]).to_pylist()
         requests = {row["variant"]: row["block_count"] for row in counts}
         for side in SIDES:
             block.companions[side]["requests"] = int(requests.get(side, 0))
-        self._rows += samples.num_rows
-        self._samples.append(samples)
-        self._queries.append(queries)
         self.audits.append(block.audit())
         for caveat in block.collected.caveats:
             self.caveats.append(replace(caveat, text=f"block {block.number}: {caveat.text}"))
         # Through JSON and back: what is judged now is what can be judged again.
         self.companions.append(json.loads(to_json(block.companions)))
+
+    def _append(self, folder: Path, number: int, movement: str, moved_s: float) -> pa.Table:
+        """Append one movement's requests."""
+        samples = pq.read_table(folder / "samples.parquet")
+        queries = pq.read_table(folder / "queries.parquet")
+        for name in ("t_intended_s", "t_sent_s"):
+            moved = samples[name].to_numpy() + moved_s
+            samples = samples.set_column(samples.schema.get_field_index(name), name, pa.array(moved))
+        size = samples.num_rows
+        samples = samples.append_column("block", pa.array([number] * size, type=pa.int32()))
+        samples = samples.append_column("movement", pa.array([movement] * size, type=pa.string()))
+        rows = queries["sample"].to_numpy() + self._rows
+        queries = queries.set_column(0, "sample", pa.array(rows, type=pa.int64()))
+        self._rows += size
+        self._samples.append(samples)
+        self._queries.append(queries)
+        return samples
+
+    def _count(self, block: Block) -> None:
+        """Keep what was read around each endpoint of the serial movement."""
+        assert block.serial is not None
+        for one in block.serial.measured:
+            for side in SIDES:
+                told = {"block": block.number, "variant": side, "endpoint": one.endpoint}
+                before, after = one.before[side], one.after[side]
+                self._counts.append({**told, "requests": one.pairs, **counted_between(before, after)})
+                names = self._named(side, after.statements or {})
+                self._statements += [
+                    {**told, "query": names.get(ran["queryid"]), **ran}
+                    for ran in statements_between(before, after)
+                ]
+
+    def _named(self, side: str, statements: Mapping[int, Mapping[str, Any]]) -> Mapping[int, str]:
+        """Return the names of statements, of which only the new ones must be looked for."""
+        known = self._names.setdefault(side, {})
+        fresh = {number: row for number, row in statements.items() if number not in known}
+        if fresh:
+            known.update(dict.fromkeys(fresh))
+            known.update(statement_names(fresh, self.queries.get(side, {})))
+        return {number: name for number, name in known.items() if name}
 
     @property
     def duration_s(self) -> float:
@@ -88,39 +141,45 @@ class Gathered:
             variants=self.variants,
             plan=self.plan,
             calibration=self.calibration,
+            counts=_frame(_table(self._counts, COUNT_COLUMNS)) if self._counts else None,
+            statements=_frame(_table(self._statements, STATEMENT_COLUMNS)) if self._counts else None,
         )
 
     def write(self, run_dir: Path, record: RunRecord) -> None:
         """Write the run's folder."""
         pq.write_table(pa.concat_tables(self._samples), run_dir / "samples.parquet")
         pq.write_table(pa.concat_tables(self._queries), run_dir / "queries.parquet")
-        (run_dir / COMPANIONS).write_text(to_json(self.companions) + "\n", encoding="utf-8")
+        if self._counts:
+            pq.write_table(_table(self._counts, COUNT_COLUMNS), run_dir / f"{COUNTS}.parquet")
+            pq.write_table(_table(self._statements, STATEMENT_COLUMNS), run_dir / f"{STATEMENTS}.parquet")
+        write_whole(run_dir / COMPANIONS, to_json(self.companions) + "\n")
         write_plans(run_dir, self.companions[0]["head"].get("matrix") or {"plans": []})
         for table in set(TABLES) - {"samples", "queries"}:
             write_table(run_dir, table, [])
         write_record(run_dir, record)
 
-    def audit(self) -> dict[str, Any]:
+    def audit(self, *, rate_per_s: float, seconds: float, warmup_s: float) -> DuetAudit:
         """Return what the run's record keeps of the duet."""
-        return {
-            "duet": {
-                "plan": asdict(self.plan),
-                "variants": dict(self.variants),
-                "calibration": None if self.calibration is None else asdict(self.calibration),
-                "blocks": self.audits,
-            }
-        }
+        return DuetAudit(
+            design=asdict(self.plan),
+            variants={side: dict(told) for side, told in self.variants.items()},
+            blocks=self.audits,
+            calibration=None if self.calibration is None else asdict(self.calibration),
+            rate_per_s=rate_per_s,
+            seconds=seconds,
+            warmup_s=warmup_s,
+        )
 
 
 def write_verdict(folder: Path, verdict: Verdict) -> None:
     """Write ``verdict.json``."""
-    (folder / VERDICT).write_text(to_json(verdict.to_json(), indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / VERDICT, scrub(to_json(verdict.to_json(), indent=2)) + "\n")
 
 
 def write_unplayed(folder: Path, finding: Finding) -> None:
     """Keep with a night's loaded run why its duet could not be played: that duet left no run of its own."""
     told = {"subject": finding.subject, "cause": finding.cause}
-    (folder / UNPLAYED).write_text(to_json(told, indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / UNPLAYED, scrub(to_json(told, indent=2)) + "\n")
 
 
 def read_unplayed(folder: Path) -> Finding | None:
@@ -142,24 +201,36 @@ def read_evidence(run: StoredRun) -> DuetEvidence:
     StoreError
         Something of it is missing or damaged.
     """
-    told = run.record.audit.get("duet")
-    if told is None:
+    told = run.record.audit
+    if not isinstance(told, DuetAudit):
         raise UsageError(
             f"run {run.record.run_id} is a {run.record.kind}, not a duet",
             mend="adx-lab report judges other runs",
         )
-    plan, calibration = told["plan"], told["calibration"]
+    plan, calibration = told.design, told.calibration
     return DuetEvidence(
         run_id=run.record.run_id,
         samples=run.table("samples"),
         queries=run.table("queries"),
-        blocks=tuple(told["blocks"]),
+        blocks=tuple(told.blocks),
         companions=tuple(run.companions()),
-        variants=told["variants"],
+        variants=told.variants,
         plan=Plan(**{**plan, "looks": tuple(plan["looks"])}),
         calibration=None if calibration is None else Calibration(**calibration),
-        calibrating=run.record.kind == CALIBRATE,
+        calibrating=run.record.purpose == "calibrate",
+        counts=_table_of(run, COUNTS),
+        statements=_table_of(run, STATEMENTS),
     )
+
+
+def _table_of(run: StoredRun, name: str) -> pd.DataFrame | None:
+    """Return a table that only duets with a serial movement have."""
+    return run.table(name) if (run.folder / f"{name}.parquet").exists() else None
+
+
+def _table(rows: list[dict[str, Any]], columns: Mapping[str, str]) -> pa.Table:
+    schema = pa.schema([(name, pa.type_for_alias(dtype)) for name, dtype in columns.items()])
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adx_lab.errors import AdxLabError, StackError
 from adx_lab.progress import Progress
-from adx_lab.services.core_server import run_core_command
+from adx_lab.services.building import built
 from adx_lab.services.servers import Servers
+from adx_lab.services.start import run_to_end, wanted
 from adx_lab.services.templates import ensure_data_set
-from adx_lab.services.variants import Variant, plan_of
+from adx_lab.services.variants import Variant, as_shipped, order_of
 from adx_lab.settings import Settings
 from adx_lab.stack.databases import clone, drop
 
@@ -26,7 +27,7 @@ class VariantError(StackError):
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A variant with its template and the people of its data set; a URL has neither."""
+    """A variant that was built, with its template and the people of its data set; a URL has neither."""
 
     variant: Variant
     template: str | None = None
@@ -66,29 +67,23 @@ async def prepare(
 async def _prepare_one(
     settings: Settings, servers: Servers, variant: Variant, progress: Progress, *, keep: Collection[str]
 ) -> Prepared:
-    log = settings.stack_dir / "logs" / "duet-seed.log"
+    log = settings.stack_dir / "logs" / "duet-prepare.log"
     assert variant.tree is not None
-    # The data set is made under the core's own defaults: rules and settings are the variant's, not its rows'.
-    plain = Variant(variant.text, tree=variant.tree)
-    plan = plan_of(
-        plain,
-        "duet-seed",
-        database_url=servers.cluster.url(),
-        valkey_url=servers.valkey_url,
-        stack_dir=settings.stack_dir,
-    )
-    template = await ensure_data_set(servers.cluster, plan, settings.dataset, progress, log=log, keep=keep)
+    variant = replace(variant, tree=await built(variant.tree, settings, progress))
+    if not wanted(variant.service, "database"):
+        return Prepared(variant)
+    # Under the service's own defaults: switches and settings are the variant's, not its rows'.
+    plain = as_shipped(variant, settings)
+    order = order_of(plain, "duet-prepare", settings, valkey_url=servers.valkey_url)
+    template = await ensure_data_set(servers.cluster, order, progress, log=log, keep=keep)
+    people = variant.start.people
+    if not people:
+        return Prepared(variant, template)
     sample = settings.stack_dir / "samples" / f"{template}.json"
     if not sample.exists():
         sample.parent.mkdir(parents=True, exist_ok=True)
         url = await clone(servers.cluster, template, "adx_duet_a", fresh=True)
-        plan = plan_of(
-            plain,
-            "duet-seed",
-            database_url=url,
-            valkey_url=servers.valkey_url,
-            stack_dir=settings.stack_dir,
-        )
-        await run_core_command(plan, "sample", "--out", str(sample), log=log, seconds=120)
+        order = replace(order, database_url=url)
+        await run_to_end(order, "people", people, log=log, seconds=120, people_file=sample)
         await drop(servers.cluster, "adx_duet_a")
     return Prepared(variant, template, sample)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from adx_lab.analysis.duet.pair_ratios import METRIC
 from adx_lab.analysis.verdict import Calibration, Verdict
 from adx_lab.capture.resources import describe_machine
-from adx_lab.records.run import digest
+from adx_lab.records.documents import digest
 from adx_lab.settings import Settings
 from adx_lab.store.folders import StoredRun
 from adx_lab.store.trials import Trial, TrialKind, TrialLedger
@@ -24,7 +24,7 @@ def machine_id() -> str:
 
 def trials(settings: Settings) -> list[Trial]:
     """Return this machine's trials, oldest first."""
-    ledger = TrialLedger(settings.store_url)
+    ledger = TrialLedger(settings)
     try:
         return ledger.of(machine_id())
     finally:
@@ -61,7 +61,7 @@ def calibration_of(known: Sequence[Trial]) -> Calibration:
 
 def note_equal(settings: Settings, run: StoredRun, verdict: Verdict) -> None:
     """Count a duet of two equal variants towards the machine's calibration; others are not counted."""
-    variants = run.record.audit["duet"]["variants"]
+    variants = run.record.duet.variants
     if variants["base"]["identity"] == variants["head"]["identity"]:
         keep_trial(settings, run, verdict, kind="equal", name="equal")
 
@@ -77,13 +77,13 @@ def keep_trial(
     causes: Sequence[str] = (),
 ) -> Trial:
     """Put a trial into the ledger; ``causes`` are the kinds that would be right."""
-    blocks = run.record.audit["duet"]["blocks"]
+    blocks = run.record.duet.blocks
     slower = any(one.status == "slower" for one in verdict.comparisons)
     first = next((one for one in verdict.findings if one.kind != "invalid"), None)
     seen = [
-        one.smallest_effect_seen
+        one.could_see
         for one in verdict.comparisons
-        if one.metric == METRIC and one.subject != "all" and one.smallest_effect_seen is not None
+        if one.metric == METRIC and one.subject != "all" and one.could_see is not None
     ]
     trial = Trial(
         run_id=run.record.run_id,
@@ -100,7 +100,7 @@ def keep_trial(
         blocks=len(blocks),
         seconds=sum(float(block["took_s"]) for block in blocks),
     )
-    ledger = TrialLedger(settings.store_url)
+    ledger = TrialLedger(settings)
     try:
         ledger.add(trial)
     finally:

@@ -18,16 +18,19 @@ import msgspec
 from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.conduct.baseline import Baseline, read_baseline, set_baseline
+from adx_lab.conduct.bisection.play import bisect_night
 from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
 from adx_lab.conduct.duet.stored import read_evidence, read_unplayed, write_unplayed
+from adx_lab.conduct.nights.usual import compare_night
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.recorded import LoadRequest
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.progress import Progress
-from adx_lab.records.run import Caveat, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat
 from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.page.index import write_index
 from adx_lab.report.page.measured_night import Compared, Contents
@@ -57,12 +60,15 @@ class Profile:
         Whether the load is raised until a budget breaks, too.
     rules
         Whether each performance rule is measured, too.
+    bisect
+        Whether the guilty commit is looked for after a regression.
     """
 
     load: dict[str, float]
     duet: dict[str, Any] = field(default_factory=dict)
     steps: bool = False
     rules: bool = False
+    bisect: bool = False
 
 
 PROFILES: dict[ProfileName, Profile] = {
@@ -74,6 +80,7 @@ PROFILES: dict[ProfileName, Profile] = {
         {"profile": "nightly"},
         steps=True,
         rules=True,
+        bisect=True,
     ),
 }
 
@@ -92,9 +99,9 @@ class _Night:
         """Load, raise the load, compare, and measure the rules; each is stored as it ends."""
         await self._load(request)
         assert self.run is not None
-        if request.url is None and self.profile.duet.get("blocks") != 0:
+        if self._plays_duets(request) and self.profile.duet.get("blocks") != 0:
             await self._compare(self.run)
-        if request.url is None and self.profile.rules:
+        if request.url is None and self.settings.is_reference and self.profile.rules:
             await measure_rules(self.settings, RulesOrder(), self.progress)
 
     async def _load(self, request: LoadRequest) -> None:
@@ -105,10 +112,15 @@ class _Night:
             return
         async with recorded.surroundings(settings, progress, fresh=read_state(settings) is None) as around:
             self.run = await recorded.record_load(settings, around, request, progress)
-            if self.profile.steps:
+            if self.profile.steps and settings.is_reference:
                 steps = replace(recorded.find_scenario(settings, "steps"), night=self.run.record.run_id)
                 climbed = await recorded.record_load(for_climbing(settings), around, steps, progress)
                 recorded.keep(settings, climbed)
+
+    def _plays_duets(self, request: LoadRequest) -> bool:
+        """Tell whether the service can be started as it was: the core, and whoever names a ref."""
+        started = request.url is None and bool(self.settings.service.start.command)
+        return started and (self.settings.is_reference or bool(self.settings.baseline.ref))
 
     async def _compare(self, run: StoredRun) -> None:
         baseline = read_baseline(self.settings)
@@ -120,6 +132,15 @@ class _Night:
         played = await play(self.settings, order, self.progress)
         if played.run is None:
             write_unplayed(run.folder, played.answer.verdict.findings[0])
+        elif self.profile.bisect and played.answer.verdict.status == "regressed":
+            await self._bisect(baseline.commit)
+
+    async def _bisect(self, good: str) -> None:
+        """Look for the guilty commit, where there is more than one that it could be."""
+        answer = await bisect_night(self.settings, good, self.progress)
+        if answer is not None:
+            self.progress.step(answer.answer.sentence)
+            self.notes.append(Caveat("bisection", f"{answer.answer.sentence}; {answer.page}"))
 
     def _first_baseline(self) -> None:
         """Let this commit be what later nights are compared with: a first night has nothing else."""
@@ -204,7 +225,7 @@ async def report(
     UsageError
         The run is a duet: its verdict is had by ``adx-lab verdict``.
     """
-    if "duet" in run.record.audit:
+    if run.record.kind == "duet":
         raise UsageError(
             f"run {run.record.run_id} is a {run.record.kind}: its report is that of its night",
             mend=f"adx-lab verdict {run.record.run_id} shows its verdict",
@@ -212,11 +233,20 @@ async def report(
     judgement = recorded.judge(settings, run)
     beside = list(_of_the_night(settings, run))
     compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
-    climbed = next((other.record.run_id for other in beside if other.record.scenario == "steps"), None)
+    climbed = next((other.record.run_id for other in beside if other.record.kind == "climb"), None)
     # What the core's rules are worth says nothing of somebody else's service.
     known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
+    usual = await asyncio.to_thread(compare_night, settings, judgement)
+    if (
+        not usual.nights
+        and compared is None
+        and run.record.purpose == "nightly"
+        and not settings.is_reference
+    ):
+        text = "nothing was compared, since this is the first valid night of this service and scenario"
+        notes = (*notes, Caveat("first-night", text))
     rules = tuple(known[name] for name in sorted(known))
-    contents = Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder))
+    contents = Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder), usual)
     orders = () if stopped is not None else notebooks_of(contents)
     # The notebooks of all nights must find this one, too.
     recorded.keep_row(settings, judgement, status=None)

@@ -1,13 +1,14 @@
 """Runs of loads that somebody else started: from Locust's web page, or by plain ``locust -f``.
 
 Locust's own process (`adx_lab.load.process.session`) starts one companion a test, as
-``python -m adx_lab.conduct.run.attended RAW_DIR URL PID``. It captures while the test runs, tells the web
+``python -m adx_lab.conduct.run.attended RAW_DIR PID``. It captures while the test runs, tells the web
 page's tab what only it can see, and stores the run when the test has stopped, even if Locust was killed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 import time
@@ -21,10 +22,12 @@ from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.recorded import LoadRequest, Surroundings
 from adx_lab.errors import AdxLabError
+from adx_lab.files import keep_private
 from adx_lab.load.collecting.collect import Collected, collect
 from adx_lab.load.order import read_order
 from adx_lab.load.web.vitals import write_vitals
 from adx_lab.progress import Silent
+from adx_lab.secrecy import remember_url
 from adx_lab.services.running import read_state
 from adx_lab.settings import Settings, read_settings
 
@@ -88,7 +91,9 @@ def _stopped(raw_dir: Path) -> bool:
 
 def main(raw_dir: Path, url: str, locust_pid: int) -> int:
     """Attend one test, say which run it became, and remove its raw record."""
+    keep_private()
     settings = read_settings()
+    remember_url(url)
     try:
         run_id = asyncio.run(attend(settings, raw_dir, url, locust_pid))
     except AdxLabError as error:
@@ -101,4 +106,4 @@ def main(raw_dir: Path, url: str, locust_pid: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    sys.exit(main(Path(sys.argv[1]), os.environ["LOCUST_HOST"], int(sys.argv[2])))

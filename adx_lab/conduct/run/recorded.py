@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
+import asyncpg
 import msgspec
 
 from adx_lab.capture.cache_trace import TraceTail
@@ -28,25 +30,34 @@ from adx_lab.capture.database import (
 )
 from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.observing import measure_observing
-from adx_lab.capture.plans.anywhere import capture_anywhere
-from adx_lab.capture.plans.matrix import capture_matrix
-from adx_lab.capture.resources import describe_machine
+from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.server_log import LogTail
-from adx_lab.conduct.run.provenance import describe_git, describe_settings, describe_target, describe_versions
-from adx_lab.errors import UsageError, nearest
+from adx_lab.conduct.run.asked import AskOrder, ask_each
+from adx_lab.conduct.run.built import (
+    build_record,
+    describe_git,
+    describe_target,
+)
+from adx_lab.deaths import Death, DeathTail, backends_killed, now
+from adx_lab.errors import AdxLabError, StackError, UsageError, nearest
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.order import LoadOrder
 from adx_lab.load.schedules.replay import write_replay
 from adx_lab.load.starting.headless import LocustCommand, Machines, run_locust
 from adx_lab.load.starting.reachable import check_reachable
 from adx_lab.progress import Progress
-from adx_lab.records.run import Caveat, RunRecord, Target, new_run_id
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat, ClimbAudit, LoadAudit, Purpose, Target, new_run_id
 from adx_lab.report.run.judged_run import Judgement, figures_of
-from adx_lab.services.running import StackState, read_state, running_stack
-from adx_lab.settings import CHECKOUT, LoadSettings, Settings
-from adx_lab.sql import load_queries
+from adx_lab.services.attached import postgres_url, processes_of
+from adx_lab.services.login import log_in
+from adx_lab.services.running import StackState, holder_pid, read_state, running_stack
+from adx_lab.services.start import expanded
+from adx_lab.settings import REFERENCE, LoadSettings, ServiceSettings, Settings
+from adx_lab.sql import Query, load_queries
 from adx_lab.store.folders import (
+    ASKED,
     StoredRun,
     new_run_folder,
     open_run,
@@ -58,8 +69,8 @@ from adx_lab.store.folders import (
 )
 from adx_lab.store.rows import RunStore
 
+T = TypeVar("T")
 OBSERVED_QUERY = "users.get"
-CORE_QUERIES = CHECKOUT / "adx_lab" / "core" / "queries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +95,7 @@ class LoadRequest:
 
     scenario: str
     locustfile: Path
-    kind: str = "load"
+    purpose: Purpose = "load"
     given: frozenset[str] = frozenset()
     url: str | None = None
     sample_file: str | None = None
@@ -97,9 +108,18 @@ class LoadRequest:
 class Surroundings:
     """The target of a load and what is known around it.
 
-    ``processes`` are the ids by role; ``sample_file`` tells the load whom to log in as; ``server_log`` is
-    what the embedded PostgreSQL writes, ``cache_trace`` what the core looks up in its L1. None of them is
-    known of somebody else's service.
+    Attributes
+    ----------
+    processes
+        Ids by role.
+    sample_file
+        Tells the load whom to log in as.
+    server_log
+        What the embedded PostgreSQL writes.
+    cache_trace
+        What the core looks up in its L1.
+    deaths
+        The list of what died of the stack. None of these is known of somebody else's service.
     """
 
     target: Target
@@ -107,19 +127,22 @@ class Surroundings:
     sample_file: str | None
     server_log: Path | None = None
     cache_trace: Path | None = None
+    deaths: Path | None = None
 
     @classmethod
     def of_stack(cls, state: StackState) -> Surroundings:
         """Return the surroundings of the reference core."""
         log = Path(state.logs) / "postgres.log" if "postgres" in state.processes else None
         trace = Path(state.cache_trace) if state.cache_trace else None
-        return cls(state.target(), state.processes, state.sample_file, log, trace)
+        deaths = Path(state.logs).parent / "deaths.jsonl"
+        people = state.sample_file or None
+        return cls(state.target(), state.processes, people, log, trace, deaths)
 
 
 Drive = Callable[..., Awaitable[tuple[Collected, Samples]]]
 
 
-def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadRequest:
+def find_scenario(settings: Settings, name: str, *, purpose: Purpose = "load") -> LoadRequest:
     """Return the load of a scenario by name.
 
     Raises
@@ -128,9 +151,24 @@ def find_scenario(settings: Settings, name: str, *, kind: str = "load") -> LoadR
         There is no such locustfile.
     """
     known = settings.scenario_files()
+    if settings.load.locustfile:
+        known = known | {Path(settings.load.locustfile).stem: settings.project_dir / settings.load.locustfile}
     if name not in known:
         raise UsageError(f"unknown scenario {name}", mend=nearest(name, sorted(known)))
-    return LoadRequest(name, known[name], kind)
+    return LoadRequest(name, known[name], purpose)
+
+
+def usual_scenario(settings: Settings) -> str:
+    """Return the name of the scenario that is taken where nobody names one."""
+    own = settings.load.locustfile
+    if own:
+        return Path(own).stem
+    if settings.is_reference:
+        return "mixed"
+    raise UsageError(
+        f"nobody says what {settings.service.name} is loaded with",
+        mend="name a scenario, or load.locustfile in the project file",
+    )
 
 
 def load_request(
@@ -150,15 +188,24 @@ def load_request(
     UsageError
         Neither or both are named, or the file does not exist.
     """
+    if scenario is None and locustfile is None and settings.load.locustfile:
+        locustfile = settings.project_dir / settings.load.locustfile
     if (scenario is None) == (locustfile is None):
         raise UsageError("say what to load", mend="name a scenario, or a file with --locustfile")
+    if not more.get("url") and not settings.service.start.command:
+        more["url"] = settings.service.url
     if locustfile is None:
         assert scenario is not None
         return replace(find_scenario(settings, scenario), given=given, **more)
-    if not locustfile.is_file():
+    if not locustfile.exists():
         raise UsageError(f"there is no locustfile {locustfile}", mend="correct the path")
-    # Locust's own defaults for somebody else's users would be one user for ever.
-    given |= {"users", "duration_s", "warmup_s"}
+    if settings.is_reference and not more.get("url"):
+        raise UsageError(
+            f"nobody says what {locustfile.name} is for",
+            mend="give --url, or describe the service in adx-lab.toml (adx-lab init)",
+        )
+    # Somebody else's users go on for ever where nobody says how long; how many is Locust's own default.
+    given |= {"duration_s", "warmup_s"}
     return LoadRequest(locustfile.stem, locustfile.resolve(), given=given, **more)
 
 
@@ -193,6 +240,8 @@ async def record_load(
     run_id = new_run_id()
     started_at = datetime.now(UTC)
     with new_run_folder(settings.runs_dir, run_id) as run_dir:
+        doubts: list[Caveat] = []
+        tail = DeathTail(around.deaths)
         async with _maybe_connected(around.target.database_url) as connection:
             before: Statements = await read_statements(connection) if connection else {}
             described = await describe_database(connection) if connection else {}
@@ -200,35 +249,75 @@ async def record_load(
             collected, seen = await (drive or _drive)(
                 settings, around, request, run_dir, progress, connection=connection
             )
-            after: Statements = await read_statements(connection) if connection else {}
-        plans = await _capture_plans(around, progress)
+            after: Statements = {}
+            if connection:
+                after = await _tried("the statements", doubts, read_statements(connection), before)
+        server_log = log.read()
+        deaths = [
+            *(Death(**death) for death in collected.deaths),
+            *tail.read(),
+            *backends_killed(server_log),
+            *await _lost(settings, around),
+        ]
+        plans = await _tried("the plans", doubts, _capture_plans(settings, around, progress), {"plans": []})
+        observing = await _tried("the cost of observing", doubts, _cost_of_observing(around, plans), None)
         write_plans(run_dir, plans)
-        write_log(run_dir, log.read())
+        write_log(run_dir, server_log)
+        if request.purpose == "nightly":
+            asked = _ask_each(settings, around, request, run_dir, progress)
+            await _tried("what each endpoint asks the database", doubts, asked, None)
         write_table(run_dir, "resources", seen.resources)
         write_table(run_dir, "cache", seen.cache)
         write_table(run_dir, "service", seen.service)
         write_columns(run_dir, "cache_trace", trace.read(collected.began))
-        write_table(run_dir, "database", statement_rows(before, after, load_queries(CORE_QUERIES)))
-        write_record(
-            run_dir,
-            RunRecord(
-                run_id=run_id,
-                kind=request.kind,
-                scenario=request.scenario,
-                started_at=started_at.isoformat(timespec="seconds"),
-                duration_s=collected.duration_s,
-                seed=settings.load.seed,
-                settings=describe_settings(settings),
-                machine=describe_machine(),
-                versions=describe_versions(),
-                git=describe_git(settings.home_dir),
-                target=describe_target(around.target) | {"database": described, "tenants": _tenants(around)},
-                audit=_audit(collected, seen) | await _cost_of_observing(around, plans),
-                caveats=(*collected.caveats, *seen.caveats(), *_caveats(around)),
-                night=request.night,
+        write_table(run_dir, "database", statement_rows(before, after, named_queries(settings)))
+        record = build_record(
+            settings,
+            run_id=run_id,
+            purpose=request.purpose,
+            scenario=request.scenario,
+            started_at=started_at,
+            duration_s=collected.duration_s,
+            seed=settings.load.seed,
+            audit=_audit(collected, seen, observing, deaths),
+            git=describe_git(settings.source_dir),
+            service=service_name(settings, request),
+            environment=settings.service.environment,
+            target=describe_target(around.target) | {"database": described, "tenants": _tenants(around)},
+            caveats=(
+                *collected.caveats,
+                *seen.caveats(),
+                *_caveats(around),
+                *(Caveat("died", str(death)) for death in deaths),
+                *doubts,
             ),
+            night=request.night,
         )
+        write_record(run_dir, record)
     return open_run(settings.runs_dir, run_id)
+
+
+async def _tried(what: str, doubts: list[Caveat], capture: Awaitable[T], otherwise: T) -> T:
+    """Return what a capture yields; where it fails, the load that was measured is kept without it."""
+    try:
+        return await capture
+    except (AdxLabError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        doubts.append(
+            Caveat("not-captured", f"{what} could not be captured: {error or type(error).__name__}")
+        )
+        return otherwise
+
+
+async def _lost(settings: Settings, around: Surroundings) -> list[Death]:
+    """Return the death of what nobody of ours watches: who holds the stack, or somebody else's service."""
+    if around.deaths is not None:
+        held = holder_pid(settings) is not None
+        return [] if held else [Death("stack", now(), "is not held any more: its process is gone")]
+    try:
+        await asyncio.to_thread(check_reachable, around.target.base_url)
+    except StackError as error:
+        return [Death("service", now(), f"does not answer any more ({error.message})")]
+    return []
 
 
 def judge(settings: Settings, run: StoredRun) -> Judgement:
@@ -255,7 +344,7 @@ def keep(settings: Settings, run: StoredRun) -> Judgement:
 
 def keep_row(settings: Settings, judgement: Judgement, *, status: str | None) -> None:
     """Keep a run's figures in the run store, with its verdict where one was given."""
-    store = RunStore(settings.store_url)
+    store = RunStore(settings)
     try:
         store.save(judgement.record, status=status, figures=figures_of(judgement))
     finally:
@@ -273,10 +362,41 @@ async def elsewhere(settings: Settings, request: LoadRequest) -> Surroundings:
     assert request.url is not None
     url = request.url.rstrip("/")
     await asyncio.to_thread(check_reachable, url)
-    metrics = f"{url}/metrics"
+    metrics = f"{url}{settings.service.metrics}"
     answers = await asyncio.to_thread(read_metrics, metrics)
-    target = Target(url, settings.database.url, settings.valkey.url, metrics if answers else None)
-    return Surroundings(target, {}, request.sample_file)
+    database_url = settings.database.url or settings.service.database.url
+    database_url = postgres_url(expanded(database_url)) if database_url else None
+    target = Target(url, database_url, settings.valkey.url, metrics if answers else None)
+    # What the reference core's project file says of processes is not said of somebody else's service.
+    service = ServiceSettings() if settings.is_reference else settings.service
+    ours = await asyncio.to_thread(processes_of, service, url, database_url)
+    return Surroundings(target, ours, request.sample_file)
+
+
+def service_name(settings: Settings, request: LoadRequest) -> str:
+    """Return whose run it is: the described service's, or that of a URL that nobody described."""
+    if request.url is not None and settings.is_reference and request.sample_file is None:
+        return urlsplit(request.url).netloc
+    return settings.service.name or REFERENCE
+
+
+async def _ask_each(
+    settings: Settings, around: Surroundings, request: LoadRequest, run_dir: Path, progress: Progress
+) -> None:
+    """Keep which statements each endpoint asks for; a scenario of the lab's own is asked by the duet."""
+    if around.target.database_url is None or around.sample_file is not None:
+        return
+    log = settings.data_dir / "logs" / "asked.log"
+    words = locust_words(settings)
+    order = AskOrder(request.locustfile, around.target.base_url, around.target.database_url, log, words=words)
+    told = await ask_each(order, progress)
+    await asyncio.to_thread((run_dir / ASKED).write_text, to_json(told) + "\n", encoding="utf-8")
+
+
+def locust_words(settings: Settings) -> tuple[str, ...]:
+    """Return the options for Locust that the project file names: tags, and those of the file's own."""
+    tags = ("--tags", *settings.load.tags) if settings.load.tags else ()
+    return (*tags, *settings.load.arguments)
 
 
 async def _drive(
@@ -290,13 +410,15 @@ async def _drive(
 ) -> tuple[Collected, Samples]:
     progress.step(f"starting Locust with {request.locustfile.name}")
     raw_dir = run_dir / "raw"
+    login = settings.service
     order = LoadOrder(
         raw_dir=str(raw_dir),
         scenario=request.scenario,
         seed=settings.load.seed,
         timeout_s=settings.load.timeout_s,
         sample_file=around.sample_file,
-        budget_file=str(settings.budgets_file),
+        budget_file=None if settings.budgets_file is None else str(settings.budgets_file),
+        headers={} if around.sample_file else await asyncio.to_thread(log_in, login, around.target.base_url),
         **_asked(settings, request),
     )
     if request.replay is not None:
@@ -305,8 +427,9 @@ async def _drive(
         duration_s = write_replay(earlier, schedule)
         order = msgspec.structs.replace(order, replay_file=str(schedule), duration_s=duration_s)
     base_url = around.target.base_url
+    more = () if around.sample_file else locust_words(settings)
     command = LocustCommand(
-        order, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines
+        order, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines, more
     )
     roots = dict(around.processes)
     async with sampling(lambda: roots, around.target.metrics_url, connection) as seen:
@@ -320,13 +443,20 @@ async def _drive(
 def _asked(settings: Settings, request: LoadRequest) -> dict[str, Any]:
     """Return what was asked of the load; what nobody set is left to the scenario."""
     defaults = LoadSettings()
-    names = ("rate_per_s", "duration_s", "warmup_s", "users")
+    names: tuple[str, ...] = ("rate_per_s", "duration_s", "warmup_s", "users")
+    if request.locustfile not in settings.scenario_files().values() and "rate_per_s" not in request.given:
+        names = names[1:]  # somebody else's users ask at their own pace, unless somebody says otherwise
     values = {name: getattr(settings.load, name) for name in names}
     return {
         name: value
         for name, value in values.items()
         if name in request.given or value != getattr(defaults, name)
     }
+
+
+def named_queries(settings: Settings) -> Mapping[str, Query]:
+    """Return the named queries of the service that is described."""
+    return load_queries(settings.queries_dir) if settings.queries_dir else {}
 
 
 def _tenants(around: Surroundings) -> dict[str, int]:
@@ -337,26 +467,26 @@ def _tenants(around: Surroundings) -> dict[str, int]:
     return {tenant["id"]: tenant["user_count"] for tenant in sample["tenants"]}
 
 
-async def _cost_of_observing(around: Surroundings, plans: Mapping[str, Any]) -> dict[str, Any]:
+async def _cost_of_observing(around: Surroundings, plans: Mapping[str, Any]) -> dict[str, Any] | None:
     """Measure what auto_explain adds to the shortest query of all, once the load is over."""
     query = plans.get("queries", {}).get(OBSERVED_QUERY)
     if around.target.database_url is None or query is None:
-        return {}
+        return None
     cells = (cell for cell in plans["plans"] if cell["query"] == OBSERVED_QUERY)
     arguments = list(next(cells)["arguments"].values())
     cost = await measure_observing(around.target.database_url, query["text"], arguments)
-    return {"observing": asdict(cost)}
+    return asdict(cost)
 
 
-async def _capture_plans(around: Surroundings, progress: Progress) -> dict[str, Any]:
+async def _capture_plans(settings: Settings, around: Surroundings, progress: Progress) -> dict[str, Any]:
     url = around.target.database_url
     if url is None:
         return {"plans": []}
-    if around.sample_file is None:
-        progress.step("capturing the plans of the dearest statements")
-        return await capture_anywhere(url)
-    progress.step("capturing the plan of every named query")
-    return await capture_matrix(url, CORE_QUERIES)
+    # Named queries are the described service's: another one that is loaded by its URL may not know them.
+    queries = settings.queries_dir if around.sample_file else None
+    which = "of every named query" if queries else "of the dearest statements"
+    progress.step(f"capturing the plans {which}")
+    return await capture_plans(url, queries)
 
 
 @asynccontextmanager
@@ -368,15 +498,22 @@ async def _maybe_connected(url: str | None) -> AsyncIterator[Any]:
         yield connection
 
 
-def _audit(collected: Collected, seen: Samples) -> dict[str, Any]:
-    facts = {
-        name: value for name, value in asdict(collected).items() if name != "caveats" and value is not None
+def _audit(
+    collected: Collected, seen: Samples, observing: dict[str, Any] | None, deaths: Sequence[Death]
+) -> LoadAudit:
+    facts = {name: value for name, value in asdict(collected).items() if name != "caveats"}
+    if not facts["steps"]:
+        del facts["steps"], facts["knee"]
+    facts |= {
+        "kind": "climb" if "steps" in facts else "load",
+        "steal_share": seen.steal_share,
+        "foreign_cpu_share": seen.foreign_share,
+        "waits": {f"{kind}: {event}": count for (kind, event), count in seen.waits.most_common()},
+        "connections_max": max((count for _, count in seen.connections), default=None),
+        "observing": observing,
+        "deaths": [asdict(death) for death in deaths],
     }
-    facts |= {"steal_share": seen.steal_share, "foreign_cpu_share": seen.foreign_share}
-    facts["waits"] = {f"{kind}: {event}": count for (kind, event), count in seen.waits.most_common()}
-    if seen.connections:
-        facts["connections_max"] = max(count for _, count in seen.connections)
-    return facts
+    return msgspec.convert(facts, LoadAudit | ClimbAudit)
 
 
 def _caveats(around: Surroundings) -> tuple[Caveat, ...]:

@@ -261,7 +261,7 @@ _ALL = (
         "MB",
         effect="difference",
         probe=probes.large_files,
-        against=Against("peak_mb", "core.rss_mb"),
+        against=Against("peak_mb", "service.rss_mb"),
         shows=(Shown("peak_mb", "peak of the core", "MB"), Shown("whole_ms", "all of it takes", "ms")),
     ),
     _price("metrics.http", "cached", Signal("series", "http_request_duration_ms")),

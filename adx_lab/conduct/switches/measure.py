@@ -30,12 +30,11 @@ from adx_lab.conduct.switches.signals import seen
 from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, new_run_id
-from adx_lab.report.run.judged_run import read_budgets
 from adx_lab.report.switches.worth_table import evidence_text
 from adx_lab.services.servers import Servers, servers
 from adx_lab.services.sources import working_tree
 from adx_lab.services.variants import read_variant
-from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.settings import Settings, read_budgets
 from adx_lab.stack.locks import hold
 from adx_lab.store.rule_costs import RuleCost, RuleCosts
 
@@ -131,7 +130,7 @@ class _Call:
         except AdxLabError as error:
             caveats.append(Caveat("not-measured", str(error)))
         made = self._weighed(measure, blocks, signals, caveats, seconds=time.monotonic() - began)
-        store = RuleCosts(self.settings.store_url)
+        store = RuleCosts(self.settings)
         try:
             store.add(made)
         finally:
@@ -211,7 +210,6 @@ class _Call:
             f".{options}+{measure.rule}=off",
             scenario=measure.scenario,
             warmup_s=WARMUP_S,
-            kind="rules",
             seed=self.order.seed,
         )
         file = find_scenario(self.settings, measure.scenario).locustfile if measure.probe is None else None
@@ -236,7 +234,7 @@ class _Call:
         # The price of keeping a rule is the cost of the other direction.
         turned = [replace(block, kept=block.broken, broken=block.kept, log_ratio={}) for block in blocks]
         cost = weigh(turned if price else blocks, measure.figure, measure.effect)
-        tree = working_tree(CHECKOUT)
+        tree = working_tree(self.settings.source_dir, self.settings.service.start)
         both = [block for block in blocks if measure.figure in block.kept and measure.figure in block.broken]
         shows = [(shown.figure, shown.words, shown.unit) for shown in measure.shows]
         signal = (measure.signal.says(), signals) if measure.signal is not None else None

@@ -26,7 +26,7 @@ from valkey import Valkey
 
 from adx_lab.conduct.switches.client import Answer, Person, admin, log_in
 from adx_lab.errors import MeasurementError
-from adx_lab.services.core_server import Core, CorePlan, start_core, start_worker
+from adx_lab.services.start import Running, StartOrder, start_beside, start_service
 
 Figures = dict[str, float]
 
@@ -62,7 +62,7 @@ class Ground:
         The folder for what further processes print.
     """
 
-    core: Core
+    core: Running
     sample: Mapping[str, Any]
     database_url: str
     logs: Path
@@ -133,7 +133,7 @@ async def after_warming(ground: Ground) -> Figures:
     await asyncio.to_thread(boss.must, "GET", "/auth/me")
     users = [*ground.in_whale("editor", _PEOPLE // 2), *ground.in_whale("viewer", _PEOPLE // 2)]
     people = [await asyncio.to_thread(log_in, ground.url, ground.sample, boss.tenant, user) for user in users]
-    worker = await start_worker(ground.core.plan, log=ground.logs / "rules-worker.log")
+    worker = await start_beside(ground.core.order, "worker", log=ground.logs / "rules-worker.log")
     try:
         await _wait_for_warmth(ground, people)
         # At once, with the worker still up: what it warmed lasts until its next turn, and no longer.
@@ -240,33 +240,35 @@ def _stale_ms(ground: Ground, boss: Person, replica: str, user: Mapping[str, Any
 
 async def _wait_for_warmth(ground: Ground, people: Sequence[Person]) -> None:
     """Wait until the worker has warmed everybody; where it never does, for about as long."""
-    plan = ground.core.plan
-    if "cache.warming" in plan.settings.rules_off.split(","):
+    order = ground.core.order
+    if "cache.warming" in order.service.start.switches_off.split(","):
         await asyncio.sleep(_COLD_S)
         return
     deadline = time.monotonic() + _WARMED_S
     while time.monotonic() < deadline:
-        warm = await asyncio.to_thread(_scopes_in_valkey, plan)
+        warm = await asyncio.to_thread(_scopes_in_valkey, order)
         if all(any(person.user["id"] in key for key in warm) for person in people):
             return
         await asyncio.sleep(0.1)
     raise MeasurementError(f"the worker warmed nothing within {_WARMED_S:g} s")
 
 
-def _scopes_in_valkey(plan: CorePlan) -> list[str]:
-    with Valkey.from_url(plan.valkey_url, socket_timeout=5) as client:
-        return [key.decode() for key in client.scan_iter(match=f"{plan.name}:*:permissions", count=1000)]
+def _scopes_in_valkey(order: StartOrder) -> list[str]:
+    with Valkey.from_url(order.valkey_url, socket_timeout=5) as client:
+        return [key.decode() for key in client.scan_iter(match=f"{order.name}:user:*:user", count=1000)]
 
 
 @asynccontextmanager
 async def _replica(ground: Ground) -> AsyncIterator[str]:
     """Have a second replica of the same service: its own process, the same database, keys and files."""
-    plan = ground.core.plan
-    own = plan.environ()
+    order = ground.core.order
+    own, start = order.environ(), order.service.start
     shared = {name: own[name] for name in ("ADX_CORE_KEY_PREFIX", "ADX_CORE_FILES_URL")}
-    settings = msgspec.structs.replace(plan.settings, env=plan.settings.env | shared)
-    other = replace(plan, name=f"{plan.name}-second", settings=settings)
-    core = await start_core(other, log=ground.logs / "rules-replica.log")
+    start = msgspec.structs.replace(start, env=start.env | shared)
+    service = msgspec.structs.replace(order.service, start=start)
+    core = await start_service(
+        replace(order, name=f"{order.name}-second", service=service), log=ground.logs / "rules-replica.log"
+    )
     try:
         yield core.url
     finally:

@@ -18,7 +18,10 @@ import base64
 import os
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 from nacl.exceptions import CryptoError
@@ -27,7 +30,7 @@ from nacl.pwhash import argon2id
 from adx_lab.core.server.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from adx_lab.core.settings import AuthSettings
 
@@ -56,34 +59,58 @@ _NOBODY = hash_with_salt("nobody's password", b"a salt of nobody")
 
 
 class Passwords:
-    """Hashes and checks passwords, a few at a time; more than can wait are turned away."""
+    """Hashes and checks passwords, a few at a time.
+
+    More than can wait are turned away, and nobody takes more than half of the queue. Of one peer's attempts
+    on users that don't exist only so many are hashed; the others wait as long and fail as well, so that a
+    flood of them neither fills the queue nor tells who exists.
+    """
 
     def __init__(self, settings: AuthSettings) -> None:
         self._threads = ThreadPoolExecutor(settings.hash_threads, "argon2", initializer=_give_way)
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
+        self._strangers: Counter[str] = Counter()
         self._waiting_max = settings.hash_waiting_max
+        self._took_s = 0.0
 
-    async def hash(self, password: str) -> str:
-        """Hash a new password."""
-        return await self._run(hash_password, password)
+    async def hash(self, password: str, by: str) -> str:
+        """Hash a new password; ``by`` is whose share of the queue it takes."""
+        return await self._run(by, hash_password, password)
 
-    async def verify(self, stored: str | None, password: str) -> bool:
+    async def verify(self, stored: str | None, password: str, by: str) -> bool:
         """Return whether a password is right; without a stored hash it takes as long, and is wrong."""
-        right = await self._run(_matches, stored or _NOBODY, password)
-        return right and stored is not None
+        if stored is not None:
+            return await self._run(by, _matches, stored, password)
+        if self._strangers[by] >= self._waiting_max // 4:
+            await asyncio.sleep(self._took_s)
+            return False
+        with _counted(self._strangers, by):
+            await self._run(by, _matches, _NOBODY, password)
+        return False
 
-    async def _run(self, work: Callable[..., T], *args: str) -> T:
-        if self._waiting >= self._waiting_max:
+    async def _run(self, by: str, work: Callable[..., T], *args: str) -> T:
+        if self._waiting.total() >= self._waiting_max or self._waiting[by] >= max(1, self._waiting_max // 2):
             raise Problem(503, "Busy", "too many logins at once", headers=[("retry-after", "1")])
-        self._waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
-        finally:
-            self._waiting -= 1
+        started = perf_counter()
+        with _counted(self._waiting, by):
+            result = await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        self._took_s += (perf_counter() - started - self._took_s) / 8
+        return result
 
     def close(self) -> None:
         """Let the threads end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _counted(counts: Counter[str], by: str) -> Iterator[None]:
+    counts[by] += 1
+    try:
+        yield
+    finally:
+        counts[by] -= 1
+        if not counts[by]:
+            del counts[by]
 
 
 def _give_way() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _ALGORITHM = "HS256"
 _ISSUER = "adx-core"
+_LEEWAY_S = 10
 _REMEMBERED_MAX = 20_000
 
 
@@ -27,7 +28,7 @@ class Principal:
     __slots__ = (
         "expires_at",
         "session_id",
-        "session_scope",
+        "session_item",
         "tenant_id",
         "tenant_scope",
         "user_id",
@@ -41,7 +42,7 @@ class Principal:
         self.expires_at = expires_at
         self.user_scope = user_scope(tenant_id, user_id)
         self.tenant_scope = tenant_scope(tenant_id)
-        self.session_scope = session_scope(session_id)
+        self.session_item = f"session:{session_id}"
 
 
 class Tokens:
@@ -94,6 +95,7 @@ class Tokens:
                 self._secret,
                 algorithms=[_ALGORITHM],
                 issuer=_ISSUER,
+                leeway=_LEEWAY_S,  # clocks differ; when the token is over is looked at exactly, below
                 options={"require": ["exp", "sub", "tid", "sid"]},
             )
             tenant_id, user_id, session_id = (str(UUID(claims[name])) for name in ("tid", "sub", "sid"))
@@ -117,11 +119,6 @@ def user_scope(tenant_id: str, user_id: str) -> str:
 def tenant_scope(tenant_id: str) -> str:
     """Return the cache scope of a tenant."""
     return f"tenant:{tenant_id}"
-
-
-def session_scope(session_id: str) -> str:
-    """Return the cache scope of a session."""
-    return f"session:{session_id}"
 
 
 def new_refresh_token() -> str:

@@ -4,18 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import libvalkey
-
-from adx_lab.core.clients.valkey import Link, open_link
+from adx_lab.core.auth.tokens import tenant_scope
+from adx_lab.core.cache.cache import ALL, Cache
+from adx_lab.core.clients.valkey import FAILURES, Connection, open_connection
+from adx_lab.core.errors import CoreError
 from adx_lab.core.monitoring.logs import log
+from adx_lab.core.monitoring.metrics import Metrics
 
 if TYPE_CHECKING:
-    from adx_lab.core.cache.cache import Cache
+    from adx_lab.core.settings import Settings
 
 _PING_S = 1.0
 _logger = logging.getLogger("adx_lab.core.cache.invalidation")
+
+
+def forget(settings: Settings, tenant_id: str) -> None:
+    """Make every replica forget a tenant, or everything: somebody changed roles or configuration by hand.
+
+    Raises
+    ------
+    CoreError
+        Valkey can't be reached: replicas forget by time only.
+    """
+
+    async def send() -> None:
+        cache = Cache(settings, Metrics())
+        if cache.valkey is None:
+            raise CoreError("ADX_CORE_VALKEY_URL is not set: there is nobody to tell")
+        await cache.valkey.start()
+        try:
+            await cache.invalidate(tenant_scope(tenant_id) if tenant_id else ALL)
+            if not cache.valkey.available:
+                raise CoreError("ADX_CORE_VALKEY_URL: Valkey can't be reached; nothing was forgotten")
+        finally:
+            await cache.valkey.close()
+
+    asyncio.run(send())
 
 
 class Listener:
@@ -45,34 +72,35 @@ class Listener:
 
     async def _listen(self) -> None:
         while True:
-            try:
-                link = await open_link(self._url, 1.0, self._on_push)
-            except (OSError, TimeoutError, libvalkey.ReplyError):
-                await asyncio.sleep(self._retry_s)
-                continue
-            link.send(("SUBSCRIBE", self._cache.channel))
-            await self._watch(link)
-            self._subscribed.clear()
-            self._cache.forget_all()
-            log(_logger, logging.WARNING, "the subscription to invalidations was lost")
+            with suppress(*FAILURES):
+                connection = await open_connection(self._url, 1.0, self._on_push)
+                connection.send(("SUBSCRIBE", self._cache.channel))
+                await self._watch(connection)
+            if self._cache.hears:
+                self._cache.hears = False
+                self._cache.forget_all()
+                log(_logger, logging.WARNING, "the subscription to invalidations was lost")
+            await asyncio.sleep(self._retry_s)
 
-    async def _watch(self, link: Link) -> None:
+    async def _watch(self, connection: Connection) -> None:
         # A peer that vanished without a word is only noticed by asking.
         try:
-            while not link.lost.done():
+            while not connection.lost.done():
                 self._heard = False
-                link.send(("PING",))
-                await asyncio.wait((link.lost,), timeout=_PING_S)
+                connection.send(("PING",))
+                await asyncio.wait((connection.lost,), timeout=_PING_S)
                 if not self._heard:
                     return
         finally:
-            link.close()
+            connection.close()
 
     def _on_push(self, message: list[Any]) -> None:
         self._heard = True
         if message[0] == b"message":
-            self._cache.forget(message[2].decode())
+            for scope in message[2].decode().split("\n"):
+                self._cache.forget(scope)
         elif message[0] == b"subscribe":
             # Until this moment messages went past us.
             self._cache.forget_all()
+            self._cache.hears = True
             self._subscribed.set()

@@ -51,6 +51,10 @@ class L1:
         """Drop all that is known of a scope."""
         self._scopes.pop(scope, None)
 
+    def scopes(self) -> list[str]:
+        """Return every scope."""
+        return list(self._scopes.keys())
+
     def clear(self) -> None:
         """Drop everything."""
         self._scopes.clear()

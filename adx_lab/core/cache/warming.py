@@ -9,8 +9,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from adx_lab.core.auth.sessions import PERMISSIONS, ROLES, load_json
+from adx_lab.core.auth.access import SESSION, USER, load_text
 from adx_lab.core.auth.tokens import tenant_scope, user_scope
+from adx_lab.core.cache.cache import Entry
 from adx_lab.core.users.tenants import CONFIG
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ USERS_A_STEP = 100
 _MARGIN = 1.1
 
 
-async def hot_users(service: Service) -> list[tuple[str, str]]:
-    """Return tenant and user of those who used the service last."""
+async def hot_users(service: Service) -> list[tuple[str, str, list[str]]]:
+    """Return tenant, user and sessions of those who used the service last."""
     rows = await service.db.fetch("warming.hot_users", service.settings.warming.users, timing=None)
-    return [(str(row["tenant_id"]), str(row["user_id"])) for row in rows]
+    return [(str(row["tenant_id"]), str(row["user_id"]), list(map(str, row["session_ids"]))) for row in rows]
 
 
 async def active_tenants(service: Service) -> list[str]:
@@ -32,19 +33,24 @@ async def active_tenants(service: Service) -> list[str]:
     return [str(row["tenant_id"]) for row in rows]
 
 
-async def warm_users(service: Service, users: list[tuple[str, str]]) -> int:
-    """Load permissions and roles of users."""
+async def warm_users(service: Service, users: list[tuple[str, str, list[str]]]) -> int:
+    """Load users with roles and permissions, and their sessions: all that their next request has to know."""
     ttl_s = service.settings.warming.every_s * _MARGIN
-    for tenant_id, user_id in users:
+    for tenant_id, user_id, session_ids in users:
         scope = user_scope(tenant_id, user_id)
-        for family, query in ((PERMISSIONS, "users.permissions"), (ROLES, "users.roles")):
-            load = partial(load_json, service, query, tenant_id, user_id, timing=None)
-            await service.cache.warm(family, scope, load, ttl_s)
+        load = partial(load_text, service, "users.get", tenant_id, user_id, timing=None)
+        await service.cache.warm(Entry(USER, scope, USER.name), load, ttl_s)
+        for session_id in session_ids:
+            await service.cache.warm(Entry(SESSION, scope, f"session:{session_id}"), _good, ttl_s)
     return len(users)
 
 
 async def warm_tenant(service: Service, tenant_id: str) -> None:
     """Load a tenant's configuration."""
-    load = partial(load_json, service, "tenants.config", tenant_id, timing=None)
+    load = partial(load_text, service, "tenants.config", tenant_id, timing=None)
     ttl_s = service.settings.warming.every_s * _MARGIN
-    await service.cache.warm(CONFIG, tenant_scope(tenant_id), load, ttl_s)
+    await service.cache.warm(Entry(CONFIG, tenant_scope(tenant_id), CONFIG.name), load, ttl_s)
+
+
+async def _good() -> bytes:
+    return b"1"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 OPENING_MAX = 4
 GROW_AFTER_S = 0.02
+GROW_AGAIN_S = 1.0
+_LIFETIME_JITTER = 0.2
 _logger = logging.getLogger("adx_lab.core.clients.pool")
 
 
@@ -170,10 +173,15 @@ class Pool:
     async def _open(self) -> Link:
         self._size += 1
         try:
-            return Link(await self._connect(), time.monotonic())
+            return await self._connected()
         except BaseException:
             self._gone()
             raise
+
+    async def _connected(self) -> Link:
+        # Those that were opened together are not given up together.
+        aged_s = self._lifetime_s * _LIFETIME_JITTER * random.random()  # noqa: S311
+        return Link(await self._connect(), time.monotonic() - aged_s)
 
     def _offer(self, link: Link) -> None:
         while self._waiters:
@@ -225,7 +233,7 @@ class Pool:
 
     async def _open_for_waiter(self) -> None:
         try:
-            link = Link(await self._connect(), time.monotonic())
+            link = await self._connected()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             self._size -= 1
             self._opening -= 1
@@ -233,14 +241,20 @@ class Pool:
         else:
             self._opening -= 1
             self.release(link)
-        self._grow()
+            self._grow()
 
     def _fail_first(self, error: Exception) -> None:
+        if self._size > self._opening:
+            # There are others, which will come free; the server may have no more of them to give.
+            if self._growing is None:
+                self._growing = asyncio.get_running_loop().call_later(GROW_AGAIN_S, self._grow_now)
+            return
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_exception(error)
-                return
+                break
+        self._grow()
 
     def _retire(self, link: Link) -> None:
         self._spawn(self._close_link(link))

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import ssl
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
     from adx_lab.core.settings import ValkeySettings
 
-Word = str | bytes | int
+Command = tuple[str | bytes | int, ...]
+_UNSENT_BYTES_MAX = 8 << 20
+_SCHEMES = frozenset({"valkey", "redis", "valkeys", "rediss"})
+_PUSHES = frozenset({b"message", b"subscribe", b"pong"})
+FAILURES = (OSError, TimeoutError, libvalkey.ReplyError, libvalkey.ProtocolError)
 _logger = logging.getLogger("adx_lab.core.clients.valkey")
 
 
@@ -31,29 +36,49 @@ class ValkeyUnavailableError(Exception):
     """Valkey did not answer in time, or is not asked now because it did not answer before."""
 
 
-class Link(asyncio.Protocol):
+class ClusterError(OSError):
+    """The server is one of a cluster."""
+
+
+class Connection(asyncio.Protocol):
     """One connection, answers matched to commands by their order."""
 
     def __init__(self, on_push: Callable[[list[Any]], None] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         self._reader = libvalkey.Reader()
-        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._transport: asyncio.Transport | None = None
         self._on_push = on_push
-        self.lost = asyncio.get_running_loop().create_future()
+        self.lost = self._loop.create_future()
 
     @property
     def open(self) -> bool:
         """Whether commands can be sent."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def send(self, *commands: tuple[Word, ...]) -> list[asyncio.Future[Any]]:
-        """Write commands at once, and return a future for each answer."""
+    @property
+    def oldest(self) -> _Waiting | None:
+        """The command that has waited longest for its answer."""
+        return self._waiting[0] if self._waiting else None
+
+    def send(self, *commands: Command) -> None:
+        """Write commands whose answers nobody waits for; a refusal closes the connection."""
         assert self._transport is not None
-        self._transport.write(b"".join(libvalkey.pack_command(command) for command in commands))
-        loop = asyncio.get_running_loop()
-        futures = [loop.create_future() for _ in commands]
-        self._waiting.extend(futures)
-        return futures
+        if self._transport.get_write_buffer_size() < _UNSENT_BYTES_MAX:
+            self._write(commands, None)
+
+    def ask(self, *commands: Command) -> asyncio.Future[Any]:
+        """Write commands at once; the future has the last one's answer. A refusal of another closes."""
+        future = self._loop.create_future()
+        self._write(commands, future)
+        return future
+
+    def fail_overdue(self, older_than_s: float) -> None:
+        """Fail whoever has waited too long; the answers may still come, and are dropped then."""
+        latest = self._loop.time() - older_than_s
+        for waiting in self._waiting:
+            if waiting.sent_at < latest:
+                waiting.fail(TimeoutError("no answer in time"))
 
     def close(self) -> None:
         """Drop the connection."""
@@ -66,57 +91,92 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand each whole answer to whoever waits for it."""
-        self._reader.feed(data)
-        while (answer := self._reader.gets()) is not False:
-            if self._on_push is not None and isinstance(answer, list):
-                self._on_push(answer)
-            elif self._waiting:
-                future = self._waiting.popleft()
-                if future.done():
-                    continue
-                if isinstance(answer, libvalkey.ReplyError):
-                    future.set_exception(answer)
-                    future.exception()  # of several commands sent together only the last is looked at
-                else:
-                    future.set_result(answer)
+        try:
+            self._reader.feed(data)
+            while (answer := self._reader.gets()) is not False:
+                self._take(answer)
+        except libvalkey.ProtocolError:  # whoever speaks here is no Valkey
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the protocol has it
         """Fail whoever still waits."""
-        error = ConnectionError("the connection to Valkey was lost")
         while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # nobody may be left to look at it
+            self._waiting.popleft().fail(ConnectionError("the connection to Valkey was lost"))
         if not self.lost.done():
             self.lost.set_result(None)
 
+    def _write(self, commands: tuple[Command, ...], future: asyncio.Future[Any] | None) -> None:
+        assert self._transport is not None
+        self._transport.write(b"".join(map(libvalkey.pack_command, commands)))
+        now = self._loop.time()
+        for _ in commands[:-1]:
+            self._waiting.append(_Waiting(None, now))
+        self._waiting.append(_Waiting(future, now))
 
-async def open_link(url: str, timeout_s: float, on_push: Callable[[list[Any]], None] | None = None) -> Link:
+    def _take(self, answer: Any) -> None:
+        if self._on_push is not None and isinstance(answer, list) and answer[0] in _PUSHES:
+            if answer[0] != b"message":
+                self._waiting.popleft()  # the answer to SUBSCRIBE or PING comes as a push too
+            self._on_push(answer)
+        elif self._waiting:
+            future = self._waiting.popleft().future
+            if not isinstance(answer, libvalkey.ReplyError):
+                if future is not None and not future.done():
+                    future.set_result(answer)
+            elif future is None:
+                log(_logger, logging.WARNING, "valkey refuses", error=str(answer))
+                self.close()
+            elif not future.done():
+                future.set_exception(answer)
+
+
+class _Waiting:
+    """A command without its answer yet; ``future`` is None where nobody waits for it."""
+
+    __slots__ = ("future", "sent_at")
+
+    def __init__(self, future: asyncio.Future[Any] | None, sent_at: float) -> None:
+        self.future = future
+        self.sent_at = sent_at
+
+    def fail(self, error: Exception) -> None:
+        if self.future is not None and not self.future.done():
+            self.future.set_exception(error)
+            self.future.exception()  # nobody may be left to look at it
+
+
+async def open_connection(
+    url: str, timeout_s: float, on_push: Callable[[list[Any]], None] | None = None
+) -> Connection:
     """Connect, authenticate, choose the database.
 
     Raises
     ------
     OSError, TimeoutError, libvalkey.ReplyError
         The server is unreachable, slow, or refuses us.
+    ClusterError
+        It is one of a cluster.
     """
     parts = urlsplit(url)
     loop = asyncio.get_running_loop()
-    link = Link(on_push)
+    connection = Connection(on_push)
     async with asyncio.timeout(timeout_s):
         if parts.scheme == "unix":
-            await loop.create_unix_connection(lambda: link, unquote(parts.path))
+            await loop.create_unix_connection(lambda: connection, unquote(parts.path))
         else:
             context = ssl.create_default_context() if parts.scheme in {"valkeys", "rediss"} else None
             host, port = parts.hostname or "localhost", parts.port or 6379
-            await loop.create_connection(lambda: link, host, port, ssl=context)
+            await loop.create_connection(lambda: connection, host, port, ssl=context)
         try:
             for command in _greeting(parts):
-                await link.send(command)[-1]
+                answer = await connection.ask(command)
         except BaseException:
-            link.close()
+            connection.close()
             raise
-    return link
+    if b"cluster" in answer:
+        connection.close()
+        raise ClusterError("a Valkey Cluster")
+    return connection
 
 
 def check_url(url: str) -> None:
@@ -125,19 +185,42 @@ def check_url(url: str) -> None:
     Raises
     ------
     ConfigError
-        The scheme is unknown, or a Unix socket has no path.
+        The scheme or an option is unknown, the port is none, or a Unix socket has no path.
     """
     parts = urlsplit(url)
-    if parts.scheme not in {"unix", "valkey", "redis", "valkeys", "rediss"} or (
-        parts.scheme == "unix" and not parts.path
-    ):
+    try:
+        known = parts.scheme == "unix" or (parts.scheme in _SCHEMES and (parts.port or 0) >= 0)
+    except ValueError:  # the port is none
+        known = False
+    options = parse_qs(parts.query).keys() - {"db"}
+    if not known or (parts.scheme == "unix" and not parts.path) or "," in parts.netloc or options:
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
         raise ConfigError(
-            f"ADX_CORE_VALKEY_URL={url!r}: expected valkey://host:port, redis://… or unix:///path"
+            f"ADX_CORE_VALKEY_URL={shown!r}: expected valkey://host:port/db, redis://…, valkeys://… (TLS) or "
+            "unix:///path?db=0, with no other option"
         )
 
 
-def _greeting(parts: SplitResult) -> list[tuple[Word, ...]]:
-    commands: list[tuple[Word, ...]] = []
+async def refuse_cluster(url: str) -> None:
+    """Refuse a Valkey Cluster, if it can be asked now; one that is away is waited for later.
+
+    Raises
+    ------
+    ConfigError
+        It is a cluster: its keys lie on several servers, and we ask for some of each together.
+    """
+    try:
+        (await open_connection(url, 1.0)).close()
+    except ClusterError:
+        raise ConfigError(
+            "ADX_CORE_VALKEY_URL: this is a Valkey Cluster; give a server without cluster-enabled"
+        ) from None
+    except FAILURES as error:
+        log(_logger, logging.WARNING, "valkey can't be reached yet", error=str(error) or "no answer in time")
+
+
+def _greeting(parts: SplitResult) -> list[Command]:
+    commands: list[Command] = []
     if parts.password:
         commands.append(("AUTH", unquote(parts.username or "default"), unquote(parts.password)))
     number = parse_qs(parts.query).get("db", [""])[0]
@@ -145,111 +228,128 @@ def _greeting(parts: SplitResult) -> list[tuple[Word, ...]]:
         number = number or parts.path.strip("/")
     if number:
         commands.append(("SELECT", number))
-    return commands
+    return [*commands, ("HELLO", 2)]
 
 
 class Valkey:
     """Commands through one connection, behind a circuit breaker.
 
-    After ``failures_max`` failures in a row nothing is sent any more. Every ``retry_s`` one probe goes out,
-    and the first that succeeds closes the circuit, after ``on_recovery`` has run with it.
+    Every ``retry_s`` a ``probe`` is sent, which writes: a server that only reads is of no use. After
+    ``failures_max`` failures in a row, or a refusal, nothing is sent any more, until a probe succeeds on a
+    new connection.
+
+    One task looks for answers that are overdue, for all commands together. It looks twice before it says so:
+    a loop that is late itself may not have read yet what came in time.
 
     Parameters
     ----------
     on_recovery
-        Runs with the new connection before anybody else may use it.
+        Runs with the new connection, after an outage, before anybody else may use it.
+    on_loss
+        Is told when the circuit opens.
     """
 
     def __init__(
-        self, url: str, settings: ValkeySettings, on_recovery: Callable[[Link], Awaitable[None]]
+        self,
+        url: str,
+        settings: ValkeySettings,
+        probe: Command,
+        on_recovery: Callable[[Connection], Awaitable[None]],
+        on_loss: Callable[[], None],
     ) -> None:
         self._url = url
         self._settings = settings
+        self._probe = probe
         self._on_recovery = on_recovery
-        self._link: Link | None = None
+        self._on_loss = on_loss
+        self._connection: Connection | None = None
         self._failures = 0
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def available(self) -> bool:
         """Whether the circuit is closed."""
-        return self._link is not None and self._link.open
+        return self._connection is not None and self._connection.open
 
     async def start(self) -> None:
         """Connect, and keep connected from now on."""
-        await self._connect()
-        self._task = asyncio.create_task(self._keep())
+        await self._connect(recovering=False)
+        self._tasks = [asyncio.create_task(self._keep()), asyncio.create_task(self._watch())]
 
     async def close(self) -> None:
         """Disconnect."""
-        if self._task is not None:
-            self._task.cancel()
-        if self._link is not None:
-            self._link.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._connection is not None:
+            self._connection.close()
 
-    async def ask(self, *commands: tuple[Word, ...]) -> Any:
+    async def ask(self, *commands: Command) -> Any:
         """Send commands together and return the last one's answer.
 
         Raises
         ------
         ValkeyUnavailableError
-            The circuit is open, or no answer came in time.
+            The circuit is open, no answer came in time, or the server refuses.
         """
-        return (await self.ask_all(*commands))[-1]
-
-    async def ask_all(self, *commands: tuple[Word, ...]) -> list[Any]:
-        """Send commands together and return every answer.
-
-        Raises
-        ------
-        ValkeyUnavailableError
-            The circuit is open, or no answer came in time.
-        """
-        link = self._link
-        if link is None or not link.open:
+        connection = self._connection
+        if connection is None or not connection.open:
             raise ValkeyUnavailableError("the circuit is open")
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                futures = link.send(*commands)
-                await futures[-1]
-                answers = [future.result() for future in futures]
-        except (TimeoutError, OSError, libvalkey.ReplyError) as error:
-            self._failed(link, error)
-            raise ValkeyUnavailableError(str(error) or "no answer in time") from error
-        self._failures = 0
-        return answers
+            return await connection.ask(*commands)
+        except FAILURES as error:
+            if isinstance(error, libvalkey.ReplyError):
+                self.give_up(str(error))
+            raise ValkeyUnavailableError(str(error)) from error
 
-    def tell(self, *commands: tuple[Word, ...]) -> None:
+    def send(self, *commands: Command) -> None:
         """Send commands that nobody waits for; when Valkey is away they are lost."""
-        if self._link is not None and self._link.open:
-            self._link.send(*commands)
+        if self._connection is not None and self._connection.open:
+            self._connection.send(*commands)
 
-    def _failed(self, link: Link, error: Exception) -> None:
-        self._failures += 1
-        if link is self._link and (self._failures >= self._settings.failures_max or not link.open):
-            log(
-                _logger,
-                logging.WARNING,
-                "valkey is not asked any more",
-                error=str(error) or "no answer in time",
-            )
-            self._link = None
-            link.close()
+    def give_up(self, reason: str) -> None:
+        """Open the circuit."""
+        connection, self._connection, self._failures = self._connection, None, 0
+        if connection is not None:
+            connection.close()
+            log(_logger, logging.WARNING, "valkey is not asked any more", error=reason)
+            self._on_loss()
 
-    async def _connect(self) -> bool:
+    async def _connect(self, *, recovering: bool) -> bool:
+        connection: Connection | None = None
         try:
-            link = await open_link(self._url, self._settings.timeout_s * 4)
+            connection = await open_connection(self._url, self._settings.timeout_s * 4)
             async with asyncio.timeout(self._settings.timeout_s * 4):
-                await link.send(("PING",))[-1]
-                await self._on_recovery(link)
-        except (TimeoutError, OSError, libvalkey.ReplyError):
+                await connection.ask(self._probe)
+                if recovering:
+                    await self._on_recovery(connection)
+        except FAILURES:
+            if connection is not None:
+                connection.close()
             return False  # the next probe is due in a moment; /ready says that Valkey is down
-        self._failures = 0
-        self._link = link
+        self._connection = connection
         return True
 
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(self._settings.retry_s)
-            if not self.available and await self._connect():
-                log(_logger, logging.INFO, "valkey is back")
+            if self.available:
+                with suppress(ValkeyUnavailableError):
+                    await self.ask(self._probe)
+            else:
+                self.give_up("the connection was lost")
+                if await self._connect(recovering=True):
+                    log(_logger, logging.INFO, "valkey is back")
+
+    async def _watch(self) -> None:
+        suspect: _Waiting | None = None
+        while True:
+            await asyncio.sleep(self._settings.timeout_s / 2)
+            connection = self._connection
+            oldest = connection.oldest if connection is not None else None
+            if connection is None or oldest is None or oldest is not suspect:
+                suspect, self._failures = oldest, 0
+            elif asyncio.get_running_loop().time() - oldest.sent_at > self._settings.timeout_s:
+                connection.fail_overdue(self._settings.timeout_s)
+                self._failures += 1
+                if self._failures >= self._settings.failures_max:
+                    self.give_up("no answer in time")

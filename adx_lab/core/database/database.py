@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,12 @@ UNAVAILABLE = (
     asyncpg.PostgresConnectionError, asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError,
     asyncpg.InternalClientError,
 )  # fmt: skip
+_OUTDATED = (
+    asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError,
+    asyncpg.InvalidSQLStatementNameError,
+)  # fmt: skip
 _POOL_OFF_SIZE = 5
+_PING_S = 1.0
 _logger = logging.getLogger("adx_lab.core.database.database")
 
 
@@ -55,6 +60,8 @@ class Database:
         )
         self.pool = _pool(self._connect, settings)
         self._wait = metrics.histogram("db_pool_wait_ms")
+        self._pinging = asyncio.Lock()
+        self._own: asyncpg.Connection | None = None
 
     async def fetch(self, name: str, *args: object, timing: Timing | None) -> list[asyncpg.Record]:
         """Run a query and return its rows."""
@@ -70,25 +77,15 @@ class Database:
         self.pool.release(link)
         return rows
 
+    async def row(self, name: str, *args: object, timing: Timing | None) -> Any:
+        """Run a query and return its first row, or None."""
+        rows = await self.fetch(name, *args, timing=timing)
+        return rows[0] if rows else None
+
     async def value(self, name: str, *args: object, timing: Timing | None) -> Any:
         """Run a query and return the first column of its first row, or None."""
         rows = await self.fetch(name, *args, timing=timing)
         return rows[0][0] if rows else None
-
-    @asynccontextmanager
-    async def transaction(self, timing: Timing | None) -> AsyncIterator[Transaction]:
-        """Run several queries as one: all or none of their writes are kept."""
-        link = self.pool.try_acquire() or await self._acquire(timing)
-        try:
-            async with link.connection.transaction():
-                yield Transaction(self, link, timing)
-        except asyncpg.PostgresError:
-            self.pool.release(link)
-            raise
-        except BaseException:
-            self.pool.discard(link)
-            raise
-        self.pool.release(link)
 
     async def stream(
         self, name: str, *args: object, rows_a_chunk: int, timing: Timing | None
@@ -119,11 +116,26 @@ class Database:
             else:
                 self.pool.discard(link)
 
-    async def run_on(
-        self, link: Link, name: str, args: Sequence[object], timing: Timing | None
-    ) -> list[asyncpg.Record]:
-        """Run a query on a connection that the caller holds."""
-        return await self._run(link, QUERIES[name], args, timing)
+    async def ping(self) -> bool:
+        """Return whether the server answers, on a connection of its own: the pool's may all be busy."""
+        async with self._pinging:
+            try:
+                async with asyncio.timeout(_PING_S):
+                    if self._own is None or self._own.is_closed():
+                        self._own = await self._connect()
+                    await self._own.fetch(QUERIES["health.ping"].sql)
+            except (*UNAVAILABLE, asyncpg.PostgresError):
+                if self._own is not None:
+                    self._own.terminate()
+                self._own = None
+                return False
+            return True
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._own is not None:
+            self._own.terminate()
+        await self.pool.close()
 
     def observe(self, name: str, ms: float, timing: Timing | None, args: Sequence[object]) -> None:
         """Record one execution that succeeded."""
@@ -142,20 +154,25 @@ class Database:
     ) -> list[asyncpg.Record]:
         started = perf_counter()
         try:
-            if self._prepared:
-                statement = link.statements.get(query.name)
-                if statement is None:
-                    statement = await link.connection.prepare(query.sql)
-                    link.statements[query.name] = statement
-                rows = await statement.fetch(*args)
-            else:
-                rows = await link.connection.fetch(query.sql, *args)
+            rows = await self._ask(link, query, args)
         except BaseException:
             if self._recorders is not None:
                 self._recorders[query.name].errors.add()
             raise
         self.observe(query.name, (perf_counter() - started) * 1e3, timing, args)
         return rows
+
+    async def _ask(self, link: Link, query: Query, args: Sequence[object]) -> list[asyncpg.Record]:
+        if not self._prepared:
+            return await link.connection.fetch(query.sql, *args)
+        statement = link.statements.get(query.name)
+        if statement is not None:
+            try:
+                return await statement.fetch(*args)
+            except _OUTDATED:
+                link.statements.clear()  # a table has changed since; nothing was carried out
+        statement = link.statements[query.name] = await link.connection.prepare(query.sql)
+        return await statement.fetch(*args)
 
     async def _acquire(self, timing: Timing | None) -> Link:
         started = perf_counter()
@@ -169,24 +186,6 @@ class Database:
 
     async def _connect(self) -> asyncpg.Connection:
         return await connect(self._url, statement_cache_size=100 if self._prepared else 0)
-
-
-class Transaction:
-    """Queries on one connection, within one transaction."""
-
-    def __init__(self, database: Database, link: Link, timing: Timing | None) -> None:
-        self._database = database
-        self._link = link
-        self._timing = timing
-
-    async def fetch(self, name: str, *args: object) -> list[asyncpg.Record]:
-        """Run a query and return its rows."""
-        return await self._database.run_on(self._link, name, args, self._timing)
-
-    async def value(self, name: str, *args: object) -> Any:
-        """Run a query and return the first column of its first row, or None."""
-        rows = await self.fetch(name, *args)
-        return rows[0][0] if rows else None
 
 
 async def connect(url: str, *, statement_cache_size: int = 100) -> asyncpg.Connection:

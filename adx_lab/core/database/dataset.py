@@ -121,7 +121,7 @@ def seed(settings: Settings, scale: str, seed: int, *, replace: bool) -> None:
 
 
 async def _seed(settings: Settings, scale: Scale, seed: int, *, replace: bool) -> dict[str, int]:
-    connection = await open_database(settings)
+    connection = await open_database(settings.database_url)
     try:
         if await has_tables(connection):
             if not replace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -15,8 +15,6 @@ from adx_lab.core.server.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import asyncpg
 
     from adx_lab.core.monitoring.timing import Timing
     from adx_lab.core.service import Service
@@ -59,7 +57,7 @@ class Lister:
             )
         else:
             rows = await service.db.fetch(f"{self._name}.first", *fixed, size, timing=timing)
-        return _page_json(rows[0], size, offset, by_offset=not capped)
+        return page_json(tuple(rows[0]), size, offset, by_offset=not capped)
 
 
 def first_page(asked: PageQuery) -> bool:
@@ -75,7 +73,8 @@ def _offset(asked: PageQuery, size: int, *, by_offset: bool) -> int | None:
     return _read_offset(asked.cursor) if asked.cursor else 0
 
 
-def _page_json(row: asyncpg.Record, size: int, offset: int | None, *, by_offset: bool) -> bytes:
+def page_json(row: Sequence[Any], size: int, offset: int | None = None, *, by_offset: bool = False) -> bytes:
+    """Return a page as JSON, with the cursor of the next."""
     items, count, created_at, last_id = row
     following = b"null"
     if count == size:

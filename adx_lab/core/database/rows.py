@@ -26,17 +26,23 @@ async def rows_response(service: Service, request: Request, query: str, *args: o
     whole. With ``json.streaming`` switched off it is one JSON array; with ``async.streaming`` off all rows
     are fetched before the first is sent.
     """
-    if service.settings.on("async.streaming"):
-        service.streams.admit()
-        chunks = service.db.stream(query, *args, rows_a_chunk=_ROWS_A_CHUNK, timing=request.timing)
-    else:
-        chunks = _whole(await service.db.fetch(query, *args, timing=request.timing))
-    if not service.settings.on("json.streaming"):
-        lines = [row async for rows in chunks for row in rows]
-        return Response(("[" + ",".join(lines) + "]").encode(), 200, [JSON])
-    # The first rows are read before the response begins, so that what fails at once is an ordinary problem.
-    first = await anext(chunks, None)
-    return Stream(_lines(first, chunks, request), 200, [NDJSON])
+    release = service.streams.admit(request.principal.tenant_id)
+    try:
+        if service.settings.on("async.streaming"):
+            chunks = service.db.stream(query, *args, rows_a_chunk=_ROWS_A_CHUNK, timing=request.timing)
+        else:
+            chunks = _whole(await service.db.fetch(query, *args, timing=request.timing))
+        if not service.settings.on("json.streaming"):
+            lines = [row async for rows in chunks for row in rows]
+            release()
+            return Response(("[" + ",".join(lines) + "]").encode(), 200, [JSON])
+        # The first rows are read before the response begins, so that what fails at once is an ordinary
+        # problem.
+        first = await anext(chunks, None)
+    except BaseException:
+        release()
+        raise
+    return Stream(_lines(first, chunks, request), 200, [NDJSON], release)
 
 
 async def _lines(

@@ -79,7 +79,7 @@ def write_sample(settings: Settings, out: Path) -> None:
 
 
 async def _read(settings: Settings) -> Sample:
-    connection = await open_database(settings)
+    connection = await open_database(settings.database_url)
     try:
         rows = await connection.fetch(_TENANTS)
         # Of many tenants an even choice, the whale always first.

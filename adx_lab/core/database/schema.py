@@ -9,20 +9,30 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from adx_lab.core.database.database import connect
+from adx_lab.core.database.database import QUERIES, connect
 from adx_lab.core.errors import ConfigError, CoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from adx_lab.core.settings import Settings
+    from adx_lab.core.sql import Query
 
 _FOLDER = Path(__file__).parent
 _INDEX = re.compile(
     r"CREATE (?P<unique>UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (?P<name>\w+)\s+ON (?P<table>\w+)"
 )
+_LOCK = 0x_AD_C0_5C
+_VERSIONS = """
+CREATE TABLE IF NOT EXISTS schema_versions (
+    version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now()
+)
+"""
+_DONE = "INSERT INTO schema_versions (version) VALUES ($1) ON CONFLICT DO NOTHING"
 _DROP = """
 DROP VIEW IF EXISTS tenant_sizes;
-DROP TABLE IF EXISTS workflow_runs, events, files, refresh_tokens, sessions, user_roles, roles, users,
-tenants;
+DROP TABLE IF EXISTS schema_versions, workflow_runs, events, files, refresh_tokens, sessions, user_roles,
+roles, users, tenants;
 """
 
 
@@ -37,7 +47,7 @@ def migrate(settings: Settings) -> None:
     asyncio.run(_migrate(settings))
 
 
-async def open_database(settings: Settings) -> asyncpg.Connection:
+async def open_database(url: str) -> asyncpg.Connection:
     """Connect for work outside of the service.
 
     Raises
@@ -46,7 +56,7 @@ async def open_database(settings: Settings) -> asyncpg.Connection:
         The database can't be reached.
     """
     try:
-        return await connect(settings.database_url)
+        return await connect(url)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise CoreError(f"ADX_CORE_DATABASE_URL: the database can't be reached: {error}") from error
 
@@ -58,9 +68,82 @@ async def has_tables(connection: asyncpg.Connection) -> bool:
 
 
 async def make_tables(connection: asyncpg.Connection) -> None:
-    """Make the tables, all or none."""
+    """Bring the tables to the version that this core knows, step by step, each step whole or not at all.
+
+    Several at once wait for one another.
+
+    Raises
+    ------
+    ConfigError
+        The database is of a newer core.
+    """
     async with connection.transaction():
-        await connection.execute((_FOLDER / "schema.sql").read_text(encoding="utf-8"))
+        await connection.fetchval("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        version = await _version(connection)
+        await connection.execute(_VERSIONS)
+        if version > LATEST:
+            raise _too_new(version)
+        for number, path in _steps():
+            if number > version:
+                await connection.execute(path.read_text(encoding="utf-8"))
+            await connection.execute(_DONE, number)
+
+
+async def check_schema(connection: asyncpg.Connection, queries: Iterable[Query]) -> None:
+    """Refuse a database that this core can't work with: too old, too new, or changed by hand.
+
+    Raises
+    ------
+    ConfigError
+        With the mend.
+    """
+    if not await has_tables(connection):
+        raise ConfigError("the database has no tables yet; run: python -m adx_lab.core migrate")
+    version = await _version(connection)
+    if version > LATEST:
+        raise _too_new(version)
+    if version < LATEST:
+        raise ConfigError(
+            f"the database is at version {version} of {LATEST}; run: python -m adx_lab.core migrate"
+        )
+    await connection.execute("SET lock_timeout = '200ms'")
+    for query in queries:
+        try:
+            await connection.prepare(query.sql)
+        except asyncpg.LockNotAvailableError:
+            return  # a migration or a backup has a table now; that is no reason not to start
+        except asyncpg.PostgresError as error:
+            raise ConfigError(
+                f"the database's schema is not version {LATEST} as it was made: {error} (query {query.name})"
+            ) from error
+
+
+async def refuse_pooler(url: str) -> None:
+    """Refuse a pooler that gives a connection to somebody else between transactions, as PgBouncer may.
+
+    Listening, locks and prepared statements belong to a connection.
+
+    Raises
+    ------
+    ConfigError
+        It does.
+    CoreError
+        The database can't be reached.
+    """
+    one, other = await open_database(url), await open_database(url)
+    try:
+        pid = await one.fetchval("SELECT pg_backend_pid()")
+        if pid == one.get_server_pid():
+            return
+        async with other.transaction():
+            if await other.fetchval("SELECT pg_backend_pid()") == pid:
+                raise ConfigError(
+                    "ADX_CORE_DATABASE_URL: a pooler in transaction mode (PgBouncer); give PostgreSQL's own "
+                    "address, or pool_mode=session"
+                )
+    finally:
+        await one.close()
+        await other.close()
 
 
 async def drop_tables(connection: asyncpg.Connection) -> None:
@@ -96,12 +179,37 @@ def index_statements() -> list[tuple[re.Match[str], str]]:
 
 
 async def _migrate(settings: Settings) -> None:
-    connection = await open_database(settings)
+    await refuse_pooler(settings.database_url)
+    connection = await open_database(settings.database_url)
     try:
-        if not await has_tables(connection):
-            await make_tables(connection)
+        # One at a time, for as long as this connection lives: two that build an index wait for each other.
+        await connection.fetchval("SELECT pg_advisory_lock($1)", _LOCK + 1)
+        await make_tables(connection)
+        await check_schema(connection, QUERIES.values())
         await make_indexes(connection, all_of_them=settings.on("db.indexes"))
     except asyncpg.PostgresError as error:
         raise CoreError(f"the database refused: {error}") from error
     finally:
         await connection.close()
+
+
+async def _version(connection: asyncpg.Connection) -> int:
+    if not await has_tables(connection):
+        return 0
+    if not await connection.fetchval("SELECT to_regclass('schema_versions') IS NOT NULL"):
+        return 1  # made before versions were kept
+    version: int = await connection.fetchval("SELECT coalesce(max(version), 1) FROM schema_versions")
+    return version
+
+
+def _steps() -> list[tuple[int, Path]]:
+    return [
+        (int(path.name.partition("_")[0]), path) for path in sorted((_FOLDER / "migrations").glob("*.sql"))
+    ]
+
+
+LATEST = _steps()[-1][0]
+
+
+def _too_new(version: int) -> ConfigError:
+    return ConfigError(f"the database is at version {version}, newer than {LATEST}; run a newer core")

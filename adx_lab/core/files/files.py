@@ -11,7 +11,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta
 
-from adx_lab.core.auth.sessions import Id, load_json
+from adx_lab.core.auth.access import load_text
+from adx_lab.core.auth.fields import Id
 from adx_lab.core.database.pages import Lister, PageQuery
 from adx_lab.core.server.http import JSON, Request, Response, Stream
 from adx_lab.core.server.ids import checked_id, new_id
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from adx_lab.core.service import Service
+    from adx_lab.core.settings import GatewaySettings
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)").fullmatch
+_RANGE_DIGITS_MAX = 18
 _CONTENT_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}").fullmatch
 
 _all_files, _owned_files = Lister("files.list"), Lister("files.owned")
@@ -58,7 +61,9 @@ class FileQuery(PageQuery, forbid_unknown_fields=True):
 class UploadQuery(msgspec.Struct, forbid_unknown_fields=True):
     """What the file is called."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f/\\]+$")] = "unnamed"
+    name: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f/\\]+$(?!\n)")] = (
+        "unnamed"
+    )
 
 
 async def upload(service: Service, request: Request) -> Response:
@@ -73,7 +78,7 @@ async def upload(service: Service, request: Request) -> Response:
         raise Problem(415, "Unsupported media type", "Content-Type is malformed")
     tenant_id, file_id = request.principal.tenant_id, new_id()
     blob = f"{tenant_id}/{file_id}"
-    received = _Received(request)
+    received = _Received(request, service.settings.gateway)
     if service.settings.on("files.chunked"):
         await service.files.put(blob, received.chunks())
     else:
@@ -101,7 +106,7 @@ async def list_files(service: Service, request: Request) -> Response:
 async def get_file(service: Service, request: Request) -> Response:
     """Describe a file."""
     file_id = checked_id(request.args[0])
-    body = await load_json(service, "files.get", request.principal.tenant_id, file_id, timing=request.timing)
+    body = await load_text(service, "files.get", request.principal.tenant_id, file_id, timing=request.timing)
     if body is None:
         raise Problem(404, "Not found")
     return Response(body)
@@ -126,7 +131,8 @@ async def download(service: Service, request: Request) -> Response:
     blob, name, content_type, size, sha256 = rows[0]
     etag = f'"{sha256}"'
     headers: Headers = [("etag", etag), ("accept-ranges", "bytes")]
-    if request.header("if-none-match") in {etag, "*"}:
+    known = {tag.strip().removeprefix("W/") for tag in (request.header("if-none-match") or "").split(",")}
+    if known & {etag, "*"}:
         return Response(status=304, headers=headers)
     start, end, status = _asked_range(request, size, etag)
     if status == 206:
@@ -140,23 +146,30 @@ async def download(service: Service, request: Request) -> Response:
         return Response(
             await _join(service.files.chunks(blob, start, end)), status, headers[:-2] + headers[-1:]
         )
-    service.streams.admit()
+    if request.method == "HEAD":
+        return Response(status=status, headers=headers)
+    release = service.streams.admit(request.principal.tenant_id)
     chunks = service.files.chunks(blob, start, end)
-    # The first chunk is read before the response begins, so that a content that is gone is a 404.
-    first = await anext(chunks, b"")
-    return Stream(_after(first, chunks), status, headers)
+    try:
+        # The first chunk is read before the response begins, so that a content that is gone is a 404.
+        first = await anext(chunks, b"")
+    except BaseException:
+        release()
+        raise
+    return Stream(_after(first, chunks), status, headers, release)
 
 
 class _Received:
     """The chunks of an upload, hashed and counted as they pass."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, settings: GatewaySettings) -> None:
         self._request = request
+        self._pause_s, self._bytes_per_s = settings.stream_timeout_s, settings.upload_bytes_per_s
         self.size = 0
         self.digest = hashlib.sha256()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        async for chunk in self._request.chunks():
+        async for chunk in self._request.chunks(self._pause_s, self._bytes_per_s):
             if chunk:
                 self.size += len(chunk)
                 self.digest.update(chunk)
@@ -171,7 +184,9 @@ def _asked_range(request: Request, size: int, etag: str) -> tuple[int, int, int]
     if match is None or request.header("if-range") not in {None, etag}:
         return 0, size, 200
     first, last = match.groups()
-    if first:
+    if max(len(first), len(last)) > _RANGE_DIGITS_MAX:
+        start = end = size
+    elif first:
         start, end = int(first), min(int(last) + 1, size) if last else size
     else:
         start, end = max(0, size - int(last or 0)), size

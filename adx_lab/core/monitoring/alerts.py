@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 Totals = dict[tuple[str, str, Labels], list[float]]
 _CALM = 0.9  # an alert is over below this share of its threshold, so that it does not flutter
 _TRIES = 3
+_FAILURES_MIN = 5
+_SUBJECTS = 5  # one endpoint or query needs a fifth of the requests that all together need
+_MEMORY = "memory_usage_bytes"
 _logger = logging.getLogger("adx_lab.core.monitoring.alerts")
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """What is told: ``state`` is ``firing`` or ``resolved``."""
+    """What is told: ``state`` is ``firing`` or ``resolved``, ``subject`` the endpoint or query."""
 
     alert: str
+    subject: str
     state: str
     value: float
     threshold: float
@@ -41,15 +45,21 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class Watch:
-    """Compares what happened within the window with the thresholds, and remembers what it told."""
+    """Compares what happened within the window with the thresholds, and remembers what it told.
 
-    def __init__(self, settings: AlertSettings) -> None:
+    Each endpoint and each query is judged by itself: a slow one must not hide among many fast ones. Streams
+    take as long as there is to send, and are left out. Silence resolves nothing.
+    """
+
+    def __init__(self, settings: AlertSettings, streams: frozenset[str] = frozenset()) -> None:
         self._settings = settings
+        self._streams = streams
         self._seen: deque[tuple[float, Totals]] = deque()
-        self._firing: set[str] = set()
+        self._firing: set[tuple[str, str]] = set()
         self._thresholds = {
             "response_p95_ms": settings.response_p95_ms,
             "query_p95_ms": settings.query_p95_ms,
+            "queue_p95_ms": settings.queue_p95_ms,
             "error_rate": settings.error_rate,
             "memory_bytes": settings.memory_bytes,
         }
@@ -60,35 +70,46 @@ class Watch:
         while len(self._seen) > 1 and self._seen[1][0] <= now_s - self._settings.window_s:
             self._seen.popleft()
         values = self._values(self._seen[0][1], seen)
-        return [alert for name, value in values.items() for alert in self._judge(name, value)]
+        return [alert for key, value in values.items() for alert in self._judge(*key, value)]
 
-    def _judge(self, name: str, value: float) -> list[Alert]:
-        threshold = self._thresholds[name]
-        if name not in self._firing and value > threshold:
-            self._firing.add(name)
-            return [Alert(name, "firing", value, threshold, self._settings.window_s)]
-        if name in self._firing and value <= threshold * _CALM:
-            self._firing.remove(name)
-            return [Alert(name, "resolved", value, threshold, self._settings.window_s)]
-        return []
+    def _judge(self, name: str, subject: str, value: float) -> list[Alert]:
+        threshold, firing = self._thresholds[name], (name, subject) in self._firing
+        if not firing and value > threshold:
+            self._firing.add((name, subject))
+        elif firing and value <= threshold * _CALM:
+            self._firing.remove((name, subject))
+        else:
+            return []
+        state = "resolved" if firing else "firing"
+        return [Alert(name, subject, state, value, threshold, self._settings.window_s)]
 
-    def _values(self, then: Totals, now: Totals) -> dict[str, float]:
+    def _values(self, then: Totals, now: Totals) -> dict[tuple[str, str], float]:
+        values: dict[tuple[str, str], float] = {}
         requests = _grown(then, now, "http_requests_total")
         answered = sum(requests.values())
         failed = sum(count for labels, count in requests.items() if dict(labels)["status"] >= "500")
-        enough = answered >= self._settings.requests_min
-        memory = sum(values[0] for key, values in now.items() if key[1] == "memory_usage_bytes")
-        return {
-            "response_p95_ms": _p95(then, now, "http_request_duration_ms") if enough else 0.0,
-            "query_p95_ms": _p95(then, now, "db_query_duration_ms") if enough else 0.0,
-            "error_rate": failed / answered if enough else 0.0,
-            "memory_bytes": memory,
+        # A few failures are enough to be told of; that all is well again takes as many answers.
+        if failed >= _FAILURES_MIN or answered >= self._settings.requests_min:
+            values["error_rate", ""] = failed / answered
+        histograms = {
+            "response_p95_ms": ("http_request_duration_ms", self._endpoint),
+            "query_p95_ms": ("db_query_duration_ms", lambda labels: labels["query"]),
+            "queue_p95_ms": ("event_loop_lag_ms", lambda _: ""),
         }
+        for alert, (name, subject_of) in histograms.items():
+            for subject, counts in _counts(then, now, name, subject_of).items():
+                if sum(counts) >= self._settings.requests_min / _SUBJECTS:
+                    values[alert, subject] = _p95(counts)
+        values["memory_bytes", ""] = sum(found[0] for key, found in now.items() if key[1] == _MEMORY)
+        return values
+
+    def _endpoint(self, labels: dict[str, str]) -> str | None:
+        return None if labels["path"] in self._streams else f"{labels['method']} {labels['path']}"
 
 
-def watch_forever(settings: Settings, memory: Memory, stop: threading.Event) -> None:
+def watch_forever(settings: Settings, memory: Memory, streams: frozenset[str], stop: threading.Event) -> None:
     """Look every few seconds until told to stop; tell the log and the webhook."""
-    watch = Watch(settings.alerts)
+    watch = Watch(settings.alerts, streams)
     while not stop.wait(settings.alerts.every_s):
         for alert in watch.look(time.monotonic(), totals(memory)):
             log(_logger, logging.WARNING, f"alert {alert.state}", **msgspec.structs.asdict(alert))
@@ -117,19 +138,25 @@ def _grown(then: Totals, now: Totals, name: str) -> dict[Labels, float]:
     }
 
 
-def _p95(then: Totals, now: Totals, name: str) -> float:
-    """Return the upper bound of the bucket in which the 95th percentile of the window lies."""
-    counts = [0.0] * (len(BOUNDS_MS) + 1)
+def _counts(
+    then: Totals, now: Totals, name: str, subject_of: Callable[[dict[str, str]], str | None]
+) -> dict[str, list[float]]:
+    """Return how many of the window fell into each bucket, by subject."""
+    found: dict[str, list[float]] = {}
     for key, values in now.items():
-        if key[:2] == ("histogram", name):
-            before = then.get(key, [0.0] * len(values))
-            counts = [
-                sum_ + value - old for sum_, value, old in zip(counts, values[:-1], before[:-1], strict=True)
-            ]
+        if key[:2] != ("histogram", name) or (subject := subject_of(dict(key[2]))) is None:
+            continue
+        before = then.get(key, [0.0] * len(values))
+        counts = found.setdefault(subject, [0.0] * (len(values) - 1))
+        for place, (value, old) in enumerate(zip(values[:-1], before[:-1], strict=True)):
+            counts[place] += value - old
+    return found
+
+
+def _p95(counts: list[float]) -> float:
+    """Return the upper bound of the bucket in which the 95th percentile lies."""
     wanted, running = 0.95 * sum(counts), 0.0
-    if wanted == 0:
-        return 0.0
-    for bound, count in zip((*BOUNDS_MS, BOUNDS_MS[-1] * 2), counts, strict=True):
+    for bound, count in zip(BOUNDS_MS, counts, strict=False):
         running += count
         if running >= wanted:
             return bound

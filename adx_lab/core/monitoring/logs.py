@@ -39,6 +39,8 @@ def configure_logs(level: str) -> None:
     root.setLevel(level.upper())
 
 
-def log(logger: logging.Logger, level: int, message: str, **fields: object) -> None:
-    """Log a message with fields."""
-    logger.log(level, message, extra={"fields": fields})
+def log(
+    logger: logging.Logger, level: int, message: str, exc_info: Exception | None = None, **fields: object
+) -> None:
+    """Log a message with fields, and an exception with its traceback."""
+    logger.log(level, message, extra={"fields": fields}, exc_info=exc_info)

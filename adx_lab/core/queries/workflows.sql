@@ -4,13 +4,13 @@
 -- writes: yes
 WITH added AS (
     INSERT INTO workflow_runs (tenant_id, id, user_id, name, idempotency_key, input) VALUES ($1, $2, $3, $4, $5, $6)
-    ON CONFLICT (tenant_id, name, idempotency_key) DO NOTHING
+    ON CONFLICT (tenant_id, user_id, name, idempotency_key) DO NOTHING
     RETURNING id, input
 )
 SELECT id, input = $6::jsonb AS same FROM added
 UNION ALL
 SELECT id, input = $6::jsonb FROM workflow_runs
-WHERE tenant_id = $1 AND name = $4 AND idempotency_key = $5
+WHERE tenant_id = $1 AND user_id = $3 AND name = $4 AND idempotency_key = $5
 LIMIT 1;
 
 -- name: workflows.wake
@@ -41,10 +41,19 @@ SELECT status FROM workflow_runs WHERE tenant_id = $1 AND id = $2
 LIMIT 1;
 
 -- name: workflows.pending
--- Runs that were asked for and not handed over yet, and those that were cancelled after that.
-SELECT id, status FROM workflow_runs
-WHERE status = 'pending' OR (status = 'cancelled' AND updated_at > now() - interval '1 minute')
-ORDER BY created_at LIMIT 1000;
+-- Runs that were asked for and not handed over yet, each tenant's oldest first and of no tenant too many under way,
+-- and those that were cancelled after that.
+-- params: under_way_max=$limit
+SELECT id, status FROM (
+    SELECT id, status, created_at, row_number() OVER (PARTITION BY tenant_id ORDER BY created_at) + coalesce((
+        SELECT count(*) FROM workflow_runs busy
+        WHERE busy.tenant_id = workflow_runs.tenant_id AND busy.status IN ('queued', 'running')
+    ), 0) AS place
+    FROM workflow_runs WHERE status = 'pending'
+) waiting WHERE place <= $1
+UNION ALL
+SELECT id, status FROM workflow_runs WHERE status = 'cancelled' AND updated_at > now() - interval '1 minute'
+LIMIT 1000;
 
 -- name: workflows.queued
 -- Mark runs as handed over.
@@ -111,11 +120,11 @@ FROM counted, (
 ORDER BY counted.kind;
 
 -- name: warming.hot_users
--- Who used the service last: users with live sessions.
+-- Who used the service last: users with live sessions, and these.
 -- params: users_max=$limit
-SELECT tenant_id, user_id FROM (
-    SELECT tenant_id, user_id, last_used_at FROM sessions
-    WHERE revoked_at IS NULL ORDER BY last_used_at DESC LIMIT $1 * 4
+SELECT tenant_id, user_id, array_agg(id) AS session_ids FROM (
+    SELECT id, tenant_id, user_id, last_used_at FROM sessions
+    WHERE revoked_at IS NULL AND expires_at > now() + interval '1 hour' ORDER BY last_used_at DESC LIMIT $1 * 4
 ) recent
 GROUP BY tenant_id, user_id ORDER BY max(last_used_at) DESC LIMIT $1;
 
@@ -139,3 +148,17 @@ WITH gone AS (
     RETURNING 1
 )
 SELECT count(*) AS sessions FROM gone;
+
+-- name: purging.runs
+-- Delete some runs that were over a while ago.
+-- params: kept_s=$int, runs_max=$limit
+-- writes: yes
+WITH gone AS (
+    DELETE FROM workflow_runs WHERE id IN (
+        SELECT id FROM workflow_runs
+        WHERE status IN ('done', 'failed', 'cancelled') AND updated_at < now() - make_interval(secs => $1)
+        LIMIT $2 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING 1
+)
+SELECT count(*) AS runs FROM gone;

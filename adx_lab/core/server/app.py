@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from contextlib import suppress
 from itertools import count
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from granian._granian import RSGIProtocolClosed, RSGIProtocolError
 
-from adx_lab.core.auth.sessions import authenticate, authorize
+from adx_lab.core.auth.access import admit
 from adx_lab.core.database.database import UNAVAILABLE
 from adx_lab.core.monitoring.logs import log
 from adx_lab.core.monitoring.timing import Timing
@@ -21,6 +22,7 @@ from adx_lab.core.routes import ROUTES
 from adx_lab.core.server.http import Request, Response, Stream, problem_response
 from adx_lab.core.server.problems import Problem
 from adx_lab.core.server.routing import Route, Router
+from adx_lab.core.server.streams import finish
 from adx_lab.core.service import Service, build_service
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from adx_lab.core.settings import Settings
 
 SLOW_REQUEST_MS = 100.0
+_STRANGERS_BODY_MAX = 16 << 10
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(-.*)?"
+).fullmatch
 _logger = logging.getLogger("adx_lab.core.server.app")
 
 
@@ -73,7 +79,9 @@ class App:
         headers = [*response.headers, ("x-request-id", request.request_id), *response.security]
         if request.timing is not None:
             headers.append(("server-timing", request.timing.header(ms)))
-        if isinstance(response, Stream):
+        if request.method == "HEAD":
+            await self._head(protocol, response, headers)
+        elif isinstance(response, Stream):
             await self._stream(protocol, response, headers)
         else:
             protocol.response_bytes(response.status, headers, response.body)
@@ -81,29 +89,48 @@ class App:
             self._recorder.observe(route, request, response.status, (perf_counter() - started) * 1e3)
 
     async def _answer(self, route: Route, request: Request) -> Response:
-        """Shed, authenticate, limit, authorize, handle."""
+        """Authenticate, shed, limit, authorize, handle."""
         service = self.service
-        if route.unshed:
-            return await route.handler(service, request)
+        if route.permission is None:
+            if route.always:
+                return await route.handler(service, request)
+            request.peer = self._peer_of(request)
+            request.body_max = _STRANGERS_BODY_MAX
+            request.body_timeout_s = self._limits.body_timeout_s
+            # Whoever has sent a part of a login takes no place among those who are answered.
+            await request.body()
+            by = request.peer
+        else:
+            request.principal = service.tokens.read(request.header("authorization"))
+            request.body_max = self._limits.upload_max if route.streams else self._limits.body_max
+            request.body_timeout_s = self._limits.body_timeout_s
+            by = request.principal.tenant_id
         in_flight = service.in_flight
-        task = in_flight.enter(timed=not route.streams)
+        task = in_flight.enter(by, timed=route.method == "GET" or not route.streams)
         try:
             if route.permission is not None:
-                request.principal = await authenticate(service, request)
-                tenant_id = request.principal.tenant_id
-                if not service.limiter.try_admit(tenant_id):
-                    await service.limiter.admit(tenant_id)
-                if route.permission:
-                    await authorize(service, request, route.permission)
-            request.body_max = self._limits.upload_max if route.streams else self._limits.body_max
-            request.chunk_timeout_s = self._limits.stream_timeout_s if route.streams else None
+                if not service.limiter.try_admit(by):
+                    await service.limiter.admit(by)
+                await admit(service, request, route)
             return await route.handler(service, request)
         except asyncio.CancelledError:
             if in_flight.took_too_long(task):
                 raise TimeoutError("the request took too long") from None
             raise
         finally:
-            in_flight.leave(task)
+            in_flight.leave(task, by)
+
+    def _peer_of(self, request: Request) -> str:
+        given = request.header("x-forwarded-for") if self._limits.forwarded else None
+        return given.rpartition(",")[2].strip() if given else request.peer.rpartition(":")[0]
+
+    async def _head(self, protocol: Any, response: Response, headers: list[tuple[str, str]]) -> None:
+        if isinstance(response, Stream):
+            response.release()
+            await finish(response.chunks)
+        elif response.status != 204 and not any(name == "content-length" for name, _ in headers):
+            headers.append(("content-length", str(len(response.body))))
+        protocol.response_empty(response.status, headers)
 
     async def _stream(self, protocol: Any, response: Stream, headers: list[tuple[str, str]]) -> None:
         gone = asyncio.ensure_future(protocol.client_disconnect())
@@ -139,7 +166,7 @@ class Recorder:
         if ms > SLOW_REQUEST_MS and route is not None and not route.streams:
             log(
                 _logger, logging.WARNING, "slow request", method=route.method, path=route.template,
-                ms=round(ms, 3), status=status, request_id=request.request_id,
+                ms=round(ms, 3), status=status, **told_of(request),
             )  # fmt: skip
 
     def _make(self, route: Route | None, status: int) -> tuple[Histogram, Counter]:
@@ -151,19 +178,27 @@ class Recorder:
         )
 
 
+def told_of(request: Request) -> dict[str, Any]:
+    """Return what a log line says of a request: its id, and the trace (W3C) that it is part of."""
+    told = {"request_id": request.request_id}
+    trace = _TRACEPARENT(request.header("traceparent") or "")
+    if trace is not None:
+        told |= {"trace_id": trace[1], "span_id": trace[2]}
+    return told
+
+
 def _problem_of(error: Exception, request: Request) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, RSGIProtocolClosed | RSGIProtocolError):
         return Problem(400, "Incomplete", "the body broke off")
-    if isinstance(error, asyncpg.DataError):
+    if isinstance(error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError | UnicodeError):
         return Problem(422, "Invalid value", "a value can't be stored")
     if isinstance(error, UNAVAILABLE):
-        log(_logger, logging.ERROR, "unavailable", error=repr(error), request_id=request.request_id)
+        log(_logger, logging.ERROR, "unavailable", error=repr(error), **told_of(request))
         return Problem(503, "Unavailable", "try again in a moment", headers=[("retry-after", "1")])
     log(
-        _logger, logging.ERROR, "a request failed", error=repr(error), request_id=request.request_id,
-        method=request.method, path=request.path,
+        _logger, logging.ERROR, "a request failed", error=repr(error), exc_info=error,
+        method=request.method, path=request.path, **told_of(request),
     )  # fmt: skip
-    _logger.debug("traceback", exc_info=error)
     return Problem(500, "Internal error")

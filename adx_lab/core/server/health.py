@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from adx_lab.core.clients.valkey import ValkeyUnavailableError
-from adx_lab.core.database.database import UNAVAILABLE
 from adx_lab.core.monitoring.metrics import render
 from adx_lab.core.server.http import Request, Response, reply
 
@@ -36,9 +35,9 @@ async def health(service: Service, request: Request) -> Response:  # noqa: ARG00
     return Response(_OK)
 
 
-async def ready(service: Service, request: Request) -> Response:
+async def ready(service: Service, request: Request) -> Response:  # noqa: ARG001
     """Ask the database and Valkey."""
-    database = "up" if await _database_up(service, request) else "down"
+    database = "up" if await service.db.ping() else "down"
     valkey = await _valkey_state(service)
     if database == "down":
         return reply(Ready("down", database, valkey), 503, [("retry-after", "1")])
@@ -50,14 +49,6 @@ async def metrics(service: Service, request: Request) -> Response:  # noqa: ARG0
     service.monitor.refresh()
     text = render(service.metrics.memory)
     return Response(text.encode(), 200, [("content-type", "text/plain; version=0.0.4; charset=utf-8")])
-
-
-async def _database_up(service: Service, request: Request) -> bool:
-    try:
-        await service.db.value("health.ping", timing=request.timing)
-    except UNAVAILABLE:
-        return False
-    return True
 
 
 async def _valkey_state(service: Service) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -11,7 +12,7 @@ import msgspec
 from adx_lab.core.server.problems import Headers, Problem, invalid
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from adx_lab.core.auth.tokens import Principal
     from adx_lab.core.monitoring.timing import Timing
@@ -30,6 +31,8 @@ SECURITY_HEADERS = [
     ("x-content-type-options", "nosniff"),
 ]
 
+_FIELDS_MAX = 50
+_LENGTH_DIGITS_MAX = 18
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,15 +59,23 @@ class Response:
 
 
 class Stream(Response):
-    """A response whose body is made while it is sent; leaving early closes the iterator."""
+    """A response whose body is made while it is sent; leaving early closes the iterator.
 
-    __slots__ = ("chunks",)
+    ``release`` gives its place among the streams back.
+    """
+
+    __slots__ = ("chunks", "release")
 
     def __init__(
-        self, chunks: AsyncIterator[bytes], status: int = 200, headers: Headers | None = None
+        self,
+        chunks: AsyncIterator[bytes],
+        status: int = 200,
+        headers: Headers | None = None,
+        release: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(b"", status, headers)
         self.chunks = chunks
+        self.release = release
 
 
 def problem_response(problem: Problem, request_id: str) -> Response:
@@ -80,8 +91,8 @@ def reply(value: object, status: int = 200, headers: Headers | None = None) -> R
 class Request:
     """One request; whatever costs time is read when it is asked for."""
 
-    __slots__ = ("_body", "args", "body_max", "chunk_timeout_s", "headers", "method", "path", "principal",
-                 "query_string", "request_id", "timing")  # fmt: skip
+    __slots__ = ("_body", "_read", "account", "args", "body_max", "body_timeout_s", "found", "headers",
+                 "method", "path", "peer", "principal", "query_string", "request_id", "timing")  # fmt: skip
 
     def __init__(self, scope: Any, body: Body) -> None:
         self.method: str = scope.method
@@ -91,10 +102,14 @@ class Request:
         self.args: tuple[str, ...] = ()
         self.request_id = ""
         self.body_max = 0
-        self.chunk_timeout_s: float | None = None
+        self.body_timeout_s = 0.0
+        self.found: Any = None
+        self._read: bytes | None = None
         self.timing: Timing | None = None
         self.principal: Principal
+        self.account: Any = None
         self._body = body
+        self.peer: str = scope.client
 
     def header(self, name: str) -> str | None:
         """Return a header's value, its name in lower case."""
@@ -109,7 +124,12 @@ class Request:
         Problem
             422, naming the parameter.
         """
-        pairs = parse_qsl(self.query_string, keep_blank_values=True, max_num_fields=50)
+        try:
+            pairs = parse_qsl(self.query_string, keep_blank_values=True, max_num_fields=_FIELDS_MAX)
+        except ValueError:
+            raise Problem(
+                422, "Invalid value", f"more than {_FIELDS_MAX} parameters", where="query"
+            ) from None
         try:
             return msgspec.convert(dict(pairs), wanted, strict=False)
         except msgspec.ValidationError as error:
@@ -131,40 +151,78 @@ class Request:
             return msgspec.json.decode(raw, type=wanted)
         except msgspec.ValidationError as error:
             raise invalid(error, "body") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Problem(400, "Malformed JSON", str(error)) from None
 
     async def body(self) -> bytes:
-        """Return the whole body, however it is sent."""
+        """Return the whole body, however it is sent.
+
+        Raises
+        ------
+        Problem
+            408 (it does not come) or 413.
+        """
+        if self._read is None:
+            try:
+                async with asyncio.timeout(self.body_timeout_s):
+                    self._read = await self._whole()
+            except TimeoutError:
+                raise _too_slow() from None
+        return self._read
+
+    async def _whole(self) -> bytes:
         if self.header("content-length") is not None:
             self.check_length()
             return await self._body()
-        return b"".join([chunk async for chunk in self.chunks()])
+        return b"".join([chunk async for chunk in self.chunks(self.body_timeout_s)])
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it arrives, up to its limit; a client that stops sending is given up."""
+    async def chunks(self, pause_s: float, bytes_per_s: float = 0.0) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives, up to its limit.
+
+        Parameters
+        ----------
+        pause_s
+            How long a client may send nothing.
+        bytes_per_s
+            How fast it has to be on the whole, with as long a start.
+
+        Raises
+        ------
+        Problem
+            408 or 413.
+        """
         self.check_length()
-        received = 0
+        received, began = 0, monotonic()
         body = aiter(self._body)
         while True:
             try:
                 # Not anext() with a default: the server's awaitable is none that it can wrap.
-                async with asyncio.timeout(self.chunk_timeout_s):
+                async with asyncio.timeout(pause_s):
                     chunk = await body.__anext__()
             except StopAsyncIteration:
                 return
+            except TimeoutError:
+                raise _too_slow() from None
             received += len(chunk)
             if received > self.body_max:
                 raise self._too_large()
+            if received < (monotonic() - began - pause_s) * bytes_per_s:
+                raise _too_slow()
             yield chunk
 
     def check_length(self) -> None:
         """Refuse a body that says itself that it is too large, before a byte of it is read."""
         length = self.header("content-length")
-        if length is not None and (not length.isdecimal() or int(length) > self.body_max):
+        if length is not None and not (
+            length.isdecimal() and len(length) <= _LENGTH_DIGITS_MAX and int(length) <= self.body_max
+        ):
             raise self._too_large()
 
     def _too_large(self) -> Problem:
         return Problem(
             413, "Content too large", f"at most {self.body_max} bytes", headers=[("connection", "close")]
         )
+
+
+def _too_slow() -> Problem:
+    return Problem(408, "Request timeout", "the body does not come", headers=[("connection", "close")])

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import msgspec
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
@@ -23,12 +22,14 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from adx_lab.core.cache.trace import check_trace
-from adx_lab.core.clients.valkey import check_url
-from adx_lab.core.database.database import connect
+from adx_lab.core.clients.valkey import check_url, refuse_cluster
+from adx_lab.core.database.database import QUERIES
+from adx_lab.core.database.schema import check_schema, open_database, refuse_pooler
 from adx_lab.core.errors import ConfigError, CoreError
 from adx_lab.core.monitoring.alerts import watch_forever
 from adx_lab.core.monitoring.logs import log
 from adx_lab.core.monitoring.metrics import Memory
+from adx_lab.core.routes import ROUTES
 from adx_lab.core.server.app import App, build_app
 from adx_lab.core.server.processes import announce, die_with_parent
 
@@ -49,13 +50,13 @@ def serve(settings: Settings) -> None:
     Raises
     ------
     ConfigError
-        The port is taken, or the database has no schema.
+        The port is taken, or the database or Valkey is none that we can work with.
     CoreError
         The database can't be reached.
     """
     settings = _completed(settings)
     _allow_connections()
-    asyncio.run(_check_database(settings.database_url))
+    asyncio.run(_check(settings))
     reserved = _reserve_port(settings.host, settings.port)
     port = reserved.getsockname()[1]
     # Forked, so that the workers share the metrics' memory and what was imported already.
@@ -85,7 +86,8 @@ def serve(settings: Settings) -> None:
     announcer.start()
     stop = threading.Event()
     if settings.on("alerts.thresholds"):
-        watching = (settings, memory, stop)
+        streams = frozenset(route.template for route in ROUTES if route.streams)
+        watching = (settings, memory, streams, stop)
         threading.Thread(target=watch_forever, args=watching, name="alerts", daemon=True).start()
     load: Any = partial(_load_worker, settings, memory, tell, port, os.getpid())
     try:
@@ -152,16 +154,15 @@ def _allow_connections() -> None:
             log(_logger, logging.WARNING, "fewer connections than could be served", open_files=allowed)
 
 
-async def _check_database(url: str) -> None:
+async def _check(settings: Settings) -> None:
+    await refuse_pooler(settings.database_url)
+    connection = await open_database(settings.database_url)
     try:
-        connection = await connect(url)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise CoreError(f"ADX_CORE_DATABASE_URL: the database can't be reached: {error}") from error
-    try:
-        if await connection.fetchval("SELECT to_regclass('users')") is None:
-            raise ConfigError("the database has no tables yet; run: python -m adx_lab.core migrate")
+        await check_schema(connection, QUERIES.values())
     finally:
         await connection.close()
+    if settings.valkey_url:
+        await refuse_cluster(settings.valkey_url)
 
 
 def _reserve_port(host: str, port: int) -> socket.socket:
@@ -192,7 +193,7 @@ def _announce(ready: Connection, settings: Settings, port: int, main: int) -> No
         if len(living) < settings.workers:
             continue
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        document = {"url": f"http://{host}:{port}", "pid": main, "worker_pids": living}
+        document: dict[str, Any] = {"url": f"http://{host}:{port}", "pid": main, "worker_pids": living}
         log(_logger, logging.INFO, "listening", **document)
         announce(settings, document)
 

@@ -19,9 +19,10 @@ _PAGE_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
 )
 _PROBLEMS = {
-    400: "Malformed", 401: "No valid token", 403: "Not allowed", 404: "Not found", 409: "In conflict",
-    411: "Length required", 413: "Too large", 415: "Unsupported media type", 416: "Range not satisfiable",
-    422: "Invalid value", 429: "Too many requests", 503: "Unavailable or overloaded",
+    400: "Malformed", 401: "No valid token", 403: "Not allowed", 404: "Not found",
+    408: "The body does not come", 409: "In conflict", 411: "Length required", 413: "Too large",
+    415: "Unsupported media type", 416: "Range not satisfiable", 422: "Invalid value",
+    429: "Too many requests", 503: "Unavailable or overloaded",
 }  # fmt: skip
 
 
@@ -60,7 +61,10 @@ def describe(routes: tuple[Route, ...]) -> dict[str, Any]:
     )
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.template, {})[route.method.lower()] = _operation(route)
+        methods = paths.setdefault(route.template, {})
+        methods[route.method.lower()] = _operation(route)
+        if route.method == "GET":
+            methods["head"] = _head(methods["get"])
     return {
         "openapi": "3.1.0",
         "info": {"title": "ADX Core", "version": "1"},
@@ -100,24 +104,29 @@ def _operation(route: Route) -> dict[str, Any]:
     return operation
 
 
+def _head(get: dict[str, Any]) -> dict[str, Any]:
+    """Return what HEAD answers: as GET, without its bodies."""
+    responses = {status: {"description": said["description"]} for status, said in get["responses"].items()}
+    return {**get, "operationId": f"{get['operationId']}_head", "responses": responses}
+
+
 def _responses(route: Route) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for status in (route.status, *route.also):
+    for status in (route.status, *route.further):
         found[str(status)] = {"description": "Done"}
         content = _content(route)
         if content and status not in {204, 304}:
             found[str(status)]["content"] = content
-    expected = {*route.problems, 503} - {503 if route.unshed and 503 not in route.problems else 0}
+    expected = {*route.problems, 503} - {503 if route.always and 503 not in route.problems else 0}
     if route.permission is not None:
         expected |= {401, 403, 429}
     if route.body is not None:
-        expected |= {400, 413, 415}
-    if route.body is not None or route.query is not None or "process" in route.path:
+        expected |= {400, 408, 413, 415}
+    if route.body is not None or route.query is not None:
         expected.add(422)
     for status in sorted(expected):
         schema = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
-        if status == 503 and route.path == "/ready":
-            found["503"] = {"description": _PROBLEMS[503], "content": _content(route)}
+        if str(status) in found:
             continue
         found[str(status)] = {
             "description": _PROBLEMS[status],

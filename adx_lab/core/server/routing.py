@@ -18,9 +18,11 @@ PREFIX = "/api/v1"
 class Route(msgspec.Struct, frozen=True, eq=False):
     """An endpoint, and all that documents say of it.
 
+    ``shows`` tells what of the cache the endpoint shows, so that it is read together with the user's access.
     ``permission`` is what the user must be allowed; "" asks only for a token, None for nothing. ``streams``
     marks a body, in or out, that is not held in memory, and is not bound by the ordinary time and size
-    limits.
+    limits. ``always`` is answered under any load; ``further`` are the other statuses of an answer that is
+    none of the ``problems``.
     """
 
     method: str
@@ -34,8 +36,9 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     status: int = 200
     streams: bool = False
     prefix: str = PREFIX
-    unshed: bool = False
-    also: tuple[int, ...] = ()
+    always: bool = False
+    shows: Callable[[Request], Any] | None = None
+    further: tuple[int, ...] = ()
     problems: tuple[int, ...] = ()
 
     @property
@@ -99,6 +102,7 @@ class Router:
                 node = node.argument
             else:
                 node = node.literal.setdefault(segment, _Node())
-        node.methods[route.method] = route
-        if "{" not in route.path:
-            self._exact[(route.method, route.template)] = route
+        for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+            node.methods[method] = route
+            if "{" not in route.path:
+                self._exact[(method, route.template)] = route

@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from adx_lab.core.monitoring.logs import log
 from adx_lab.core.server.problems import Headers, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from adx_lab.core.server.http import Stream
     from adx_lab.core.settings import Settings
@@ -38,8 +39,13 @@ class Streams:
 
     def __init__(self, settings: Settings) -> None:
         self._timeout_s = settings.gateway.stream_timeout_s
-        self._streams_max = settings.gateway.streams_max
-        self._open = 0
+        # Half of a worker's connections at most: the other half is for those who ask for little.
+        connections = (
+            settings.pool.max // settings.workers if settings.on("pool.config") else settings.pool.max
+        )
+        self._streams_max = max(1, min(settings.gateway.streams_max, connections // 2))
+        self._share = max(1, int(settings.gateway.streams_max * settings.gateway.share * 2))
+        self._open: Counter[str] = Counter()
         self._names = count()
         self._folder: Path | None = None
 
@@ -52,22 +58,30 @@ class Streams:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def admit(self) -> None:
-        """Refuse a stream when too many are open.
+    def admit(self, by: str) -> Callable[[], None]:
+        """Take a place for a stream, and return what gives it back; may be called more than once.
 
         Raises
         ------
         Problem
-            503.
+            503: too many are open, or too many of this tenant.
         """
-        if self._open >= self._streams_max:
+        if self._open.total() >= self._streams_max or self._open[by] >= self._share:
             raise Problem(503, "Busy", "too many streams at once", headers=[("retry-after", "1")])
+        self._open[by] += 1
+        places = [by]
+
+        def release() -> None:
+            if places:
+                self._open[places.pop()] -= 1
+                self._open += Counter()  # forgets those who have none
+
+        return release
 
     async def send(self, protocol: Any, response: Stream, headers: Headers) -> None:
         """Send a stream until it ends, its client leaves, or its client takes nothing for too long."""
         assert self._folder is not None
         path = self._folder / str(next(self._names))
-        self._open += 1
         try:
             os.mkfifo(path, 0o600)
             protocol.response_file(response.status, headers, str(path))
@@ -77,7 +91,7 @@ class Streams:
         except TimeoutError:
             log(_logger, logging.WARNING, "a client took nothing for too long; its stream was cut")
         finally:
-            self._open -= 1
+            response.release()
             path.unlink(missing_ok=True)
             await finish(response.chunks)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Annotated
 
+import asyncpg
 import msgspec
 from msgspec import Meta
 
@@ -14,7 +15,6 @@ from adx_lab.core.server.problems import Problem
 from adx_lab.core.users.users import NewUser, add_user
 
 if TYPE_CHECKING:
-    from adx_lab.core.monitoring.timing import Timing
     from adx_lab.core.service import Service
 
 AT_ONCE = 10
@@ -48,23 +48,20 @@ async def create_batch(service: Service, request: Request) -> Response:
     wanted = await request.read(UserBatch)
     bounded = service.settings.on("async.bounded")
     turns = asyncio.Semaphore(AT_ONCE if bounded else len(wanted.users))
-    tenant_id = request.principal.tenant_id
-    results = await asyncio.gather(
-        *(_one(service, tenant_id, user, turns, request.timing) for user in wanted.users)
-    )
+    results = await asyncio.gather(*(_one(service, request, user, turns) for user in wanted.users))
     created = sum(result.status == 201 for result in results)
     body = msgspec.json.encode(BatchResult(created, len(results) - created, results))
     return Response(body, 200 if created == len(results) else 207)
 
 
-async def _one(
-    service: Service, tenant_id: str, user: NewUser, turns: asyncio.Semaphore, timing: Timing | None
-) -> BatchItem:
+async def _one(service: Service, request: Request, user: NewUser, turns: asyncio.Semaphore) -> BatchItem:
     async with turns:
         try:
-            _, body = await add_user(service, tenant_id, user, timing)
+            _, body = await add_user(service, request, user)
         except Problem as problem:
             return BatchItem(problem.status, problem=problem.detail or problem.title)
+        except asyncpg.DataError:
+            return BatchItem(422, problem="a value can't be stored")
         except UNAVAILABLE:
             return BatchItem(503, problem="try again in a moment")
     return BatchItem(201, user=msgspec.Raw(body))

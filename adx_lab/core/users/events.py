@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from adx_lab.core.auth.sessions import Id
+from adx_lab.core.auth.fields import Id
 from adx_lab.core.database.rows import rows_response
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from adx_lab.core.auth.sessions import Id, load_json
+from adx_lab.core.auth.access import load_text
+from adx_lab.core.auth.fields import Id
 from adx_lab.core.cache.cache import Family
 from adx_lab.core.server.http import Request, Response
 from adx_lab.core.server.problems import Problem
@@ -34,7 +35,7 @@ async def current(service: Service, request: Request) -> Response:
     body = await service.cache.get(
         CONFIG,
         request.principal.tenant_scope,
-        lambda: load_json(service, "tenants.config", tenant_id, timing=timing),
+        lambda: load_text(service, "tenants.config", tenant_id, timing=timing),
         timing,
     )
     if body is None:

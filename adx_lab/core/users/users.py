@@ -9,25 +9,27 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from adx_lab.core.auth.sessions import Email, Id, Password, end_sessions, user_json
+from adx_lab.core.auth.access import Account, Shown, account_of, shown_user
+from adx_lab.core.auth.fields import Email, Id, Password
 from adx_lab.core.auth.tokens import user_scope
-from adx_lab.core.cache.cache import Family
-from adx_lab.core.database.pages import PAGE_SIZE_MAX, Lister, PageQuery, first_page
+from adx_lab.core.cache.cache import Entry, Family
+from adx_lab.core.database.pages import PAGE_SIZE_MAX, Lister, PageQuery, first_page, page_json
 from adx_lab.core.database.rows import rows_response
 from adx_lab.core.server.http import JSON, Request, Response
 from adx_lab.core.server.ids import checked_id, new_id
 from adx_lab.core.server.problems import Problem
 
 if TYPE_CHECKING:
-    from adx_lab.core.monitoring.timing import Timing
     from adx_lab.core.service import Service
 
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-RoleName = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
+RoleName = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
 
 LIST = Family("users.list")
 _lister = Lister("users.list")
 _FIRST = PageQuery()
+_MAY_DEACTIVATE = "users.delete"
+_TRIES = 5
 
 
 class UserRow(msgspec.Struct):
@@ -89,8 +91,20 @@ def list_scope(tenant_id: str) -> str:
     return f"users:{tenant_id}"
 
 
+def shows_page(request: Request) -> Shown | None:
+    """Return what `list_users` shows of the cache: the first page."""
+    asked = request.query(PageQuery) if request.query_string else _FIRST
+    if not first_page(asked) or asked.page is not None:
+        return None
+    size = min(asked.page_size, PAGE_SIZE_MAX)
+    entry = Entry(LIST, list_scope(request.principal.tenant_id), f"list:{size}:None")
+    return Shown(entry, "auth.access_list", (size,), lambda row: page_json(row[2:6], size))
+
+
 async def list_users(service: Service, request: Request) -> Response:
     """List the active users, the newest first."""
+    if request.found is not None:
+        return Response(request.found)
     asked = request.query(PageQuery) if request.query_string else _FIRST
     tenant_id, timing = request.principal.tenant_id, request.timing
     if not first_page(asked) or not service.settings.on("db.pagination"):
@@ -106,84 +120,86 @@ async def list_users(service: Service, request: Request) -> Response:
     return Response(body)
 
 
+def shows_user(request: Request) -> Shown:
+    """Return what `get_user` shows of the cache."""
+    return shown_user(request.principal.tenant_id, checked_id(request.args[0]))
+
+
 async def get_user(service: Service, request: Request) -> Response:
     """Show one user."""
     user_id = checked_id(request.args[0])
-    return Response(await user_json(service, request.principal.tenant_id, user_id, request.timing))
+    return Response((await account_of(service, request, user_id)).json)
 
 
 async def create_user(service: Service, request: Request) -> Response:
     """Add a user."""
     wanted = await request.read(NewUser)
-    user_id, body = await add_user(service, request.principal.tenant_id, wanted, request.timing)
+    user_id, body = await add_user(service, request, wanted)
     return Response(body, 201, [JSON, ("location", f"/api/v1/users/{user_id}")])
 
 
-async def add_user(
-    service: Service, tenant_id: str, wanted: NewUser, timing: Timing | None
-) -> tuple[str, bytes]:
+async def add_user(service: Service, request: Request, wanted: NewUser) -> tuple[str, bytes]:
     """Add a user and return its id and JSON.
 
     Raises
     ------
     Problem
-        409 (the e-mail address is taken) or 422 (there is no such role).
+        403 (a role holds what the actor does not), 409 (the e-mail address is taken) or 422 (no such role).
     """
-    await check_roles(service, tenant_id, wanted.roles, timing)
-    password_hash = await service.passwords.hash(wanted.password)
-    user_id = new_id()
-    created = await service.db.value(
-        "users.create", tenant_id, user_id, wanted.email.lower(), wanted.name, password_hash, wanted.roles,
-        timing=timing,
-    )  # fmt: skip
-    if created is None:
-        raise _taken()
-    await service.cache.invalidate(user_scope(tenant_id, user_id), list_scope(tenant_id))
-    roles = msgspec.json.encode(sorted(set(wanted.roles)))
-    return user_id, created.encode()[:-1] + b',"roles":' + roles + b"}"
+    password_hash = await service.passwords.hash(wanted.password, request.principal.tenant_id)
+    principal, user_id = request.principal, new_id()
+    scopes = (user_scope(principal.tenant_id, user_id), list_scope(principal.tenant_id))
+    async with service.cache.changing(*scopes):
+        row = await service.db.row(
+            "users.create", principal.tenant_id, user_id, principal.user_id, wanted.email, wanted.name,
+            password_hash, wanted.roles, timing=request.timing,
+        )  # fmt: skip
+    return user_id, _changed(row, wanted.roles).json
 
 
 async def update_user(service: Service, request: Request) -> Response:
     """Change a user; deactivated, it loses its sessions."""
-    user_id, tenant_id = checked_id(request.args[0]), request.principal.tenant_id
     wanted = await request.read(UserChange)
-    email = wanted.email.lower() if wanted.email else None
-    try:
-        found = await service.db.value(
-            "users.update", tenant_id, user_id, email, wanted.name, wanted.is_active, timing=request.timing
-        )
-    except asyncpg.UniqueViolationError:
-        raise _taken() from None
-    if not found:
-        raise Problem(404, "Not found")
-    await service.cache.invalidate(user_scope(tenant_id, user_id), list_scope(tenant_id))
-    if wanted.is_active is False:
-        await end_sessions(service, tenant_id, user_id, request.timing)
-    return Response(await user_json(service, tenant_id, user_id, request.timing))
+    if wanted.is_active is not None and _MAY_DEACTIVATE not in request.account.permissions:
+        detail = f"needs the permission {_MAY_DEACTIVATE}"
+        raise Problem(403, "Forbidden", detail, permission=_MAY_DEACTIVATE)
+    return Response((await _update(service, request, wanted)).json)
 
 
 async def deactivate_user(service: Service, request: Request) -> Response:
     """Take a user out of the lists and end its sessions; what it did stays."""
-    user_id, tenant_id = checked_id(request.args[0]), request.principal.tenant_id
-    if not await service.db.value("users.deactivate", tenant_id, user_id, timing=request.timing):
-        raise Problem(404, "Not found")
-    await service.cache.invalidate(user_scope(tenant_id, user_id), list_scope(tenant_id))
-    await end_sessions(service, tenant_id, user_id, request.timing)
+    await _update(service, request, UserChange(is_active=False))
     return Response(status=204, headers=[])
+
+
+async def _update(service: Service, request: Request, wanted: UserChange) -> Account:
+    user_id, principal = checked_id(request.args[0]), request.principal
+    async with service.cache.changing(
+        user_scope(principal.tenant_id, user_id), list_scope(principal.tenant_id)
+    ):
+        try:
+            row = await service.db.row(
+                "users.update", principal.tenant_id, user_id, principal.user_id, wanted.email, wanted.name,
+                wanted.is_active, timing=request.timing,
+            )  # fmt: skip
+        except asyncpg.UniqueViolationError:
+            raise _taken() from None
+    return _changed(row, [])
 
 
 async def set_roles(service: Service, request: Request) -> Response:
     """Replace a user's roles; when the response arrives, no replica grants what was taken away."""
-    user_id, tenant_id = checked_id(request.args[0]), request.principal.tenant_id
+    user_id, principal = checked_id(request.args[0]), request.principal
     wanted = await request.read(Roles)
-    await check_roles(service, tenant_id, wanted.roles, request.timing)
-    async with service.db.transaction(request.timing) as transaction:
-        if not await transaction.value("users.lock", tenant_id, user_id):
-            raise Problem(404, "Not found")
-        await transaction.fetch("users.take_roles", tenant_id, user_id, wanted.roles)
-        await transaction.fetch("users.give_roles", tenant_id, user_id, wanted.roles)
-    await service.cache.invalidate(user_scope(tenant_id, user_id))
-    return Response(await user_json(service, tenant_id, user_id, request.timing))
+    async with service.cache.changing(user_scope(principal.tenant_id, user_id)):
+        for _ in range(_TRIES):
+            row = await service.db.row(
+                "users.set_roles", principal.tenant_id, user_id, principal.user_id, wanted.roles,
+                timing=request.timing,
+            )  # fmt: skip
+            if row["outcome"] != "again":
+                break
+    return Response(_changed(row, wanted.roles).json)
 
 
 async def export_users(service: Service, request: Request) -> Response:
@@ -191,21 +207,21 @@ async def export_users(service: Service, request: Request) -> Response:
     return await rows_response(service, request, "users.export", request.principal.tenant_id)
 
 
+def _changed(row: asyncpg.Record, roles: list[str]) -> Account:
+    """Return the user that a change left, or raise the problem that it met."""
+    match row["outcome"]:
+        case "created" | "changed":
+            return Account(row["account"].encode())
+        case "forbidden":
+            raise Problem(403, "Forbidden", "nobody grants, takes or changes what they may not do themselves")
+        case "unknown":
+            raise Problem(422, "Invalid value", f"not all are roles: {roles}", field="roles", where="body")
+        case "taken":
+            raise _taken()
+        case "again":
+            raise Problem(409, "Conflict", "the roles are being changed", headers=[("retry-after", "1")])
+    raise Problem(404, "Not found")
+
+
 def _taken() -> Problem:
     return Problem(409, "Conflict", "the e-mail address is taken", field="email")
-
-
-async def check_roles(service: Service, tenant_id: str, names: list[str], timing: Timing | None) -> None:
-    """Refuse roles that the tenant does not have.
-
-    Raises
-    ------
-    Problem
-        422, naming the first.
-    """
-    if not names:
-        return
-    known = await service.db.value("tenants.roles", tenant_id, timing=timing)
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise Problem(422, "Invalid value", f"no role is called {unknown[0]!r}", field="roles", where="body")

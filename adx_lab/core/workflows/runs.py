@@ -16,6 +16,7 @@ import msgspec
 from dbos import DBOS, StepOptions
 
 from adx_lab.core.cache import warming
+from adx_lab.core.server.problems import Problem
 from adx_lab.core.workflows import purging
 from adx_lab.core.workflows.tallies import Tallies
 from adx_lab.core.workflows.workflows import FILE_PROCESS, TENANT_REPORT, FileInput, ReportInput
@@ -72,9 +73,10 @@ async def warm_workflow(scheduled_at: datetime, context: object) -> None:  # noq
 
 @DBOS.workflow(name="purge")
 async def purge_workflow(scheduled_at: datetime, context: object) -> None:  # noqa: ARG001  # a schedule's signature
-    """Delete the sessions that are over, some at a time."""
-    while await _step(_purge_sessions) == purging.SESSIONS_A_STEP:
-        pass
+    """Delete what is over, some at a time: sessions, runs, and the checkpoints of workflows."""
+    for purge in (_purge_sessions, _purge_runs, _purge_history):
+        while await _step(purge) == purging.ROWS_A_STEP:
+            pass
 
 
 async def _tenant_report(run_id: str, begun: dict[str, Any]) -> dict[str, Any]:
@@ -105,9 +107,15 @@ async def _step(work: Callable[..., Coroutine[Any, Any, T]], *args: object) -> T
         interval_seconds=0.2,
         max_attempts=8,
         backoff_rate=2.0,
+        should_retry=lambda error: not isinstance(error, LookupError | Problem),  # it would fail for ever
     )
-    async with _turns:
-        return await DBOS.run_step_async(options, work, *args)
+
+    async def in_turn(*given: object) -> T:
+        # A step that waits to be tried again takes no turn from the others.
+        async with _turns:
+            return await work(*given)
+
+    return await DBOS.run_step_async(options, in_turn, *args)
 
 
 async def _step_of(run_id: str, number: int, work: Callable[..., Coroutine[Any, Any, T]], *args: object) -> T:
@@ -189,16 +197,24 @@ async def _read_file(tenant_id: str, file_id: str) -> dict[str, Any]:
     return {"bytes": size, "lines": lines, "sha256": digest.hexdigest()}
 
 
-async def _hot_users() -> list[tuple[str, str]]:
+async def _hot_users() -> list[tuple[str, str, list[str]]]:
     return await warming.hot_users(_here["service"])
 
 
-async def _warm_users(users: list[tuple[str, str]]) -> int:
+async def _warm_users(users: list[tuple[str, str, list[str]]]) -> int:
     return await warming.warm_users(_here["service"], users)
 
 
 async def _purge_sessions() -> int:
     return await purging.purge_sessions(_here["service"])
+
+
+async def _purge_runs() -> int:
+    return await purging.purge_runs(_here["service"])
+
+
+async def _purge_history() -> int:
+    return await purging.purge_history(_here["service"])
 
 
 async def _active_tenants() -> list[str]:

@@ -12,14 +12,15 @@ import logging
 import os
 import signal
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from dbos import DBOS, DBOSConfig, ScheduleInput, SetWorkflowID
 
-from adx_lab.core.database.database import UNAVAILABLE
-from adx_lab.core.database.schema import open_database
+from adx_lab.core.database.database import QUERIES, UNAVAILABLE
+from adx_lab.core.database.schema import check_schema, open_database, refuse_pooler
 from adx_lab.core.errors import ConfigError, CoreError
 from adx_lab.core.monitoring.logs import log
 from adx_lab.core.server.processes import announce
@@ -36,7 +37,9 @@ _SCHEDULED_QUEUE = "scheduled"
 _NICENESS = 10  # nobody waits for a run, but somebody does for each request
 _CONNECTIONS = PoolSettings(max=5, min=1)
 _LOOK_EVERY_S = 1.0
+_CRON_UNITS = (("*/{} * * * * *", 1, 60), ("0 */{} * * * *", 60, 60), ("0 0 */{} * * *", 3600, 24))
 _LOCK = 0x_AD_C0_0E
+_UNDER_WAY_MAX = 20  # of one tenant: the others' need not wait behind them
 _CHANNEL = "adx_workflows"
 _logger = logging.getLogger("adx_lab.core.workflows.worker")
 
@@ -74,7 +77,9 @@ async def _work(settings: Settings) -> None:
     service = build_service(
         msgspec.structs.replace(settings, workers=1, pool=_CONNECTIONS, rules_off=rules_off)
     )
+    await refuse_pooler(settings.database_url)
     listening = await _listen(settings)
+    await check_schema(listening, QUERIES.values())
     await service.start()
     run_with(service)
     dispatcher: asyncio.Task[None] | None = None
@@ -121,6 +126,9 @@ async def _launch(settings: Settings) -> None:
     await DBOS.register_queue_async(_SCHEDULED_QUEUE, global_concurrency=1, polling_interval_sec=polling_s)
     schedules = [_schedule("purging", purge_workflow, settings.purge_every_s)]
     if settings.on("cache.warming"):
+        await DBOS.start_workflow_async(
+            warm_workflow, datetime.now(UTC), None
+        )  # not only from the first turn on
         schedules.append(_schedule("warming", warm_workflow, settings.warming.every_s))
     else:
         await DBOS.delete_schedule_async("warming")
@@ -138,14 +146,19 @@ def _schedule(name: str, workflow: Callable[..., Any], every_s: float) -> Schedu
 
 
 def cron(every_s: float) -> str:
-    """Return the cron expression of an interval: in seconds below a minute, else in minutes."""
-    if every_s < 60:
-        return f"*/{max(1, int(every_s))} * * * * *"
-    return f"0 */{min(59, int(every_s // 60))} * * * *"
+    """Return the cron expression of an interval, or of the next shorter one that divides its unit evenly.
+
+    One that does not, such as every 59 minutes, would have a short pause at each turn of the unit.
+    """
+    for fields, unit_s, count in _CRON_UNITS:
+        if every_s < unit_s * count:
+            wanted = max(1, int(every_s // unit_s))
+            return fields.format(max(number for number in range(1, wanted + 1) if count % number == 0))
+    return "0 0 0 * * *"
 
 
 async def _listen(settings: Settings) -> asyncpg.Connection:
-    connection = await open_database(settings)
+    connection = await open_database(settings.database_url)
     name = f"{settings.key_prefix}{settings.worker_name}"
     if not await connection.fetchval("SELECT pg_try_advisory_lock($1, hashtext($2))", _LOCK, name):
         await connection.close()
@@ -159,6 +172,7 @@ async def _dispatch(service: Service, settings: Settings, connection: asyncpg.Co
         try:
             async for _ in _wake_ups(connection):
                 await _hand_over(service)
+                await _take_over(connection, settings)
         except UNAVAILABLE as error:
             log(_logger, logging.WARNING, "the database went away", error=repr(error))
         await asyncio.sleep(_LOOK_EVERY_S / 2)
@@ -183,7 +197,7 @@ async def _wake_ups(connection: asyncpg.Connection) -> AsyncIterator[None]:
 
 
 async def _hand_over(service: Service) -> None:
-    rows = await service.db.fetch("workflows.pending", timing=None)
+    rows = await service.db.fetch("workflows.pending", _UNDER_WAY_MAX, timing=None)
     pending = [row["id"] for row in rows if row["status"] == "pending"]
     for run_id in pending:
         with SetWorkflowID(str(run_id)):
@@ -193,3 +207,18 @@ async def _hand_over(service: Service) -> None:
     for row in rows:
         if row["status"] == "cancelled":
             await DBOS.cancel_workflow_async(str(row["id"]))
+
+
+async def _take_over(connection: asyncpg.Connection, settings: Settings) -> None:
+    """Go on with the runs of workers that are gone: nobody holds their names any more."""
+    running = await DBOS.list_workflows_async(
+        status="PENDING", load_input=False, load_output=False, limit=1000
+    )
+    for name in {one.executor_id or "" for one in running} - {settings.worker_name, ""}:
+        key = f"{settings.key_prefix}{name}"
+        if await connection.fetchval("SELECT pg_try_advisory_lock($1, hashtext($2))", _LOCK, key):
+            try:
+                log(_logger, logging.WARNING, "taking over from a worker that is gone", worker=name)
+                await asyncio.to_thread(DBOS._recover_pending_workflows, [name])  # noqa: SLF001  # no public way
+            finally:
+                await connection.fetchval("SELECT pg_advisory_unlock($1, hashtext($2))", _LOCK, key)

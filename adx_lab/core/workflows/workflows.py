@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from adx_lab.core.auth.sessions import Id, load_json
+from adx_lab.core.auth.access import load_text
+from adx_lab.core.auth.fields import Id
 from adx_lab.core.server.http import JSON, Request, Response, reply
 from adx_lab.core.server.ids import checked_id, new_id
 from adx_lab.core.server.problems import Problem
@@ -104,7 +105,7 @@ async def process_file(service: Service, request: Request) -> Response:
 async def get_run(service: Service, request: Request) -> Response:
     """Show a run."""
     run_id = checked_id(request.args[0])
-    body = await load_json(
+    body = await load_text(
         service, "workflows.get", request.principal.tenant_id, run_id, timing=request.timing
     )
     if body is None:

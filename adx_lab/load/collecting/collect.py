@@ -15,6 +15,7 @@ from adx_lab.load.collecting.doubts import doubts, no_request
 from adx_lab.load.collecting.processes import (
     Process,
     audit_processes,
+    deaths_of,
     read_processes,
     tell_story,
     told,
@@ -104,6 +105,7 @@ class Collected:
     knee: dict[str, Any] | None
     caveats: tuple[Caveat, ...]
     process_exit_code: int = 0
+    deaths: tuple[dict[str, Any], ...] = ()
 
 
 def collect(raw_dir: Path, run_dir: Path) -> Collected:
@@ -158,6 +160,7 @@ def collect(raw_dir: Path, run_dir: Path) -> Collected:
         **audit_processes(processes, began),
         **tell_story(processes),
         caveats=(*caveats, *doubts(processes, tables, ends, users)),
+        deaths=tuple(deaths_of(processes)),
     )
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from adx_lab.analysis.run.capacity import knee_place
+from adx_lab.deaths import Death
 from adx_lab.load.recording.rows import read_facts
 
 _POINTS_MAX = 500
@@ -92,11 +96,10 @@ def tell_story(processes: list[Process]) -> dict[str, Any]:
                 known["answered_per_s"] += fact["answered_per_s"]
                 known["broken"] += fact["broken"]
     steps = tuple(by_step[step] for step in sorted(by_step))
-    kept = [step for step in steps if not step["broken"]]
-    broke = next((step for step in steps if step["broken"]), None)
+    place = knee_place([bool(step["broken"]) for step in steps])
     knee = None
-    if broke is not None:
-        knee = {"rate_per_s": kept[-1]["rate_per_s"] if kept else None, "broke": broke}
+    if place + 1 < len(steps):
+        knee = {"rate_per_s": steps[place]["rate_per_s"] if place >= 0 else None, "broke": steps[place + 1]}
     return {"schedule": plans[-1] if plans else {}, "steps": steps, "knee": knee}
 
 
@@ -113,3 +116,12 @@ def users_over_time(processes: list[Process], began: float) -> tuple[tuple[float
         if not points or points[-1][1] != by_second[second]:
             points.append((float(second), by_second[second]))
     return tuple(points[:_POINTS_MAX])
+
+
+def deaths_of(processes: list[Process]) -> Iterator[dict[str, Any]]:
+    """Yield a death for each process that sent requests and did not live to close its record."""
+    for process in processes:
+        if process.facts and not process.values("closed") and process.name != "master":
+            last = datetime.fromtimestamp(max(process.values("t"), default=0.0), UTC)
+            how = "did not live to close its record"
+            yield asdict(Death("locust", last.isoformat(timespec="milliseconds"), how))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from adx_lab.load.recording.rows import EXCEPTION, REQUEST, UNANSWERED
 from adx_lab.load.recording.server_timing import parse
-from adx_lab.records.run import QUERY_COLUMNS, SAMPLE_COLUMNS, Caveat
+from adx_lab.records.columns import QUERY_COLUMNS, SAMPLE_COLUMNS
+from adx_lab.records.run import Caveat
 
 WARM_UP, AFTER, CUT_OFF = "warm_up", "after_the_end", "cut_off"
 """Kinds of requests beside the measured ones, besides those of `adx_lab.load.recording.rows`. Locust stops a
@@ -44,7 +46,7 @@ class Tables:
 
     run_dir: Path
     began: float
-    ended: float
+    ended: float = math.inf
     requests: int = 0
     unanswered: int = 0
     last_s: float = 0.0
@@ -74,7 +76,9 @@ class Tables:
         intended = batch["t_intended"].to_numpy() - zero
         kinds = batch["kind"].to_numpy(zero_copy_only=False)
         asked = (kinds == REQUEST) | (kinds == UNANSWERED)
-        early, late = intended < 0, intended > self.ended - self.began
+        # The second of a pair is due when the first has answered, and a pair is measured whole.
+        alone = batch["pair"].to_numpy() < 0
+        early, late = intended < 0, alone & (intended > self.ended - self.began)
         # What was sent before and not answered by the end was open during all of it.
         measured = asked & ~late & (~early | (kinds == UNANSWERED))
         named = np.where(

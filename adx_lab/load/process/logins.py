@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -19,9 +15,7 @@ from locust.contrib.fasthttp import FastHttpSession
 
 from adx_lab.errors import UsageError
 from adx_lab.load.order import LoadOrder
-
-WRITERS = frozenset({"admin", "editor"})
-"""Roles that may do everything a scenario asks for."""
+from adx_lab.load.people import Account, read_sample, somebody, tenant_kinds
 
 _LOGINS_AT_ONCE = 4
 _REFRESH_AT = 0.5
@@ -36,24 +30,6 @@ class _Tokens(msgspec.Struct):
     access_token: str
     refresh_token: str
     expires_in: float
-
-
-@dataclass(slots=True)
-class Account:
-    """Somebody of the data set, logged in.
-
-    ``runs`` are the workflow runs that were asked for in their name, ``cursor`` is how far they have paged.
-    """
-
-    user_id: str
-    token: str
-    refresh_token: str
-    expires_s: float
-    tenant: dict[str, Any]
-    tenant_kind: str
-    credentials: dict[str, str]
-    runs: deque[str] = field(default_factory=lambda: deque(maxlen=20))
-    cursor: str | None = None
 
 
 def log_in_accounts(environment: Any, host: str, scenario: Any, order: LoadOrder) -> list[Account]:
@@ -72,7 +48,7 @@ def log_in_accounts(environment: Any, host: str, scenario: Any, order: LoadOrder
     if scenario.tenants is not None:
         tenants = [tenant for tenant in tenants if kinds[tenant["id"]] in scenario.tenants]
     drawn = choose.choices(tenants, [tenant["user_count"] for tenant in tenants], k=scenario.accounts)
-    people = [_somebody(tenant, choose) for tenant in drawn]
+    people = [somebody(tenant, choose) for tenant in drawn]
     client = _client(environment, host)
 
     def log_in(number: int) -> Account:
@@ -103,39 +79,6 @@ def keep_logged_in(
             body = {"refresh_token": account.refresh_token}
             told = _ask(client, "refresh", body, tenant=account.tenant_kind, who=account.user_id)
             account.token, account.refresh_token = told.access_token, told.refresh_token
-
-
-def read_sample(path: str) -> dict[str, Any]:
-    """Read the file that tells whom to log in as.
-
-    Raises
-    ------
-    UsageError
-        It is missing or isn't a sample.
-    """
-    try:
-        sample: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not any(tenant["users"] for tenant in sample["tenants"]):
-            raise UsageError(f"{path} names no user to log in as")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} can't be read as a sample of the data set: {error}") from error
-    return sample
-
-
-def tenant_kinds(tenants: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Name each tenant's kind by its size: the whale, then thirds of the others."""
-    ordered = sorted(tenants, key=lambda tenant: -int(tenant["user_count"]))
-    kinds = {tenant["id"]: "whale" for tenant in ordered[:1]}
-    others = ordered[1:]
-    for rank, tenant in enumerate(others):
-        kinds[tenant["id"]] = ("large", "median", "small")[3 * rank // len(others)]
-    return kinds
-
-
-def _somebody(tenant: dict[str, Any], choose: random.Random) -> dict[str, Any]:
-    writers = [user for user in tenant["users"] if user["role"] in WRITERS]
-    person: dict[str, Any] = choose.choice(writers or tenant["users"])
-    return person
 
 
 def _client(environment: Any, host: str) -> FastHttpSession:

@@ -19,7 +19,8 @@ from locust.contrib.fasthttp import FastHttpSession
 
 from adx_lab.errors import MeasurementError, UsageError
 from adx_lab.load.order import LoadOrder, Rival
-from adx_lab.load.process.logins import Account, log_in_accounts
+from adx_lab.load.people import Account
+from adx_lab.load.process.logins import log_in_accounts
 
 _ACCOUNTS = 8
 """Each login costs both variants an argon2id hash before every block; each block draws other people, so that
@@ -78,6 +79,11 @@ class Pair:
         self._go = go
         self._rivals = rivals
         self._sides = [Side(rival.variant, self._client(rival.url)) for rival in rivals]
+
+    @property
+    def rivals(self) -> tuple[Rival, ...]:
+        """The two, as they were introduced."""
+        return self._rivals
 
     def log_in(self) -> None:
         """Log the same people in at both, at the same time.

@@ -23,9 +23,10 @@ import msgspec
 from gevent.event import AsyncResult, Event
 
 from adx_lab.errors import AdxLabError, MeasurementError
-from adx_lab.load.order import LoadOrder, Rival, read_order, read_rivals, write_order
+from adx_lab.load.order import LoadOrder, Rival, awaited_file, read_order, read_rivals, write_order
+from adx_lab.load.people import Account
 from adx_lab.load.process.endings import watch_end
-from adx_lab.load.process.logins import Account, keep_logged_in, log_in_accounts
+from adx_lab.load.process.logins import keep_logged_in, log_in_accounts
 from adx_lab.load.process.open_files import allow_connections
 from adx_lab.load.process.pairs import Pair
 from adx_lab.load.recording.recorder import Recorder
@@ -309,8 +310,12 @@ class Session:
         raw_dir = Path(self.order.raw_dir)
         write_order(self.order, raw_dir / "order.json")
         host = self.environment.host or getattr(self.scenario, "host", None) or ""
-        command = [sys.executable, "-m", "adx_lab.conduct.run.attended", str(raw_dir), host, str(os.getpid())]
-        self._companion = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        command = [sys.executable, "-m", "adx_lab.conduct.run.attended", str(raw_dir), str(os.getpid())]
+        # Everybody can read a command line, and a URL may hold a password.
+        environ = os.environ | {"LOCUST_HOST": host}
+        self._companion = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, start_new_session=True, env=environ
+        )
 
     def _after(self, seconds: float, call: Any) -> None:
         # The loop's own clock stands still while Python works: a timer would be early by as much.
@@ -350,7 +355,11 @@ class Session:
 
 
 def _await_rivals(path: str) -> tuple[Rival, ...]:
-    """Return the two variants; whoever starts them stops this process where they never answer."""
+    """Return the two variants; whoever starts them stops this process where they never answer.
+
+    Says that it waits: what is measured without load must not have a process beside it that still starts.
+    """
+    awaited_file(path).touch()
     while not (rivals := read_rivals(path)):
         gevent.sleep(_LOOK_EVERY_S)
     return rivals

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import atexit
+import shutil
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,13 @@ def _as_file(name: str, content: bytes | None) -> str | None:
     """Keep a file of the master's under this process's id, since each worker of a machine gets its own."""
     if content is None:
         return None
-    path = Path(tempfile.gettempdir()) / f"adx-lab-{name}-{os.getpid()}"
+    path = _own_folder() / name
     path.write_bytes(content)
     return str(path)
+
+
+@cache
+def _own_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="adx-lab-")  # nobody else's, under a name that nobody can guess
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)

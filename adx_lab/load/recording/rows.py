@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from adx_lab.files import make_private_folder
 from adx_lab.load.recording.fitting import Misfits, fit_columns
 
 RAW_SCHEMA = pa.schema(
@@ -54,7 +55,7 @@ class FileSink:
     """Where one process's record lies on disk: ``NAME.arrows`` for requests, ``NAME.jsonl`` for facts."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         self._file = pa.OSFile(str(folder / f"{name}.arrows"), "wb")
         self._writer = pa.ipc.new_stream(self._file, RAW_SCHEMA)
         self._facts = (folder / f"{name}.jsonl").open("w", encoding="utf-8")

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adx_lab.errors import StoreError
+from adx_lab.files import make_private_folder
 
 
 def write_replay(samples: Path, target: Path) -> float:
@@ -23,7 +24,7 @@ def write_replay(samples: Path, target: Path) -> float:
         table = pq.read_table(samples, columns=["t_intended_s", "endpoint"])
     except (OSError, pa.ArrowInvalid) as error:
         raise StoreError(f"the schedule of {samples} can't be read: {str(error).splitlines()[0]}") from error
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(target.parent)
     ordered = table.sort_by("t_intended_s").combine_chunks()
     with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_file(sink, ordered.schema) as writer:
         writer.write_table(ordered, max_chunksize=65_536)

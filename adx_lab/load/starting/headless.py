@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -28,6 +28,9 @@ from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
 from adx_lab.progress import Progress
 
 PLUGIN = Path(__file__).with_name("locustfile.py")
+_HOST = "LOCUST_HOST"
+"""Locust's own; in the environment, since everybody can read a command line and a URL may hold a password."""
+
 _SETUP_S = 90.0
 _DRAIN_S = 75.0
 _LOOK_EVERY_S = 0.25
@@ -70,15 +73,17 @@ class LocustCommand:
     base_url: str
     log: Path
     machines: Machines = Machines()
+    more: tuple[str, ...] = ()
+    """Options for Locust besides: tags, and those of the file's own."""
 
     def words(self) -> list[str]:
         """Return Locust's command line."""
         return [
             *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
             *("-f", f"{PLUGIN},{self.locustfile}"),
-            *("--host", self.base_url),
             *self._users(),
             *self.machines.words(),
+            *self.more,
             *("--exit-code-on-error", "0", "--stop-timeout", "5", "--loglevel", "WARNING"),
         ]
 
@@ -114,7 +119,7 @@ async def run_locust(
     raw_dir = Path(command.order.raw_dir)
     order_file = raw_dir / "order.json"
     write_order(command.order, order_file)
-    environ = os.environ | {VARIABLE: str(order_file), "PYTHONUNBUFFERED": "1"}
+    environ = os.environ | {VARIABLE: str(order_file), "PYTHONUNBUFFERED": "1", _HOST: command.base_url}
     child = start_child("locust", command.words(), log=command.log, environ=environ)
     on_start(child.pid)
     try:
@@ -123,7 +128,10 @@ async def run_locust(
         await stop_child(child, grace_s=5)
     _refuse_failures(child, command, raw_dir)
     collected = await asyncio.to_thread(collect, raw_dir, run_dir)
-    return with_exit_code(collected, child.process.returncode)
+    death, code = child.death(), child.process.returncode
+    if death is None or (code > 0 and not collected.deaths):  # a code of the locustfile's own, at a whole end
+        return with_exit_code(collected, code)
+    return replace(collected, deaths=(asdict(death),))
 
 
 async def serve_page(
@@ -144,13 +152,13 @@ async def serve_page(
         The port is taken, or the locustfile can't be run.
     """
     command = [
-        *(sys.executable, "-m", "locust", "-f", f"{PLUGIN},{locustfile}", "--host", base_url),
+        *(sys.executable, "-m", "locust", "-f", f"{PLUGIN},{locustfile}"),
         *("--web-host", "127.0.0.1", "--web-port", str(port), "--stop-timeout", "5", "--loglevel", "WARNING"),
         *options,
     ]
     page = f"http://127.0.0.1:{port}"
     require_free(port)
-    child = start_child("locust", command, log=log, environ=os.environ | environ)
+    child = start_child("locust", command, log=log, environ=os.environ | environ | {_HOST: base_url})
     try:
         await wait_until_ready(child, lambda: answers(page), seconds=_SETUP_S)
         progress.step(f"the page is at {page}; Ctrl-C ends it")

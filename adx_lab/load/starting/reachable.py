@@ -6,6 +6,7 @@ import http.client
 from urllib.parse import urlsplit
 
 from adx_lab.errors import StackError, UsageError
+from adx_lab.secrecy import remember_url, shown_url
 
 
 def answers(url: str) -> bool:
@@ -27,19 +28,22 @@ def check_reachable(url: str, *, timeout_s: float = 5.0) -> None:
     StackError
         Nobody answers.
     """
+    remember_url(url)
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise UsageError(f"{url} is not a URL: {error}") from error
+        raise UsageError(f"{shown_url(url)} is not a URL: {error}") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError(f"{url} is not a URL", mend="give one such as http://127.0.0.1:8000")
+        raise UsageError(f"{shown_url(url)} is not a URL", mend="give one such as http://127.0.0.1:8000")
     kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
     connection = kinds[parts.scheme](parts.hostname, port, timeout=timeout_s)
     try:
         connection.request("HEAD", parts.path or "/")
         connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
-        raise StackError(f"nobody answers at {url}: {error}", mend="start the service first") from error
+        raise StackError(
+            f"nobody answers at {shown_url(url)}: {error}", mend="start the service first"
+        ) from error
     finally:
         connection.close()

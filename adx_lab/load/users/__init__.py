@@ -5,7 +5,7 @@ A scenario says how often what is asked::
     class Mixed(OpenLoopUser):
         mix = {"GET /users": 3, "GET /auth/me": 1}
 
-The names are those of `adx_lab.load.users.asks`; a scenario adds its own with `action`. Each arrival picks by
+The names are those of `adx_lab.load.asks`; a scenario adds its own with `action`. Each arrival picks by
 weight, and an account by its tenant's size. An `OpenLoopUser` sends every arrival when it is due, in a
 greenlet of its own: a slow answer never delays the next arrival, and where it does all the same (no
 connection free) the latency says so, since it counts from the intended start. A `CrowdUser` is one of many

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adx_lab.load.process.logins import Account
-from adx_lab.load.users.asks import ASKS
+from adx_lab.load.asks import ASKS
+from adx_lab.load.people import Account
 
 _MARK = "__adx_action__"
 

@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from adx_lab.load.recording.rows import Row
-from adx_lab.load.web.budgets import COLUMN, Window, read_budgets
+from adx_lab.load.web.budgets import COLUMN, Window, live_budgets
 
 if TYPE_CHECKING:
     from adx_lab.load.process.session import Session
@@ -38,7 +38,7 @@ class StepWatch:
         self._stages = session.schedule.stages
         self._ends = list(accumulate(stage.seconds for stage in self._stages))
         self._windows = [Window() for _ in self._stages]
-        self._budgets = read_budgets(session.order.budget_file, session.order.scenario)
+        self._budgets = live_budgets(session.order.budget_file, session.order.scenario)
         self._next = 0
         if session.recorder is not None:
             session.recorder.watchers.append(self._sort)

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 from locust import task
 from locust.exception import StopUser
 
+from adx_lab.load.asks import ASKS
 from adx_lab.load.users.actions import Action, Ask
-from adx_lab.load.users.asks import ASKS
 from adx_lab.load.users.scenario import NOBODY, Scenario
 
 

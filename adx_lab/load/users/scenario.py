@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from locust import FastHttpUser
 
-from adx_lab.load.process.logins import Account
+from adx_lab.load.people import Account
 from adx_lab.load.process.session import current
 from adx_lab.load.users.actions import Ask, actions_of
 

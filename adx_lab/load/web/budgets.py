@@ -7,15 +7,13 @@ count as independent, so that an interval is a little too narrow.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from adx_lab.errors import UsageError
 from adx_lab.load.recording.rows import RAW_SCHEMA, Row
+from adx_lab.settings import read_budgets
 
 _Z = 1.96
 _KEPT = 20_000
@@ -95,31 +93,12 @@ class Window:
         return [(metric, *quantile(values.get(name, []), p))]
 
 
-def read_budgets(path: str | None, scenario: str) -> tuple[LiveBudget, ...]:
-    """Return the budgets of a file that apply to a scenario; none where there is no file.
-
-    Raises
-    ------
-    UsageError
-        The file can't be read as budgets.
-    """
+def live_budgets(path: str | None, scenario: str) -> tuple[LiveBudget, ...]:
+    """Return the budgets of a file that apply to a scenario; none where there is no file."""
     if path is None or not Path(path).exists():
         return ()
-    try:
-        entries: list[dict[str, Any]] = tomllib.loads(Path(path).read_text(encoding="utf-8"))["budget"]
-        return tuple(
-            LiveBudget(
-                entry["name"],
-                entry["metric"],
-                float(entry["limit"]),
-                entry.get("direction", "below"),
-                entry.get("unit", ""),
-            )
-            for entry in entries
-            if scenario in (entry.get("scenarios") or [scenario])
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{path} can't be read as budgets: {error}") from error
+    read = read_budgets(Path(path), scenario)
+    return tuple(LiveBudget(one.name, one.metric, one.limit, one.direction, one.unit) for one in read)
 
 
 def quantile(times: Sequence[float], p: float) -> tuple[float | None, float | None, float | None]:

@@ -20,7 +20,7 @@ from flask import Blueprint, Response, jsonify, request
 from adx_lab.load.process.session import Session, listeners
 from adx_lab.load.recording.rows import Row
 from adx_lab.load.recording.server_timing import ServerSplit, parse
-from adx_lab.load.web.budgets import COLUMN, LiveBudget, Window, read_budgets
+from adx_lab.load.web.budgets import COLUMN, LiveBudget, Window, live_budgets
 from adx_lab.load.web.vitals import read_vitals
 
 KEY, TITLE = "adx", "ADX Lab"
@@ -55,7 +55,7 @@ class View:
     def watch(self, session: Session, recorder: Any) -> None:
         """Begin anew with a test's record."""
         self._session = session
-        self._budgets = read_budgets(session.order.budget_file, session.order.scenario)
+        self._budgets = live_budgets(session.order.budget_file, session.order.scenario)
         self._window = Window()
         self._beats.clear()
         self._vitals = {}

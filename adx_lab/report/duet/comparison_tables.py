@@ -78,13 +78,12 @@ def some(names: Sequence[str]) -> str:
 
 def _row(one: Comparison) -> tuple[object, ...]:
     known = one.low is not None and one.high is not None
-    seen = getattr(one, "could_see", getattr(one, "smallest_effect_seen", None))
     # As p-values are printed.
     p = Cell(one.p, "< 0.001" if one.p < 0.001 else f"{one.p:.3g}") if known else None
     return (
         Cell(one.subject, subject_words(one.subject)),
         Cell(one.metric, metric_words(one.metric)),
         one.status,
-        *(getattr(one, "base", None), getattr(one, "head", None), getattr(one, "unit", None)),
-        *(one.ratio, (one.low, one.high) if known else None, p, seen, one.level, one.gate),
+        *(one.base, one.head, one.unit),
+        *(one.ratio, (one.low, one.high) if known else None, p, one.could_see, one.level, one.gate),
     )

@@ -88,7 +88,7 @@ class Duel:
     @cached_property
     def sides(self) -> tuple[VariantFacts, VariantFacts]:
         """What was captured of base and head besides their times."""
-        companions, variants = self.run.companions(), self.record.audit["duet"]["variants"]
+        companions, variants = self.run.companions(), self.record.duet.variants
         return facts_of(companions, variants[BASE], BASE), facts_of(companions, variants[HEAD], HEAD)
 
 
@@ -96,9 +96,9 @@ def verdict_table(duel: Duel) -> Table:
     """Return the answer and what was compared."""
     known = duel.verdict
     seen = [
-        one.smallest_effect_seen
+        one.could_see
         for one in duel.comparisons
-        if one.gate and one.subject != ALL and one.smallest_effect_seen is not None
+        if one.gate and one.subject != ALL and one.could_see is not None
     ]
     base, head = duel.record.variants
     return facts(
@@ -107,8 +107,8 @@ def verdict_table(duel: Duel) -> Table:
             "base": base,
             "head": head,
             "scenario": duel.record.scenario,
-            "blocks": len(duel.record.audit["duet"]["blocks"]),
-            "pairs a second": number(duel.record.audit.get("rate_per_s")),
+            "blocks": len(duel.record.duet.blocks),
+            "pairs a second": number(duel.record.duet.rate_per_s),
             "smallest slowdown it would have seen": f"{sorted(seen)[len(seen) // 2]:.1%}" if seen else "–",
             "run": duel.record.run_id,
         }

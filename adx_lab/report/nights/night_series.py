@@ -13,8 +13,7 @@ from adx_lab.analysis.run.budgets import Budget
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell, Column, Table
 from adx_lab.report.parts.words import metric_words, subject_words
-from adx_lab.report.run.judged_run import read_budgets
-from adx_lab.settings import Settings
+from adx_lab.settings import Settings, read_budgets
 from adx_lab.store.rows import stored_rows
 
 _LOADS = frozenset({"load", "nightly"})
@@ -44,7 +43,7 @@ class History:
     @cached_property
     def rows(self) -> tuple[Mapping[str, Any], ...]:
         """One a run, of the scenario."""
-        known = stored_rows(self.settings.store_url)
+        known = stored_rows(self.settings)
         return tuple(row for row in known if row["scenario"] == self.scenario)
 
     @cached_property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from adx_lab.records.run import RunRecord
-
 LOAD = ("regression_report", "latency", "query_plans", "cache", "resources")
 """Of any load; their parameter ``run_id`` names it."""
 
@@ -18,13 +16,3 @@ NIGHTS = ("trends",)
 
 RULES = ("rules",)
 """Of the performance rules that have been measured: no ``run_id`` either."""
-
-
-def is_duet(record: RunRecord) -> bool:
-    """Tell whether a run compares two variants."""
-    return "duet" in record.audit
-
-
-def is_climb(record: RunRecord) -> bool:
-    """Tell whether a run is a load that climbed step by step."""
-    return bool(record.audit.get("steps"))

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from adx_lab.errors import StackError
-from adx_lab.processes import start_child, stop_child
-from adx_lab.records.run import to_json
+from adx_lab.deaths import in_words
+from adx_lab.processes import Child, start_child, stop_child
+from adx_lab.records.documents import to_json
 
-NotebookStatus = Literal["completed", "failed", "timed out", "kernel died"]
+NotebookStatus = Literal["completed", "failed", "timed out", "kernel died", "process died"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,19 @@ async def execute_notebook(
     finally:
         await stop_child(child, grace_s=5)
     if not result.is_file():
-        status = child.process.returncode
-        raise StackError(f"the process that runs {notebook.name} died with status {status}", log=log)
+        order.unlink()
+        return _died(notebook, executed, child)
     told = json.loads(result.read_text(encoding="utf-8"))
     order.unlink()
     result.unlink()
     return NotebookOutcome(notebook.stem, told["status"], told["cell"], told["error"], executed, told["body"])
+
+
+def _died(notebook: Path, executed: Path, child: Child) -> NotebookOutcome:
+    """Return what is left where the process itself died, for lack of memory perhaps: the night goes on."""
+    if not executed.is_file():
+        shutil.copyfile(notebook, executed)
+    how = in_words(child.process.returncode)
+    # The log lies in the report's folder, which has not got its name yet.
+    error = f"the process that executes it {how}, for lack of memory perhaps; see {child.log.name} beside it"
+    return NotebookOutcome(notebook.stem, "process died", None, error, executed, "")

@@ -5,18 +5,14 @@ What is wrong is one line, in JupyterLab as in the executed notebook.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 from adx_lab.errors import UsageError
-from adx_lab.records.run import RunRecord
+from adx_lab.records.run import Kind
 from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.nights.night_series import History
-from adx_lab.report.notebooks.catalogue import is_climb, is_duet
 from adx_lab.report.notebooks.parameters import check_injected, check_type
 from adx_lab.report.run.judged_run import Judgement
 from adx_lab.settings import Settings, read_settings
-from adx_lab.store.folders import StoredRun, open_run, run_ids
+from adx_lab.store.folders import StoredRun, open_run
 from adx_lab.store.rule_costs import RuleCost, read_rule_costs
 
 LATEST = "latest"
@@ -40,9 +36,7 @@ def open_judgement(*, run_id: str = LATEST, home: str = "") -> Judgement:
         The run is damaged, or was made by a newer version.
     """
     settings = _settings(home)
-    mend = "adx-lab load mixed makes a load; the notebook comparison shows duets"
-    run = _open(settings, run_id, lambda record: not is_duet(record), "a load", mend)
-    return Judgement(run, settings.budgets_file)
+    return Judgement(_open(settings, run_id, "load", "climb"), settings.budgets_file)
 
 
 def open_baseline(*, run_id: str, home: str = "") -> Judgement | None:
@@ -53,14 +47,13 @@ def open_baseline(*, run_id: str, home: str = "") -> Judgement | None:
 def open_steps(*, run_id: str = LATEST, home: str = "") -> Judgement:
     """Return a stored load that climbed step by step; see `open_judgement`."""
     settings = _settings(home)
-    run = _open(settings, run_id, is_climb, "a load that climbs", "adx-lab load steps makes one")
-    return Judgement(run, settings.budgets_file)
+    return Judgement(_open(settings, run_id, "climb"), settings.budgets_file)
 
 
 def open_duel(*, run_id: str = LATEST, home: str = "") -> Duel:
     """Return a stored duet; see `open_judgement`."""
     settings = _settings(home)
-    return Duel(_open(settings, run_id, is_duet, "a duet", "adx-lab duet HEAD . makes one"))
+    return Duel(_open(settings, run_id, "duet"))
 
 
 def open_history(*, scenario: str = "mixed", home: str = "") -> History:
@@ -99,21 +92,6 @@ def _settings(home: str) -> Settings:
     return read_settings(flags={"home": home or None})
 
 
-def _open(
-    settings: Settings, run_id: str, fits: Callable[[RunRecord], bool], kind: str, mend: str
-) -> StoredRun:
+def _open(settings: Settings, run_id: str, *kinds: Kind) -> StoredRun:
     check_type("run_id", run_id, str)
-    if run_id == LATEST:
-        return _latest(settings.runs_dir, fits, kind, mend)
-    run = open_run(settings.runs_dir, run_id)
-    if not fits(run.record):
-        raise UsageError(f"run {run.record.run_id} ({run.record.scenario}) is not {kind}", mend=mend)
-    return run
-
-
-def _latest(runs_dir: Path, fits: Callable[[RunRecord], bool], kind: str, mend: str) -> StoredRun:
-    for name in reversed(run_ids(runs_dir)):
-        run = open_run(runs_dir, name)
-        if fits(run.record):
-            return run
-    raise UsageError(f"there is no run {LATEST} in {runs_dir} that is {kind}", mend=mend)
+    return open_run(settings.runs_dir, run_id, *kinds)

@@ -8,10 +8,12 @@ from pathlib import Path
 from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict
-from adx_lab.records.run import to_json
+from adx_lab.files import write_whole
+from adx_lab.records.documents import to_json
 from adx_lab.report.duet.comparison_tables import comparisons
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.page.verdict_words import summarise_verdict
+from adx_lab.report.parts.escapes import for_markdown, for_markdown_code, for_xml
 from adx_lab.report.parts.numbers import interval, number
 from adx_lab.report.plans.tables import cells_table
 from adx_lab.report.run import tables
@@ -44,31 +46,28 @@ def write_exports(folder: Path, contents: Contents, verdict: Verdict) -> list[st
         "plans.csv": cells_table(contents.judgement.plans),
     }
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        write_whole(folder / name, text)
     kept = {name: table for name, table in shown.items() if table.rows}
     for name, table in kept.items():
-        (folder / name).write_text(table.csv(), encoding="utf-8")
+        write_whole(folder / name, table.csv())
     return [name for name in DOWNLOADS if name in texts or name in kept]
 
 
 def junit(verdict: Verdict) -> str:
     """Return JUnit XML: broken is a failure, undecided is skipped, invalid is an error."""
-    suites = ET.Element("testsuites", name=f"adx-lab {verdict.run_id}")
+    suites = ET.Element("testsuites", name=for_xml(f"adx-lab {verdict.run_id}"))
     budgets = ET.SubElement(suites, "testsuite", name="budgets")
     for item in verdict.budgets:
-        case = ET.SubElement(budgets, "testcase", classname="budgets", name=f"{item.name} ({item.metric})")
-        _outcome(case, item.status, _budget_words(item))
+        _outcome(_case(budgets, f"{item.name} ({item.metric})"), item.status, _budget_words(item))
     comparisons = ET.SubElement(suites, "testsuite", name="comparisons")
     for one in verdict.comparisons:
-        name = f"{one.subject} {one.metric}"
-        case = ET.SubElement(comparisons, "testcase", classname="comparisons", name=name)
-        _outcome(case, one.status, _ratio_words(one))
+        _outcome(_case(comparisons, f"{one.subject} {one.metric}"), one.status, _ratio_words(one))
     validity = ET.SubElement(suites, "testsuite", name="validity")
     for check in verdict.validity:
-        case = ET.SubElement(validity, "testcase", classname="validity", name=check.check)
+        case = _case(validity, check.check)
         if not check.ok:
             words = f"{number(check.value)}, limit {number(check.limit)}"
-            ET.SubElement(case, "error", message=words)
+            ET.SubElement(case, "error", message=for_xml(words))
     for suite in suites:
         cases = list(suite)
         suite.set("tests", str(len(cases)))
@@ -80,39 +79,52 @@ def junit(verdict: Verdict) -> str:
 
 def markdown(verdict: Verdict) -> str:
     """Return a summary for a pull request: the verdict, the causes, and what is not kept."""
-    lines = [f"## {_MARKS[verdict.status]} ADX Lab: {verdict.status}", "", summarise_verdict(verdict), ""]
+    lines = [
+        f"## {_MARKS[verdict.status]} ADX Lab: {verdict.status}",
+        "",
+        for_markdown(summarise_verdict(verdict)),
+        "",
+    ]
     for finding in verdict.findings:
         share = "" if finding.share is None else f" ({finding.share:.0%} of the added time)"
-        lines.append(f"- **{_plain(finding.kind)}**: {_plain(finding.cause)}{share}")
+        lines.append(f"- **{for_markdown(finding.kind)}**: {for_markdown(finding.cause)}{share}")
     if verdict.findings:
         lines.append("")
     told = [item for item in verdict.budgets if item.status != "pass"]
     if told:
         lines += ["| budget | measured | limit | status |", "|---|---|---|---|"]
-        lines += [
-            f"| {_plain(item.name)} (`{item.metric}`) | {number(item.value)} {item.unit} "
-            f"({interval(item.low, item.high)}) | {number(item.limit)} {item.unit} | {item.status} |"
-            for item in told
-        ]
+        lines += map(_budget_row, told)
         lines.append("")
     changed = [one for one in verdict.comparisons if one.status in {"slower", "faster"}]
     if changed:
         lines += ["| compared | head over base | interval | status |", "|---|---|---|---|"]
-        lines += [
-            f"| {_plain(one.subject)} {one.metric} | {_ratio_words(one).split(' ', 1)[0]} | "
-            f"{_ratio_words(one).split(' ', 1)[1]} | {one.status} |"
-            for one in changed
-        ]
+        lines += map(_comparison_row, changed)
         lines.append("")
-    lines.append(f"Run `{verdict.run_id}`.")
+    lines.append(f"Run {for_markdown_code(verdict.run_id)}.")
     return "\n".join(lines) + "\n"
+
+
+def _budget_row(item: BudgetResult) -> str:
+    unit = for_markdown(item.unit)
+    name = f"{for_markdown(item.name)} ({for_markdown_code(item.metric)})"
+    measured = f"{number(item.value)} {unit} ({interval(item.low, item.high)})"
+    return f"| {name} | {measured} | {number(item.limit)} {unit} | {item.status} |"
+
+
+def _comparison_row(one: Comparison) -> str:
+    ratio, within = _ratio_words(one).split(" ", 1)
+    return f"| {for_markdown(f'{one.subject} {one.metric}')} | {ratio} | {within} | {one.status} |"
+
+
+def _case(suite: ET.Element, name: str) -> ET.Element:
+    return ET.SubElement(suite, "testcase", classname=str(suite.get("name")), name=for_xml(name))
 
 
 def _outcome(case: ET.Element, status: str, words: str) -> None:
     if status in {"fail", "slower"}:
-        ET.SubElement(case, "failure", message=words)
+        ET.SubElement(case, "failure", message=for_xml(words))
     elif status == "undecided":
-        ET.SubElement(case, "skipped", message=f"undecided: {words}")
+        ET.SubElement(case, "skipped", message=for_xml(f"undecided: {words}"))
 
 
 def _budget_words(item: BudgetResult) -> str:
@@ -124,7 +136,3 @@ def _ratio_words(one: Comparison) -> str:
     if one.ratio is None or one.low is None or one.high is None:
         return "– –"
     return f"{one.ratio - 1:+.1%} {one.low - 1:+.1%} to {one.high - 1:+.1%}"
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,11 +10,14 @@ from typing import Any
 
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.errors import StoreError
-from adx_lab.records.run import RunRecord, to_json
+from adx_lab.files import make_private_folder, write_whole
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import RunRecord
 from adx_lab.report.nights.night_series import History
 from adx_lab.report.nights.trend_figures import budgets_over_nights
 from adx_lab.report.page.assets import copy_script, environment
 from adx_lab.report.page.sections import Section
+from adx_lab.secrecy import scrub
 from adx_lab.settings import Settings
 
 NIGHT = "night.json"
@@ -39,11 +41,11 @@ def write_line(folder: Path, record: RunRecord, verdict: Verdict, summary: str) 
         run_id=record.run_id,
         started_at=record.started_at,
         scenario=record.scenario,
-        commit=f"{record.git.get('commit') or 'unknown'}"[:10],
+        commit=f"{record.git.commit or 'unknown'}"[:10],
         status=verdict.status,
         summary=summary,
     )
-    (folder / NIGHT).write_text(to_json(asdict(line), indent=2) + "\n", encoding="utf-8")
+    write_whole(folder / NIGHT, scrub(to_json(asdict(line), indent=2)) + "\n")
 
 
 def write_index(settings: Settings) -> Path:
@@ -58,11 +60,9 @@ def write_index(settings: Settings) -> Path:
     page = environment().get_template("nights.html.j2")
     text = page.render(nights=nights[::-1], sections=_trends(settings, nights))
     index = settings.reports_dir / "index.html"
-    partial = settings.reports_dir / f".index.{os.getpid()}.partial"
     try:
-        copy_script(settings.reports_dir)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(index)
+        copy_script(make_private_folder(settings.reports_dir))
+        write_whole(index, scrub(text))
     except OSError as error:
         raise StoreError(f"{index} can't be written: {error.strerror}", mend="free some space") from error
     return index

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.nights.usual import UsualAnswer
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.analysis.run.audit import ValidityCheck
+from adx_lab.analysis.run.deaths import death_findings
 from adx_lab.analysis.verdict import Verdict, decide
 from adx_lab.records.run import Caveat
 from adx_lab.report.notebooks.execute import NotebookOutcome
@@ -78,6 +80,8 @@ class Contents:
         Caveats of the night as a whole.
     unplayed
         Why the duet of the night could not be played.
+    usual
+        What the last valid nights say, where no duet was played.
     """
 
     judgement: Judgement
@@ -87,6 +91,7 @@ class Contents:
     stopped: str | None = None
     notes: tuple[Caveat, ...] = ()
     unplayed: Finding | None = None
+    usual: UsualAnswer = field(default_factory=UsualAnswer)
 
     @property
     def run_id(self) -> str:
@@ -100,8 +105,13 @@ class Contents:
         return decide(
             run_id=self.run_id,
             budgets=self.judgement.budgets,
-            comparisons=() if duet is None else duet.comparisons,
-            findings=(*unplayed, *(() if duet is None else duet.findings), *budget_findings(self.judgement)),
+            comparisons=self.usual.comparisons if duet is None else duet.comparisons,
+            findings=(
+                *unplayed,
+                *death_findings(self.judgement.record.load.deaths),
+                *(self.usual.findings if duet is None else duet.findings),
+                *budget_findings(self.judgement),
+            ),
             validity=(*self.judgement.validity, *self._more_checks(outcomes)),
             calibration=None if duet is None else duet.calibration,
             report=index,

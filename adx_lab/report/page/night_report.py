@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.errors import StoreError, UsageError
+from adx_lab.files import make_private_folder, seal, sweep, sync
 from adx_lab.progress import Progress
 from adx_lab.report.notebooks.execute import NotebookOutcome, execute_notebook
 from adx_lab.report.page.assets import copy_script, environment
@@ -19,6 +21,7 @@ from adx_lab.report.page.index import write_line
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.page.sections import calibration_note, observing_note, sections_of
 from adx_lab.report.page.verdict_words import summarise_verdict
+from adx_lab.secrecy import scrub_files
 from adx_lab.settings import Settings
 
 _AT_ONCE = 2
@@ -47,26 +50,38 @@ async def make_report(
 ) -> Report:
     """Execute the notebooks, decide, and write the report's folder; it appears whole or not at all."""
     folder = settings.reports_dir / contents.run_id
-    partial = settings.reports_dir / f".{contents.run_id}.partial"
+    partial = settings.reports_dir / f".{contents.run_id}.{os.getpid()}.partial"
     _make_folder(partial)
     try:
         outcomes = await _execute_all(settings, notebooks, partial, progress)
         progress.step("judging and writing the report")
         verdict = contents.decide(outcomes, str(folder / "index.html"))
         summary = await asyncio.to_thread(_write, partial, contents, verdict, outcomes)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
+        await asyncio.to_thread(_put_in_place, partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Report(verdict, folder / "index.html", summary)
 
 
 def _make_folder(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
     try:
-        folder.mkdir(parents=True)
+        make_private_folder(folder.parent)
+        sweep(folder.parent)
+        folder.mkdir(mode=0o700)
     except OSError as error:
         raise StoreError(f"the report can't be written to {folder.parent}: {error.strerror}") from error
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """Let the new report take the old one's place; at every moment one of the two is there, whole."""
+    scrub_files(partial)
+    seal(partial)
+    former = folder.with_name(f".{folder.name}.{os.getpid()}.deleted")
+    if folder.exists():
+        folder.rename(former)
+    partial.rename(folder)
+    sync(folder.parent)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 async def _execute_all(

@@ -61,7 +61,7 @@ def sections_of(contents: Contents, verdict: Verdict) -> list[Section]:
 
 def observing_note(record: RunRecord) -> str:
     """Say what the observing itself cost."""
-    cost = record.audit.get("observing")
+    cost = record.load.observing
     if cost is None:
         return "What observing cost was not measured."
     bare_ms, observed_ms, timed_ms = cost["bare_ms"], cost["observed_ms"], cost["timed_ms"]
@@ -83,6 +83,11 @@ def _judged(contents: Contents, verdict: Verdict) -> Iterator[Section]:
     yield Section("budgets", "Budgets", (tables.budgets(verdict.budgets),), _BUDGET_NOTE)
     if contents.compared is not None:
         yield from _compared(contents.compared)
+    elif contents.usual.comparisons:
+        table = comparison_tables.comparisons(contents.usual.comparisons)
+        nights = len(contents.usual.nights)
+        note = f"Tonight over the last {nights} valid night{'s' if nights > 1 else ''}. {_USUAL_NOTE}"
+        yield Section("comparisons", "Compared with the last nights", (table,), note)
 
 
 def _compared(compared: Compared) -> Iterator[Section]:
@@ -144,6 +149,10 @@ def _trust(verdict: Verdict) -> Iterator[Section]:
 _RULES_NOTE = (
     "The core against itself with one rule off, over what shows it. «blind»: no slower without, but nobody "
     "sees any more what goes on; the figure is the price of keeping the rule. Measured by adx-lab rules."
+)
+_USUAL_NOTE = (
+    "Slower means slower than usual, beyond what nights differ by; the two were not measured side by side: "
+    "this is no verdict of cause."
 )
 _CAUSES_NOTE = "One row a cause, whatever the number of endpoints that suffer from it; the largest first."
 _BUDGET_NOTE = (

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
+from adx_lab.report.parts.escapes import for_csv
 from adx_lab.report.parts.numbers import number
 
 if TYPE_CHECKING:
@@ -149,8 +150,9 @@ class Table:
         return frame.assign(**{key: pd.to_numeric(frame[key]) for key in numbers})
 
     def csv(self) -> str:
-        """Return the data frame as CSV."""
-        return str(self.frame.to_csv(index=False))
+        """Return the data frame as CSV; no text of it is a formula to a spreadsheet."""
+        rows = tuple(tuple(map(_harmless, row)) for row in self.rows)
+        return str(Table(self.columns, rows).frame.to_csv(index=False, lineterminator="\n"))
 
     def take(self, places: Sequence[int]) -> Table:
         """Return the table of some rows."""
@@ -270,3 +272,9 @@ def _html(column: Column, value: Any) -> str:
         inner = f'<span class="bar" style="--used:{min(float(raw), 1):.0%}">{inner}</span>'
     style = f' class="{" ".join(styles)}"' if any(styles) else ""
     return f'<td data-label="{escape(column.title)}"{style}{more}>{inner}</td>'
+
+
+def _harmless(value: Any) -> Any:
+    if isinstance(value, Cell):
+        return Cell(_harmless(value.value), value.text, value.address)
+    return for_csv(value) if isinstance(value, str) else value

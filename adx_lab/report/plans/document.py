@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adx_lab.analysis.plans.records import PlanAnalysis, PlanNode
-from adx_lab.records.run import to_plain
+from adx_lab.records.documents import to_plain
 
 _NODE = (
     "path",

@@ -8,12 +8,12 @@ its tooltip.
 from __future__ import annotations
 
 import html
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adx_lab.report.parts.numbers import number
+from adx_lab.report.plans.view import NodeView, cut, node_views
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,18 +27,7 @@ _GAP = 28
 _INDENT_MAX, _INDENT_ALL = 18, 170
 _CHARACTER = 6.7
 _NODES_MAX = 200
-_HOT, _WARM = 0.4, 0.15
-_CONDITIONS = (
-    "Index Cond",
-    "Hash Cond",
-    "Merge Cond",
-    "Join Filter",
-    "Filter",
-    "Recheck Cond",
-    "Sort Key",
-    "Group Key",
-)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_BARS = {"hot": "bh", "warm": "bw", "cool": "bt", "never": "bt"}
 _STYLE = """
 .adx-plan{margin:0;overflow-x:auto;--p-ink:#20262e;--p-dim:#5b6672;--p-card:#fff;--p-line:#dfe3e8;--p-wire:#aab4bf;
 --p-time:#9dbbe3;--p-warm:#f0b65a;--p-hot:#e5705f;--p-page:#b6d8c6;--p-new:#fff3d6;--p-mark:#a02c6d} @media
@@ -51,6 +40,10 @@ _STYLE = """
 .l{stroke:var(--p-line)}.adx-plan .n{fill:var(--p-new)} .adx-plan .bt{fill:var(--p-time)}.adx-plan
 .bw{fill:var(--p-warm)}.adx-plan .bh{fill:var(--p-hot)} .adx-plan .bp{fill:var(--p-page)}.adx-plan
 .e{text-anchor:end}.adx-plan .off{opacity:.5}
+.adx-plan label,.adx-plan summary,.adx-plan pre{color:var(--p-ink);
+font:12px system-ui,sans-serif}.adx-plan pre{white-space:pre-wrap;margin:2px 0 6px 18px} .adx-plan
+details details{margin-left:14px}.adx-plan:has(.only input:checked) g.cheap{opacity:.15} .adx-plan:has(.only
+input:checked) details.cheap{display:none}
 """
 
 
@@ -105,7 +98,9 @@ def plan_figure(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" style="{size}" '
         f'role="img" aria-label="{_text(title or "query plan", 120)}">{heading}{panels}</svg>'
     )
-    return PlanFigure(f'<figure class="adx-plan"><style>{_STYLE}</style>{drawn}</figure>')
+    texts = "".join(_full_texts(plan, name) for plan, name in zip(plans, names, strict=True))
+    filtered = '<label class="only"><input type="checkbox"> only the costly path</label>'
+    return PlanFigure(f'<figure class="adx-plan"><style>{_STYLE}</style>{filtered}{drawn}{texts}</figure>')
 
 
 def _scale(plans: Sequence[PlanAnalysis]) -> _Scale:
@@ -143,12 +138,12 @@ def _identity(node: PlanNode) -> tuple[Any, ...]:
 def _tree(plan: PlanAnalysis, scale: _Scale, only_here: frozenset[int], corner: tuple[float, float]) -> str:
     """Draw the rows of a plan: what marks them, the wires, then the words, so that none covers another."""
     left, first = corner
-    shown = plan.nodes[:_NODES_MAX]
-    step = min(_INDENT_MAX, _INDENT_ALL / max(1, *(node.depth for node in shown)))
-    places = [(left + node.depth * step + 2, first + index * _ROW) for index, node in enumerate(shown)]
+    shown = node_views(plan)[:_NODES_MAX]
+    step = min(_INDENT_MAX, _INDENT_ALL / max(1, *(view.node.depth for view in shown)))
+    places = [(left + view.node.depth * step + 2, first + index * _ROW) for index, view in enumerate(shown)]
     parts = [_mark(left, places[index][1]) for index in sorted(only_here) if index < len(shown)]
     parts += [_wire(shown, index, places) for index in range(1, len(shown))]
-    parts += [_row(plan, node, scale, place, left) for node, place in zip(shown, places, strict=True)]
+    parts += [_row(view, scale, place, left) for view, place in zip(shown, places, strict=True)]
     if len(plan.nodes) > _NODES_MAX:
         y = first + len(shown) * _ROW + 18
         parts.append(
@@ -177,52 +172,45 @@ def _head(plan: PlanAnalysis, name: str, left: float, top: float) -> str:
     return words + heads + line
 
 
-def _wire(nodes: Sequence[PlanNode], index: int, places: Sequence[tuple[float, float]]) -> str:
-    parent = nodes[index].parent
+def _wire(views: Sequence[NodeView], index: int, places: Sequence[tuple[float, float]]) -> str:
+    parent = views[index].node.parent
     assert parent is not None
     (x, y), (to_x, to_y) = places[parent], places[index]
-    start = y + (28 if _detail(nodes[parent])[0] else 17)
+    start = y + (28 if _detail(views[parent])[0] else 17)
     return f'<path class="w" d="M{x + 4:.1f} {start}V{to_y + 8}H{to_x - 3:.1f}"/>'
 
 
-def _row(plan: PlanAnalysis, node: PlanNode, scale: _Scale, place: tuple[float, float], left: float) -> str:
+def _row(view: NodeView, scale: _Scale, place: tuple[float, float], left: float) -> str:
+    """Draw a node; its full text is in its title, and below the tree for keyboards and fingers."""
     x, y = place
     room = int((left + _TREE - x - 6) / _CHARACTER)
-    words = f'<text class="h" x="{x:.1f}" y="{y + 12}">{_text(_role(node) + node.label, room)}</text>'
-    detail, kind = _detail(node)
+    words = f'<text class="h" x="{x:.1f}" y="{y + 12}">{_text(f"{view.role}{view.label}", room)}</text>'
+    detail, kind = _detail(view)
     if detail:
         words += f'<text class="{kind}" x="{x:.1f}" y="{y + 24}">{_text(detail, int(room * 1.12))}</text>'
-    cells = _time(plan, node, scale, (left + _TREE, y)) + _figures(node, scale, (left + _TREE + _TIME, y))
-    dim = ' class="off"' if node.never_executed else ""
-    return f"<g{dim}><title>{html.escape(_tooltip(node))}</title>{words}{cells}</g>"
+    cells = _time(view, scale, (left + _TREE, y)) + _figures(view.node, scale, (left + _TREE + _TIME, y))
+    classes = " ".join(
+        name for name, on in (("off", view.node.never_executed), ("cheap", not view.costly)) if on
+    )
+    dim = f' class="{classes}"' if classes else ""
+    return f"<g{dim}><title>{html.escape(view.full_text)}</title>{words}{cells}</g>"
 
 
-def _role(node: PlanNode) -> str:
-    role = node.relationship or ""
-    return f"{role.partition(' (')[0]}: " if role.startswith(("InitPlan ", "SubPlan ", "CTE ")) else ""
+def _detail(view: NodeView) -> tuple[str, str]:
+    if view.findings:
+        return "◆ " + ", ".join(view.findings), "m"
+    return (view.conditions[0][1], "d") if view.conditions else ("", "d")
 
 
-def _detail(node: PlanNode) -> tuple[str, str]:
-    if node.findings:
-        return "◆ " + ", ".join(dict.fromkeys(finding.kind for finding in node.findings)), "m"
-    for key in _CONDITIONS:
-        value = node.details.get(key)
-        if value:
-            return ", ".join(map(str, value)) if isinstance(value, list) else str(value), "d"
-    return "", "d"
-
-
-def _time(plan: PlanAnalysis, node: PlanNode, scale: _Scale, place: tuple[float, float]) -> str:
+def _time(view: NodeView, scale: _Scale, place: tuple[float, float]) -> str:
     x, y = place
-    if node.self_ms is None:
+    if view.node.self_ms is None:
         return ""
-    own = max(0.0, node.self_ms)
-    share = own / (plan.execution_ms or plan.root.inclusive_ms or own or 1.0)
-    kind = "bh" if share >= _HOT else "bw" if share >= _WARM else "bt"
+    own = max(0.0, view.node.self_ms)
     bar = own / scale.ms * (_TIME - 12)
     told = number(own) if own >= 0.001 or own == 0 else "<0.001"
-    words = "never" if node.never_executed else f"{told} ms · {share:.0%}"
-    return _bar(kind, x + _TIME, y, bar, words)
+    words = "never" if view.node.never_executed else f"{told} ms · {view.share or 0.0:.0%}"
+    return _bar(_BARS[view.heat], x + _TIME, y, bar, words)
 
 
 def _figures(node: PlanNode, scale: _Scale, place: tuple[float, float]) -> str:
@@ -243,17 +231,18 @@ def _bar(kind: str, right: float, y: float, length: float, words: str) -> str:
     return f'<rect class="{kind}" {size}/><text class="e" x="{right - 10}" y="{y + 17}">{words}</text>'
 
 
-def _tooltip(node: PlanNode) -> str:
-    lines = [f"{node.path}  {_role(node)}{node.label}"]
-    if node.inclusive_ms is not None:
-        lines.append(f"with all below {number(node.inclusive_ms)} ms, {number(node.loops)} loops")
-    lines += [f"{key}: {node.details[key]}" for key in _CONDITIONS if node.details.get(key)]
-    lines += [f"{finding.kind}: {finding.reason}; {finding.mend}" for finding in node.findings]
-    return "\n".join(_UNPRINTABLE.sub(" ", line)[:400] for line in lines)
-
-
 def _text(text: str, characters_max: int) -> str:
-    cleaned = " ".join(_UNPRINTABLE.sub(" ", text).split())
-    return html.escape(
-        cleaned if len(cleaned) <= characters_max else cleaned[: max(1, characters_max - 1)] + "…"
-    )
+    return html.escape(cut(text, characters_max))
+
+
+def _full_text(view: NodeView) -> str:
+    kind = "" if view.costly else " class=cheap"
+    summary = f"<summary>{_text(view.role + view.label, 160)}</summary>"
+    return f"<details{kind}>{summary}<pre>{html.escape(view.full_text)}</pre></details>"
+
+
+def _full_texts(plan: PlanAnalysis, name: str) -> str:
+    """Return every node's full text as a list that keyboards, fingers and screen readers can open."""
+    rows = "".join(map(_full_text, node_views(plan)[:_NODES_MAX]))
+    said = f"Every node in full{f' ({name})' if name else ''}"
+    return f"<details class=all><summary>{html.escape(said)}</summary>{rows}</details>"

@@ -6,22 +6,23 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
+from adx_lab.analysis.plans.captures.flips import find_flips, generic_of
 from adx_lab.analysis.plans.captures.headroom import headrooms
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
+from adx_lab.analysis.plans.captures.notable import matters, notables
 from adx_lab.analysis.plans.captures.slow import SlowQuery
 from adx_lab.analysis.plans.records import Finding, PlanAnalysis
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Column, Table
+from adx_lab.report.plans.view import cut
 from adx_lab.report.run.judged_run import Judgement
 
 _TIGHTEST = 12
+_TEXT_MAX = 90
 _NODE_FIELDS = (
     *("path", "type", "relation", "index", "loops", "inclusive_ms", "self_ms", "rows", "planned_rows"),
     *("estimate_factor", "shared_hit", "shared_read", "temp_written", "rows_removed"),
 )
-_PAGES_THAT_MATTER = 10
-"""A flip that costs less is told by the matrix alone."""
 
 
 def matrix_table(matrix: Matrix) -> Table:
@@ -34,7 +35,7 @@ def matrix_table(matrix: Matrix) -> Table:
     )
     rows: list[tuple[Any, ...]] = []
     for (query, tenant, mode), cell in matrix.cells.items():
-        generic = matrix.cells.get((query, tenant, "generic"))
+        generic = generic_of(matrix, query, tenant)
         if mode == "custom" and generic is not None:
             flips_here = "yes" if (query, tenant) in flips else ""
             rows.append((query, tenant, *_cost(cell), *_cost(generic), flips_here, _reads(cell.analysis)))
@@ -43,18 +44,32 @@ def matrix_table(matrix: Matrix) -> Table:
     return Table(columns, tuple(rows))
 
 
+def statement_table(matrix: Matrix) -> Table:
+    """Return any database's statements: what they are, what they cost, and what their plans say."""
+    columns = (
+        *(Column("statement", kind="code"), Column("calls", kind="number"), Column("mean", "ms", "number")),
+        *(Column("share", "%", "number"), Column("pages a call", kind="number"), Column("findings")),
+        Column("plan"),
+    )
+    rows: list[tuple[Any, ...]] = []
+    for name, query in matrix.queries.items():
+        cells = [cell for cell in matrix.cells.values() if cell.query == name]
+        spent = query.get("statistics")
+        if not spent or not cells:
+            continue
+        kinds = dict.fromkeys(item.kind for cell in cells for item in cell.analysis.findings)
+        flips = ["flip"] if any(flip.query == name and matters(flip) for flip in find_flips(matrix)) else []
+        said = str(query.get("label") or cut(str(query["text"]), _TEXT_MAX))
+        figures = (spent["calls"], spent["mean_ms"], 100 * spent["share"], spent["pages_a_call"])
+        rows.append((said, *figures, ", ".join([*kinds, *flips]), _reads(cells[0].analysis)))
+    return Table(columns, tuple(rows))
+
+
 def notable_table(matrix: Matrix) -> Table:
     """Return what deserves a look: findings of single plans, flips between plan modes, and ties."""
-    rows: dict[tuple[str, ...], None] = {}
-    for cell in matrix.cells.values():
-        for finding in cell.analysis.findings:
-            rows[(cell.query, cell.tenant, finding.kind, finding.reason, finding.mend)] = None
-    for flip in find_flips(matrix):
-        if flip.settled_by and abs(flip.pages_more) > _PAGES_THAT_MATTER:
-            rows[(flip.query, flip.tenant, "flip", flip.words, "")] = None
-    for tie in find_ties(matrix):
-        words = "slightly different costs, or the next ANALYZE, would turn this plan over"
-        rows[(tie.query, tie.tenant, "tie", words, "")] = None
+    rows = (
+        (item.query, ", ".join(item.tenants), item.kind, item.words, item.mend) for item in notables(matrix)
+    )
     columns = (Column("query", kind="code"), *(Column(name) for name in ("tenant", "kind", "what", "mend")))
     return Table(columns, tuple(rows))
 

@@ -8,25 +8,23 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
 from adx_lab.analysis.plans.captures.headroom import headrooms
+from adx_lab.analysis.plans.captures.notable import notables
 from adx_lab.report.parts.numbers import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adx_lab.analysis.plans import Finding
     from adx_lab.analysis.plans.captures.causes import Cause
     from adx_lab.analysis.plans.captures.compare import PlanChange
     from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 
-_FLIP_PAGES_MIN = 16
 _HEADROOM_TIMES_MAX = 10.0
 _KINDS = ("whale", "median", "small", "absent")
 
 
-def matrix_text(matrix: Matrix) -> Group:
-    """Return the matrix as something `rich` prints.
+def matrix_text(matrix: Matrix, *, headline: bool = True) -> Group:
+    """Return the matrix as something `rich` prints; without the headline only what deserves a look.
 
     A cell shows pages and milliseconds of the custom plan, then of the generic one where its shape is
     another.
@@ -39,7 +37,7 @@ def matrix_text(matrix: Matrix) -> Group:
         table.add_column(kind, justify="right", no_wrap=True)
     for query in dict.fromkeys(query for query, _, _ in matrix.cells):
         table.add_row(query, *(_cell(matrix, query, kind) for kind in shown))
-    return Group(table, *_findings(matrix), *_flips(matrix), *_ties(matrix), *_headrooms(matrix))
+    return Group(*((table,) if headline else ()), *_notables(matrix), *_headrooms(matrix))
 
 
 def changes_text(changes: Sequence[PlanChange], causes: Sequence[Cause | None] = ()) -> Group:
@@ -77,38 +75,20 @@ def _figures(cell: Cell) -> str:
     return f"{analysis.pages or 0:,} p {number(analysis.execution_ms)} ms"
 
 
-def _findings(matrix: Matrix) -> list[Text]:
-    """Return each query's findings, one of a kind: the first, since the whale comes first."""
-    found: dict[tuple[str, str], tuple[Cell, Finding]] = {}
-    for cell in matrix.cells.values():
-        for finding in cell.analysis.findings:
-            found.setdefault((cell.query, finding.kind), (cell, finding))
-    lines = []
-    for cell, finding in found.values():
-        line = Text(f"finding: {cell.query} ({cell.tenant}, {cell.mode}): {finding.kind}: ", style="magenta")
-        line.append(f"{finding.reason}; {finding.mend}", style="")
-        lines.append(line)
-    return lines
-
-
-def _flips(matrix: Matrix) -> list[Text]:
-    return [
-        Text(f"flip: {flip.query}: {flip.words}", style="yellow")
-        for flip in find_flips(matrix)
-        if flip.settled_by and abs(flip.pages_more) >= _FLIP_PAGES_MIN
-    ]
-
-
-def _ties(matrix: Matrix) -> list[Text]:
-    tied: dict[str, list[str]] = {}
-    for tie in find_ties(matrix):
-        tied.setdefault(tie.query, []).append(tie.tenant)
-    return [
-        Text(
-            f"tie: {query} is near another plan for the {', '.join(dict.fromkeys(kinds))} tenant", style="dim"
-        )
-        for query, kinds in tied.items()
-    ]
+def _notables(matrix: Matrix) -> list[Text]:
+    """Return what deserves a look; one of a kind for each query where several say it."""
+    seen: dict[tuple[str, str], Text] = {}
+    for item in notables(matrix):
+        style = {"flip": "yellow", "tie": "dim"}.get(item.kind, "magenta")
+        begin = item.kind if item.kind in {"flip", "tie"} else f"finding: {item.kind}"
+        whom = "" if item.kind == "flip" else f" ({', '.join(item.tenants)})"
+        line = Text(f"{begin}: {item.query}{whom}: ", style=style)
+        line.append(item.words + (f"; {item.mend}" if item.mend else ""), style="")
+        if item.kind == "flip":
+            seen[(item.query, item.words)] = line
+        else:
+            seen.setdefault((item.query, item.kind), line)
+    return list(seen.values())
 
 
 def _headrooms(matrix: Matrix) -> list[Text]:

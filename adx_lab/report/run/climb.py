@@ -14,9 +14,11 @@ from adx_lab.analysis.run.capacity import (
     Step,
     capacity_steps,
     fit_scalability,
+    knee_place,
     throughput_at,
     users_carried,
 )
+from adx_lab.records.run import ClimbAudit
 from adx_lab.report.parts.figure import COLOURS, Figure, styled
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Column, Table, facts
@@ -35,18 +37,15 @@ class Capacity:
     def steps(self) -> tuple[Step, ...]:
         """Its steps, in order."""
         audit = self.judgement.record.audit
-        seconds = [float(stage["seconds"]) for stage in audit["schedule"]["stages"]]
-        return capacity_steps(self.judgement.samples, audit["steps"], seconds)
+        assert isinstance(audit, ClimbAudit)
+        seconds = [float(stage["seconds"]) for stage in audit.schedule["stages"]]
+        return capacity_steps(self.judgement.samples, audit.steps, seconds)
 
     @property
     def knee(self) -> Step | None:
         """The last step before the first that broke a budget; None where even the first did."""
-        before: Step | None = None
-        for step in self.steps:
-            if step.broken:
-                return before
-            before = step
-        return before
+        place = knee_place([bool(step.broken) for step in self.steps])
+        return self.steps[place] if place >= 0 else None
 
     @property
     def broke(self) -> Step | None:

@@ -2,70 +2,30 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pandas as pd
+from scipy import stats
 
 from adx_lab.analysis.plans import scan_plans
 from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.plans.captures.slow import SlowQuery, requests_that_waited, slow_queries
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
-from adx_lab.analysis.run.budgets import Budget, BudgetResult, judge
+from adx_lab.analysis.run.budgets import BudgetResult, judge
+from adx_lab.analysis.run.deaths import death_checks
 from adx_lab.analysis.run.latency import LatencySummary, measure, summarise
 from adx_lab.analysis.run.process_costs import PartCost, part_costs
 from adx_lab.analysis.run.tail import TailAttribution, tail_attribution
-from adx_lab.analysis.stats.quantiles import Estimate
-from adx_lab.errors import UsageError
+from adx_lab.analysis.stats.quantiles import LEVEL, Estimate
 from adx_lab.records.run import RunRecord
+from adx_lab.settings import read_budgets
 from adx_lab.store.folders import StoredRun
 
 _TIMES = ("t_intended_s", "latency_ms", "endpoint", "group", "error", "kind")
-
-
-class _BudgetEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    metric: str
-    limit: float
-    direction: str = "below"
-    unit: str = ""
-    scenarios: tuple[str, ...] = ()
-
-
-class _BudgetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    budget: tuple[_BudgetEntry, ...]
-
-
-def read_budgets(path: Path, scenario: str) -> tuple[Budget, ...]:
-    """Return the budgets that a load of this scenario can judge.
-
-    Raises
-    ------
-    UsageError
-        The file is missing, isn't TOML, or holds a field that isn't a budget's.
-    """
-    try:
-        document = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _BudgetFile, strict=False)
-    except FileNotFoundError as error:
-        raise UsageError(f"there are no budgets at {path}", mend="restore the file") from error
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise UsageError(f"{path} is wrong: {error}") from error
-    return tuple(
-        Budget(entry.name, entry.metric, entry.limit, _direction(entry, path), entry.unit)
-        for entry in document.budget
-        if not entry.scenarios or scenario in entry.scenarios
-    )
-
-
-def _direction(entry: _BudgetEntry, path: Path) -> Any:
-    if entry.direction not in {"below", "above"}:
-        raise UsageError(f"{path}: {entry.name} has direction {entry.direction}", mend="say below or above")
-    return entry.direction
 
 
 @dataclass(frozen=True)
@@ -73,7 +33,7 @@ class Judgement:
     """One stored run, read once, with what the analysis says of it."""
 
     run: StoredRun
-    budget_file: Path
+    budget_file: Path | None
 
     @property
     def record(self) -> RunRecord:
@@ -139,7 +99,7 @@ class Judgement:
     @cached_property
     def sufferers(self) -> dict[int, int]:
         """For each slow query, the row of the request that waited for it."""
-        began = datetime.fromtimestamp(self.record.audit["began"], UTC)
+        began = datetime.fromtimestamp(self.record.load.began, UTC)
         return requests_that_waited(self.slow_queries, self.samples, self.queries, began)
 
     @cached_property
@@ -165,7 +125,8 @@ class Judgement:
     @cached_property
     def measured(self) -> dict[str, Estimate]:
         """Every metric that a budget can name."""
-        return measure(self.times, self.queries, lasted_s=self.record.duration_s) | self._observed()
+        found = measure(self.times, self.queries, lasted_s=self.record.duration_s)
+        return found | self._observed() | self._asked()
 
     @cached_property
     def budgets(self) -> tuple[BudgetResult, ...]:
@@ -175,25 +136,45 @@ class Judgement:
     @cached_property
     def validity(self) -> tuple[ValidityCheck, ...]:
         """The load generator's audit."""
-        return audit_generator(self.record.audit)
+        audit = self.record.load
+        return (*audit_generator(msgspec.to_builtins(audit)), *death_checks(audit.deaths))
+
+    def _asked(self) -> dict[str, Estimate]:
+        """Return what each endpoint asks the database, and how often it failed."""
+        found = {
+            f"endpoint.{row.subject}.error_rate": _share(row.errors, row.count) for row in self.endpoints
+        }
+        for endpoint, told in self.run.asked().items():
+            calls = sum(float(one["calls"]) for one in told["statements"].values())
+            found[f"endpoint.{endpoint}.statements_per_request"] = _exactly(calls, int(told["requests"]))
+        return found
 
     def _observed(self) -> dict[str, Estimate]:
         # Seen at every sample of the run, so that the interval is the value itself.
         found = {}
-        core = self.resources[self.resources["process"] == "core"]
+        core = self.resources[self.resources["process"].isin(("service", "core"))]  # core: its older name
         if len(core):
-            found["core.rss_mb"] = _exactly(float(core["rss_mb"].max()), len(core))
+            found["service.rss_mb"] = _exactly(float(core["rss_mb"].max()), len(core))
             by_pid = core.groupby("pid")
             used_s = float((by_pid["cpu_s"].max() - by_pid["cpu_s"].min()).sum())
             span_s = float(core["t_s"].max() - core["t_s"].min())
             if span_s > 0:
                 share = used_s / span_s / self.record.machine["cores_usable"]
-                found["core.cpu_share"] = _exactly(share, len(core))
-        if "connections_max" in self.record.audit:
-            found["database.connections"] = _exactly(float(self.record.audit["connections_max"]), 1)
-        if "users_connected" in self.record.audit:
-            found["users.connected"] = _exactly(float(self.record.audit["users_connected"]), 1)
+                found["service.cpu_share"] = _exactly(share, len(core))
+        counts = {
+            "database.connections": self.record.load.connections_max,
+            "users.connected": self.record.load.users_connected,
+        }
+        found |= {name: _exactly(float(count), 1) for name, count in counts.items() if count is not None}
         return found
+
+
+def _share(hits: int, n: int) -> Estimate:
+    """Return a share with Clopper and Pearson's interval."""
+    tail = (1 - LEVEL) / 2
+    low = float(stats.beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
+    high = float(stats.beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    return Estimate(hits / n, low, high, n, ())
 
 
 def _exactly(value: float, n: int) -> Estimate:

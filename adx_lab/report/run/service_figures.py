@@ -81,8 +81,8 @@ def loop_lag_over_time(service: pd.DataFrame) -> Figure:
 
 def wait_events(record: RunRecord) -> Figure:
     """Draw what the database's active clients waited for, the most frequent first."""
-    counted: dict[str, int] = dict(list(record.audit.get("waits", {}).items())[:_WAITS_MAX])
-    whole = sum(record.audit.get("waits", {}).values())
+    counted: dict[str, int] = dict(list(record.load.waits.items())[:_WAITS_MAX])
+    whole = sum(record.load.waits.values())
     names = list(counted)
     plot = go.Figure(
         go.Bar(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -14,7 +13,7 @@ from adx_lab.analysis.run.latency import LatencySummary
 from adx_lab.analysis.run.process_costs import PartCost
 from adx_lab.analysis.run.tail import TailAttribution
 from adx_lab.analysis.stats.quantiles import Estimate
-from adx_lab.records.run import RunRecord
+from adx_lab.records.run import LoadAudit, RunRecord
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell, Column, Table, percentage
 from adx_lab.report.parts.table import facts as facts_table
@@ -31,8 +30,8 @@ def facts(record: RunRecord) -> Table:
             "run": record.run_id,
             "scenario": record.scenario,
             "started": record.started_at,
-            "requests": f"{record.audit.get('requests', 0):,}",
-            "commit": f"{record.git.get('commit') or 'unknown'}"[:10],
+            "requests": f"{record.load.requests:,}",
+            "commit": f"{record.git.commit or 'unknown'}"[:10],
             "machine": f"{record.machine.get('cpu')}, {record.machine.get('cores_usable')} cores",
         }
     )
@@ -116,7 +115,7 @@ def endpoints(summaries: Sequence[LatencySummary]) -> Table:
     return Table(columns, tuple(rows))
 
 
-def failures(audit: Mapping[str, Any]) -> Table:
+def failures(audit: LoadAudit) -> Table:
     """Return which requests failed, by endpoint, status and reason; those beside the measured ones too."""
     columns = (
         Column("endpoint"),
@@ -127,17 +126,15 @@ def failures(audit: Mapping[str, Any]) -> Table:
     )
     rows = [
         (item["endpoint"], item["status"], item["reason"], item["count"], item.get("kind", "measured"))
-        for item in (*audit.get("failures", ()), *audit.get("beside_failures", ()))
+        for item in (*audit.failures, *audit.beside_failures)
     ]
     return Table(columns, tuple(rows))
 
 
-def exceptions(audit: Mapping[str, Any]) -> Table:
+def exceptions(audit: LoadAudit) -> Table:
     """Return what tasks raised, and where."""
     columns = (Column("task"), Column("exception"), Column("raised", kind="number"), Column("where"))
-    rows = [
-        (item["endpoint"], item["text"], item["count"], item["where"]) for item in audit.get("exceptions", ())
-    ]
+    rows = [(item["endpoint"], item["text"], item["count"], item["where"]) for item in audit.exceptions]
     return Table(columns, tuple(rows))
 
 
@@ -223,7 +220,7 @@ def statements(database: pd.DataFrame) -> Table:
 
 def waits(record: RunRecord) -> Table:
     """Return what the database's clients waited for, the most frequent first."""
-    counted: dict[str, int] = record.audit.get("waits", {})
+    counted = record.load.waits
     whole = sum(counted.values())
     columns = (
         Column("kind: event"),

@@ -13,7 +13,7 @@ import pytest
 from adx_lab.analysis.duet.attribution import Attribution, attribute
 from adx_lab.analysis.duet.time_changes import split_changes
 from adx_lab.analysis.duet.variant_traits import EndpointFacts, QueryFacts, VariantFacts
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 
 N = 3_000
 

@@ -13,11 +13,11 @@ from adx_lab.analysis.duet.comparison import Comparison, compare, needs_more
 from adx_lab.analysis.stats.quantiles import harrell_davis
 from adx_lab.analysis.stats.sequential_design import Plan
 from adx_lab.analysis.stats.sign_flip import step_down
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from tests.analysis.noise import KINDS, duet_noise
 
 ENDPOINTS = 3
-PLAN = Plan()
+PLAN = Plan(smallest={"p50_ms": 0.03, "p95_ms": 0.05})
 
 
 def judged(
@@ -86,10 +86,10 @@ def test_ten_percent_in_the_tail_alone_is_found() -> None:
     assert found >= 97
 
 
-def test_power_is_what_the_smallest_effect_seen_says() -> None:
+def test_power_is_what_the_could_see_says() -> None:
     """Inject what an A/A duet said it would see in 90%: it must be found in 80 to 98% of 120 tries."""
     rng = np.random.default_rng(15)
-    plan = Plan(looks=(12,))
+    plan = Plan(looks=(12,), smallest={"p50_ms": 0.001, "p95_ms": 0.001})
     found = 0
     for _ in range(120):
         quiet = [
@@ -97,7 +97,7 @@ def test_power_is_what_the_smallest_effect_seen_says() -> None:
             for (e, m), r in duet_noise(rng, 12, ENDPOINTS, "independent").items()
         ]
         place = next(i for i, one in enumerate(quiet) if one.metric == "p95_ms")
-        seen = compare(quiet, plan)[place].smallest_effect_seen
+        seen = compare(quiet, plan)[place].could_see
         assert seen is not None
         fresh = [
             BlockSeries(str(e), m, tuple(r.tolist()))
@@ -149,8 +149,8 @@ def test_a_noisy_duet_is_undecided_and_says_what_it_could_have_seen() -> None:
     (c,) = compare([BlockSeries("e", "p50_ms", tuple((0.1 * rng.normal(size=12)).tolist()))], PLAN)
     assert c.status == "undecided"
     assert c.open
-    assert c.smallest_effect_seen is not None
-    assert c.smallest_effect_seen > 0.1
+    assert c.could_see is not None
+    assert c.could_see > 0.1
     assert needs_more([c], PLAN, blocks=12) == 4
     assert needs_more([c], PLAN, blocks=16) == 0
 
@@ -163,13 +163,6 @@ def test_nothing_is_decided_between_looks() -> None:
     assert needs_more([c], PLAN, blocks=11) == 1
     (later,) = compare([BlockSeries("e", "p50_ms", tuple(np.linspace(0.19, 0.21, 12).tolist()))], PLAN)
     assert later.status == "slower"
-
-
-def test_a_suspect_tail_asks_for_more_blocks_though_it_is_no_gate() -> None:
-    suspect = Comparison("e", "p95_ms", 0.95, 0.05, 12, ratio=1.08, low=1.02, high=1.15, p=0.01, gate=False)
-    calm = Comparison("e", "p95_ms", 0.95, 0.05, 12, ratio=1.02, low=0.97, high=1.07, p=0.2, gate=False)
-    assert needs_more([suspect], PLAN, blocks=12) == 4
-    assert needs_more([calm], PLAN, blocks=12) == 0
 
 
 def test_too_few_blocks() -> None:

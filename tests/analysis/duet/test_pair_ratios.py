@@ -68,7 +68,8 @@ def test_half_a_pair_does_not_count() -> None:
     assert pair_series(broken) == pair_series(kept)
 
 
-def test_an_endpoint_with_too_few_pairs_is_left_out() -> None:
-    samples = world(0.0, 4)
-    rare = samples.assign(endpoint=np.where(samples["pair"] < 5, "GET /rare", "GET /often"))
+def test_an_endpoint_that_few_blocks_asked_for_is_left_out() -> None:
+    samples = world(0.0, 8)
+    few = (samples["block"] <= samples["block"].min() + 3) & (samples["pair"] < 5)
+    rare = samples.assign(endpoint=np.where(few, "GET /rare", "GET /often"))
     assert {one.subject for one in pair_series(rare)} == {"GET /often"}

@@ -17,7 +17,7 @@ from adx_lab.analysis.nights.change_points import (
     permutation_p,
     sufficient,
 )
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from tests.analysis.noise import autoregressive
 
 SERIES, NIGHTS, NOISE = 400, 60, 0.03

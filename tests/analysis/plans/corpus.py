@@ -88,11 +88,11 @@ async def make_database(admin_url: str, name: str) -> str:
     return url
 
 
-async def explain_all(url: str, options: str) -> dict[str, str]:
+async def explain_all(url: str, options: str, form: str = "json") -> dict[str, str]:
     """Explain every case with the options; what was written is rolled back."""
     connection = await asyncpg.connect(url, statement_cache_size=0)
     try:
-        return {case.name: await _explain(connection, case, options) for case in cases()}
+        return {case.name: await _explain(connection, case, options, form) for case in cases()}
     finally:
         await connection.close()
 
@@ -140,7 +140,7 @@ async def _keep_versions(admin_urls: list[str]) -> None:
     VERSIONS.write_bytes(lzma.compress(json.dumps(kept, separators=(",", ":")).encode(), preset=9))
 
 
-async def _explain(connection: asyncpg.Connection, case: Case, options: str) -> str:
+async def _explain(connection: asyncpg.Connection, case: Case, options: str, form: str = "json") -> str:
     transaction = connection.transaction()
     await transaction.start()
     try:
@@ -149,9 +149,8 @@ async def _explain(connection: asyncpg.Connection, case: Case, options: str) -> 
         for statement in case.before:
             await connection.execute(statement)
         extra = case.options if "analyze" in options else ""
-        text = await connection.fetchval(f"explain ({options}{extra}, format json) {case.statement}")
-        assert isinstance(text, str)
-        return text
+        rows = await connection.fetch(f"explain ({options}{extra}, format {form}) {case.statement}")
+        return "\n".join(str(row[0]) for row in rows)
     finally:
         await transaction.rollback()
         await connection.execute("deallocate all")

@@ -336,3 +336,23 @@ select exists (select from users where slow(score) > 990), (select count(*) from
 -- set: enable_hashjoin=off
 -- set: enable_nestloop=off
 select * from (select user_id, count(*) c from orders group by 1 order by 1) s join tenants t on t.id = s.user_id;
+-- name: cartesian
+select count(*) from (select 1 from users limit 400) a, (select 1 from orders limit 100) b;
+-- name: workers_missing
+-- parallel
+-- set: max_parallel_workers=0
+select count(*) from users where score > 0;
+-- name: cast_to_text
+select * from orders where user_id::text = '77';
+-- name: foreign_thrown_away
+select * from corpus_file a where line = '7' or line = '8';
+-- name: dead_space
+create table husk as select i as id, repeat('z', 500) as t from generate_series(1, 12000) i;
+delete from husk where id > 20;
+select * from husk;
+-- name: join_few
+-- set: enable_nestloop=off
+-- set: enable_mergejoin=off
+create temporary table orders_copy as select o.* from orders o, generate_series(1, 3) copies;
+analyze orders_copy;
+select * from users u join orders_copy o on o.user_id = u.id where u.id < 5;

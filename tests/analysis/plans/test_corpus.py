@@ -8,7 +8,7 @@ import pytest
 
 from adx_lab.analysis.plans import PlanAnalysis, analyse, read_plans
 from adx_lab.analysis.plans.labels import KNOWN_TYPES
-from adx_lab.records.run import to_plain
+from adx_lab.records.documents import to_plain
 from tests.analysis.plans.corpus import explain_all, make_database, read_versions
 
 OPTIONS = {
@@ -30,6 +30,26 @@ async def corpus(postgres_url: str) -> dict[str, dict[str, PlanAnalysis]]:
         texts = await explain_all(url, options)
         found[kind] = {name: analyse(read_plans(text)[0]) for name, text in texts.items()}
     return found
+
+
+@pytest.mark.parametrize("form", ["text", "yaml", "xml"])
+async def test_every_format_says_the_same(
+    corpus: dict[str, dict[str, PlanAnalysis]], postgres_url: str, form: str
+) -> None:
+    """What the server prints in one format is read as what it prints as JSON."""
+    url = postgres_url.replace("/postgres?", "/plans_corpus?")
+    asked = await explain_all(url, OPTIONS["planned"])
+    for name, text in (await explain_all(url, OPTIONS["planned"], form)).items():
+        plan, other = (analyse(read_plans(said)[0]) for said in (text, asked[name]))
+        assert [node.label for node in plan.nodes] == [node.label for node in other.nodes], name
+        assert plan.shape == other.shape, name
+    for kind in ("terse", "verbose"):
+        for name, text in (await explain_all(url, OPTIONS[kind], form)).items():
+            plan = analyse(read_plans(text)[0])
+            assert corpus[kind][name].buffered or not plan.buffered, name
+            check_times(plan, f"{form} {kind} {name}")
+            if plan.buffered:  # text leaves out counters that are zero
+                check_pages(plan, name)
 
 
 async def test_every_node_type_occurs_and_is_known(corpus: dict[str, dict[str, PlanAnalysis]]) -> None:
@@ -178,12 +198,17 @@ async def test_early_stops_are_no_misestimates(corpus: dict[str, dict[str, PlanA
         ("aggregate_spill", "spill", "work_mem"),
         ("offset", "offset", "last row seen"),
         ("sub_plan_slow", "seq_scan", "CREATE INDEX CONCURRENTLY ON notes (user_id);"),
-        ("distinct_on", "sort_index", "CREATE INDEX CONCURRENTLY ON users (tenant_id, created_at DESC);"),
         ("append_pruned_while_running", "join_filter", "equality"),
         ("parallel_sub_plan", "sub_plan", "join"),
         ("parallel_nested", "nested_loop", "hash join"),
         ("lateral", "rows_removed", "tenant_id"),
         ("insert_triggers", "trigger", "foreign key"),
+        ("cartesian", "cartesian", "belongs together"),
+        ("workers_missing", "workers_not_launched", "max_parallel_workers"),
+        ("cast_to_text", "implicit_cast", "compare user_id with a value of its own type"),
+        ("foreign_thrown_away", "foreign_rows", "can be sent"),
+        ("dead_space", "dead_rows", "VACUUM (ANALYZE)"),
+        ("join_few", "join_index", "CREATE INDEX CONCURRENTLY ON orders_copy (user_id);"),
     ],
 )
 async def test_findings(corpus: dict[str, dict[str, PlanAnalysis]], name: str, kind: str, mend: str) -> None:

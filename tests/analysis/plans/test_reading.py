@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import Any
 
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from adx_lab.analysis.plans import PlanDocument, analyse, read_plans, scan_plans
 from adx_lab.errors import UsageError
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 from adx_lab.report.plans.terminal import plan_text
 from tests.analysis.plans.corpus import FOLDER, as_log
 
@@ -107,9 +109,12 @@ def test_a_log_that_was_cut_off_yields_its_whole_plans() -> None:
         ("null", "no plan"),
         ('{"Plan": 3}', "no plan"),
         ('["Utility Statement"]', "utility"),
-        (" Seq Scan on users  (cost=0.00..1.01 rows=1 width=4)", "as text"),
-        ('- Plan: \n    Node Type: "Seq Scan"', "YAML"),
-        ("<explain><Query><Plan><Node-Type>Seq Scan</Node-Type>", "XML"),
+        ("<explain><Query><Plan><Node-Type>Seq Scan</Node-Type>", "cut off"),
+        ("<!DOCTYPE a [<!ENTITY b 'c'>]><explain><Query>&b;</Query></explain>", "not XML"),
+        ('{"query_block": {"select_id": 1}}', "MySQL"),
+        ('<ShowPlanXML xmlns="http://schemas.microsoft.com/sqlserver/2004/07/showplan"/>', "SQL Server"),
+        ("distribution: local\nvectorized: true\n\n• scan\n  missing stats", "CockroachDB"),
+        ("-> Filter: (t.a = 1)  (cost=0.35 rows=1)\n    -> Table scan on t  (cost=0.35 rows=1)", "MySQL"),
         (ONE[:-40], "cut off"),
         (ONE[:50], "cut off"),
         (ONE.replace(":", ";", 4), "line 1"),
@@ -199,3 +204,103 @@ def test_the_corpus_queries_have_names_of_their_own() -> None:
     text = (FOLDER / "corpus_queries.sql").read_text(encoding="utf-8")
     names = [line for line in text.splitlines() if line.startswith("-- name: ")]
     assert len(names) == len(set(names)) > 100
+
+
+TEXT = """Limit  (cost=0.00..0.08 rows=2 width=190) (actual time=0.033..0.043 rows=2 loops=1)
+  Buffers: shared hit=7
+  ->  Seq Scan on public.orders o  (cost=0.00..13.61 rows=3 width=9) (actual time=0.028..0.030 rows=2 loops=1)
+        Filter: ((o.note)::text = 'a -> b  (cost=1)'::text)
+        Rows Removed by Filter: 40
+        Buffers: shared hit=7
+Planning Time: 0.100 ms
+Execution Time: 0.060 ms"""
+
+
+def framed(text: str) -> str:
+    lines = text.splitlines()
+    width = max(map(len, lines)) + 2
+    rows = "\n".join(f"| {line:<{width}}+|" for line in lines)
+    return f"+{'-' * width}+\n| QUERY PLAN |\n+{'-' * width}+\n{rows}\n+{'-' * width}+\n(1 row)\n"
+
+
+def wrapped(text: str, width: int = 70) -> str:
+    """Wrap as a terminal does: within words and figures."""
+    pieces = []
+    for line in text.splitlines():
+        pieces += [line[begin : begin + width] for begin in range(0, len(line), width)]
+    return "\n".join(pieces)
+
+
+WRAPPINGS = {
+    "as it is": TEXT,
+    "psql": " QUERY PLAN \n------------\n"
+    + "\n".join(f" {line}" for line in TEXT.splitlines())
+    + "\n(8 rows)\n",
+    "psql, one row": " QUERY PLAN \n-----\n" + "\n".join(f" {line:<120}+" for line in TEXT.splitlines()),
+    "borders": framed(TEXT),
+    "unicode borders": framed(TEXT).replace("|", "│").replace("+│", "↵│").replace("---", "───"),
+    "a mail": "Hello,\n" + "\n".join(f"> {line}" for line in TEXT.splitlines()) + "\n> regards\n",
+    "a mail's answer": "\n".join(f">> {line}" for line in TEXT.splitlines()),
+    "hard spaces": TEXT.replace("  ", "\u00a0 "),
+    "quoted lines": "\n".join('"' + line + '"' for line in TEXT.splitlines()),
+    "quoted as one": '"' + TEXT + '"',
+    "spaced": TEXT.replace("\n", "\n\n"),
+    "windows": TEXT.replace("\n", "\r\n"),
+    "tabs": TEXT.replace("        ", "\t\t").replace("  ->", "\t->"),
+    "rows of a driver": json.dumps([{"QUERY PLAN": line} for line in TEXT.splitlines()]),
+    "one row of a driver": json.dumps([{"QUERY PLAN": TEXT}]),
+    "a repr of rows": repr([(line,) for line in TEXT.splitlines()]),
+    "a repr of JSON": repr([{"QUERY PLAN": json.loads(ONE.replace("users", "orders"))}]),
+    "a statement before": "explain analyze select 1;\n\n" + TEXT,
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+def test_text_in_any_wrapping(wrapping: str) -> None:
+    (document,) = read_plans(WRAPPINGS[wrapping])
+    analysis = analyse(document)
+    assert analysis.certificate.holds, analysis.certificate.text
+    scan = analysis.nodes[-1]
+    assert (scan.type, scan.relation) == ("Seq Scan", "orders")
+    if len(analysis.nodes) > 1:
+        assert scan.details["Filter"] == "((o.note)::text = 'a -> b  (cost=1)'::text)" or wrapping == "tabs"
+        assert (analysis.pages, scan.self_pages, scan.rows_removed) == (7, 7, 40)
+
+
+def test_a_text_that_was_wrapped_within_its_figures() -> None:
+    (document,) = read_plans(wrapped(TEXT))
+    analysis = analyse(document)
+    assert [node.label for node in analysis.nodes] == ["Limit", "Seq Scan on orders o"]
+    assert analysis.certificate.holds
+
+
+LOGGED = "2026-11-24 02:00:01.123 UTC [4711] app@shop LOG:  duration: 1.060 ms  plan:\n"
+
+
+def logged(body: str) -> str:
+    lines = ("Query Text: select *\nfrom orders\n" + body).replace("\n", "\n\t")
+    return f"{LOGGED}\t{lines}\n2026-11-24 02:00:02 UTC [4711] app@shop LOG:  checkpoint starting: time\n"
+
+
+def test_a_log_in_which_formats_are_mixed() -> None:
+    text = TEXT.partition("\nPlanning")[0]
+    log = logged(text) + as_log(ONE) + logged(text) + LOGGED + "\tQuery Text: select 1\n\tnonsense\n"
+    reading = scan_plans(log)
+    assert [document.duration_ms for document in reading.documents] == [1.06, 12.345, 1.06]
+    assert reading.documents[0].query_text == "select *\nfrom orders"
+    assert reading.documents[0].facts["pid"] == 4711
+    assert reading.faults == (f"the plan that is announced in line {log.count(chr(10)) - 1} can't be read",)
+
+
+def test_csvlog_and_jsonlog_hold_plans_as_text() -> None:
+    message = "duration: 1.060 ms  plan:\nQuery Text: select 1, ',\"'\n" + TEXT.partition("\nPlanning")[0]
+    row = ["2026-11-24 02:00:01.123 UTC", "app", "shop", "4711", "[local]", "6", "1", "SELECT", "2026", "3/2"]
+    row += ["0", "LOG", "00000", message, "", "", "", "", "", "", "", "", "psql", "client backend", "", "77"]
+    out = io.StringIO()
+    csv.writer(out).writerows([row, row])
+    line = json.dumps({"timestamp": row[0], "pid": 4711, "dbname": "shop", "message": message})
+    reading = scan_plans(out.getvalue() + line + "\n")
+    assert [document.duration_ms for document in reading.documents] == [1.06] * 3
+    assert {document.facts["dbname"] for document in reading.documents} == {"shop"}
+    assert all(analyse(document).certificate.holds for document in reading.documents)
+    assert reading.faults == ()

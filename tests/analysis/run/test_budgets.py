@@ -7,7 +7,8 @@ import json
 import pytest
 
 from adx_lab.analysis.run.budgets import NOT_MEASURED, RARE, Budget, Estimate, judge
-from adx_lab.records.run import Caveat, to_json
+from adx_lab.records.documents import to_json
+from adx_lab.records.run import Caveat
 
 DOUBT = Caveat("doubt", "a reason")
 AUTH = Budget("authentication", "group.auth.p95_ms", 30.0, "below", "ms")

@@ -19,7 +19,7 @@ from adx_lab.analysis.run.latency import (
     measure,
     summarise,
 )
-from adx_lab.records.run import to_json
+from adx_lab.records.documents import to_json
 
 
 def a_run(n: int = 20_000, *, seed: int = 0, **columns: Any) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from adx_lab.analysis.stats.sequential_design import Plan, spent
-from adx_lab.analysis.stats.sign_flip import bootstrap_t, error_inflation, step_down, t_statistics
+from adx_lab.analysis.stats.sign_flip import bootstrap_t, clipped, error_inflation, step_down
 from tests.analysis.noise import autoregressive
 
 # Values whose neighbours do not resemble each other, so that no correction for dependence is made.
@@ -23,18 +23,18 @@ def test_one_column_is_scipys_exact_permutation_test() -> None:
     )
     assert ours.exact
     assert ours.slower[0] == pytest.approx(theirs.pvalue)
-    assert t_statistics(ONE[:, None])[0] == pytest.approx(stats.ttest_1samp(ONE, 0).statistic)
+    assert ours.errors[0] == pytest.approx(stats.sem(ONE))
 
 
 def test_random_flips_agree_with_all_of_them() -> None:
     rng = np.random.default_rng(3)
-    values = 0.25 + rng.normal(size=16)
+    values = 0.25 + rng.normal(size=13)
     exact = step_down(values[:, None], alpha=0.05, seed=0)
-    padded = np.append(values, np.nan)[:, None]  # a seventeenth block that does not count
+    padded = np.append(values, np.nan)[:, None]  # a fourteenth block that does not count
     drawn = step_down(padded, alpha=0.05, seed=0)
     assert exact.exact
     assert not drawn.exact
-    assert drawn.slower[0] == pytest.approx(exact.slower[0], abs=4 * np.sqrt(exact.slower[0] / 65_536))
+    assert drawn.slower[0] == pytest.approx(exact.slower[0], abs=4 * np.sqrt(exact.slower[0] / 16_384))
     assert drawn.slower[0] > 0
     assert step_down(padded, alpha=0.05, seed=0).slower[0] == drawn.slower[0]
 
@@ -119,3 +119,25 @@ def test_a_plan_that_could_find_nothing_is_refused() -> None:
         Plan(looks=(12, 12))
     with pytest.raises(ValueError, match="must rise"):
         Plan(looks=())
+
+
+def test_a_stalled_block_counts_no_more_than_a_slow_one() -> None:
+    stalled = ONE.copy()
+    stalled[4] = 40.0
+    assert clipped(stalled[:, None]).max() == pytest.approx(3 * np.median(np.abs(stalled)))
+    slow = np.abs(ONE) + 1.0
+    slow[4] = 40.0
+    found = step_down(slow[:, None], alpha=0.01, seed=0)
+    assert found.slower[0] == pytest.approx(1 / 1_024)
+    assert found.errors[0] < 0.25 * stats.sem(slow)
+
+
+def test_noise_that_others_show_is_borrowed() -> None:
+    """Twenty columns of noise that is known, one of which is quieter by chance: it is not believed."""
+    rng = np.random.default_rng(4)
+    table = rng.normal(size=(10, 20))
+    table[:, 0] *= 0.05
+    alone = step_down(table, alpha=0.01, seed=0)
+    together = step_down(table, alpha=0.01, seed=0, noise=np.ones(20))
+    assert together.errors[0] > 4 * alone.errors[0]
+    assert together.critical < alone.critical

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import socket
+import subprocess
 from collections import Counter
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import asyncpg
 import pytest
 
 from adx_lab.analysis.plans import read_plans
+from adx_lab.analysis.plans.captures.flips import find_flips
 from adx_lab.analysis.plans.captures.matrix import read_matrix
 from adx_lab.analysis.plans.captures.slow import slow_queries
 from adx_lab.capture.observing import measure_observing
-from adx_lab.capture.plans.anywhere import capture_anywhere
+from adx_lab.capture.plans.anywhere import Asking, capture_anywhere
+from adx_lab.capture.plans.statement import explain_statement
 from adx_lab.capture.waits import Waits, read_waits
-from adx_lab.errors import StackError
+from adx_lab.errors import StackError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 
 @pytest.fixture
@@ -59,9 +67,145 @@ async def test_any_database_is_explained_without_executing_anything(shop: str) -
     assert "Update on items" in labels
     assert not any(cell.analysis.analysed for cell in matrix.cells.values())
     (finding, *_) = next(cell.analysis.findings for cell in matrix.cells.values() if cell.analysis.findings)
-    assert (finding.kind, finding.mend) == ("seq_scan", "CREATE INDEX CONCURRENTLY ON items (id);")
+    assert finding.kind == "seq_scan"
     assert any(fault["error"] == "not a statement that has a plan" for fault in document["faults"])
-    assert all("calls" in item["statistics"] for item in document["plans"])
+    assert all(query["statistics"]["calls"] for query in document["queries"].values())
+
+
+@contextmanager
+def pgbouncer(url: str, folder: Path) -> Iterator[str]:
+    """Give the address of a real PgBouncer in front of a database: transactions share one connection."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
+    if program is None:
+        pytest.skip("needs PgBouncer, which is not installed")
+    base, _, rest = url.partition("?")
+    name, user = base.rpartition("/")[2], base.partition("//")[2].partition("@")[0] or "postgres"
+    settings = dict(part.split("=", 1) for part in rest.split("&") if "=" in part)
+    host = unquote(settings["host"])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    target = f"host={host} dbname={name} user={user} port={settings.get('port', '5432')}"
+    (folder / "pooler.ini").write_text(
+        f"[databases]\n{name} = {target}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n"
+        "auth_type=any\npool_mode=transaction\ndefault_pool_size=1\nunix_socket_dir=\n"
+    )
+    words = [program, "-q", str(folder / "pooler.ini")]
+    if os.geteuid() == 0:  # it refuses to be root; only the server's own user may enter the socket's folder
+        words[1:1] = ["-u", Path(host).owner()]
+        for above in (folder, *folder.parents[:-1]):
+            above.chmod(above.stat().st_mode | 0o055)
+    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+        try:
+            yield f"postgresql://{user}@127.0.0.1:{port}/{name}"
+        finally:
+            process.terminate()
+
+
+async def reached(url: str) -> asyncpg.Connection:
+    for _ in range(100):
+        try:
+            return await asyncpg.connect(url, statement_cache_size=0)
+        except (OSError, asyncpg.PostgresError):
+            await asyncio.sleep(0.1)
+    raise AssertionError("the pooler can't be reached")
+
+
+async def state_of(connection: asyncpg.Connection) -> list[Any]:
+    shown = [await connection.fetchval(f"show {name}") for name in ("statement_timeout", "lock_timeout")]
+    names = await connection.fetchval(
+        "select array_agg(name::text order by name) from pg_prepared_statements"
+    )
+    return [*shown, await connection.fetchval("show plan_cache_mode"), names]
+
+
+async def test_nothing_is_left_on_a_pooled_connection(shop: str, tmp_path: Path) -> None:
+    with pgbouncer(shop, tmp_path) as url:
+        application = await reached(url)
+        await application.execute("prepare the_applications_own as select 1")
+        before = await state_of(application)
+        document = await capture_anywhere(url)
+        assert document["plans"]
+        await explain_statement(url, "select count(*) from goods.items")
+        assert await state_of(application) == before == ["0", "0", "auto", ["the_applications_own"]]
+        await application.close()
+
+
+async def test_nothing_is_left_on_a_connection_that_lives_on(
+    shop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same without PgBouncer: what it would hand on is a connection that nobody closed."""
+    connection = await asyncpg.connect(shop, statement_cache_size=0)
+
+    @asynccontextmanager
+    async def kept(_: str) -> AsyncIterator[asyncpg.Connection]:
+        yield connection
+
+    monkeypatch.setattr("adx_lab.capture.plans.anywhere.connected", kept)
+    monkeypatch.setattr("adx_lab.capture.plans.statement.connected", kept)
+    await connection.execute("prepare the_applications_own as select 1")
+    before = await state_of(connection)
+    await capture_anywhere(shop)
+    await explain_statement(shop, "select count(*) from goods.items")
+    with pytest.raises(UsageError, match="refuses"):
+        await explain_statement(shop, "select nonsense from goods.items")
+    assert await state_of(connection) == before
+    await connection.close()
+
+
+STATEMENTS = {
+    "select count(*) from goods.items where made > now() - interval '3 days'": "interval",
+    "select extract(month from made) from goods.items where id = 4": "extract",
+    "select * from generate_series(1, 3)": "generate_series",
+    "select json_build_object('a', 1, 'b', id) from goods.items where id = 5": "json_build_object",
+    "-- name: nightly.count\nselect count(*) from goods.items where id > 7": "nightly",
+}
+
+
+@pytest.mark.parametrize("text", STATEMENTS, ids=STATEMENTS.values())
+async def test_what_lost_its_constants_is_planned_all_the_same(shop: str, text: str) -> None:
+    connection = await asyncpg.connect(shop)
+    await connection.execute("alter table goods.items add made timestamptz")
+    await connection.execute("select pg_stat_statements_reset()")
+    await connection.execute(text)
+    await connection.close()
+    document = await capture_anywhere(shop)
+    wanted = STATEMENTS[text]
+    (name,) = [name for name, query in document["queries"].items() if wanted in query["text"]]
+    assert [plan for plan in document["plans"] if plan["query"] == name], document["faults"]
+    assert document["queries"][name]["label"] == ("nightly.count" if wanted == "nightly" else None)
+
+
+async def test_each_statement_is_planned_as_its_role_sends_it(shop: str, postgres_url: str) -> None:
+    admin = await asyncpg.connect(shop)
+    await admin.execute("drop role if exists plans_web")
+    await admin.execute("create role plans_web login in role pg_read_all_data")
+    await admin.execute("alter role plans_web in database plans_shop set search_path = goods")
+    await admin.execute("create table public.items (id int); select pg_stat_statements_reset()")
+    web = await asyncpg.connect(shop, user="plans_web")
+    await web.execute("select count(*) from items where name = 'item 7'")
+    await web.close()
+    document = await capture_anywhere(shop, Asking(query="from items"))
+    await admin.execute("drop owned by plans_web; drop role plans_web")
+    await admin.close()
+    tables = {plan["plan"]["Plan"]["Plans"][0]["Schema"] for plan in document["plans"]}
+    assert tables == {"goods"}
+
+
+async def test_values_that_occur_show_what_the_generic_plan_is_bad_for(shop: str) -> None:
+    connection = await asyncpg.connect(shop)
+    await connection.execute(
+        "create table goods.sold (id int, state text); insert into goods.sold "
+        "select i, case when i % 1000 = 0 then 'open' else 'closed' end from generate_series(1, 60000) i;"
+        "create index on goods.sold (state); analyze goods.sold; select pg_stat_statements_reset()"
+    )
+    await connection.execute("select id from goods.sold where state = 'closed'")
+    await connection.close()
+    matrix = read_matrix(await capture_anywhere(shop, Asking(query="goods.sold")))
+    roots = {(cell.tenant, cell.mode): cell.analysis.root.type for cell in matrix.cells.values()}
+    assert roots["common", "custom"] == "Seq Scan"
+    assert roots["rare", "custom"] != "Seq Scan"
+    assert [flip.tenant for flip in find_flips(matrix)]
 
 
 async def test_a_database_without_the_extension_is_refused(postgres_url: str) -> None:

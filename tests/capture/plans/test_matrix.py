@@ -104,7 +104,7 @@ async def test_flips_and_ties_are_named(clone: Clone) -> None:
 
 
 async def test_what_analysing_again_turns_over_is_a_tie(clone: Clone) -> None:
-    chosen = ["users.permissions", "workflows.count_users", "users.list.page"]
+    chosen = ["auth.access", "workflows.count_users", "users.list.page"]
     async with clone() as url:
         matrix = read_matrix(await capture_resampled(url, QUERIES, rounds=2, only=chosen))
         for cell in matrix.cells.values():
@@ -183,9 +183,9 @@ async def test_stale_statistics(clone: Clone) -> None:
         )
         head = await matrix_of(url, "workflows.count_events", "events.list")
         assert compare_matrices(base, head) == ()  # another table's
-        base = await matrix_of(url, "users.permissions", "workflows.count_users", "users.list.page")
+        base = await matrix_of(url, "auth.access", "workflows.count_users", "users.list.page")
         await run(url, "analyze users")
-        fresh = await matrix_of(url, "users.permissions", "workflows.count_users", "users.list.page")
+        fresh = await matrix_of(url, "auth.access", "workflows.count_users", "users.list.page")
         changes = compare_matrices(fresh, base)
         assert changes
         await run(

@@ -16,6 +16,7 @@ from adx_lab.analysis.plans.captures.causes import Cause
 from adx_lab.analysis.plans.captures.compare import compare_matrices
 from adx_lab.analysis.plans.captures.matrix import read_matrix
 from adx_lab.report.plans.svg import plan_figure
+from adx_lab.report.plans.tables import notable_table
 from adx_lab.report.plans.terminal import plan_text, print_plans
 from adx_lab.report.plans.terminal_matrix import changes_text, matrix_text
 
@@ -144,3 +145,36 @@ def test_the_matrix_and_its_changes_as_text() -> None:
     assert "7 -> 800 pages for the whale tenant" in text
     assert "cause: the index a is gone" in text
     assert "no plan changed" in text
+
+
+def scanned(kind: str, pages: int, cost: float, relation: str = "users") -> dict[str, Any]:
+    node = {"Node Type": kind, "Relation Name": relation, "Plan Rows": 1, "Total Cost": cost}
+    node |= {"Actual Loops": 1, "Actual Rows": 1, "Actual Total Time": 0.5, "Shared Hit Blocks": pages}
+    return {"Plan": node | {"Shared Read Blocks": 0, "Filter": "(a = '\u202eabc')"}, "Execution Time": 0.6}
+
+
+@pytest.mark.parametrize("pages", [12, 15, 16, 40, 9000])
+def test_what_is_notable_is_the_same_wherever_it_is_shown(pages: int) -> None:
+    cell = {"query": "users.get", "tenant": "whale"}
+    matrix = read_matrix(
+        [
+            {**cell, "mode": "custom", "plan": scanned("Index Scan", 4, 50.0)},
+            {**cell, "mode": "generic", "plan": scanned("Seq Scan", pages, 8.0)},
+        ]
+    )
+    output = io.StringIO()
+    Console(width=200, color_system=None, file=output).print(matrix_text(matrix))
+    in_table = any("flip" in row for row in notable_table(matrix).rows)
+    assert in_table == ("flip:" in output.getvalue()) == (pages - 4 >= 10)
+
+
+def test_nothing_turns_the_direction_of_writing(capsys: pytest.CaptureFixture[str]) -> None:
+    analysis = analyse(PlanDocument(scanned("Seq Scan", 4, 1.0, "users\u202egnp.exe")))
+    print_plans([analysis])
+    assert "\u202e" not in plan_figure(analysis).html() + capsys.readouterr().out
+
+
+def test_every_nodes_text_can_be_opened_and_the_cheap_hidden() -> None:
+    markup = plan_figure(analyse(PlanDocument(scanned("Seq Scan", 4, 1.0)))).html()
+    assert "<details" in markup
+    assert "only the costly path" in markup

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 
+ANY_VALUE = "any"
+"""What a plan was made for that was made for no value: the generic plan of a statement."""
 _CPU_OPERATOR_COST = 0.0025
 _PLANNING_COST_A_RELATION = 1000 * _CPU_OPERATOR_COST
 
@@ -58,7 +60,7 @@ def find_flips(matrix: Matrix) -> tuple[Flip, ...]:
     """Return every query and kind of tenant whose custom and generic plans have different shapes."""
     found = []
     for (query, tenant, mode), custom in matrix.cells.items():
-        generic = matrix.cells.get((query, tenant, "generic"))
+        generic = generic_of(matrix, query, tenant)
         if mode != "custom" or generic is None or custom.analysis.shape == generic.analysis.shape:
             continue
         kinds = _custom_of(matrix, query)
@@ -75,6 +77,11 @@ def find_flips(matrix: Matrix) -> tuple[Flip, ...]:
             )
         )
     return tuple(sorted(found, key=lambda flip: -flip.pages_more))
+
+
+def generic_of(matrix: Matrix, query: str, tenant: str) -> Cell | None:
+    """Return the plan that a connection settles on; where nothing was executed there is one for any value."""
+    return matrix.cells.get((query, tenant, "generic")) or matrix.cells.get((query, ANY_VALUE, "generic"))
 
 
 def find_ties(matrix: Matrix) -> tuple[Tie, ...]:
@@ -100,6 +107,12 @@ def _settles_generic(custom: Cell, generic: Cell) -> bool:
 
 def _words(custom: Cell, generic: Cell, settled_by: tuple[str, ...], *, everybody: bool) -> str:
     pages = f"{custom.analysis.pages or 0:,} -> {generic.analysis.pages or 0:,} pages"
+    if not custom.analysis.analysed:
+        costs = [cell.analysis.root.cost or 0.0 for cell in (custom, generic)]
+        rows = [cell.analysis.root.planned_rows or 0.0 for cell in (custom, generic)]
+        pages = (
+            f"another plan (cost {costs[0]:,.0f} for {rows[0]:,.0f} rows; {costs[1]:,.0f} for {rows[1]:,.0f})"
+        )
     if not settled_by:
         return (
             f"the generic plan would cost the {custom.tenant} tenant {pages}, but no connection settles on it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from adx_lab.analysis.plans.advice.indexes import Existing
 from adx_lab.analysis.plans.analyse import analyse
 from adx_lab.analysis.plans.reading.scan import read_plans
 from adx_lab.analysis.plans.records import PlanAnalysis, PlanDocument
@@ -72,7 +73,11 @@ def read_matrix(document: Any) -> Matrix:
 
 def _read(whole: dict[str, Any]) -> Matrix:
     tables = {name: _table(facts) for name, facts in whole.get("tables", {}).items()}
-    context = Context(tables=tables)
+    context = Context(
+        tables=tables,
+        columns=whole.get("columns", {}),
+        indexes=_existing(whole.get("indexes", {})),
+    )
     cells = (_cell(item, context) for item in whole["plans"])
     return Matrix(
         cells={cell.key: cell for cell in cells},
@@ -90,7 +95,17 @@ def _table(facts: dict[str, Any]) -> TableFacts:
         pages=int(facts.get("pages", 0)),
         modified=float(facts.get("modified", 0)),
         live_rows=facts.get("live_rows"),
+        dead_rows=facts.get("dead_rows"),
+        partition_of=facts.get("partition_of"),
     )
+
+
+def _existing(indexes: Mapping[str, Any]) -> dict[str, list[Existing]]:
+    found: dict[str, list[Existing]] = {}
+    for name, facts in indexes.items():
+        index = Existing(name, str(facts.get("definition", "")), valid=facts.get("valid") is not False)
+        found.setdefault(str(facts.get("table")), []).append(index)
+    return found
 
 
 def _tenant(facts: dict[str, Any]) -> dict[str, Any]:

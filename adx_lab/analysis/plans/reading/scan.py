@@ -1,9 +1,8 @@
 """Find the explained statements in any text: a document, a log, the output of psql, what a driver printed.
 
-Understood are ``EXPLAIN (FORMAT JSON)`` of PostgreSQL 12 to 18 as an array, as a single object or as a bare
-node; the same inside other JSON (``[{"QUERY PLAN": [...]}]``, a plan kept as a string); psql's table with
-its ``+`` at the ends of lines; several documents in one text; and ``auto_explain`` with ``log_format =
-json`` in a plain log with any prefix, from syslog, in csvlog and in jsonlog.
+Understood is every format of EXPLAIN (TEXT, JSON, YAML, XML) of PostgreSQL 9 to 18, by itself, within other
+JSON or as a driver's rows, in psql's tables, in mails; several in one text; and auto_explain in each format
+in plain logs, csvlog and jsonlog, mixed as they come.
 """
 
 from __future__ import annotations
@@ -12,27 +11,26 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from adx_lab.analysis.plans.reading.foreign import database_of
 from adx_lab.analysis.plans.reading.json_text import DecodeError, decode_at
+from adx_lab.analysis.plans.reading.logs import Message, messages_of, scalars
+from adx_lab.analysis.plans.reading.node_line import NODE
+from adx_lab.analysis.plans.reading.plan_text import ANNOTATED, read_plan_text
+from adx_lab.analysis.plans.reading.wrapping import python_value, unwrapped
+from adx_lab.analysis.plans.reading.xml_text import XmlError, read_xml
+from adx_lab.analysis.plans.reading.yaml_text import YAML_BEGIN, read_yaml
 from adx_lab.analysis.plans.records import PlanDocument
 from adx_lab.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 _KEYS = r"(?:Plan|Query Text|QUERY PLAN)"
-_BEGIN = re.compile(rf'(?:\[\s*)?\{{\s*("{_KEYS}"|""{_KEYS}"")\s*:')
-_DURATION = re.compile(r"duration: (\d+(?:\.\d+)?) ms\s+plan:\s*\Z")
-_STAMP = re.compile(
-    r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:[A-Z]{2,5}|Z|[+-]\d\d(?::?\d\d)?))?"
-)
-_PROCESS = re.compile(r"\[(\d+)\]")
+_JSON = re.compile(rf'(?:\[\s*)?\{{\s*("{_KEYS}"|""{_KEYS}"")\s*:')
 _CSV_FIELD = re.compile(r'(?:[^"]|"")*')
-_TABLE_END = re.compile(r"[ \t]*[+↵]?[ \t]*[|│║]?[ \t]*$", re.MULTILINE)
-_TABLE_BEGIN = re.compile(r"^[ \t]*[|│║]", re.MULTILINE)
-_SYSLOG = re.compile(r"^[^\n{}\"]*?#011", re.MULTILINE)
-_ESCAPES = re.compile(
-    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-)
+_XML = re.compile(r"<(?:\w+:)?explain\b")
+_XML_END = re.compile(r"</(?:\w+:)?explain\s*>")
+_QUERY_TEXT = re.compile(r"Query Text: ")
 _MEND = "explain the statement with EXPLAIN (ANALYZE, BUFFERS, VERBOSE, SETTINGS, FORMAT JSON)"
 
 
@@ -63,27 +61,30 @@ def scan_plans(text: str) -> Reading:
 
     A log that was cut off still yields its whole plans; ``faults`` is never empty where there is no plan.
     """
-    cleaned = _clean(text)
+    cleaned = unwrapped(text)
     found, fault = _whole(cleaned)
-    if not found and fault is None:
+    if found:
+        return Reading(tuple(found), ())
+    if fault is None:
         return Reading((), ("the text holds no plan: " + _what_else(cleaned),))
+    rows = python_value(cleaned)
+    if rows is not None:
+        found = _collect(rows, {}, 1)
     faults: list[str] = []
-    if not found:
-        found, faults = _scattered(cleaned)
+    for message in () if found else messages_of(cleaned):
+        documents, wrong = _Finder(message).find()
+        found += documents
+        faults += wrong
     if not found and not faults:
-        faults = [str(fault) if cleaned.lstrip()[:1] in {"{", "["} else "this is " + _what_else(cleaned)]
+        faults = [_nothing(cleaned, fault)]
     return Reading(tuple(found), tuple(faults))
 
 
-def _clean(text: str) -> str:
-    text = text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "").lstrip("\ufeff")
-    text = text.replace("\r\n", "\n")
-    if "\\ud" in text.lower():
-        # Half a surrogate pair is legal JSON and can't be printed.
-        text = _ESCAPES.sub(lambda match: "\\ufffd" if match.group(1) else match.group(), text)
-    if "QUERY PLAN" in text and '"QUERY PLAN"' not in text:
-        text = _TABLE_BEGIN.sub("", _TABLE_END.sub("", text))
-    return _SYSLOG.sub("", text) if "#011" in text else text
+def _nothing(text: str, fault: str) -> str:
+    """Say what a text is in which no plan begins."""
+    other = database_of(text)
+    is_json = other is None and text.lstrip()[:1] in {"{", "["}
+    return fault if is_json else f"this is {_what_else(text)}"
 
 
 def _whole(text: str) -> tuple[list[PlanDocument], str | None]:
@@ -97,87 +98,141 @@ def _whole(text: str) -> tuple[list[PlanDocument], str | None]:
         return [], f"not JSON at {_where(text, end)}: something follows the document"
     if isinstance(value, dict) and isinstance(value.get("message"), str):
         return [], "a log line without a plan"
-    return _collect(value, {}, 1), None
+    found = _collect(value, {}, 1)
+    if not found and isinstance(value, dict | list | str) and _mentions_a_plan(text):
+        return [], "a plan within a text that is quoted"
+    return found, None
 
 
-def _scattered(text: str) -> tuple[list[PlanDocument], list[str]]:
-    """Read every plan in a text that is more than one JSON value: a log, or documents one after another."""
-    found: list[PlanDocument] = []
-    faults: list[str] = []
-    line = counted = 1
-    for start, part, facts in _log_messages(text):
-        line += text.count("\n", counted - 1, start)
-        counted = start + 1
-        documents, wrong = _plans_in(part, facts, line)
-        found += documents
-        faults += wrong
-    return found, faults
+def _mentions_a_plan(text: str) -> bool:
+    return '"QUERY PLAN"' in text or "(cost=" in text or "<explain" in text
 
 
-def _log_messages(text: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
-    """Yield the stretches that stand for themselves: a jsonlog line each, everything else together."""
-    rest_from = position = 0
-    for match in re.finditer(r'^\{"(?:timestamp|log|message)".*$', text, re.MULTILINE):
+class _Finder:
+    """Finds the plans of one message, whatever their formats."""
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.text = message.text
+        self.found: list[PlanDocument] = []
+        self.faults: list[str] = []
+        self.query: str | None = None
+        self._line, self._counted = message.line, 0
+
+    def find(self) -> tuple[list[PlanDocument], list[str]]:
+        """Return the plans and the faults."""
+        position = 0
+        while position < len(self.text):
+            begin, reader = self._next(position)
+            if reader is None:
+                break
+            position = max(position + 1, reader(begin))
+        announced = self.message.duration_ms is not None
+        if announced and not self.found and not self.faults:
+            self.faults.append(f"the plan that is announced in line {self.message.line} can't be read")
+        return self.found, self.faults
+
+    def _next(self, position: int) -> tuple[int, Any]:
+        """Return where the next plan begins, and what reads its format."""
+        candidates: list[tuple[int, Any]] = []
+        for pattern, reader in ((_JSON, self._json), (_XML, self._xml), (YAML_BEGIN, self._yaml)):
+            match = pattern.search(self.text, position)
+            if match is not None:
+                candidates.append((match.start(), reader))
+        first = min((begin for begin, _ in candidates), default=len(self.text))
+        begin = self._text_begin(position, first)
+        if begin is not None:
+            candidates.append((begin, self._plan_text))
+        return min(candidates, key=lambda item: item[0], default=(0, None))
+
+    def _text_begin(self, position: int, end: int) -> int | None:
+        """Return the line where a plan as text begins, before ``end``."""
+        annotated = ANNOTATED.search(self.text, position, end)
+        limit = end if annotated is None else annotated.start()
+        bare = None
+        if "->  " in self.text or "QUERY PLAN" in self.text or annotated is not None:
+            bare = _BARE.search(self.text, position, limit)
+        places = [match.start() for match in (annotated, bare) if match is not None]
+        return None if not places else self.text.rfind("\n", 0, min(places) + 1) + 1
+
+    def _line_at(self, position: int) -> int:
+        if not self.message.escaped:
+            self._line += self.text.count("\n", self._counted, position)
+            self._counted = position
+        return self._line
+
+    def _add(self, value: Any, begin: int) -> None:
+        documents = _collect(value, self.message.facts, self._line_at(begin))
+        self.found += [replace(item, duration_ms=self.message.duration_ms) for item in documents]
+
+    def _json(self, begin: int) -> int:
+        match = _JSON.match(self.text, begin)
+        assert match is not None
+        line = self._line_at(begin)
         try:
-            record, _ = decode_at(match.group())
-        except DecodeError:
-            continue
-        position = match.start()
-        if text[rest_from:position].strip():
-            yield rest_from, text[rest_from:position], {}
-        rest_from = match.end()
-        message = record.get("message")
-        if isinstance(message, str):
-            yield position, message, _scalars(record, without={"message"})
-    if text[rest_from:].strip():
-        yield rest_from, text[rest_from:], {}
-
-
-def _plans_in(text: str, facts: Mapping[str, Any], first_line: int) -> tuple[list[PlanDocument], list[str]]:
-    found: list[PlanDocument] = []
-    faults: list[str] = []
-    position = 0
-    line, counted = first_line, 0
-    while match := _BEGIN.search(text, position):
-        if not facts:  # within a jsonlog message the lines are not the file's
-            line += text.count("\n", counted, match.start())
-            counted = match.start()
-        before = text[position : match.start()]
-        try:
-            value, end = _decode_plan(text, match)
+            if match.group(1).startswith('""'):
+                # csvlog doubles the quotes within its quoted field
+                quoted = _CSV_FIELD.match(self.text, begin)
+                assert quoted is not None
+                value, _ = decode_at(quoted.group().replace('""', '"'))
+                end = quoted.end()
+            else:
+                value, end = decode_at(self.text, begin)
         except DecodeError as error:
             what = "is cut off" if error.ended else f"is not JSON ({error})"
-            faults.append(f"the plan that begins in line {line} {what}")
-            position = match.end()
-            continue
-        documents = _collect(value, facts or _facts(before), line)
-        found += [_timed(document, before) for document in documents]
-        position = end
-    return found, faults
+            self.faults.append(f"the plan that begins in line {line} {what}")
+            return match.end()
+        self._add(value, begin)
+        return end
+
+    def _xml(self, begin: int) -> int:
+        ending = _XML_END.search(self.text, begin)
+        line = self._line_at(begin)
+        if ending is None:
+            self.faults.append(f"the plan that begins in line {line} is cut off")
+            return len(self.text)
+        try:
+            for body in read_xml(self.text[begin : ending.end()]):
+                self._add(body, begin)
+        except XmlError as error:
+            self.faults.append(f"the plan that begins in line {line} is not XML ({error})")
+        return ending.end()
+
+    def _yaml(self, begin: int) -> int:
+        lines = self.text[begin:].split("\n")
+        query = lines[0].lstrip().removeprefix("- ").startswith("Query Text:")
+        if query and not any(re.match(r"\s*Plan:\s*$", line) for line in lines[1:4]):
+            return begin + len(lines[0])  # the text of a statement whose plan is in another format
+        body, used = read_yaml(lines)
+        if body is None:
+            self.faults.append(f"the plan that begins in line {self._line_at(begin)} is not whole YAML")
+        else:
+            self._add(body, begin)
+        return begin + sum(len(line) + 1 for line in lines[:used])
+
+    def _plan_text(self, begin: int) -> int:
+        line = self._line_at(begin)
+        lines = self.text[begin:].split("\n", _LINES_MAX)
+        body, used = read_plan_text([item.expandtabs(4) for item in lines])
+        if body is not None:
+            query = _query_before(self.text[:begin])
+            self._add(({"Query Text": query} if query else {}) | body, begin)
+        elif ANNOTATED.search(lines[0]) and not self.found:
+            self.faults.append(f"the plan that begins in line {line} is cut off at its head")
+        return begin + sum(len(item) + 1 for item in lines[:used])
 
 
-def _decode_plan(text: str, match: re.Match[str]) -> tuple[Any, int]:
-    if not match.group(1).startswith('""'):
-        return decode_at(text, match.start())
-    field = _CSV_FIELD.match(text, match.start())  # csvlog doubles the quotes within its quoted field
-    assert field is not None
-    value, _ = decode_at(field.group().replace('""', '"'))
-    return value, field.end()
+_LINES_MAX = 20_000
+_BARE = re.compile(rf"^{NODE.pattern}(?!.*:\s)[^\n]*$", re.MULTILINE)
 
 
-def _timed(document: PlanDocument, before: str) -> PlanDocument:
-    duration = _DURATION.search(before)
-    return replace(document, duration_ms=float(duration.group(1))) if duration else document
-
-
-def _facts(before: str) -> dict[str, Any]:
-    """Read time and process from the log line that announces a plan."""
-    line = before.rstrip().rpartition("\n")[2]
-    if "plan:" not in line:
-        return {}
-    stamp, process = _STAMP.search(line), _PROCESS.search(line)
-    facts: dict[str, Any] = {"timestamp": stamp.group()} if stamp else {}
-    return facts | ({"pid": int(process.group(1))} if process else {})
+def _query_before(text: str) -> str | None:
+    """Return the statement that a log gives above its plan."""
+    begin = text.rfind("Query Text: ")
+    if begin < 0:
+        return None
+    query = text[begin + len("Query Text: ") :]
+    return re.split(r"\nQuery Parameters: |\n(?=\S*QUERY PLAN)", query)[0].strip() or None
 
 
 def _collect(value: Any, facts: Mapping[str, Any], line: int) -> list[PlanDocument]:
@@ -191,13 +246,27 @@ def _collect(value: Any, facts: Mapping[str, Any], line: int) -> list[PlanDocume
             if body is not None:
                 found.append(PlanDocument(body, line, facts=known))
                 continue
-            known = {**known, **_scalars(item)}
+            known = {**known, **scalars(item)}
             waiting += [(inner, known) for inner in reversed(list(item.values()))]
-        elif isinstance(item, list):
-            waiting += [(inner, known) for inner in reversed(item)]
-        elif isinstance(item, str) and '"Node Type"' in item:
-            waiting += [(inner, known) for inner in _inside(item)]
+        elif isinstance(item, list | tuple):
+            rows = _rows_of_text(item)
+            waiting += [(rows, known)] if rows else [(inner, known) for inner in reversed(item)]
+        elif isinstance(item, str):
+            found += _inside(item, known, line)
     return found
+
+
+def _rows_of_text(rows: Any) -> str | None:
+    """Return a plan that a driver gave line by line, as one text."""
+    lines = []
+    for row in rows:
+        inner = next(iter(row.values()), None) if isinstance(row, dict) and len(row) == 1 else row
+        inner = inner[0] if isinstance(inner, list | tuple) and len(inner) == 1 else inner
+        if not isinstance(inner, str) or "\n" in inner:
+            return None
+        lines.append(inner)
+    text = "\n".join(lines)
+    return text if len(lines) > 1 or ANNOTATED.search(text) else None
 
 
 def _as_body(item: dict[str, Any]) -> Mapping[str, Any] | None:
@@ -207,40 +276,30 @@ def _as_body(item: dict[str, Any]) -> Mapping[str, Any] | None:
     return {"Plan": item} if "Node Type" in item else None
 
 
-def _inside(text: str) -> list[Any]:
-    try:
-        return [decode_at(text)[0]]
-    except DecodeError:
-        return []
-
-
-def _scalars(item: Mapping[str, Any], *, without: frozenset[str] | set[str] = frozenset()) -> dict[str, Any]:
-    return {
-        key: value
-        for key, value in item.items()
-        if isinstance(value, str | int | float | bool)
-        and key not in without
-        and '"Node Type"' not in str(value)
-    }
+def _inside(text: str, facts: Mapping[str, Any], line: int) -> list[PlanDocument]:
+    """Find the plans in a text that is a value itself."""
+    if '"Node Type"' in text:
+        try:
+            return _collect(decode_at(text)[0], facts, line)
+        except DecodeError:
+            return []
+    if ANNOTATED.search(text) or "<explain" in text or YAML_BEGIN.search(text):
+        return _Finder(Message(text, line, facts, escaped=True)).find()[0]
+    return []
 
 
 def _what_else(text: str) -> str:
     """Say what a text is that holds no plan."""
+    other = database_of(text)
+    if other is not None:
+        return f"a plan of {other}, and only PostgreSQL's can be read"
     if not text.strip():
         return "an empty text"
-    if '"Utility Statement"' in text:
+    if "Utility Statement" in text or "Utility-Statement" in text:
         return "a utility statement, which has no plan"
-    if "Node-Type" in text or re.search(r"^\s*-?\s*Node Type:", text, re.MULTILINE):
-        return "a plan as XML or YAML, not as JSON"
-    if re.search(r"\(cost=\d+\.\d+\.\.\d+\.\d+ rows=", text):
-        return "a plan as text, not as JSON"
-    return "something else than the output of EXPLAIN (FORMAT JSON)"
+    return "something else than the output of EXPLAIN"
 
 
 def _where(text: str, position: int) -> str:
     column = position - (text.rfind("\n", 0, position) + 1) + 1
-    return f"line {_line(text, position)}, column {column}"
-
-
-def _line(text: str, position: int) -> int:
-    return text.count("\n", 0, position) + 1
+    return f"line {text.count(chr(10), 0, position) + 1}, column {column}"

@@ -4,34 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adx_lab.analysis.plans.rules.conditions import Conditions, index_sql, quoted, read_sort_keys
 from adx_lab.analysis.plans.rules.place import View, amount
+from adx_lab.analysis.plans.sql.expression import columns_of, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from adx_lab.analysis.plans.advice.indexes import Advice
     from adx_lab.analysis.plans.records import Finding
 
-_NO_INDEX = "no single index serves this condition: rewrite it so that it compares plain columns with values"
+_NO_INDEX = "no index is known to serve this condition as it is written: compare plain columns with values"
 _INDEX_SCANS = frozenset({"Index Scan", "Index Only Scan", "Bitmap Heap Scan"})
 
 
 def seq_scan(view: View) -> Finding | None:
-    """Find a sequential scan that reads many rows and keeps few."""
+    """Find a sequential scan that reads many rows and keeps few; one for all partitions of a table."""
+    parts = view.partitions()
     if view.node.type != "Seq Scan" or not view.text("Filter") or not view.node.relation:
         return None
-    read = _rows_read(view)
-    if read is None or read < view.limits.rows_read_min or view.rows > read * view.limits.kept_share_max:
+    if parts[0].index != view.index:
+        return None
+    reads = [_rows_read(part) for part in parts]
+    read, kept = sum(value or 0.0 for value in reads), sum(part.rows for part in parts)
+    if read < view.limits.rows_read_min or kept > read * view.limits.kept_share_max:
+        return None
+    advice = view.advise(view.printed("Filter"))
+    if advice is not None and advice.indexes and _is_scattered(parts, read, kept, advice):
         return None
     every = "" if view.node.stopped_early else "all "
     again = f" in {amount(view.node.loops or 0)} rounds" if _rounds(view) > 1 else ""
+    whole = f"{view.target()} in {len(parts)} partitions" if len(parts) > 1 else view.node.relation
     return view.finding(
         "seq_scan",
-        f"reads {every}{amount(read)} rows of {view.node.relation}{again} to keep {amount(view.rows)}",
-        index_sql(view.node.relation, view.conditions("Filter")) or _NO_INDEX,
+        f"reads {every}{amount(read)} rows of {whole}{again} to keep {amount(kept)}",
+        _mend(view, advice),
         rows_read=read,
-        rows_kept=view.rows,
+        rows_kept=kept,
         pages=view.node.self_pages,
+        indexes=() if advice is None else advice.indexes,
     )
 
 
@@ -42,16 +52,15 @@ def rows_removed(view: View) -> Finding | None:
         return None
     if "SubPlan" in view.text("Filter"):
         return None  # what costs is the subquery, and another rule tells of it
-    found = view.conditions("Index Cond", "Recheck Cond", "Filter", *_bitmap_conditions(view))
-    added = view.conditions("Filter")
-    keys = Conditions(found.equal, found.ranges, added.partial, found.patterns)
-    mend = index_sql(view.node.relation or "", keys) if added.columns or added.partial else None
+    together = view.printed("Index Cond", "Recheck Cond", "Filter")
+    advice = view.advise(together) if view.advise(view.printed("Filter")) else None
     return view.finding(
         "rows_removed",
         f"the index leads to {amount(removed + view.rows)} rows and the filter keeps {amount(view.rows)}",
-        mend or _NO_INDEX,
+        _mend(view, advice),
         rows_removed=removed,
         rows_kept=view.rows,
+        indexes=() if advice is None else advice.indexes,
     )
 
 
@@ -74,11 +83,10 @@ def heap_fetches(view: View) -> Finding | None:
     fetches = view.figure("Heap Fetches")  # a total already
     if fetches < view.limits.heap_fetches_min or fetches < view.rows * view.limits.heap_fetches_share_min:
         return None
-    relation = view.node.relation or ""
     return view.finding(
         "heap_fetches",
         f"looks into the table {amount(fetches)} times for {amount(view.rows)} rows: visibility map is old",
-        f"VACUUM {quoted(relation)};",
+        f"VACUUM {view.target()};",
         heap_fetches=fetches,
         rows=view.rows,
     )
@@ -113,19 +121,19 @@ def sort_index(view: View) -> Finding | None:
         return None
     fed, kept = children[0].rows, view.rows
     few = _below_limit(view) and fed >= view.limits.rows_read_min and kept <= fed * view.limits.kept_share_max
-    order = read_sort_keys(view.texts("Sort Key"))
-    if order is None or not (few or (fed >= view.limits.sorted_rows_min and source.node.type == "Seq Scan")):
+    order = view.texts("Sort Key")
+    if not few or not order:
         return None
-    keys = source.conditions("Index Cond", "Recheck Cond", "Filter", *_bitmap_conditions(source))
-    mend = index_sql(source.node.relation or "", keys, order)
+    advice = source.advise(source.printed("Index Cond", "Recheck Cond", "Filter"), order)
+    if advice is None or not advice.indexes or not _gives_order(advice, order, source):
+        return None
     return view.finding(
         "sort_index",
-        f"sorts {amount(fed)} rows"
-        + (f" to give {amount(kept)}" if few else "")
-        + ", in an order an index has",
-        mend or _NO_INDEX,
+        f"sorts {amount(fed)} rows to give {amount(kept)}, in an order that an index can have",
+        advice.words,
         rows_sorted=fed,
         rows_kept=kept,
+        indexes=advice.indexes,
     )
 
 
@@ -176,8 +184,38 @@ def _many_removed(view: View, removed: float) -> bool:
     )
 
 
-def _bitmap_conditions(view: View) -> tuple[str, ...]:
-    return ("Recheck Cond",) if view.node.type == "Bitmap Heap Scan" else ()
+def _mend(view: View, advice: Advice | None) -> str:
+    if advice is not None:
+        return advice.words
+    if view.text("Schema") == "pg_catalog" or (view.node.relation or "").startswith("pg_"):
+        return "ask for the object by its oid, as an index of the catalogue has it"
+    return _NO_INDEX
+
+
+def _is_scattered(parts: Sequence[View], read: float, kept: float, advice: Advice) -> bool:
+    """Tell whether an index would lead to so many places that reading everything is as good."""
+    limits = parts[0].limits
+    if advice.by_range or kept <= read * limits.scattered_share_max or parts[0].raw.get("Plan Width") == 0:
+        return False
+    if _only_needs(parts[0], advice):
+        return False
+    pages = sum(part.node.self_pages or 0 for part in parts)
+    return pages > 0 and kept > pages * limits.pages_kept_share_max
+
+
+def _only_needs(view: View, advice: Advice) -> bool:
+    """Tell whether the index alone could answer: nothing else of the table is asked for."""
+    output = view.texts("Output")
+    wanted = {column.name for text in output for column in columns_of(parse(text))}
+    return bool(output) and wanted <= set(advice.columns)
+
+
+def _gives_order(advice: Advice, order: Sequence[str], source: View) -> bool:
+    """Tell whether the proposed index has the sort keys in it: not all kinds of index have an order."""
+    (statement, *_) = advice.indexes
+    named = [columns_of(parse(key.partition(" ")[0])) for key in order]
+    known = all(columns and source.described.owns(columns[0]) for columns in named)
+    return known and "USING" not in statement and all(columns[0].sql in statement for columns in named)
 
 
 def _below_limit(view: View) -> bool:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from adx_lab.analysis.plans.advice.indexes import Existing
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,8 @@ class TableFacts:
     pages: int
     modified: float = 0.0
     live_rows: float | None = None
+    dead_rows: float | None = None
+    partition_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,27 @@ class Thresholds:
     jit_ms_min: float = 1.0
     trigger_ms_min: float = 2.0
     trigger_call_ms_min: float = 0.5
+    scattered_share_max: float = 0.02
+    pages_kept_share_max: float = 0.5
+    planning_ms_min: float = 2.0
+    pages_a_row_min: float = 10.0
+    dead_pages_min: int = 500
+    pairs_min: float = 10_000.0
+    foreign_rows_min: float = 500.0
+    io_share_min: float = 0.3
+    io_ms_min: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is known beside a plan: tables by name, and the thresholds."""
+    """What is known beside a plan.
+
+    ``tables``, their ``columns`` (name and type) and their ``indexes`` are by name, with the schema where
+    that is not ``public``. ``memory_mb`` is what the database's machine has.
+    """
 
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
+    columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    indexes: Mapping[str, Sequence[Existing]] = field(default_factory=dict)
+    memory_mb: float | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)

@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.plans.rules.access import ACCESS_RULES
+from adx_lab.analysis.plans.rules.around import AROUND_PLAN_RULES, AROUND_RULES
 from adx_lab.analysis.plans.rules.place import View
 from adx_lab.analysis.plans.rules.work import PLAN_RULES, WORK_RULES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from adx_lab.analysis.plans.records import Finding, PlanAnalysis
     from adx_lab.analysis.plans.rules.context import Context
     from adx_lab.analysis.plans.tree import Tree
@@ -25,7 +28,21 @@ def find(analysis: PlanAnalysis, tree: Tree, context: Context) -> tuple[Finding,
         if node.never_executed:
             continue
         view = View(analysis, tree, index, context)
-        found += [finding for rule in (*ACCESS_RULES, *WORK_RULES) if (finding := rule(view))]
-    for plan_rule in PLAN_RULES:
+        found += [finding for rule in (*ACCESS_RULES, *WORK_RULES, *AROUND_RULES) if (finding := rule(view))]
+    for plan_rule in (*PLAN_RULES, *AROUND_PLAN_RULES):
         found += plan_rule(analysis, context)
-    return tuple(found)
+    return tuple(item for item in found if not _is_said_better(item, found))
+
+
+def _is_said_better(finding: Finding, found: Sequence[Finding]) -> bool:
+    """Tell whether another finding proposes an index that begins with this one's and serves more."""
+    own = finding.evidence.get("indexes", ())
+    if len(own) != 1:
+        return False
+    begins = str(own[0]).removesuffix(")") + ", "
+    return any(
+        str(statement).startswith(begins)
+        for other in found
+        if other is not finding and other.kind == "sort_index"
+        for statement in other.evidence.get("indexes", ())
+    )

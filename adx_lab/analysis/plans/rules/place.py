@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from adx_lab.analysis.plans.advice.indexes import Advice, advise, table_of, target_of
 from adx_lab.analysis.plans.records import Finding
-from adx_lab.analysis.plans.rules.conditions import Conditions, read_conditions
 from adx_lab.analysis.plans.times.deferred import is_debt
 from adx_lab.analysis.plans.tree import number, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from adx_lab.analysis.plans.advice.served import Table
     from adx_lab.analysis.plans.records import PlanAnalysis, PlanNode, RawNode
     from adx_lab.analysis.plans.rules.context import Context, TableFacts, Thresholds
     from adx_lab.analysis.plans.tree import Tree
@@ -53,7 +55,14 @@ class View:
     @property
     def table(self) -> TableFacts | None:
         """What the catalogue says of the node's table, where that is known."""
-        return self.context.tables.get(self.node.relation or "")
+        return self.context.tables.get(self.key) or self.context.tables.get(self.node.relation or "")
+
+    @property
+    def key(self) -> str:
+        """The name of the node's table in a capture: with its schema, where that is not ``public``."""
+        schema = self.text("Schema")
+        relation = self.node.relation or ""
+        return f"{schema}.{relation}" if schema not in {"", "public"} else relation
 
     def figure(self, key: str) -> float:
         """Return one printed figure, 0 where it is missing."""
@@ -68,9 +77,51 @@ class View:
         value = self.raw.get(key)
         return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
 
-    def conditions(self, *keys: str) -> Conditions:
-        """Read some of the node's conditions."""
-        return read_conditions(self.text(key) for key in keys if self.text(key))
+    def printed(self, *keys: str) -> tuple[str, ...]:
+        """Return some of the node's conditions, those that there are."""
+        return tuple(self.text(key) for key in keys if self.text(key))
+
+    @property
+    def described(self) -> Table:
+        """The node's table as its conditions call it, with the types of its columns where they are known."""
+        return table_of(self.raw, self.context.columns.get(self.key, {}))
+
+    def target(self) -> str:
+        """Return the name of the node's table for SQL; of a partition it is the whole table's."""
+        return self._whole_table() or target_of(self.raw)
+
+    def _whole_table(self) -> str | None:
+        table = self.table
+        if table is not None and table.partition_of:
+            return table.partition_of
+        siblings = self.partitions()
+        alias = re.sub(r"_\d+$", "", self.text("Alias"))
+        names = {other.node.relation or "" for other in siblings}
+        belongs = len(names) > 1 and all(name.startswith(alias) and name != alias for name in names)
+        return target_of(self.raw, alias) if alias and belongs else None
+
+    def partitions(self) -> tuple[View, ...]:
+        """Return the scans of one partitioned table that this one is of, in order; itself where it isn't."""
+        parent = self.node.parent
+        if parent is None or self.analysis.nodes[parent].type not in {"Append", "Merge Append"}:
+            return (self,)
+        same = (self.at(child) for child in self.tree.children[parent])
+        return tuple(other for other in same if other.node.type == self.node.type and other.node.relation)
+
+    def advise(self, conditions: Iterable[str], order: Sequence[str] = ()) -> Advice | None:
+        """Return what would serve this scan; nothing for the system's own tables."""
+        relation = self.node.relation or ""
+        if self.text("Schema") in {"pg_catalog", "information_schema"} or relation.startswith("pg_"):
+            return None
+        existing = self.context.indexes.get(self.key, ())
+        return advise(
+            self.target(),
+            self.described,
+            conditions,
+            order=order,
+            existing=existing,
+            partitioned=self._whole_table() is not None,
+        )
 
     def at(self, index: int) -> View:
         """Return another node of the plan."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from adx_lab.analysis.plans.advice.indexes import condition_columns
 from adx_lab.analysis.plans.records import Finding
-from adx_lab.analysis.plans.rules.conditions import index_sql, quoted
 from adx_lab.analysis.plans.rules.place import View, amount
+from adx_lab.analysis.plans.sql.tokens import quoted_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from adx_lab.analysis.plans.rules.context import Context
 
 _KB_A_PAGE = 8
+_MEMORY_MB_GUESS = 8_192
+_MEMORY_SHARE_MAX = 1 / 16
+"""A statement may take work_mem several times over, and so may others at the same time."""
 _NOT_JUDGED = frozenset({
     "Bitmap Index Scan", "BitmapAnd", "BitmapOr",  # the heap scan above tells of them
     "Recursive Union", "WorkTable Scan", "CTE Scan",  # the planner has no way to know better
@@ -36,7 +40,8 @@ def nested_loop(view: View) -> Finding | None:
     loops = inner.node.loops or 0.0
     mend = None
     if source is not None and source.node.type == "Seq Scan":
-        mend = index_sql(source.node.relation or "", source.conditions("Filter"))
+        advice = source.advise(source.printed("Filter"))
+        mend = None if advice is None else advice.words
     if mend is None and (outer.node.estimate_factor or 1.0) >= view.limits.misestimate_min:
         planned = amount(outer.node.planned_rows or 0)
         mend = f"mend the estimate: {amount(outer.rows)} rows came where {planned} were planned"
@@ -51,7 +56,7 @@ def nested_loop(view: View) -> Finding | None:
 
 def sub_plan(view: View) -> Finding | None:
     """Find a subquery that runs once a row."""
-    if view.text("Parent Relationship") != "SubPlan" or not _costs_by_loops(view):
+    if view.text("Parent Relationship") != "SubPlan" or not (_costs_by_loops(view) or _takes_time(view)):
         return None
     return view.finding(
         "sub_plan",
@@ -82,9 +87,20 @@ def spill(view: View) -> Finding | None:
     return view.finding(
         "spill",
         f"writes {amount(disk_kb)} kB to temporary files, since it does not fit into work_mem",
-        f"SET work_mem = '{max(4, round(need_kb * 1.2 / 1024 + 0.5))}MB'; or narrow what is sorted or hashed",
+        _more_memory(view, need_kb * 1.2 / 1024),
         disk_kb=disk_kb,
         need_kb=need_kb,
+    )
+
+
+def _more_memory(view: View, need_mb: float) -> str:
+    """Say what mends a spill: more memory where a machine bears it for each of many statements."""
+    bearable_mb = (view.context.memory_mb or _MEMORY_MB_GUESS) * _MEMORY_SHARE_MAX
+    if need_mb <= bearable_mb:
+        return f"SET work_mem = '{max(4, round(need_mb + 0.5))}MB'; or narrow what is sorted or hashed"
+    return (
+        f"it would need {amount(need_mb)} MB of work_mem, more than a statement should be given "
+        f"({amount(bearable_mb)} MB): narrow what is sorted or hashed, or read it in the order of an index"
     )
 
 
@@ -114,7 +130,7 @@ def stale_statistics(view: View) -> Finding | None:
         return None
     table = view.table
     assert table is not None
-    relation = quoted(view.node.relation or "")
+    relation = view.target()
     was = "was never analysed" if table.rows < 0 else f"had {amount(table.rows)} rows when last analysed"
     return view.finding(
         "stale_statistics",
@@ -163,6 +179,13 @@ def triggers(analysis: PlanAnalysis, context: Context) -> list[Finding]:
 
 
 PLAN_RULES: tuple[Callable[[PlanAnalysis, Context], list[Finding]], ...] = (jit, triggers)
+
+
+def _takes_time(view: View) -> bool:
+    """Tell whether what runs a hundred times or more is a notable part of the whole."""
+    whole = view.analysis.execution_ms or view.analysis.root.inclusive_ms or 0.0
+    spent = view.node.inclusive_ms or 0.0
+    return (view.node.loops or 0.0) >= 100 and spent >= max(1.0, whole * 0.2)
 
 
 def _costs_by_loops(view: View) -> bool:
@@ -220,14 +243,12 @@ def _better_statistics(view: View) -> str:
         )
     if _is_generic(view):
         return "the plan was made without the parameter's value: SET plan_cache_mode = force_custom_plan"
-    columns = view.conditions("Filter", "Index Cond", "Recheck Cond").columns
-    plain = [name for name in columns if "(" not in name]
-    if len(plain) > 1:
-        create = f"CREATE STATISTICS (dependencies, mcv) ON {', '.join(plain)} FROM {quoted(relation)};"
-        return f"{create} ANALYZE {quoted(relation)};"
-    if plain:
-        return (
-            f"ALTER TABLE {quoted(relation)} ALTER COLUMN {plain[0]} SET STATISTICS 1000; "
-            f"ANALYZE {quoted(relation)};"
-        )
-    return f"ANALYZE {quoted(relation)};"
+    table = view.target()
+    columns = condition_columns(view.described, view.printed("Filter", "Index Cond", "Recheck Cond"))
+    if len(columns) > 1:
+        name = "_".join(column.strip('"') for column in (relation, *columns))[:50].replace(" ", "_").lower()
+        create = f"CREATE STATISTICS {quoted_name(f'{name}_stats')} (dependencies, mcv)"
+        return f"{create} ON {', '.join(columns)} FROM {table}; ANALYZE {table};"
+    if columns:
+        return f"ALTER TABLE {table} ALTER COLUMN {columns[0]} SET STATISTICS 1000; ANALYZE {table};"
+    return f"ANALYZE {table};"

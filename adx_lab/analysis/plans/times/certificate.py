@@ -79,6 +79,9 @@ def certify(tree: Tree, account: Account, outside: Outside) -> Certificate:
     total = sum(parts)
     holds = abs(total - aim) <= tolerance + _FLOAT_SLACK_MS * max(1.0, abs(aim)) and not negative
     line = f"{_sum(nodes_ms, sum(timed), outside)} = {total:.3f} ms; {target} {aim:.3f} ±{tolerance:.3f} ms"
+    averaged = [item.processes for item in account.times.regions if item.processes and item.processes > 1]
+    if averaged:
+        line += f"; below a Gather averages over {max(averaged):.3g} processes: VERBOSE tells each one's time"
     if negative:
         line += f"; negative beyond rounding: {', '.join(negative)}"
     return Certificate(holds, total, aim, tolerance, target, negative, line)

@@ -21,10 +21,14 @@ from adx_lab.analysis.plans.records import ZERO, Interval
 from adx_lab.analysis.plans.tree import Tree, is_gather, is_sub_plan, number, text, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _HALF_MS = 0.0005
 """Times are printed with three decimals of a millisecond: half of the last one may be missing."""
+
+
+MADE_BY_ONE = frozenset({"Bitmap Index Scan", "BitmapAnd", "BitmapOr"})
+"""What one process makes for all that scan a table side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ def inclusive_times(tree: Tree) -> Times:
         for index in range(region.first, region.end):
             total = clock[index]
             if total is not None:
-                clock[index] = _on_clock(tree, index, total, region)
+                clock[index] = _on_clock(tree, clock, index, total, region)
     return Times(tuple(clock), everywhere, regions)
 
 
@@ -92,15 +96,38 @@ def _total(tree: Tree, index: int) -> Interval | None:
     return Interval(average * loops, max(0.0, (average - _HALF_MS) * loops), (average + _HALF_MS) * loops)
 
 
-def _on_clock(tree: Tree, index: int, total: Interval, region: Region) -> Interval:
+def _on_clock(
+    tree: Tree, clock: Sequence[Interval | None], index: int, total: Interval, region: Region
+) -> Interval:
     if region.processes is not None:
-        return total.scaled(1 / region.processes)
+        scan = _scan_of_bitmap(tree, index)
+        share = 1 / region.processes if scan is None else _share_of_one(tree, clock, scan, region.processes)
+        return total.scaled(share)
     if _leader_loops(tree, index) <= 0:
         return ZERO
     leader = total
     for worker in workers(tree.nodes[index]):
         leader -= _worker_total(worker)
     return Interval(leader.value, max(0.0, leader.low), max(0.0, leader.high))
+
+
+def _scan_of_bitmap(tree: Tree, index: int) -> int | None:
+    """Return the parallel scan that a bitmap is made for, by one process while the others wait for it."""
+    if text(tree.nodes[index], "Node Type") not in MADE_BY_ONE:
+        return None
+    for above in tree.ancestors(index):
+        if text(tree.nodes[above], "Node Type") not in MADE_BY_ONE:
+            return above if tree.nodes[above].get("Parallel Aware") is True else None
+    return None
+
+
+def _share_of_one(tree: Tree, clock: Sequence[Interval | None], scan: int, processes: float) -> float:
+    """Return how much of a shared bitmap's time is on the query's clock: all, but what nobody waited for."""
+    bitmap = next((_total(tree, child) for child in tree.children[scan]), None)
+    waited = clock[scan]
+    if bitmap is None or waited is None or bitmap.value <= 0:
+        return 1.0
+    return min(1.0, max(waited.value / bitmap.value, 1 / processes))
 
 
 def _worker_total(worker: Mapping[str, object]) -> Interval:

@@ -19,7 +19,7 @@ from adx_lab.analysis.plans.times.deferred import (
     shares,
     whole_shares,
 )
-from adx_lab.analysis.plans.times.inclusive import Times, inclusive_times
+from adx_lab.analysis.plans.times.inclusive import MADE_BY_ONE, Times, inclusive_times
 from adx_lab.analysis.plans.tree import Tree, count, is_gather, number, text
 
 if TYPE_CHECKING:
@@ -62,10 +62,30 @@ def settle(tree: Tree) -> Account:
     outside_pages = {key: _take_pages_from_scans(tree, key, held, sources) for key, held in pages.items()}
     for source in init_plans(tree):
         _charge(tree, source, times.clock, selfs, pages)
-    _settle_shutdown(tree, selfs)
+    outside += _settle_shutdown(tree, selfs)
     return Account(
         times, tuple(selfs), outside, {key: tuple(held) for key, held in pages.items()}, outside_pages
     )
+
+
+def bounded_self(tree: Tree, account: Account, index: int) -> Interval | None:
+    """Return a node's own time with the bounds that are certain, also where averages stand for processes.
+
+    Below a Gather whose processes are not told apart the leader's part is between what the others can't have
+    taken, each of which had no more time than the Gather, and all of it.
+    """
+    own = account.selfs[index]
+    region = next((item for item in account.times.regions if item.first <= index < item.end), None)
+    if own is None or region is None or not region.processes or region.processes <= 1:
+        return own
+    if text(tree.nodes[index], "Node Type") in MADE_BY_ONE:
+        return own
+    gather = account.times.clock[region.gather]
+    if gather is None:
+        return own
+    everywhere = own.value * region.processes
+    low = max(0.0, everywhere - (region.processes - 1) * gather.high)
+    return Interval(own.value, min(low, own.low), max(own.high, min(everywhere, gather.high)))
 
 
 def _own_time(tree: Tree, clock: Sequence[Interval | None], index: int) -> Interval | None:
@@ -193,13 +213,14 @@ def _charge(
         _lower_count(pages[key], owner, amount - part)
 
 
-def _settle_shutdown(tree: Tree, selfs: list[Interval | None]) -> None:
+def _settle_shutdown(tree: Tree, selfs: list[Interval | None]) -> Interval:
     """Charge the shutdown of a Gather to the node that waited for it, where those between were not timed.
 
     A LIMIT that is done shuts down the workers below it. Before PostgreSQL 12 that time counted for the
     Gather and for the LIMIT but for no node between them, which seem to take less time than what is below
-    them.
+    them. Where no node waited it came after the plan, and is returned.
     """
+    after = ZERO
     for index in tree.bottom_up():
         own = selfs[index]
         if own is None or own.high >= 0 or not any(is_gather(tree.nodes[i]) for i in tree.below(index)):
@@ -208,5 +229,8 @@ def _settle_shutdown(tree: Tree, selfs: list[Interval | None]) -> None:
             above = selfs[ancestor]
             if above is not None and above.high + own.high >= 0:
                 selfs[ancestor] = above + own
-                selfs[index] = Interval(0.0, 0.0, own.high - own.low)
                 break
+        else:
+            after += Interval(-own.value, -own.high, -own.low)
+        selfs[index] = Interval(0.0, 0.0, own.high - own.low)
+    return after

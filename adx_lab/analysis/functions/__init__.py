@@ -1,0 +1,1 @@
+"""Functions: what each costs a request, which became slower, and whether its lines differ."""

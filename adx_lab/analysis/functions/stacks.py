@@ -1,0 +1,171 @@
+"""Stacks as a sampler saw them, and what each function of the service costs a request.
+
+A sample says which function was computing; the share of samples times the CPU that the kernel counted is the
+function's time, which neither the sampler's rate nor what it missed can bend. What a library computes is
+charged to the service's function that called it: that is the one somebody can change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["OUTSIDE", "Cost", "Frame", "Function", "Profile", "Stack", "costs_of", "read_folded", "relative"]
+
+_FRAME = re.compile(r"^(?P<name>.+?) \((?P<file>.+?)(?::(?P<line>\d+))?\)$")
+_LIBRARIES = frozenset(("site-packages", "dist-packages", "node_modules", ".venv", "venv", "vendor"))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a stack; a sampler that knows no files leaves them empty."""
+
+    name: str
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the service, the same in both variants: its name, and its file within the source."""
+
+    name: str
+    file: str = ""
+
+
+Stack = tuple[Frame, ...]
+"""From the outermost frame to the innermost."""
+
+OUTSIDE = Function("(outside of the service)")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What was sampled of one variant in one block.
+
+    Attributes
+    ----------
+    stacks : mapping
+        Samples by stack.
+    cpu_us : float
+        What the sampled processes computed meanwhile, as the kernel counted it.
+    requests : int
+        How many they answered meanwhile.
+    root : str
+        The folder of the service's source; empty where files are told within it already.
+    """
+
+    stacks: Mapping[Stack, int]
+    cpu_us: float
+    requests: int
+    root: str = ""
+
+    @property
+    def samples(self) -> int:
+        """All of them."""
+        return sum(self.stacks.values())
+
+
+@dataclass
+class Cost:
+    """What a function costs, microseconds a request.
+
+    Attributes
+    ----------
+    self_us : float
+        In its own lines, and in libraries that it calls.
+    inclusive_us : float
+        With the service's functions that it calls, too.
+    lines : dict
+        Microseconds a request by line; of a library's time, the line that called it.
+    callers : dict
+        Microseconds a request of self time by the function that called it.
+    """
+
+    self_us: float
+    inclusive_us: float
+    lines: dict[int, float]
+    callers: dict[Function, float]
+
+
+def read_folded(text: str) -> dict[Stack, int]:
+    """Read folded stacks: frames with ``;`` between them, outermost first, a space, and a number of samples.
+
+    Raises
+    ------
+    ValueError
+        A line has no number at its end.
+    """
+    stacks: Counter[Stack] = Counter()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        frames, _, count = line.rpartition(" ")
+        if not frames or not count.isdigit():
+            raise ValueError(
+                f"line {number} of the folded stacks ends with no number of samples: {line[:60]!r}"
+            )
+        stacks[tuple(_frame(frame) for frame in frames.split(";"))] += int(count)
+    return dict(stacks)
+
+
+def _frame(text: str) -> Frame:
+    found = _FRAME.match(text.strip())
+    if found is None:
+        return Frame(text.strip())
+    return Frame(found["name"], found["file"], int(found["line"] or 0))
+
+
+def relative(file: str, root: str) -> str | None:
+    """Return a file within the service's source, or None for a library's, or the interpreter's."""
+    path = PurePosixPath(file)
+    if file.startswith("<") or _LIBRARIES & set(path.parts):
+        return None
+    if not root:
+        return file
+    return str(path.relative_to(root)) if path.is_relative_to(root) else None
+
+
+def costs_of(profile: Profile) -> dict[Function, Cost]:
+    """Return what each function of the service costs a request.
+
+    Where no frame tells a file (another language's sampler), every function counts as the service's own.
+    """
+    total = profile.samples
+    if total == 0 or profile.requests <= 0:
+        return {}
+    each_us = profile.cpu_us / total / profile.requests
+    located = any(frame.file for stack in profile.stacks for frame in stack)
+    costs: dict[Function, Cost] = defaultdict(lambda: Cost(0.0, 0.0, defaultdict(float), defaultdict(float)))
+    known: dict[Frame, Function | None] = {}
+    for stack, samples in profile.stacks.items():
+        own = list(_own(stack, profile.root, known, located=located))
+        spent_us = samples * each_us
+        function, line = own[-1] if own else (OUTSIDE, 0)
+        innermost = costs[function]
+        innermost.self_us += spent_us
+        innermost.lines[line] += spent_us
+        callers = [caller for caller, _ in own if caller != function]
+        if callers:
+            innermost.callers[callers[-1]] += spent_us
+        for one in {function, *callers}:
+            costs[one].inclusive_us += spent_us
+    return dict(costs)
+
+
+def _own(
+    stack: Stack, root: str, known: dict[Frame, Function | None], *, located: bool
+) -> Iterable[tuple[Function, int]]:
+    for frame in stack:
+        if frame not in known:
+            file = relative(frame.file, root) if frame.file else None if located else ""
+            known[frame] = None if file is None else Function(frame.name, file)
+        function = known[frame]
+        if function is not None:
+            yield function, frame.line

@@ -1,0 +1,1 @@
+"""What would serve a condition: an index of the right kind, or another way to write it."""

@@ -1,0 +1,97 @@
+"""What clients put around a plan, taken off: borders, marks of continued lines, quotes, odd spaces."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+_BIDI = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\u200b"
+_ESCAPES = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+_SYSLOG = re.compile(r"^[^\n{}\"]*?#011", re.MULTILINE)
+_FRAME = re.compile(r"^[ \t]*[+|│║╔╗╚╝╠╣┌┐└┘├┤┬┴┼─═━╞╡╪╤╧╟╢╥╨╬╦╩-]{3,}[ \t]*$", re.MULTILINE)
+_TABLE_END = re.compile(r"[ \t]*[+↵¶]?[ \t]*[|│║]?[ \t]*$", re.MULTILINE)
+_TABLE_BEGIN = re.compile(r"^[ \t]*[|│║] ?", re.MULTILINE)
+_HEADER = re.compile(r"^[ \t|│║\"]*QUERY PLAN[ \t|│║\"]*$", re.MULTILINE)
+_MAIL = re.compile(r"^(?:>[ \t]?)+", re.MULTILINE)
+_QUOTED_ROW = re.compile(r'^"((?:[^"]|"")*)"[ \t]*$', re.MULTILINE)
+_SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
+
+
+def unwrapped(text: str) -> str:
+    """Return a text without what stands around plans in it; logs pass unchanged."""
+    text = text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
+    text = text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if _SPACES.search(text):
+        text = _SPACES.sub(" ", text)
+    if "\\ud" in text.lower():
+        # Half a surrogate pair is legal JSON and can't be printed.
+        text = _ESCAPES.sub(lambda match: "\\ufffd" if match.group(1) else match.group(), text)
+    if "#011" in text:
+        text = _SYSLOG.sub("", text)
+    if re.search(r"^> ?", text, re.MULTILINE) and _is_mail(text):
+        text = _MAIL.sub("", text)
+    text = _without_quotes(text)
+    if _HEADER.search(text) or _framed(text):
+        text = _without_borders(text)
+    return text
+
+
+def _is_mail(text: str) -> bool:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return sum(line.startswith(">") for line in lines) > len(lines) / 3
+
+
+def _without_quotes(text: str) -> str:
+    """Take off the quotes that a grid puts around each line of a plan, or around all of it."""
+    if "(cost=" not in text and "(actual " not in text and "->  " not in text:
+        return text
+    lines = text.strip().splitlines()
+    for quote in "\"'":
+        quoted = [
+            line for line in lines if len(line) > 1 and line[:1] == quote and line.rstrip()[-1:] == quote
+        ]
+        if len(quoted) > len(lines) / 2:
+            return "\n".join(_unquoted(line, quote) for line in lines)
+        if lines and lines[0].startswith(quote) and lines[-1].rstrip().endswith(quote):
+            return text.strip()[1:-1]
+    return text
+
+
+def _unquoted(line: str, quote: str) -> str:
+    line = line.rstrip()
+    if line[:1] == quote and line[-1:] == quote and len(line) > 1:
+        line = line[1:-1].replace(quote * 2, quote)
+    return line
+
+
+def _framed(text: str) -> bool:
+    lines = [line for line in text.splitlines()[:200] if line.strip()]
+    return bool(lines) and sum(line.lstrip()[:1] in "|│║" for line in lines) > len(lines) / 2
+
+
+def _without_borders(text: str) -> str:
+    text = _TABLE_BEGIN.sub("", _TABLE_END.sub("", text))
+    text = _FRAME.sub("", text)
+    return _QUOTED_ROW.sub(lambda match: match.group(1).replace('""', '"'), text)
+
+
+def python_value(text: str) -> Any:
+    """Return what a Python repr of rows holds, or None where the text is none: ``[{'Plan': {…}}]``."""
+    stripped = text.strip()
+    quote = re.search("[\"']", stripped)
+    if not re.match(r"[\[({]", stripped) or quote is None or quote.group() == '"':
+        return None
+    stripped = re.sub(r"<Record (\w+)=", r"dict(\1=", stripped)
+    try:
+        return ast.literal_eval(stripped)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, without anything that moves the cursor or turns the direction of writing."""
+    cleaned = "".join(" " if ord(letter) < 32 or 127 <= ord(letter) < 160 else letter for letter in text)
+    return " ".join(cleaned.translate({ord(letter): None for letter in _BIDI}).split())

@@ -1,0 +1,1 @@
+"""Conditions as trees: what EXPLAIN prints of expressions, parsed."""

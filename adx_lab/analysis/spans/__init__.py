@@ -1,0 +1,1 @@
+"""What spans say: where a request's time went, and which statements are asked again and again."""

@@ -1,0 +1,24 @@
+"""What a service says that it can be asked: the routes of its OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+
+__all__ = ["read_routes"]
+
+_VERBS = frozenset(("get", "put", "post", "delete", "patch", "head", "options"))
+_TIMEOUT_S = 5.0
+
+
+def read_routes(base_url: str) -> list[str]:
+    """Return a service's routes, as ``GET /users/{id}``; none where it does not tell them."""
+    try:
+        with urllib.request.urlopen(f"{base_url}/openapi.json", timeout=_TIMEOUT_S) as answer:
+            paths = json.load(answer)["paths"]
+        return sorted(
+            f"{verb.upper()} {path}" for path, verbs in paths.items() for verb in verbs if verb in _VERBS
+        )
+    except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []

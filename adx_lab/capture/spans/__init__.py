@@ -1,0 +1,1 @@
+"""Spans: what an instrumented service tells of its requests, in any language."""

@@ -1,0 +1,67 @@
+"""``adx-lab bisect GOOD BAD``."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from adx_lab.cli.console import ConsoleProgress, print_json
+from adx_lab.conduct.bisection.play import BisectOrder, bisect
+from adx_lab.errors import UsageError
+from adx_lab.settings import read_settings
+
+
+def run(
+    good: str,
+    bad: str = "HEAD",
+    /,
+    *,
+    scenario: str = "mixed",
+    rate: float = 120.0,
+    seconds: float | None = None,
+    limit: float | None = None,
+    seed: int = 1,
+    json: bool = False,
+) -> int:
+    """Find the first commit that is slower than GOOD: duets against those in between.
+
+    Parameters
+    ----------
+    good
+        A git ref that is fast; an ancestor of the bad one.
+    bad
+        A git ref that is slow.
+    scenario
+        An open-loop locustfile, by name.
+    rate
+        Pairs of requests a second, in every duet.
+    seconds
+        Of measured load in each block; left out, those of a quick duet.
+    limit
+        Seconds after which the search stops with what it has.
+    seed
+        The same seed sends the same schedules.
+    json
+        Print the answer as one JSON document.
+    """
+    if limit is not None and limit <= 0:
+        raise UsageError(f"--limit {limit:g} is not a positive number of seconds")
+    order = BisectOrder(
+        good,
+        bad,
+        scenario=scenario,
+        rate_per_s=rate,
+        seconds=seconds,
+        limit_s=math.inf if limit is None else limit,
+        seed=seed,
+    )
+    bisected = asyncio.run(bisect(read_settings(), order, ConsoleProgress()))
+    answer = bisected.answer
+    if json:
+        print_json(answer.to_json() | {"report": str(bisected.page)})
+        return answer.exit_code
+    if answer.diff:
+        print(f"{answer.diff}\n")
+    print(f"answer   {answer.sentence}")
+    print(f"page     {bisected.page}")
+    return answer.exit_code

@@ -1,0 +1,61 @@
+"""``adx-lab init``."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from adx_lab.cli.console import ConsoleProgress, print_json
+
+
+def run(
+    *,
+    url: str | None = None,
+    database: str | None = None,
+    locustfile: str | None = None,
+    command: str | None = None,
+    prepare: str | None = None,
+    name: str | None = None,
+    force: bool = False,
+    json: bool = False,
+) -> int:
+    """Describe a service of your own: make adx-lab.toml in the folder where you stand.
+
+    Parameters
+    ----------
+    url
+        Where the service is up already.
+    database
+        Its PostgreSQL; a password in it stays out of the file.
+    locustfile
+        What it is loaded with; left out, one is made of the service's OpenAPI document.
+    command
+        How it is started instead, with {port} for its port.
+    prepare
+        What fills its empty database, which the lab then makes and clones.
+    name
+        What it is called; the folder's name where left out.
+    force
+        Write over a file that is there.
+    json
+        Print what was made as one JSON document.
+    """
+    from adx_lab.conduct.describing import describe
+    from adx_lab.services.project import Wish, name_of
+
+    folder = Path.cwd()
+    wish = Wish(name or name_of(folder), url and url.rstrip("/"), database, command, prepare, locustfile)
+    made = asyncio.run(describe(folder, wish, ConsoleProgress(), force=force))
+    if json:
+        print_json(made)
+        return 0
+    for file in made.written:
+        print(f"wrote    {folder / file}")
+    for endpoint, p95_ms in made.endpoints.items():
+        print(f"found    {endpoint}  p95 {p95_ms:.3g} ms")
+    for route in made.not_asked:
+        print(f"unasked  {route}: the locustfile asks nothing of it")
+    for note in made.notes:
+        print(f"note     {note}")
+    print("next     adx-lab nightly")
+    return 0

@@ -1,0 +1,92 @@
+"""The movements of a block that are played without Locust: every way to ask in turn, and a crowd."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adx_lab.capture.companions import Watched
+from adx_lab.capture.endpoint_counts import Counters
+from adx_lab.conduct.duet.order import DuetOrder
+from adx_lab.conduct.duet.templates import VariantError
+from adx_lab.load.order import Rival, awaited_file
+from adx_lab.load.serial.core_movement import SerialOrder, SerialRecord, play_burst, play_core
+from adx_lab.load.serial.core_ways import RefusedError
+from adx_lab.load.starting.headless import LocustCommand
+from adx_lab.settings import Settings
+
+_LOCUST_STARTS_S = 60.0
+_LOOK_EVERY_S = 0.05
+_CROWD = 12
+"""Connections that are always busy in a burst."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Waits until Locust has started, or has died of it: it starts beside the first, cold requests."""
+
+    command: LocustCommand
+    loading: asyncio.Task[Any]
+
+    def __call__(self) -> None:
+        """Wait, in a thread of one's own."""
+        file = awaited_file(str(self.command.order.rivals_file))
+        deadline = time.monotonic() + _LOCUST_STARTS_S
+        while not file.exists() and not self.loading.done() and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY_S)
+
+
+@dataclass(frozen=True)
+class Movements:
+    """What is asked of both variants of one block, besides the load."""
+
+    settings: Settings
+    order: DuetOrder
+    rivals: tuple[Rival, ...]
+    number: int
+    folder: Path
+
+    async def play_serial(self, watched: Mapping[str, Watched], quiet: Callable[[], None]) -> SerialRecord:
+        """Ask both in every way, one request at a time, before any load.
+
+        Raises
+        ------
+        VariantError
+            One of them lets nobody in.
+        """
+
+        def play() -> SerialRecord:
+            with Counters(watched) as counters:
+                return play_core(self._order(self.order.serial_s), counters.read, quiet)
+
+        try:
+            return await asyncio.to_thread(play)
+        except RefusedError as error:
+            raise VariantError(error.variant, error) from error
+
+    async def play_burst(self) -> SerialRecord:
+        """Let a crowd ask each in turn, after everything else.
+
+        Raises
+        ------
+        VariantError
+            One of them lets nobody in any more.
+        """
+        try:
+            return await asyncio.to_thread(play_burst, self._order(self.order.burst_s), _CROWD)
+        except RefusedError as error:
+            raise VariantError(error.variant, error) from error
+
+    def _order(self, seconds: float) -> SerialOrder:
+        return SerialOrder(
+            rivals=self.rivals,
+            seconds=seconds,
+            block=self.number,
+            seed=self.order.seed,
+            timeout_s=self.settings.load.timeout_s,
+            folder=self.folder,
+        )

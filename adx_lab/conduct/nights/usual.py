@@ -1,0 +1,109 @@
+"""A night beside the last valid ones of its key: what is read of each, and which they are."""
+
+from __future__ import annotations
+
+from adx_lab.analysis.nights.usual import (
+    Asked,
+    EndpointFigures,
+    NightFigures,
+    StatementFigures,
+    UsualAnswer,
+    compare_with_usual,
+)
+from adx_lab.analysis.plans.captures.matrix import Matrix
+from adx_lab.analysis.plans.records import PlanAnalysis
+from adx_lab.capture.database import is_asked, normal
+from adx_lab.conduct.baseline import read_baseline
+from adx_lab.errors import StoreError, UsageError
+from adx_lab.report.run.judged_run import Judgement
+from adx_lab.settings import Settings
+from adx_lab.store.folders import StoredRun, open_run
+from adx_lab.store.rows import list_runs
+
+_VALID = frozenset({"pass", "undecided"})
+"""A regressed night is not what is usual; ``adx-lab baseline set`` begins anew with what is accepted."""
+
+
+def compare_night(settings: Settings, judgement: Judgement) -> UsualAnswer:
+    """Compare a night with the last valid ones of the same service, environment and scenario."""
+    earlier = [figures_of_night(judge_again(settings, run)) for run in usual_nights(settings, judgement.run)]
+    return compare_with_usual(figures_of_night(judgement), earlier)
+
+
+def usual_nights(settings: Settings, tonight: StoredRun) -> list[StoredRun]:
+    """Return the nights that one is compared with, oldest first, since the baseline was set."""
+    record, baseline = tonight.record, read_baseline(settings)
+    since = "" if baseline is None or settings.baseline.ref else baseline.set_at
+    key = (record.service, record.environment, record.scenario)
+    rows = [
+        row
+        for row in list_runs(settings).rows
+        if row["kind"] == record.kind
+        and row["status"] in _VALID
+        and row["run_id"] < record.run_id
+        and (row["service"], row["environment"], row["scenario"]) == key
+        and row["started_at"] >= since
+    ]
+    found: list[StoredRun] = []
+    for row in reversed(rows):
+        if len(found) >= max(1, settings.baseline.nights):
+            break
+        try:
+            found.append(open_run(settings.runs_dir, row["run_id"]))
+        except (StoreError, UsageError):  # pruned or damaged: the one before it is as good
+            continue
+    return found[::-1]
+
+
+def judge_again(settings: Settings, run: StoredRun) -> Judgement:
+    """Put a stored run before the budgets of today."""
+    return Judgement(run, settings.budgets_file)
+
+
+def figures_of_night(judgement: Judgement) -> NightFigures:
+    """Return what of a stored run is compared with others."""
+    run = judgement.run
+    table = run.table("database")
+    statements = {}
+    for row in table.to_dict("records"):
+        if not is_asked(row["text"]) or not row["calls"]:
+            continue
+        pages = (row["shared_hit"] + row["shared_read"]) / row["calls"]
+        statements[normal(row["text"])] = StatementFigures(row["calls"], row["mean_ms"], pages)
+    return NightFigures(
+        run_id=run.record.run_id,
+        endpoints={
+            row.subject: EndpointFigures(row.count, row.errors, float(row.p50_ms.value), row.p95_ms.value)
+            for row in judgement.endpoints
+            if row.p50_ms.value is not None
+        },
+        statements=statements,
+        asked=_asked(run),
+        plans=_plans(judgement.plans),
+    )
+
+
+def _asked(run: StoredRun) -> dict[str, dict[str, Asked]]:
+    return {
+        endpoint: {
+            text: Asked(one["calls"], one["pages"] / one["calls"], one["total_ms"] / one["calls"])
+            for text, one in of["statements"].items()
+        }
+        for endpoint, of in run.asked().items()
+    }
+
+
+def _plans(matrix: Matrix) -> dict[str, PlanAnalysis]:
+    """Return one plan a statement: the generic one, where there is one."""
+    found: dict[str, PlanAnalysis] = {}
+    for cell in matrix.cells.values():
+        text = normal(str(matrix.queries.get(cell.query, {}).get("text", cell.query)))
+        if text not in found or cell.mode == "generic":
+            found[text] = cell.analysis
+    return found
+
+
+def compare_runs(settings: Settings, base: str, head: str) -> UsualAnswer:
+    """Compare any two stored runs: what differs, and no verdict of cause."""
+    both = [judge_again(settings, open_run(settings.runs_dir, run_id)) for run_id in (base, head)]
+    return compare_with_usual(figures_of_night(both[1]), [figures_of_night(both[0])])

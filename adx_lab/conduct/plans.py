@@ -1,0 +1,122 @@
+"""The conductor of plans alone: capture them now, and say why two captures differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials
+from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
+from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
+from adx_lab.capture.plans.anywhere import Asking, capture_anywhere
+from adx_lab.capture.plans.causes import Statement, try_changes
+from adx_lab.capture.plans.guarded import MODES
+from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
+from adx_lab.conduct.run.recorded import surroundings
+from adx_lab.errors import UsageError, nearest
+from adx_lab.progress import Progress
+from adx_lab.services.running import read_state
+from adx_lab.services.servers import scratch_database
+from adx_lab.settings import CHECKOUT, Settings
+from adx_lab.sql import load_queries
+
+TENANTS = ("whale", "median", "small", "absent")
+"""The kinds of tenants that a query is explained for."""
+
+CORE_QUERIES = CHECKOUT / "adx_lab" / "core" / "queries"
+
+
+async def capture(
+    settings: Settings,
+    database_url: str | None,
+    progress: Progress,
+    *,
+    only: Sequence[str] | None = None,
+    resample: int = 0,
+    asking: Asking | None = None,
+) -> dict[str, Any]:
+    """Capture plans now: of the stack's named queries, or of any database's dearest statements.
+
+    Parameters
+    ----------
+    only
+        The names of the queries; all where left out.
+    resample
+        So many times the data set is analysed and every plan made again, on a clone that is thrown away.
+    asking
+        With ``database_url``: which statements, and as whom.
+    """
+    if database_url is not None:
+        progress.step("explaining the dearest statements; nothing is executed")
+        return await capture_anywhere(database_url, asking)
+    async with surroundings(settings, progress) as around:
+        assert around.target.database_url is not None
+        if resample:
+            return await _capture_resampled(settings, progress, only=only, rounds=resample)
+        progress.step("explaining every named query for four kinds of tenant")
+        return await capture_matrix(around.target.database_url, CORE_QUERIES, only=only)
+
+
+async def _capture_resampled(
+    settings: Settings, progress: Progress, *, only: Sequence[str] | None, rounds: int
+) -> dict[str, Any]:
+    state = read_state(settings)
+    assert state is not None
+    progress.step("cloning the data set")
+    async with scratch_database(settings, state) as url:
+        progress.step(f"explaining every named query, and again after each of {rounds} ANALYZEs of the clone")
+        return await capture_resampled(url, CORE_QUERIES, rounds=rounds, only=only)
+
+
+def query_names(query: str) -> list[str]:
+    """Return the named queries of this name, or of which it is the beginning: ``users.list`` has two.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    known = list(load_queries(CORE_QUERIES))
+    names = [name for name in known if name == query or name.startswith(f"{query}.")]
+    if not names:
+        stems = dict.fromkeys(name.rpartition(".")[0] for name in known)
+        raise UsageError(f"no query is called {query}", mend=nearest(query, [*stems, *known]))
+    return names
+
+
+def cells_of(matrix: Matrix, tenant: str, mode: str) -> list[Cell]:
+    """Return the plans of one kind of tenant in one plan mode.
+
+    Raises
+    ------
+    UsageError
+        There is no such kind, or no such mode.
+    """
+    for word, value, known in (("tenant", tenant, TENANTS), ("mode", mode, tuple(MODES))):
+        if value not in known:
+            raise UsageError(f"unknown {word} {value}", mend=nearest(value, known))
+    return [cell for cell in matrix.cells.values() if (cell.tenant, cell.mode) == (tenant, mode)]
+
+
+async def explain_changes(
+    settings: Settings, base: Matrix, head: Matrix, progress: Progress
+) -> list[tuple[PlanChange, Cause | None]]:
+    """Say what differs between two captures, and why where the stack's database can be asked.
+
+    The cause is found by changing one thing at a time back, in transactions that are rolled back.
+    """
+    changes = compare_matrices(base, head)
+    state = read_state(settings)
+    explained: list[tuple[PlanChange, Cause | None]] = []
+    for change in changes:
+        if state is None or change.tie or not change.worse:
+            explained.append((change, None))
+            continue
+        progress.step(f"looking for the cause: {change.query} for the {change.tenant} tenant")
+        cell = head.cells[change.key]
+        text = str(head.queries[change.query]["text"])
+        statement = Statement(text, tuple(cell.arguments.values()), change.mode)
+        trials = [trial.plain() for trial in plan_trials(base, head, change)]
+        tried = await try_changes(state.database_url, statement, trials)
+        explained.append((change, name_cause(base, head, change, tried)))
+    return explained

@@ -1,0 +1,126 @@
+"""Play a serial movement over ADX Core, and write its requests down as every load's are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adx_lab.load.collecting.tables import Tables
+from adx_lab.load.order import Rival
+from adx_lab.load.recording.fitting import Misfits
+from adx_lab.load.recording.rows import Row, batch_of
+from adx_lab.load.serial.burst import Burst
+from adx_lab.load.serial.core_ways import CoreCrowd, CoreSide, core_ways
+from adx_lab.load.serial.movement import Measured, Movement
+
+__all__ = ["SerialOrder", "SerialRecord", "play_burst", "play_core"]
+
+
+@dataclass(frozen=True, slots=True)
+class SerialOrder:
+    """One block's serial movement.
+
+    Attributes
+    ----------
+    rivals
+        Who is asked, in the order in which a first pair would ask.
+    seconds
+        Of each way to ask.
+    folder
+        Each movement's tables are written into a folder of its name therein.
+    """
+
+    rivals: Sequence[Rival]
+    seconds: float
+    block: int
+    seed: int
+    timeout_s: float
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SerialRecord:
+    """What a serial movement left; ``began`` and ``ended`` are seconds since the epoch."""
+
+    began: float
+    ended: float
+    movements: tuple[str, ...]
+    measured: tuple[Measured, ...]
+
+
+@dataclass
+class _Rows:
+    """The requests of each movement, as they were answered."""
+
+    by_movement: dict[str, list[Row]] = field(default_factory=dict)
+
+    def keep(self, movement: str, row: Row) -> None:
+        self.by_movement.setdefault(movement, []).append(row)
+
+    def write(self, folder: Path, began: float) -> tuple[str, ...]:
+        for movement, rows in self.by_movement.items():
+            place = folder / movement
+            place.mkdir(parents=True)
+            tables = Tables(place, began)
+            tables.append(
+                batch_of([value for row in rows for value in row], Misfits()), worker=0, offset_s=0.0
+            )
+            tables.close()
+        return tuple(self.by_movement)
+
+
+def play_burst(order: SerialOrder, connections: int) -> SerialRecord:
+    """Let a crowd ask the core of each variant in turn; ``seconds`` are each variant's.
+
+    Raises
+    ------
+    RefusedError
+        One of them lets nobody in.
+    """
+    rows = _Rows()
+    sides = _sides(order, rows)
+    crowd = CoreCrowd(sides)
+    try:
+        for side in sides.values():
+            side.log_in()
+        began = time.time()
+        Burst(tuple(sides), connections, order.seconds, order.block, order.seed).play(crowd)
+        ended = time.time()
+    finally:
+        crowd.close()
+        for side in sides.values():
+            side.close()
+    return SerialRecord(began, ended, rows.write(order.folder, began), ())
+
+
+def _sides(order: SerialOrder, rows: _Rows) -> dict[str, CoreSide]:
+    return {
+        one.variant: CoreSide(one.variant, one.url, str(one.sample_file), rows.keep, order.timeout_s)
+        for one in order.rivals
+    }
+
+
+def play_core(order: SerialOrder, read: Callable[[], Any], quiet: Callable[[], None]) -> SerialRecord:
+    """Ask the core of each variant in every way; blocks for as long as it takes.
+
+    Raises
+    ------
+    RefusedError
+        One of them lets nobody in.
+    """
+    rows = _Rows()
+    sides = _sides(order, rows)
+    try:
+        for side in sides.values():
+            side.log_in()
+        began = time.time()
+        movement = Movement(tuple(sides), order.seconds, order.block, order.seed, read, quiet=quiet)
+        measured = movement.play(core_ways(sides))
+        ended = time.time()
+    finally:
+        for side in sides.values():
+            side.close()
+    return SerialRecord(began, ended, rows.write(order.folder, began), tuple(measured))

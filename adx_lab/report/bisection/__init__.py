@@ -1,0 +1,1 @@
+"""A bisection as people read it."""

@@ -1,0 +1,172 @@
+"""The project file: written for a newcomer, and looked at by the doctor."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import math
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import HTTPSHandler, ProxyHandler, build_opener
+
+from adx_lab.errors import AdxLabError
+from adx_lab.services.start import expanded, tls_context
+from adx_lab.settings import ServiceSettings, Settings
+
+_DOCUMENTS = (
+    "/openapi.json",
+    "/api/openapi.json",
+    "/swagger.json",
+    "/v3/api-docs",
+    "/swagger/v1/swagger.json",
+)
+_METHODS = ("get", "post", "put", "patch", "delete")
+_ASK_S = 5.0
+_NO_DOCUMENT = (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What ``adx-lab init`` was told of a service."""
+
+    name: str
+    url: str | None = None
+    database: str | None = None
+    """As it stands in the file: a URL without a password, or ``$NAME``."""
+
+    command: str | None = None
+    prepare: str | None = None
+    locustfile: str | None = None
+
+
+def project_text(wish: Wish) -> str:
+    """Return a project file for a service, without its budgets."""
+    lines = [
+        'data = ".adx-lab"  # runs, reports and logs; not for git',
+        "",
+        "[service]",
+        f"name = {_q(wish.name)}",
+    ]
+    if wish.url and not wish.command:
+        lines.append(f"url = {_q(wish.url)}")
+    if wish.command:
+        lines += ["", "[service.start]", 'source = "."', f"command = {_q(wish.command)}", 'ready = "/"']
+        if wish.prepare:
+            lines.append('env = { DATABASE_URL = "{database_url}" }  # postgresql+asyncpg://{database}, say')
+    if wish.prepare or wish.database:
+        lines += ["", "[service.database]"]
+        lines += [f"prepare = {_q(wish.prepare)}"] if wish.prepare else [f"url = {_q(str(wish.database))}"]
+    if wish.locustfile:
+        lines += ["", "[load]", f"locustfile = {_q(wish.locustfile)}", "users = 4"]
+    lines += ["", "[baseline]", "nights = 7"]
+    if wish.command:
+        lines.append('# ref = "main"  # then a night plays a duet against it')
+    return "\n".join(lines) + "\n"
+
+
+def budgets_text(p95_ms: Mapping[str, float]) -> str:
+    """Return budgets proposed from what a short run measured: room for twice of it."""
+    lines = [
+        "",
+        "# Proposed from a short run, with room for twice its times: say what you promise instead.",
+    ]
+    for endpoint, value in p95_ms.items():
+        lines += ["[[budget]]", f"endpoint = {_q(endpoint)}", f"p95_ms = {_round_up(2 * value):g}"]
+    lines += ["[[budget]]", 'endpoint = "*"', "error_rate = 0.01"]
+    return "\n".join(lines) + "\n"
+
+
+def grants_text(role: str = "adx_lab", database: str = "shop") -> str:
+    """Return the script that makes a role which may look and change nothing."""
+    return (
+        f"-- A role for ADX Lab: it reads statistics and plans, and writes nothing. Run it as a superuser.\n"
+        f"CREATE ROLE {role} LOGIN PASSWORD 'choose one';\n"
+        f"GRANT CONNECT ON DATABASE {database} TO {role};\n"
+        f"GRANT pg_read_all_stats TO {role};  -- the texts of other roles' statements\n"
+        f"GRANT pg_read_all_data TO {role};  -- EXPLAIN needs what the statement needs; nothing is executed\n"
+        "CREATE EXTENSION IF NOT EXISTS pg_stat_statements;  -- and shared_preload_libraries has it\n"
+    )
+
+
+def starter_locustfile(routes: Sequence[str]) -> str:
+    """Return a plain Locust file that asks each route that needs nothing."""
+    plain = [route.partition(" ")[2] for route in routes if route.startswith("GET ") and "{" not in route]
+    tasks = [
+        f"    @task\n    def ask_{number}(self):\n        self.client.get({path!r})\n"
+        for number, path in enumerate(plain)
+    ]
+    head = (
+        "from locust import FastHttpUser, between, task\n\n\n"
+        "class Visitor(FastHttpUser):\n    wait_time = between(0.05, 0.15)\n"
+    )
+    return head + "".join(f"\n{task}" for task in tasks)
+
+
+def routes_of(service: ServiceSettings, url: str) -> list[str]:
+    """Return the routes that the service's OpenAPI document tells, as ``GET /orders/{id}``."""
+    opener = build_opener(ProxyHandler({}), HTTPSHandler(context=tls_context(service, url)))
+    for path in _DOCUMENTS:
+        try:
+            with opener.open(url + path, timeout=_ASK_S) as answer:
+                told = json.load(answer)
+            paths = told["paths"]
+            return [
+                f"{method.upper()} {path}"
+                for path, of in paths.items()
+                for method in _METHODS
+                if method in of
+            ]
+        except _NO_DOCUMENT:
+            continue  # not there: the next place
+    return []
+
+
+def faults_of(settings: Settings) -> Iterator[tuple[str, bool, str, str]]:
+    """Yield what the doctor says of a project file: the check, whether it is well, found, the mend."""
+    file = settings.project_file
+    if file is None or settings.is_reference:
+        yield "project file", True, "none: the reference core is measured", ""
+        return
+    yield "project file", True, f"{file} ({settings.service.name}, {settings.service.environment})", ""
+    service = settings.service
+    if not (service.url or service.start.command):
+        yield "service", False, "neither url nor [service.start]", "say where it is, or how it is started"
+    if service.start.command:
+        yield from _start_faults(settings)
+    if settings.load.locustfile:
+        path = settings.project_dir / settings.load.locustfile
+        yield "locustfile", path.exists(), str(path), "correct load.locustfile"
+    else:
+        yield "locustfile", False, "none is named", "set load.locustfile"
+    values = [service.database.url or "", *service.login.form.values(), *service.login.json.values()]
+    for value in (*values, *service.start.env.values()):
+        try:
+            expanded(value)
+        except AdxLabError as error:
+            yield "secrets", False, error.message, error.mend or ""
+
+
+def _start_faults(settings: Settings) -> Iterator[tuple[str, bool, str, str]]:
+    source, start = settings.source_dir, settings.service.start
+    git = any((folder / ".git").exists() for folder in (source, *source.parents))
+    yield "source", source.is_dir(), f"{source}{'' if git else ' (no git repository: no refs)'}", "correct it"
+    first = shlex.split(start.command)[0] if start.command.strip() else ""
+    found = first.startswith("{") or start.build or shutil.which(first) or (source / first).exists()
+    yield "command", bool(found), first, "install it, or give its whole path"
+
+
+def _round_up(value: float) -> float:
+    step = 10.0 ** math.floor(math.log10(max(value, 1.0)))
+    return float(math.ceil(value / step) * step)
+
+
+def _q(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def name_of(folder: Path) -> str:
+    """Return what a service is called whose folder this is."""
+    return folder.resolve().name or "service"

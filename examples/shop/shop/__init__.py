@@ -1,0 +1,1 @@
+"""A small shop, as many are: FastAPI, SQLAlchemy, PostgreSQL."""

@@ -1,0 +1,157 @@
+"""Real processes are sampled, and the one function that computes more is named."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from adx_lab.analysis.functions.comparison import compare_functions, function_findings
+from adx_lab.analysis.functions.sources import lines_differ
+from adx_lab.capture.profiles.permission import why_not
+from adx_lab.capture.profiles.sampler import Sampled, Sampler, cpu_us_of
+from adx_lab.errors import MeasurementError, UsageError
+
+SERVICE = """\
+import json
+import mmap
+import struct
+import sys
+
+
+def small():
+    return sum(range(300))
+
+
+def encode():
+    return json.dumps(list(range({numbers})))
+
+
+def handle():
+    small()
+    encode()
+
+
+file = open(sys.argv[1], "r+b")
+answered = mmap.mmap(file.fileno(), 8)
+for count in range(100_000_000):
+    handle()
+    struct.pack_into("q", answered, 0, count)
+"""
+
+
+@contextmanager
+def running(folder: Path, numbers: int) -> Iterator[int]:
+    folder.mkdir(exist_ok=True)
+    (folder / "service.py").write_text(SERVICE.format(numbers=numbers))
+    (folder / "answered").write_bytes(bytes(8))
+    command = [sys.executable, str(folder / "service.py"), str(folder / "answered")]
+    with other_process(*command) as pid:
+        yield pid
+
+
+@contextmanager
+def other_process(*command: str) -> Iterator[int]:
+    with subprocess.Popen(command) as process:
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def answered(folder: Path) -> int:
+    return int.from_bytes((folder / "answered").read_bytes(), sys.byteorder)
+
+
+async def sampled(pids: dict[str, list[int]], seconds: float) -> dict[str, Sampled]:
+    sampler = Sampler(rate_per_s=400)
+    sampler.start(pids, seconds=seconds)
+    await asyncio.sleep(seconds)
+    return await sampler.stop()
+
+
+needs_sampling = pytest.mark.skipif(why_not() is not None, reason=f"{why_not()}")
+
+
+@needs_sampling
+async def test_the_function_that_computes_more_is_named(tmp_path: Path) -> None:
+    roots = {"base": tmp_path / "base", "head": tmp_path / "head"}
+    blocks = []
+    with running(roots["base"], 200) as base, running(roots["head"], 1000) as head:
+        await asyncio.sleep(0.3)
+        for _ in range(10):
+            before = {side: answered(root) for side, root in roots.items()}
+            seen = await sampled({"base": [base], "head": [head]}, 0.4)
+            pair = [
+                one.profile(answered(roots[side]) - before[side], roots[side]) for side, one in seen.items()
+            ]
+            blocks.append((pair[0], pair[1]))
+    changes = compare_functions(blocks)
+    texts = [(root / "service.py").read_text() for root in roots.values()]
+    findings = function_findings(changes, lambda one: lines_differ(one.name, texts[0], texts[1]))
+    assert findings[0].subject == "encode"
+    assert findings[0].evidence["file"] == "service.py"
+    assert findings[0].evidence["line"] == 12
+    assert findings[0].evidence["lines_differ"] is True
+    assert len(findings) == 1
+
+
+@needs_sampling
+async def test_what_sampling_costs_is_told(tmp_path: Path) -> None:
+    with running(tmp_path, 20) as pid:
+        await asyncio.sleep(0.3)
+        seen = (await sampled({"base": [pid]}, 1.0))["base"]
+    assert sum(seen.stacks.values()) > 50
+    assert 0 < seen.sampler_cpu_us < seen.cpu_us
+    assert seen.cpu_us > 1e5
+    assert cpu_us_of(pid) == 0
+
+
+@needs_sampling
+async def test_a_process_that_is_no_python_is_told_in_one_line() -> None:
+    with other_process("sleep", "30") as pid:
+        sampler = Sampler()
+        sampler.start({"base": [pid]}, seconds=1)
+        await asyncio.sleep(1.5)
+        with pytest.raises(MeasurementError, match=f"process {pid} can't be sampled"):
+            await sampler.stop()
+
+
+async def test_a_command_prints_the_stacks_of_any_language(tmp_path: Path) -> None:
+    script = tmp_path / "stacks.sh"
+    script.write_text('echo "main;handle (src/main.rs:7) $1"; exec sleep 30\n')
+    with other_process("sleep", "30") as pid:
+        sampler = Sampler(command=f"sh {script} {{rate}}")
+        sampler.start({"base": [pid]}, seconds=1)
+        await asyncio.sleep(0.5)
+        (stack,) = (await sampler.stop())["base"].stacks
+    assert [frame.name for frame in stack] == ["main", "handle"]
+    assert stack[-1].file == "src/main.rs"
+
+
+async def test_a_command_that_is_wrong_is_refused() -> None:
+    sampler = Sampler(command="no-such-program {pid}")
+    with pytest.raises(UsageError, match="no-such-program"):
+        sampler.start({"base": [1]}, seconds=1)
+    sampler.close()
+
+
+def test_a_machine_that_lets_nobody_look_says_how_to_mend_it(tmp_path: Path) -> None:
+    scope, status = tmp_path / "scope", tmp_path / "status"
+    for text, capabilities, expected in (
+        ("0", "0", None),
+        ("1", "0", "ptrace_scope is 1; sudo sysctl kernel.yama.ptrace_scope=0"),
+        ("2", f"{1 << 19:x}", None),
+        ("3", f"{1 << 19:x}", "lets nobody look"),
+    ):
+        scope.write_text(f"{text}\n")
+        status.write_text(f"CapEff:\t{capabilities}\n")
+        said = why_not(scope, status)
+        assert (said is None) == (expected is None)
+        assert expected is None or expected in str(said)
+    assert why_not(tmp_path / "none", status) is None

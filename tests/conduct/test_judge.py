@@ -1,0 +1,129 @@
+"""What a duet's verdict says of defects that are known: found, or at least not passed, at every endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from adx_lab.conduct.calibration.matrix import DEFECTS, endpoints_of, matrix
+from adx_lab.conduct.duet.judge import DuetEvidence, judge_duet
+from tests.conduct.known_duet import NAMES, known_duet
+
+SURE = {"only the p95", "a tenth of it 4 times slower"}
+"""What hits so few requests of a rare endpoint that a duet of a minute can't always tell it from a stall."""
+
+
+@pytest.fixture(scope="module")
+def equals() -> DuetEvidence:
+    return known_duet(np.random.default_rng(1))
+
+
+def test_equals_pass(equals: DuetEvidence) -> None:
+    verdict = judge_duet(equals).verdict
+    assert (verdict.status, verdict.exit_code) == ("pass", 0)
+    assert verdict.coverage is not None
+    assert (verdict.coverage.endpoints, verdict.coverage.judged) == (14, 14)
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_no_defect_passes_at_any_endpoint(equals: DuetEvidence, defect: str) -> None:
+    cells = list(matrix(equals, defects=[defect]))
+    assert {cell.endpoint for cell in cells} == set(NAMES) == set(endpoints_of(equals))
+    assert [cell.endpoint for cell in cells if cell.status == "pass"] == []
+    if defect not in SURE:
+        assert [cell.endpoint for cell in cells if not cell.at] == []
+        assert {cell.status for cell in cells} == {"regressed"}
+
+
+@pytest.mark.parametrize("endpoint", ["GET /users/{id}", "PATCH /users/{id}", "POST /auth/login"])
+def test_a_slowdown_that_matters_is_found_where_it_is(endpoint: str) -> None:
+    """Three times what matters: of every three duets every one is regressed, and names it."""
+    for seed in range(3):
+        duet = known_duet(np.random.default_rng(seed), slower={endpoint: 1.25})
+        verdict = judge_duet(duet).verdict
+        found = {one.subject for one in verdict.comparisons if one.status == "slower"}
+        assert (verdict.status, endpoint in found) == ("regressed", True)
+
+
+def test_twenty_microseconds_are_seen_though_they_do_not_matter() -> None:
+    duet = known_duet(np.random.default_rng(5), slower={"GET /users/{id}": 1.067})
+    verdict = judge_duet(duet).verdict
+    told = next(
+        one for one in verdict.comparisons if (one.subject, one.metric) == ("GET /users/{id}", "serial_ms")
+    )
+    assert (told.status, verdict.status) == ("same", "pass")
+    assert told.low is not None
+    assert told.low > 1.04
+    assert told.could_see is not None
+    assert told.could_see < 0.067
+
+
+def test_one_stalled_block_is_borne(equals: DuetEvidence) -> None:
+    samples = equals.samples.copy()
+    stalled = ((samples["block"] == 3) & (samples["variant"] == "head")).to_numpy()
+    samples["service_ms"] = np.where(stalled, 3 * samples["service_ms"], samples["service_ms"])
+    verdict = judge_duet(replace(equals, samples=samples)).verdict
+    assert not [one for one in verdict.comparisons if one.status == "slower"]
+
+
+def test_failures_of_a_few_are_told_from_chance(equals: DuetEvidence) -> None:
+    """Six failures of a rare endpoint may be chance, and as many on either side are none of head's."""
+    assert failing(equals, "POST /auth/login", head=6, base=0) == ("undecided", [])
+    assert failing(equals, "GET /users", head=40, base=40)[1] == []
+    assert failing(equals, "GET /users", head=40, base=0) == ("regressed", ["GET /users"])
+
+
+def failing(duet: DuetEvidence, endpoint: str, *, head: int, base: int) -> tuple[str, list[str]]:
+    samples = duet.samples.copy()
+    error = samples["error"].astype(object).to_numpy().copy()
+    for side, count, turn in (("head", head, 0), ("base", base, 3)):
+        own = (samples["variant"] == side) & (samples["endpoint"] == endpoint)
+        error[np.flatnonzero(own & (samples["movement"] == "serial"))[turn::7][:count]] = "HTTP 500"
+    verdict = judge_duet(replace(duet, samples=samples.assign(error=error))).verdict
+    return verdict.status, [one.subject for one in verdict.comparisons if one.status == "slower"]
+
+
+def test_another_status_is_another_answer(equals: DuetEvidence) -> None:
+    samples = equals.samples.copy()
+    own = ((samples["variant"] == "head") & (samples["endpoint"] == "POST /files")).to_numpy()
+    verdict = judge_duet(replace(equals, samples=samples.assign(status=np.where(own, 204, 200)))).verdict
+    assert verdict.status == "regressed"
+    assert [finding.subject for finding in verdict.findings] == ["POST /files"]
+
+
+def test_what_nobody_asked_for_is_named_first(equals: DuetEvidence) -> None:
+    first = equals.companions[0]
+    routes = [f"{name.split(' ')[0]} /api/v1{name.split(' ')[1]}" for name in NAMES]
+    known = {
+        "base": {**first["base"], "routes": [*routes, "GET /api/v1/events"], "named": ["users.get"]},
+        "head": {**first["head"], "routes": [*routes, "GET /api/v1/events", "GET /api/v1/new"],
+                 "named": ["users.get"]},
+    }  # fmt: skip
+    verdict = judge_duet(replace(equals, companions=(known, *equals.companions[1:]))).verdict
+    assert verdict.coverage is not None
+    assert verdict.coverage.unjudged == ("GET /events: no request",)
+    assert verdict.coverage.added == ("GET /new",)
+    assert verdict.coverage.unasked == ("users.get",)
+    assert (verdict.status, verdict.findings[0].kind) == ("undecided", "unjudged")
+
+
+def test_a_duet_without_a_serial_movement_is_judged_by_its_pairs(equals: DuetEvidence) -> None:
+    """As one that was stored before there was any: its rare endpoints are gates too."""
+    samples = equals.samples[(equals.samples["movement"] == "open").to_numpy()].drop(columns="movement")
+    old = replace(equals, samples=samples.reset_index(drop=True), counts=None)
+    rare = (samples["variant"] == "head") & (samples["endpoint"] == "GET /files")
+    slow = samples.assign(service_ms=np.where(rare, 10 * samples["service_ms"], samples["service_ms"]))
+    verdict = judge_duet(replace(old, samples=slow.reset_index(drop=True))).verdict
+    found = {one.subject for one in verdict.comparisons if one.status == "slower"}
+    assert verdict.status == "regressed"
+    assert "GET /files" in found
+    assert judge_duet(old).verdict.status in {"undecided", "pass"}
+
+
+def test_the_order_of_rows_does_not_matter(equals: DuetEvidence) -> None:
+    mixed = equals.samples.sample(frac=1, random_state=1).reset_index(drop=True)
+    assert judge_duet(replace(equals, samples=mixed)).verdict == judge_duet(equals).verdict
+    assert isinstance(mixed, pd.DataFrame)

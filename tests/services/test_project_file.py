@@ -1,0 +1,119 @@
+"""The project file: found upwards, refused with the nearest word, read once by everybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adx_lab.errors import UsageError
+from adx_lab.services.attached import postgres_url
+from adx_lab.services.project import Wish, budgets_text, project_text
+from adx_lab.settings import CHECKOUT, read_budgets, read_settings
+
+SHOP = '[service]\nname = "shop"\nurl = "http://127.0.0.1:1"\n'
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "adx-lab.toml"
+    file.write_text(text)
+    return file
+
+
+def test_it_is_found_upwards_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path, SHOP)
+    below = tmp_path / "src" / "shop"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    settings = read_settings({})
+    assert settings.project_file == str(file)
+    assert settings.home_dir == tmp_path
+    assert (settings.key, settings.is_reference) == (("shop", "local"), False)
+
+
+def test_without_one_the_reference_core_is_described_as_any_other() -> None:
+    settings = read_settings({}, {"home": str(CHECKOUT)})
+    assert settings.is_reference
+    assert settings.service.start.env["ADX_CORE_DATABASE_URL"] == "{database_url}"
+    assert settings.source_dir == CHECKOUT
+
+
+def test_a_file_that_describes_nothing_only_changes_the_reference_core(tmp_path: Path) -> None:
+    write(tmp_path, '[service.start.env]\nADX_CORE_POOL_MAX = "7"\n')
+    settings = read_settings({}, {"home": str(tmp_path)})
+    assert settings.is_reference
+    assert settings.service.start.env["ADX_CORE_POOL_MAX"] == "7"
+    assert settings.service.start.env["ADX_CORE_PORT"] == "{port}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[service.strat]\ncommand = 'x'\n", "unknown setting service.strat.command"),
+        ("[service]\nnames = 'x'\n", "did you mean service.name"),
+        ("[[budget]]\nendpoint = 'GET /'\np95 = 3\n", "unknown key p95; did you mean p95_ms"),
+        ("[[budget]]\nendpoint = 'GET /'\n", "has no limit"),
+        ("[[budget]]\np95_ms = 3\n", "limits nothing"),
+        ("[service]\ntiming = 'watch'\n", "Invalid enum value"),
+        ("[service\n", "is not TOML"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_the_place(tmp_path: Path, text: str, said: str) -> None:
+    write(tmp_path, SHOP + text if text.startswith("[[") or "strat" in text else text)
+    with pytest.raises(UsageError, match=said):
+        read_settings({}, {"home": str(tmp_path)})
+
+
+def test_nothing_is_guessed_where_nothing_is_near(tmp_path: Path) -> None:
+    write(tmp_path, "[zzz]\nqqq = 1\n")
+    with pytest.raises(UsageError) as said:
+        read_settings({}, {"home": str(tmp_path)})
+    assert "did you mean" not in str(said.value)
+
+
+def test_budgets_are_literal_and_expand(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        SHOP + '[[budget]]\nendpoint = "GET /orders/[id]"\np95_ms = 50\nstatements_per_request = 3\n'
+        '[[budget]]\nendpoint = "*"\nerror_rate = 0.01\n[[budget]]\nstatement = "select ?"\np95_ms = 1\n',
+    )
+    assert [(one.metric, one.limit) for one in read_budgets(file, "any")] == [
+        ("endpoint.GET /orders/[id].p95_ms", 50),
+        ("endpoint.GET /orders/[id].statements_per_request", 3),
+        ("error_rate", 0.01),
+        ("query.select ?.p95_ms", 1),
+    ]
+    assert read_settings({}, {"home": str(tmp_path)}).budgets_file == file
+
+
+def test_another_services_budgets_are_never_the_cores(tmp_path: Path) -> None:
+    write(tmp_path, SHOP)
+    assert read_settings({}, {"home": str(tmp_path)}).budgets_file is None
+
+
+def test_what_init_writes_can_be_read(tmp_path: Path) -> None:
+    wish = Wish('a "shop"', None, None, "uvicorn shop:app --port {port}", "python -m seed", "load.py")
+    text = project_text(wish) + budgets_text({"GET /a": 4.2, "GET /b": 130.0})
+    file = write(tmp_path, text)
+    settings = read_settings({}, {"home": str(tmp_path)})
+    assert settings.service.name == 'a "shop"'
+    assert settings.service.database.prepare == "python -m seed"
+    limits = {one.metric: one.limit for one in read_budgets(file, "any")}
+    assert limits["endpoint.GET /a.p95_ms"] == 9
+    assert limits["endpoint.GET /b.p95_ms"] == 300
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("postgresql+asyncpg://me@db:5433/shop", "postgresql://me@db:5433/shop"),
+        (
+            "postgres://me@db/shop?schema=own&pgbouncer=true",
+            "postgresql://me@db/shop?options=-csearch_path%3Down",
+        ),
+        ("postgresql+psycopg://me@/shop?host=/run/pg", "postgresql://me@/shop?host=%2Frun%2Fpg"),
+        ("postgresql://db/shop?sslmode=require&pool_size=5", "postgresql://db/shop?sslmode=require"),
+    ],
+)
+def test_a_frameworks_database_url_is_understood(given: str, read: str) -> None:
+    assert postgres_url(given) == read

@@ -1,0 +1,89 @@
+"""A secret is kept back whatever the form of the URL that holds it."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adx_lab.conduct.run.built import describe_settings
+from adx_lab.errors import StackError
+from adx_lab.records.documents import to_json
+from adx_lab.secrecy import scrub, shown_url, shown_webhook
+from adx_lab.settings import read_settings
+
+SECRETS = st.text(st.sampled_from("abcXYZ019@:/?#%&+=-_.~!$"), min_size=1, max_size=12).map("S3CR".__add__)
+
+FORMS = {
+    "account": "postgresql://u:{quoted}@127.0.0.1:5432/x",
+    "no user": "valkey://:{quoted}@127.0.0.1:1",
+    "no scheme": "u:{quoted}@127.0.0.1:1/x",
+    "query": "postgresql://127.0.0.1:5432/x?user=u&password={quoted}&sslmode=require",
+    "socket": "postgresql:///x?host=/tmp/s&password={quoted}",
+    "a client key's": "postgresql+psycopg://u@h/x?sslpassword={quoted}",
+    "words": "host=127.0.0.1 password={quoted} dbname=x",
+    "quoted words": "host=h password='{escaped}' dbname=x",
+    "bad port": "postgresql://u:{quoted}@127.0.0.1:bad/x",
+    "token": "https://{quoted}@api.example/x",
+    "token in a query": "http://h:80/p?access_token={quoted}&n=1",
+    "bare": "postgres://u:{secret}@127.0.0.1:1/x",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(secret=SECRETS)
+def test_a_url_is_shown_without_its_secret(form: str, secret: str) -> None:
+    escaped = secret.replace("\\", "\\\\").replace("'", "\\'")
+    url = FORMS[form].format(quoted=quote(secret, safe=""), secret=secret, escaped=escaped)
+    assert "S3CR" not in shown_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://adx@/adx_core?host=/tmp/x%20y",
+        "unix:///x/valkey.sock?db=1",
+        "http://127.0.0.1:8080/users?page=2",
+        "http://h/users/a@b.example",
+        "host=h port=1 dbname=keys",
+    ],
+)
+def test_what_is_not_secret_is_shown_as_it_is(url: str) -> None:
+    assert shown_url(url) == url
+
+
+def test_a_webhook_is_shown_by_its_host() -> None:
+    assert (
+        shown_webhook("https://u:pw@hooks.example:444/services/T0/B1/xyz?x=1")
+        == "https://hooks.example:444/***"
+    )
+    assert shown_webhook("http://[") == "***"
+
+
+def test_settings_are_described_without_secrets_and_messages_know_them() -> None:
+    environ = {
+        "ADX_LAB_DATABASE_URL": "postgresql://u:S3CRETdb%40x@h/x",
+        "ADX_LAB_VALKEY_URL": "valkey://h?password=S3CRETvk",
+        "ADX_LAB_STORE_URL": "postgresql://u:S3CRETst@h/x",
+        "ADX_LAB_LOAD_BASE_URL": "https://S3CRETtoken@h/x",
+        "ADX_LAB_NIGHT_WEBHOOK_URL": "https://hooks.example/S3CREThook",
+    }
+    settings = read_settings(
+        environ, {"core.env": {"ADX_CORE_TOKEN_SECRET": "S3CRETsign", "ADX_CORE_X": "seen"}}
+    )
+    shown = to_json(describe_settings(settings))
+    assert "S3CRET" not in shown
+    assert "seen" in shown
+    for said in (
+        "S3CRETdb@x",
+        "S3CRETdb%40x",
+        "S3CRETvk",
+        "S3CRETst",
+        "S3CRETtoken",
+        "S3CREThook",
+        "S3CRETsign",
+    ):
+        assert scrub(f"it said {said}!") == "it said ***!"
+    assert "S3CRET" not in str(StackError("refused S3CRETdb@x", mend="S3CRETvk"))
