@@ -253,7 +253,7 @@ def test_what_is_never_answered_is_a_row_with_its_waiting_time(home: Home, answe
     assert (waiting["latency_ms"] > 2_000).all()
     assert document["audit"]["unanswered"] == len(waiting) == 3
     assert "unanswered" in broken(document)
-    assert done.code == 3
+    assert done.code == 4
     slow = next(row for row in document["endpoints"] if row["subject"] == "GET slow")
     assert slow["max_ms"] > 2_000
     assert any(caveat["code"] == "at-least" for caveat in slow["caveats"])
@@ -286,17 +286,17 @@ def test_locusts_own_run_time_is_told(home: Home, answers: str) -> None:
         ("class U(HttpUser):\n    pass\n", 2, "No tasks defined on U"),
         (
             BARE + "    @task\n    def go(self):\n        raise KeyError('jwt')\n",
-            3,
+            4,
             "KeyError: 'jwt' was raised in U.go",
         ),
         (
             BARE + "    def on_start(self):\n        self.client.get('/ok')\n" + IDLE,
-            3,
+            4,
             "of on start",
         ),
         (
             BARE + IDLE,
-            3,
+            4,
             "the users' tasks sent none",
         ),
     ],

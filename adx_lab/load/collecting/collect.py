@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from adx_lab.errors import MeasurementError
 from adx_lab.load.collecting.doubts import doubts, no_request
 from adx_lab.load.collecting.processes import (
@@ -29,6 +27,9 @@ _EARLY_S = 1.0
 """How much shorter than planned a load may be: Locust looks at its own clock once a second."""
 
 _LISTED = 200
+
+_NEVER = 1e12
+"""The beginning of a load that never began, in seconds since the epoch: all that it sent is before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ def collect(raw_dir: Path, run_dir: Path) -> Collected:
     processes = read_processes(raw_dir)
     begins = told(processes, "began")
     # Processes begin within a moment of one another: the last one's zero is everybody's.
-    began = max(begins) if begins else np.inf
+    began = max(begins, default=_NEVER)
     ends = _ends(processes, began)
     offsets = {process.name: process.offset_s for process in processes}
     caveats: list[Caveat] = []
@@ -187,7 +188,7 @@ def _ends(processes: list[Process], began: float) -> dict[str, Any]:
     # A process that was killed told no end: what it heard last is as far as is known.
     last = max((fact["t"] for process in processes for fact in process.facts), default=began)
     ended, by = max(ends) if ends else (last, "a kill, or something else that let Locust say nothing more,")
-    lasted_s = min(ended - began, planned_s) if np.isfinite(began) else 0.0
+    lasted_s = min(ended - began, planned_s) if began < _NEVER else 0.0
     endless, climbs = planned_s >= ENDLESS_S, bool(schedule.get("climbs"))
     ended_early_s = 0.0 if endless or climbs else planned_s - lasted_s
     return {
