@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 
 class Progress(Protocol):
@@ -13,6 +14,14 @@ class Progress(Protocol):
 
     def advance(self, label: str, done: float, total: float, unit: str) -> None:
         """Say how far the current step is."""
+
+
+@runtime_checkable
+class Watched(Progress, Protocol):
+    """One that somebody looks at, and that can show what is known so far."""
+
+    def shown(self, what: str, found: Sequence[Any]) -> None:
+        """Show what is known of the ``comparisons``, or of the ``budgets``."""
 
 
 class Silent:

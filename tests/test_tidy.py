@@ -41,6 +41,18 @@ def test_a_module_says_what_it_is_and_stays_short(path: Path) -> None:
     assert path.stem not in {"utils", "helpers", "common", "misc"}
 
 
+FILES_MAX = 12
+
+
+def test_no_folder_shows_more_than_a_person_takes_in() -> None:
+    full = {
+        str(folder.relative_to(ROOT)): len(files)
+        for folder in {path.parent for path in MODULES}
+        if len(files := [path for path in folder.iterdir() if path.is_file()]) > FILES_MAX
+    }
+    assert not full, "cut it by subject"
+
+
 def test_no_sql_stands_in_the_labs_python() -> None:
     # The core's data set and sampler speak SQL of their own tables; the lab speaks it in .sql files only.
     statement = re.compile(r"\b(SELECT .+ FROM|INSERT INTO|DELETE FROM|UPDATE \w+ SET)\b", re.DOTALL)

@@ -138,6 +138,17 @@ def process_usage(pids: Iterable[int]) -> tuple[float, float]:
     return cpu_s, rss_mb
 
 
+def with_children(pids: Iterable[int]) -> list[int]:
+    """Return processes and all of their descendants, each once."""
+    found: list[int] = []
+    for pid in pids:
+        try:
+            found += [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+        except psutil.NoSuchProcess:
+            continue
+    return list(dict.fromkeys(found))
+
+
 def _clock_s(pid: int) -> float | None:
     """Return what a process's CPU clock says, or None where the system has no such clocks.
 

@@ -8,6 +8,7 @@ pandas.
 from __future__ import annotations
 
 import difflib
+import os
 import signal
 import sys
 import traceback
@@ -49,27 +50,36 @@ VERBS = {
     "runs": ("stored.runs:app", "List, show or delete stored runs; look back at all of them."),
     "report": ("stored.report:run", "Make the report of a stored run again."),
 }
-"""Where each verb is, and its one line of help."""
+"""Where each verb is, and its one line of help, in the order in which they are used."""
 
 app = App(
     name="adx-lab",
-    help="Did the service get slower, where, and which query plan, cache layer or change did it?",
+    help="Did the service get slower, where, and which query plan, cache layer or change did it?\n\n"
+    "Begin with: adx-lab doctor; adx-lab load mixed --duration 20; adx-lab duet HEAD~1 . --profile quick",
     version_flags=["--version"],
     help_flags=["--help", "-h"],
 )
-for _verb, (_where, _help) in VERBS.items():
-    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help)
+for _place, (_verb, (_where, _help)) in enumerate(VERBS.items()):
+    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help, sort_key=_place)
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
     keep_private()
+    _spare_this_machine_the_proxy()
     words = sys.argv[1:]
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGHUP, _terminate)
     sys.exit(_run(words, debug=debug))
+
+
+def _spare_this_machine_the_proxy() -> None:
+    """Let nothing that goes to this machine go through a proxy, here and in all that is started."""
+    for name in ("no_proxy", "NO_PROXY"):
+        known = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys([*known, "127.0.0.1", "localhost"]))
 
 
 def _run(words: list[str], *, debug: bool) -> int:

@@ -12,9 +12,14 @@ from adx_lab.records.documents import to_json
 from adx_lab.secrecy import scrub
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from rich.console import RenderableType
 
+    from adx_lab.report.page.live import LivePage
     from adx_lab.report.parts.table import Table
+    from adx_lab.settings import Settings
 
 _PLAIN_EVERY_S = 10.0
 _BAR_CELLS = 24
@@ -56,6 +61,44 @@ class ConsoleProgress:
         if self._bar_open:
             print(file=sys.stderr)
             self._bar_open = False
+
+
+class WatchedProgress(ConsoleProgress):
+    """The same, and a page that reloads itself while a night or a duet is under way."""
+
+    def __init__(self, page: LivePage) -> None:
+        super().__init__()
+        self._page = page
+        page.step("starting")
+        self.step(f"watch it at {page.file.as_uri()}")
+
+    def step(self, text: str) -> None:
+        """Print what begins now, and show it on the page."""
+        super().step(text)
+        self._page.step(text)
+
+    def advance(self, label: str, done: float, total: float, unit: str) -> None:
+        """Draw how far the current step is, here and on the page."""
+        super().advance(label, done, total, unit)
+        share = min(done / total, 1.0) if total > 0 else 1.0
+        self._page.advance(f"{label} {done:,.0f}/{total:,.0f} {unit}", share)
+
+    def shown(self, what: str, found: Sequence[Any]) -> None:
+        """Show what is known so far on the page."""
+        self._page.shown(what, found)
+
+    def end(self, page: Path | None) -> None:
+        """Lead to the page that stays."""
+        self._page.end(page)
+
+
+def watching(settings: Settings, title: str, *, page: bool) -> ConsoleProgress:
+    """Return where progress is told: on the terminal, and on a page where one is asked for."""
+    if not page:
+        return ConsoleProgress()
+    from adx_lab.report.page.live import LivePage
+
+    return WatchedProgress(LivePage(settings.reports_dir, title))
 
 
 def say_error(text: str) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 from adx_lab.analysis.duet.block_ratios import ALL
 from adx_lab.analysis.duet.companions import Companion
-from adx_lab.cli.console import print_table
+from adx_lab.cli.console import print_next, print_status, print_table
+from adx_lab.cli.verdict_text import print_answer
 from adx_lab.conduct.duet.judge import DuetAnswer
 from adx_lab.records.run import Caveat
 from adx_lab.report.duet.comparison_tables import comparisons
+from adx_lab.report.page.night_report import Report
 from adx_lab.report.page.verdict_words import calibration_line
 from adx_lab.report.parts.table import Column, Table
 from adx_lab.report.parts.words import subject_words
@@ -22,8 +24,8 @@ _BESIDES = (
 )
 
 
-def print_duet(answer: DuetAnswer, caveats: Sequence[Caveat] = ()) -> None:
-    """Print the comparisons, the companions, the findings, and what the verdict is worth."""
+def print_duet(answer: DuetAnswer, caveats: Sequence[Caveat] = (), page: Report | None = None) -> None:
+    """Print the comparisons, the companions, what was found and what it is worth, and where the page is."""
     verdict = answer.verdict
     if verdict.comparisons:
         print_table(comparisons(verdict.comparisons))
@@ -32,14 +34,20 @@ def print_duet(answer: DuetAnswer, caveats: Sequence[Caveat] = ()) -> None:
     if moved:
         print_table(Table(_BESIDES, tuple(moved)))
         print()
-    for finding in verdict.findings:
-        share = "" if finding.share is None else f" ({finding.share:.0%} of the added time)"
-        print(f"finding  {finding.kind}: {finding.cause}{share}")
+    if page is not None:
+        print_answer(page.answer)
+    else:
+        for finding in verdict.findings:
+            share = "" if finding.share is None else f" ({finding.share:.0%} of the added time)"
+            print(f"finding  {finding.kind}: {finding.cause}{share}")
     for caveat in caveats:
         print(f"caveat   {caveat.text}")
     print(f"machine  {calibration_line(verdict.calibration)}")
-    print(f"verdict  {verdict.status}")
+    print_status("verdict", verdict.status)
     print(f"run      {verdict.run_id}")
+    if page is not None:
+        print(f"page     {page.index}")
+        print_next(page.answer.next_words(verdict.run_id))
 
 
 def _companion(one: Companion) -> tuple[Any, ...] | None:

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from adx_lab.cli.console import print_table
+from adx_lab.cli.console import print_next, print_status, print_table
+from adx_lab.report.page.answer import Answer
 from adx_lab.report.page.night_report import Report
 from adx_lab.report.run.tables import budgets
 
 
 def print_report(made: Report) -> None:
-    """Print budgets, the verdict, the worst finding and where the page is."""
+    """Print budgets, what was found, the verdict, and where the page is."""
     verdict = made.verdict
-    print_table(budgets(verdict.budgets))
-    print()
-    print(f"verdict  {verdict.status}: {made.summary}")
-    worst = verdict.findings[0] if verdict.findings else None
-    print(f"finding  {'none' if worst is None else f'{worst.subject}: {worst.cause}'}")
-    print(f"report   {made.index}")
+    if verdict.budgets:
+        print_table(budgets(verdict.budgets))
+        print()
+    print_answer(made.answer)
+    print_status("verdict", verdict.status, f": {made.summary}")
+    print(f"page     {made.index}")
+    print_next(made.answer.next_words(verdict.run_id))
+
+
+def print_answer(answer: Answer) -> None:
+    """Print each finding: what, how much, why, and what to do; and why nothing can be said."""
+    for words, mend in answer.troubles:
+        print(f"invalid  {words}; {mend}")
+    for one in answer.told:
+        print(f"finding  {one.subject}{': ' if one.size else ''}{one.size}")
+        print(f"  cause  {one.cause}{f' ({one.share})' if one.share else ''}")
+        if one.mend or one.advice:
+            lines = [line for line in (one.advice, *one.mend.splitlines()) if line]
+            print("\n         ".join([f"   mend  {lines[0]}", *lines[1:]]))
+        for name, size in one.others:
+            print(f"   also  {name}{': ' if size else ''}{size}")
+    for warning in answer.warnings:
+        print(f"note     {warning}")

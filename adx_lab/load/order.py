@@ -18,10 +18,6 @@ Here and not beside that user: who imports Locust has its process patched.
 """
 
 
-SINGLE_VARIABLE = "ADX_LOAD_SINGLE"
-"""Two file descriptors: where each request of a lone user is told, and where the word to go on is read."""
-
-
 class Rival(msgspec.Struct, frozen=True, kw_only=True):
     """One variant of a duet: where it answers, and whom to log in as there."""
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adx_lab.errors import UsageError
+from adx_lab.services.git import git
 from adx_lab.settings import Settings, StartSettings
 
 _KEPT = 8
@@ -70,14 +71,14 @@ def digest_of(folder: Path, places: tuple[str, ...] = (), patterns: tuple[str, .
 def working_tree(source: Path, start: StartSettings | None = None) -> Tree:
     """Return the working tree as it is."""
     start = start or StartSettings()
-    commit = _git(source, "rev-parse", "HEAD")
-    changed = _git(source, "status", "--porcelain", "--", *(_existing(source, start.paths) or ["."]))
+    commit = git(source, "rev-parse", "HEAD")
+    changed = git(source, "status", "--porcelain", "--", *(_existing(source, start.paths) or ["."]))
     return Tree(source, commit, changed=bool(changed), identity=start.identity or start.paths)
 
 
 def commit_of(source: Path, ref: str) -> str | None:
     """Return the commit that a ref names, or None."""
-    return _git(source, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    return git(source, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
 
 
 def export_ref(source: Path, ref: str, folder: Path, start: StartSettings | None = None) -> Tree:
@@ -94,7 +95,7 @@ def export_ref(source: Path, ref: str, folder: Path, start: StartSettings | None
         raise UsageError(
             f"{ref} names no commit of {source}", mend="name a git ref, `.` for the working tree, or a URL"
         )
-    below = _git(source, "rev-parse", "--show-prefix") or ""
+    below = git(source, "rev-parse", "--show-prefix") or ""
     name = hashlib.sha256(f"{commit} {below} {start.paths}".encode()).hexdigest()[:4]
     target = folder / f"{commit[:16]}-{name}"
     if not (target / _COMPLETE).exists():
@@ -211,7 +212,7 @@ def _files(folder: Path, places: tuple[str, ...]) -> Iterator[Path]:
     if not (folder / _COMPLETE).exists():  # an export lies in whatever repository holds the lab's own folder
         paths = _existing(folder, places) or ["."]
         words = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths)
-        listed = _git(folder, *words)
+        listed = git(folder, *words)
     if listed:
         names = [name for name in listed.split("\0") if name]
         yield from (folder / name for name in names if (folder / name).is_file())
@@ -234,7 +235,7 @@ def _existing(folder: Path, places: tuple[str, ...]) -> list[str]:
 
 
 def _holds(source: Path, commit: str, path: str) -> bool:
-    return _git(source, "cat-file", "-t", f"{commit}:{path}") is not None
+    return git(source, "cat-file", "-t", f"{commit}:{path}") is not None
 
 
 def _used(target: Path) -> None:
@@ -243,11 +244,3 @@ def _used(target: Path) -> None:
     trees = sorted(target.parent.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in trees[_KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *words], cwd=folder, check=False, capture_output=True, text=True)
-    except FileNotFoundError:  # no git on this machine
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -134,6 +134,9 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         A folder of its source with named queries, as ``.sql`` files.
     metrics
         The path of its Prometheus page.
+    profile
+        A command that prints folded stacks of process ``{pid}`` until it is interrupted, for a service in
+        another language than Python: ``{rate}`` samples a second, for ``{seconds}``.
     """
 
     name: str = ""
@@ -145,6 +148,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     timing: Literal["server-timing", "otel", "none"] = "server-timing"
     queries: str = ""
     metrics: str = "/metrics"
+    profile: str = ""
     start: StartSettings = StartSettings()
     database: ServiceDatabaseSettings = ServiceDatabaseSettings()
     login: LoginSettings = LoginSettings()

@@ -27,7 +27,7 @@ from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
 from adx_lab.settings import CHECKOUT, Settings
 
 _ICON = Path(__file__).with_name("locust.svg")
-_SUMMARY = "regression_report.ipynb"
+_START = "explore.ipynb"
 _READY_S = 90.0
 _LOCUST_READY_S = 90.0
 _STOP_S = 20.0
@@ -93,7 +93,7 @@ async def start_jupyter(settings: Settings, *, port: int, log: Path) -> JupyterL
     notebooks = require_notebooks(settings)
     folder = settings.data_dir / "jupyter"
     runtime = folder / "runtime" / str(os.getpid())
-    landing = _landing(settings, notebooks)
+    landing = _landing(notebooks)
     token = secrets.token_hex(24)
     _prepare(folder, runtime, _config(notebooks))
     command = [
@@ -133,11 +133,9 @@ def require_notebooks(settings: Settings) -> Path:
     return notebooks
 
 
-def _landing(settings: Settings, notebooks: Path) -> str:
-    """Return the page to begin on: the night's summary once there is a run to sum up, else the launcher."""
-    runs = settings.runs_dir
-    any_run = runs.is_dir() and any(runs.glob("*/run.json"))
-    return f"lab/tree/{_SUMMARY}" if any_run and (notebooks / _SUMMARY).is_file() else "lab"
+def _landing(notebooks: Path) -> str:
+    """Return the page to begin on: the notebook that explores, where it is there."""
+    return f"lab/tree/{_START}" if (notebooks / _START).is_file() else "lab"
 
 
 def _config(notebooks: Path) -> dict[str, Any]:

@@ -51,8 +51,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
 }
 
 COMPANIONS, VERDICT = "companions.json", "verdict.json"
-COUNTS, STATEMENTS = "counts", "statements"
-"""What only a duet's folder holds; the two tables only where it had a serial movement."""
+COUNTS, STATEMENTS, PROFILES = "counts", "statements", "profiles"
+"""What only a duet's folder holds; two tables where it had a serial movement, one where it was sampled."""
 
 ASKED = "asked.json"
 """What only the folder of a service's night holds: by endpoint its statements, a request."""

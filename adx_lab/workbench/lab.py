@@ -26,6 +26,7 @@ from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import UsageError
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat
+from adx_lab.report.nights.night_series import stored_runs
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.plans.svg import plan_figure
 from adx_lab.report.plans.tables import findings_table, nodes_table
@@ -164,9 +165,8 @@ class Lab:
         finally:
             store.close()
         plain = [{name: row[name] for name in row if name != "figures"} for row in rows]
-        frame = pd.DataFrame(plain)
         figures = pd.DataFrame([row["figures"] for row in rows])
-        return Result(pd.concat([frame, figures], axis=1), (frame,))
+        return Result(pd.concat([pd.DataFrame(plain), figures], axis=1), (stored_runs(rows[::-1]),))
 
     def explain(self, query: str, tenant: str = "whale", *, mode: str = "custom") -> Result:
         """Explain a named query of the core for one kind of tenant, or any statement.
@@ -262,6 +262,16 @@ class Lab:
             costs = tuple(known[one.rule] for one in measures_of(names) if one.rule in known)
         shown = (worth_of_rules(costs), rules_table(costs))
         return Result(pd.DataFrame([asdict(cost) for cost in costs]), shown)
+
+    def __repr__(self) -> str:
+        state = read_state(self._settings)
+        if self._url is not None:
+            what = f"measures {self._url}"
+        elif state is None:
+            what = "its stack starts with the first call that needs it"
+        else:
+            what = f"its stack is up, the service at {state.base_url}"
+        return f"<Lab in {self._settings.home_dir}: {what}>"
 
     def close(self) -> None:
         """Stop the stack, if this lab started it; stored runs stay."""

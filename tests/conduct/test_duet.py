@@ -181,7 +181,9 @@ def test_one_that_does_not_start_is_told(
 ) -> None:
     path = "adx_lab/core/server/main.py"
     text = (CHECKOUT / path).read_text()
-    old = next(line for line in text.splitlines() if line.startswith("from adx_lab.core.logs import"))
+    old = next(
+        line for line in text.splitlines() if line.startswith("from adx_lab.core.monitoring.logs import")
+    )
     broken = patch_of(tmp_path, path, old, f"{old}\nraise RuntimeError('no')")
     done = duet(stack_home, *((".", broken) if side == "head" else (broken, ".")))
     assert (done.code, done.json()["status"]) == (code, status)

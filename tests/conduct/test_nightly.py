@@ -176,7 +176,7 @@ def test_a_webhook_that_can_not_be_told_is_no_fault_of_the_night(url: str, night
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize(("page", "charts"), [("index.html", 5), ("regression_report.html", 5)])
+@pytest.mark.parametrize(("page", "charts"), [("index.html", 1), ("latency.html", 7)])
 def test_the_pages_draw_their_charts(
     night: Any, chromium: str, tmp_path: Path, page: str, charts: int
 ) -> None:
@@ -189,14 +189,13 @@ def test_the_pages_draw_their_charts(
         check=True,
         timeout=120,
     )
-    # The report shows what the rules are worth as well, where one has been measured before it was made.
-    charts += 'id="rules"' in done.stdout
+    # Of the first page's charts those are drawn that are not folded.
     assert done.stdout.count('class="main-svg"') >= charts
-    assert done.stdout.count('class="adx-figure"') == charts
+    assert done.stdout.count('class="adx-figure"') >= charts
 
 
 def test_a_broken_notebook_makes_the_verdict_invalid(night: Any, stack_home: Home) -> None:
-    source = stack_home.path / "notebooks" / "regression_report.ipynb"
+    source = stack_home.path / "notebooks" / "latency.ipynb"
     whole = source.read_text()
     notebook = json.loads(whole)
     notebook["cells"][-1]["source"] = ["judged.no_such_thing"]

@@ -10,7 +10,7 @@ import pytest
 from adx_lab.conduct import stored
 from adx_lab.errors import UsageError
 from adx_lab.progress import Silent
-from adx_lab.records.run import LoadAudit, Origin, RunRecord
+from adx_lab.records.run import LoadAudit, Origin, Purpose, RunRecord
 from adx_lab.settings import Settings
 from adx_lab.store.folders import TABLES, new_run_folder, run_ids, write_plans, write_record, write_table
 from adx_lab.store.rows import list_runs
@@ -20,7 +20,7 @@ OLD, BASE, YOUNG = "20260901T000000-aaaaaa", "20260902T000000-bbbbbb", "20261120
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def make_run(settings: Settings, run_id: str, commit: str) -> None:
+def make_run(settings: Settings, run_id: str, commit: str, *, purpose: Purpose = "load") -> None:
     day = f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}T00:00:00+00:00"
     with new_run_folder(settings.runs_dir, run_id) as folder:
         for table in TABLES:
@@ -29,7 +29,7 @@ def make_run(settings: Settings, run_id: str, commit: str) -> None:
         audit = LoadAudit(began=0.0, duration_s=1.0, requests=0)
         machine = {"cores_usable": 2}
         record = RunRecord(
-            run_id, "load", "mixed", day, 1.0, 1, audit, machine=machine, git=Origin(commit=commit)
+            run_id, purpose, "mixed", day, 1.0, 1, audit, machine=machine, git=Origin(commit=commit)
         )
         write_record(folder, record)
 

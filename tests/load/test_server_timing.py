@@ -26,7 +26,7 @@ def test_the_cores_own_header() -> None:
         ("total;dur=1", 1.0, ()),
         ("total ; dur = 1.5 , db ; desc = users ; dur = 2", 1.5, (("users", 2.0),)),
         ('total;desc="a, b; c";dur="7"', 7.0, ()),
-        ("db;dur=3", None, (("unnamed", 3.0),)),
+        ("db;dur=3", None, ()),
         ("cfRequestDuration;dur=12.9, miss, total;dur=1e1", 10.0, ()),
     ],
 )
@@ -50,3 +50,20 @@ def test_no_header_is_nothing() -> None:
 @given(st.text(max_size=200))
 def test_no_header_breaks_it(header: str) -> None:
     parse(header)
+
+
+@pytest.mark.parametrize(
+    ("header", "server_ms", "db_ms"),
+    [
+        ("db;dur=3.5", math.nan, 3.5),
+        ("total;dur=9, db;dur=3.5", 9, 3.5),
+        ("sql.active_record;dur=1.25, process_action.action_controller;dur=8.5", 8.5, 1.25),
+        ('TimerPanel_total;dur=12;desc="Elapsed time", SQLPanel_sql_time;dur=2;desc="SQL 3 queries"', 12, 2),
+        ('mp-root;dur=7, sql;dur=2.5;desc="sql"', 7, 2.5),
+    ],
+)
+def test_as_others_send_it(header: str, server_ms: float, db_ms: float) -> None:
+    split = parse(header)
+    assert split.queries == ()
+    assert split.db_ms == db_ms
+    assert split.server_ms == server_ms or (math.isnan(server_ms) and math.isnan(split.server_ms))

@@ -71,10 +71,23 @@ async def test_a_test_from_the_page_becomes_a_run(
         await page.wait_for_timeout(3_000)
         await page.screenshot(path=tmp_path / "tab.png")
         await page.get_by_role("button", name=re.compile("stop", re.IGNORECASE)).click()
-        await expect(frame.locator("#head")).to_contain_text("has stopped", timeout=PATIENCE_MS)
+        link = frame.locator("#head a")
+        await expect(link).to_be_visible(timeout=PATIENCE_MS)
+        told = await link.inner_text()
+        async with page.context.expect_page() as opened:
+            await link.click()
+        report = await opened.value
+        await expect(report.locator(".answer")).to_be_visible(timeout=PATIENCE_MS)
+        await report.close()
+        await page.evaluate("localStorage.theme = 'dark'")
+        await expect(frame.locator("html[data-theme=dark]")).to_have_count(1, timeout=PATIENCE_MS)
+        await page.set_viewport_size({"width": 390, "height": 800})
+        inner = frame.locator("html")
+        assert await inner.evaluate("html => html.scrollWidth - html.clientWidth") <= 0
         await browser.close()
     assert not [url for url in outside if not url.startswith(("data:", "blob:"))]
     run_id = wait_for_run(stack_home, before)
+    assert run_id == told
     run = stack_home.adx_lab("runs", "show", run_id, "--json").json()
     assert run["scenario"] == "mixed"
     assert run["audit"]["requests"] > 100

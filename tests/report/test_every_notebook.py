@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 
 from adx_lab.conduct.nights.night import notebooks_of
 from adx_lab.errors import StoreError, UsageError
-from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
+from adx_lab.report.notebooks.catalogue import ALONE, CLIMB, DUET, LOAD, MAKING, NIGHTS, RULES
 from adx_lab.report.notebooks.execute import NotebookOutcome, execute_notebook
 from adx_lab.report.notebooks.opened import open_duel, open_history, open_judgement, open_steps
 from adx_lab.report.page.measured_night import Contents
@@ -74,7 +74,11 @@ async def pages(
     measure_a_rule(stack_home)
     rules = await execute(stack_home, "rules", {}, tmp_path_factory.mktemp("rules"))
     assert rules.ok, rules.error
-    return told | {"capacity": outcome.body, "rules": rules.body}
+    summary = await execute(
+        stack_home, *ALONE, {"run_id": night.json()["run_id"]}, tmp_path_factory.mktemp("alone")
+    )
+    assert summary.ok, summary.error
+    return told | {"capacity": outcome.body, "rules": rules.body, ALONE[0]: summary.body}
 
 
 def measure_a_rule(home: Home) -> None:
@@ -98,7 +102,9 @@ async def execute(home: Home, name: str, given: dict[str, Any], folder: Path) ->
 
 
 def test_a_nights_report_shows_what_was_measured(stack_home: Home, load_run: str) -> None:
-    assert {*LOAD, *CLIMB, *DUET, *NIGHTS, *RULES} == {path.stem for path in SOURCES.glob("*.ipynb")}
+    assert {*LOAD, *CLIMB, *DUET, *NIGHTS, *RULES, *ALONE, *MAKING} == {
+        path.stem for path in SOURCES.glob("*.ipynb")
+    }
     judged = open_judgement(run_id=load_run, home=str(stack_home.path))
     orders = {order.name: order.parameters for order in notebooks_of(Contents(judged, knee_run_id="r2"))}
     assert tuple(orders) == (*LOAD, *CLIMB, *NIGHTS)
@@ -113,7 +119,9 @@ def test_it_shows_the_charts_that_it_promises(pages: dict[str, str], name: str) 
         pytest.skip("not a git checkout: there is no baseline, and no duet")
     page = pages[name]
     assert 'role="alert"' not in page
-    drawn = [json.loads(found) for found in re.findall(r"var f=(\{.*?\});var dark", page)]
+    drawn = [
+        json.loads(found) for found in re.findall(r'<script type="application/json">(.*?)</script>', page)
+    ]
     assert len(drawn) == CHARTS[name] == page.count('class="adx-figure"')
     # A duet on a busy machine is invalid, and then no ratio of it is a part of the history.
     filled_ones = drawn[:1] if name in NIGHTS else drawn
@@ -144,7 +152,11 @@ def test_the_pages_draw_and_fit(pages: dict[str, str], chromium: str, night: Fin
             if not (report / f"{name}.html").is_file():
                 continue
             page.goto((report / f"{name}.html").as_uri())
+            page.wait_for_selector("html[data-drawn]", state="attached")
             assert page.locator(".adx-figure .main-svg").count() >= CHARTS[name], name
+            assert not page.locator(".input").first.is_visible(), name
+            page.get_by_role("button", name="Show the code").click()
+            assert page.locator(".input").first.is_visible(), name
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
         browser.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,9 @@ def test_what_init_writes_can_be_read(tmp_path: Path) -> None:
 )
 def test_a_frameworks_database_url_is_understood(given: str, read: str) -> None:
     assert postgres_url(given) == read
+
+
+def test_no_verb_imports_locust_into_the_labs_own_process() -> None:
+    verbs = "adx_lab.conduct.nights.night, adx_lab.conduct.describing"
+    code = f"import sys, {verbs}; sys.exit('locust' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

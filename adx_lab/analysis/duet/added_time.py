@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -73,11 +74,38 @@ class Ledger:
         for change in self.changes:
             self.open_ms[change.endpoint, ELSEWHERE] = change.cache_ms
 
-    def take(self, endpoints: Iterable[str], parts: Iterable[str]) -> tuple[tuple[str, str, float], ...]:
-        """Claim what parts of endpoints still have open; a part that got faster is left alone."""
+    def take(
+        self,
+        endpoints: Iterable[str],
+        parts: Iterable[str],
+        at_most: Mapping[str, float] | None = None,
+    ) -> tuple[tuple[str, str, float], ...]:
+        """Claim what parts of endpoints still have open; a part that got faster is left alone.
+
+        Parameters
+        ----------
+        endpoints, parts
+            Of which.
+        at_most
+            Milliseconds a request that the cause can explain of an endpoint, over these parts together; what
+            is left stays open for other causes. None: all of it.
+        """
         names = tuple(parts)
-        wanted = [(endpoint, part) for endpoint in endpoints for part in names]
-        return tuple((*key, self.open_ms.pop(key)) for key in wanted if self.open_ms.get(key, 0.0) > 0)
+        claimed = []
+        for endpoint in endpoints:
+            left = math.inf if at_most is None else at_most.get(endpoint, 0.0)
+            for part in names:
+                found = self.open_ms.get((endpoint, part), 0.0)
+                took = min(found, left)
+                if took <= 0:
+                    continue
+                left -= took
+                claimed.append((endpoint, part, took))
+                if took == found:
+                    del self.open_ms[endpoint, part]
+                else:
+                    self.open_ms[endpoint, part] = found - took
+        return tuple(claimed)
 
     @property
     def total_ms(self) -> float:
@@ -150,10 +178,14 @@ class Ledger:
 
     def heavier(self, change: EndpointChange) -> bool:
         """Tell whether an endpoint's responses grew by a fifth, and by at least 200 bytes."""
+        return rose(*self.bytes_of(change), 1.2, 200)
+
+    def bytes_of(self, change: EndpointChange) -> tuple[float, float]:
+        """Return an endpoint's response size under base and head, as captured or as the samples have it."""
         before, after = self.endpoint_facts(change.endpoint)
         if before.response_bytes is not None and after.response_bytes is not None:
-            return rose(before.response_bytes, after.response_bytes, 1.2, 200)
-        return rose(change.base_bytes, change.head_bytes, 1.2, 200)
+            return before.response_bytes, after.response_bytes
+        return change.base_bytes, change.head_bytes
 
     def changed_settings(self) -> dict[str, str]:
         """Return the settings that differ, as `before -> after`."""

@@ -34,6 +34,9 @@ INVALIDATIONS_MOVED = 0.05
 
 GONE = 0.1
 
+CALL_MS, BYTE_MS, INVALIDATION_MS = 0.08, 1.5e-4, 1.0
+"""What one more execution, byte or invalidation can cost the service around it: a cause claims no more."""
+
 
 def _layers(ledger: Ledger) -> tuple[dict[str, float], dict[str, float]]:
     """Return the shares of look-ups that each layer answered, under base and head."""
@@ -96,13 +99,19 @@ def caches(ledger: Ledger) -> Iterator[Claim]:
     ]
     # Where more look-ups go to Valkey the time there follows, within a layer too: a request may look up
     # twice. Invalidating is work of the service itself, besides.
-    costs = (ELSEWHERE, "valkey", "service") if kind == "invalidation" else (ELSEWHERE, "valkey")
+    parts = ledger.take(moved, (ELSEWHERE,))
+    # But no more of it than the look-ups that moved cost by themselves: the rest is a slower Valkey.
+    again = {endpoint: ms for endpoint, _, ms in parts}
+    parts += ledger.take(moved, ("valkey",), again)
+    if kind == "invalidation":
+        more = (ledger.head.invalidations or 0.0) - (ledger.base.invalidations or 0.0)
+        parts += ledger.take(moved, ("service",), dict.fromkeys(moved, INVALIDATION_MS * max(0.0, more)))
     yield Claim(
         kind,
         {"cache.l1": "L1", "cache.l2": "L2"}.get(kind, "caches"),
         cause,
         evidence,
-        ledger.take(moved, costs),
+        parts,
     )
 
 
@@ -124,8 +133,12 @@ def repeated_queries(ledger: Ledger) -> Iterator[Claim]:
             "ms_per_call": [round(worst.base_ms, 4), round(worst.head_ms, 4)],
         }
         where = [change.endpoint for change, _ in more]
-        # Each execution costs the service, the pool and the driver too.
-        parts = ledger.take(where, (query, "database", "service", "pool"))
+        added = {change.endpoint: q.head_calls - q.base_calls for change, q in more}
+        per_call = {change.endpoint: q.head_ms for change, q in more}
+        parts = ledger.take(where, (query,), {name: calls * per_call[name] for name, calls in added.items()})
+        # Each execution costs the service, the pool and the driver too, though not whatever else they do.
+        around = {name: calls * CALL_MS for name, calls in added.items()}
+        parts += ledger.take(where, ("database", "service", "pool"), around)
         yield Claim("new-query" if fresh else "n+1", query, cause, evidence, parts)
 
 
@@ -254,7 +267,9 @@ def heavier_responses(ledger: Ledger) -> Iterator[Claim]:
     where = [change.endpoint for change in unclaimed]
     queries = {query.query for change in unclaimed for query in change.queries}
     evidence = {change.endpoint: [round(change.base_bytes), round(change.head_bytes)] for change in unclaimed}
-    parts = ledger.take(where, ("network", "service", *sorted(queries), "database"))
+    sizes = {c.endpoint: ledger.bytes_of(c) for c in unclaimed}
+    added = {name: BYTE_MS * max(0.0, after - before) for name, (before, after) in sizes.items()}
+    parts = ledger.take(where, ("network", "service", *sorted(queries), "database"), added)
     worst = max(
         unclaimed, key=lambda change: (change.head_bytes / max(1.0, change.base_bytes), change.endpoint)
     )

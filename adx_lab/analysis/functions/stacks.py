@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["OUTSIDE", "Cost", "Frame", "Function", "Profile", "Stack", "costs_of", "read_folded", "relative"]
+__all__ = [
+    "OUTSIDE",
+    "Cost",
+    "Frame",
+    "Function",
+    "Profile",
+    "Stack",
+    "costs_of",
+    "read_folded",
+    "read_frames",
+    "relative",
+]
 
 _FRAME = re.compile(r"^(?P<name>.+?) \((?P<file>.+?)(?::(?P<line>\d+))?\)$")
 _LIBRARIES = frozenset(("site-packages", "dist-packages", "node_modules", ".venv", "venv", "vendor"))
@@ -111,8 +122,13 @@ def read_folded(text: str) -> dict[Stack, int]:
             raise ValueError(
                 f"line {number} of the folded stacks ends with no number of samples: {line[:60]!r}"
             )
-        stacks[tuple(_frame(frame) for frame in frames.split(";"))] += int(count)
+        stacks[read_frames(frames)] += int(count)
     return dict(stacks)
+
+
+def read_frames(text: str) -> Stack:
+    """Read one folded stack."""
+    return tuple(_frame(frame) for frame in text.split(";"))
 
 
 def _frame(text: str) -> Frame:

@@ -154,20 +154,28 @@ class Sampler:
                 watch.sampler.send_signal(signal.SIGINT)
         try:
             for variant, own in self._watches.items():
-                parts = [await self._end(watch) for watch in own]
-                stacks: Counter[Stack] = Counter()
-                for part, _, _ in parts:
-                    stacks.update(part)
-                found[variant] = Sampled(
-                    stacks=dict(stacks),
-                    cpu_us=sum(max(0.0, spent[watch.pid]) for watch in own),
-                    seconds=seconds,
-                    errors=sum(errors for _, errors, _ in parts),
-                    sampler_cpu_us=sum(cpu_us for _, _, cpu_us in parts),
-                )
+                found[variant] = await self._gather(own, spent, seconds)
         finally:
             self.close()
         return found
+
+    async def _gather(self, own: Sequence[_Watch], spent: Mapping[int, float], seconds: float) -> Sampled:
+        """Put the processes of one variant together; one that can't be sampled (a shell) does not count."""
+        stacks: Counter[Stack] = Counter()
+        cpu_us, cost_us, errors, failed = 0.0, 0.0, 0, list[MeasurementError]()
+        for watch in own:
+            try:
+                part, torn, own_us = await self._end(watch)
+            except MeasurementError as error:
+                failed.append(error)
+                continue
+            stacks.update(part)
+            cpu_us += max(0.0, spent[watch.pid])
+            cost_us += own_us
+            errors += torn
+        if failed and len(failed) == len(own):
+            raise failed[0]
+        return Sampled(dict(stacks), cpu_us, seconds, errors, cost_us)
 
     def close(self) -> None:
         """Leave no sampler behind."""

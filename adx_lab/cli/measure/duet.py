@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Annotated
 
-from adx_lab.cli.console import ConsoleProgress, print_json
+from cyclopts import Parameter
+
+from adx_lab.cli.console import WatchedProgress, print_json, watching
 from adx_lab.settings import read_settings
 
 
@@ -19,7 +22,9 @@ def run(
     seconds: float | None = None,
     warmup: float | None = None,
     profile: str = "nightly",
+    functions: bool = False,
     seed: int = 1,
+    watch: Annotated[bool, Parameter(name="--page", negative=())] = False,
     json: bool = False,
 ) -> int:
     """Compare two variants: both up at once, the same requests to both.
@@ -44,14 +49,19 @@ def run(
     profile
         ``quick``: 12 blocks of 2.5 s, an answer in a minute or so. ``nightly``: 12 of 5 s, and 16 where those
         do not decide it.
+    functions
+        Sample what each function of both variants computes, in a pass of its own after all that is timed.
     seed
         The same seed sends the same schedules.
+    watch
+        Make a page that shows how it stands while it is played, and say where it is.
     json
         Print the verdict as one JSON document.
     """
     from adx_lab.cli.duet_text import print_duet
     from adx_lab.conduct.duet.order import DuetOrder
     from adx_lab.conduct.duet.play import play
+    from adx_lab.conduct.nights import night
     from adx_lab.conduct.run.recorded import usual_scenario
 
     settings = read_settings()
@@ -64,11 +74,17 @@ def run(
         seconds=seconds,
         warmup_s=warmup,
         profile=profile,
+        functions=functions,
         seed=seed,
     )
-    played = asyncio.run(play(settings, order, ConsoleProgress()))
+    progress = watching(settings, f"Duet of {base} and {head}", page=watch)
+    played = asyncio.run(play(settings, order, progress))
+    page = None if played.run is None else asyncio.run(night.page_of(settings, played.run, progress))
+    if isinstance(progress, WatchedProgress):
+        progress.end(None if page is None else page.index)
     if json:
-        print_json(played.answer.verdict.to_json())
+        print_json((page.verdict if page is not None else played.answer.verdict).to_json())
     else:
-        print_duet(played.answer, played.caveats)
+        print(f"base     {base}\nhead     {head}\n")
+        print_duet(played.answer, played.caveats, page)
     return played.answer.verdict.exit_code

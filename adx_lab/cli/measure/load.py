@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.verdict import EXIT_CODES
-from adx_lab.cli.console import ConsoleProgress, print_json, print_table
+from adx_lab.cli.console import ConsoleProgress, print_json, print_next, print_table
 from adx_lab.errors import UsageError
 from adx_lab.records.run import ClimbAudit
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
 
 if TYPE_CHECKING:
+    from adx_lab.report.page.night_report import Report
     from adx_lab.report.run.judged_run import Judgement
 
 
@@ -81,6 +82,7 @@ def run(
     json
         Print the run's figures as one JSON document.
     """
+    from adx_lab.conduct.nights import night
     from adx_lab.conduct.run import recorded
     from adx_lab.load.starting.headless import Machines, join_master
 
@@ -112,11 +114,13 @@ def run(
         log = settings.data_dir / "worker.log"
         asyncio.run(join_master(request.locustfile, master, log=log))
         return 0
-    judgement = asyncio.run(recorded.load(settings, request, ConsoleProgress()))
+    progress = ConsoleProgress()
+    judgement = asyncio.run(recorded.load(settings, request, progress))
+    page = asyncio.run(night.page_of(settings, judgement.run, progress))
     if json:
-        print_json(_document(judgement))
+        print_json(_document(judgement) | {"report": page.index})
     else:
-        _print(judgement)
+        _print(judgement, page)
     return _exit_code(judgement)
 
 
@@ -156,7 +160,8 @@ def _document(judgement: Judgement) -> dict[str, object]:
     }
 
 
-def _print(judgement: Judgement) -> None:
+def _print(judgement: Judgement, page: Report) -> None:
+    from adx_lab.cli.verdict_text import print_answer
     from adx_lab.report.run.tables import endpoints, exceptions, failures
 
     audit = judgement.record.load
@@ -170,13 +175,10 @@ def _print(judgement: Judgement) -> None:
     if isinstance(audit, ClimbAudit):
         _print_steps(audit)
     _print_caveats(judgement)
-    for check in judgement.validity:
-        if not check.ok:
-            print(f"not valid: {check.check} is {number(check.value)}, limit {number(check.limit)}")
-    for item in judgement.budgets:
-        if item.status == "fail":
-            print(f"over budget: {item.name}, {item.metric} is {number(item.value)}, limit {item.limit:g}")
-    print(f"\nrun  {judgement.record.run_id}\nin   {judgement.run.folder}")
+    print()
+    print_answer(page.answer)
+    print(f"run      {judgement.record.run_id}\nfolder   {judgement.run.folder}\npage     {page.index}")
+    print_next(f"adx-lab report {judgement.record.run_id} adds the notebooks to the page")
 
 
 def _print_caveats(judgement: Judgement) -> None:

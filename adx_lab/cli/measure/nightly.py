@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from adx_lab.cli.console import ConsoleProgress, print_json
+from cyclopts import Parameter
+
+from adx_lab.cli.console import WatchedProgress, print_json, watching
 from adx_lab.settings import read_settings
 
 
@@ -22,6 +24,8 @@ def run(
     url: str | None = None,
     database: str | None = None,
     webhook: str | None = None,
+    watch: Annotated[bool, Parameter(name="--page", negative=())] = False,
+    resume: bool = False,
     json: bool = False,
 ) -> int:
     """Do everything: stack, load, captures, comparison, notebooks, report, verdict.
@@ -46,6 +50,10 @@ def run(
         That service's PostgreSQL, for captures.
     webhook
         Where the verdict is sent as JSON (or ADX_LAB_NIGHT_WEBHOOK_URL).
+    watch
+        Make a page that shows how it stands while it goes on, and say where it is.
+    resume
+        Go on with the latest night, which did not come to its end: what it stored is not measured again.
     json
         Print the verdict as one JSON document.
     """
@@ -71,7 +79,11 @@ def run(
     chosen_profile = PROFILES[profile]
     if blocks is not None:
         chosen_profile = replace(chosen_profile, duet={**chosen_profile.duet, "blocks": blocks})
-    made = asyncio.run(night.nightly(settings, request, chosen_profile, ConsoleProgress()))
+    resumed = night.unfinished(settings) if resume else None
+    progress = watching(settings, f"Nightly of {request.scenario}", page=watch)
+    made = asyncio.run(night.nightly(settings, request, chosen_profile, progress, resumed=resumed))
+    if isinstance(progress, WatchedProgress):
+        progress.end(made.index)
     if json:
         print_json(made.verdict.to_json())
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from adx_lab.cli.console import print_json
 from adx_lab.errors import AdxLabError
-from adx_lab.services.doctor import examine
 from adx_lab.settings import read_settings
 
 
@@ -16,7 +15,9 @@ def run(*, json: bool = False) -> int:
     json
         Print the checks as one JSON document.
     """
-    checks = examine(read_settings())
+    from adx_lab.conduct.checks import all_checks
+
+    checks = all_checks(read_settings())
     if json:
         print_json(list(checks))
     else:

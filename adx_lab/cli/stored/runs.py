@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from adx_lab.cli.console import ConsoleProgress, print_json, print_pairs, print_table, say_error
+from adx_lab.cli.console import ConsoleProgress, print_json, print_next, print_pairs, print_table, say_error
 from adx_lab.cli.stored.history import show_history
 from adx_lab.errors import UsageError
 from adx_lab.records.documents import to_plain
@@ -35,8 +35,21 @@ def list_runs(*, json: bool = False) -> int:
     if json:
         print_json(listing.rows)
         return 0
-    print_table(stored_runs(listing.rows))
+    print_table(stored_runs([row | {"variants": _variants(row["run_id"])} for row in listing.rows]))
+    print_next("adx-lab runs show RUN says more; adx-lab report RUN makes its page")
     return 0
+
+
+def _variants(run_id: str) -> tuple[str, ...]:
+    """Return what a stored duet compared; nothing of another run, and of one that can't be read."""
+    from adx_lab.errors import AdxLabError
+    from adx_lab.store.folders import open_run
+
+    try:
+        variants = open_run(read_settings().runs_dir, run_id).record.variants
+    except AdxLabError:  # the listing says itself that it is damaged
+        return ()
+    return tuple(variants) if len(variants) > 1 else ()
 
 
 @app.command
@@ -67,6 +80,11 @@ def show(run_id: str = "latest", /, *, json: bool = False) -> int:
         return 0
     shown = ("run_id", "kind", "scenario", "started_at", "status", "folder")
     print_pairs({name: document[name] for name in shown})
+    if len(run.record.variants) > 1:
+        print_pairs({"base": run.record.variants[0], "head": run.record.variants[1]})
+    page = settings.reports_dir / run.record.run_id / "index.html"
+    made = page if page.is_file() else f"none yet; adx-lab report {run.record.run_id} makes it"
+    print_pairs({"page": made})
     print_pairs({f"  {name}": number(value) for name, value in document["figures"].items()})
     for caveat in run.record.caveats:
         print(f"caveat: {caveat.text}")

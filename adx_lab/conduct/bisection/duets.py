@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pandas as pd
+
 from adx_lab.analysis.bisection.contrast import Key
-from adx_lab.analysis.duet.block_ratios import BASE, HEAD, block_quantiles
-from adx_lab.analysis.duet.pair_ratios import pair_series
+from adx_lab.analysis.duet.block_ratios import BASE, HEAD
+from adx_lab.analysis.duet.pair_ratios import MOVEMENT_METRICS, pairs_of, ratio_series, whole_pairs
 from adx_lab.analysis.finding import Finding
 from adx_lab.conduct.duet.block import Bench
 from adx_lab.conduct.duet.judge import judge_duet
@@ -62,11 +64,13 @@ class DuetOpponent:
         }
         sides = await prepare(self.settings, self.servers, variants, Silent())
         described = {side: variant.describe() for side, variant in variants.items()}
-        gathered = Gathered(self.order.plan, described)
+        roots = {side: variant.tree.path if variant.tree else None for side, variant in variants.items()}
+        gathered = Gathered(self.order.plan, described, roots=roots)
         # What the causes are is asked once, of the bad commit, which is the first.
         first = self._gathered is None
         self._gathered = self._gathered or gathered
-        bench = Bench(self.settings, self.order, self.servers, sides, self.locustfile, self.tag, plans=first)
+        order = replace(self.order, functions=first)
+        bench = Bench(self.settings, order, self.servers, sides, self.locustfile, self.tag, plans=first)
         played = 0
         while True:
             self._number, played = self._number + 1, played + 1
@@ -82,11 +86,20 @@ class DuetOpponent:
             samples = samples[samples["block"] == block.number]
             if samples.empty:
                 raise MeasurementError(f"{sha[:10]} answered nothing")
-            series = (*pair_series(samples), *block_quantiles(samples, gates=()))
-            yield {(one.subject, one.metric): one.log_ratio[0] for one in series}
+            yield _row(samples)
 
     def findings(self) -> tuple[Finding, ...]:
         """Return the causes of the bad commit's slowdown, as its duet tells them."""
         if self._gathered is None or not self._gathered.audits:
             return ()
         return judge_duet(self._gathered.evidence(self.tag)).verdict.findings
+
+
+def _row(samples: pd.DataFrame) -> dict[Key, float]:
+    """Return a block's log ratios: of each movement and endpoint."""
+    moved = whole_pairs(samples).groupby("movement")
+    return {
+        (one.subject, one.metric): one.log_ratio[0]
+        for movement, own in moved
+        for one in ratio_series(pairs_of(own), metric=MOVEMENT_METRICS[str(movement)])
+    }

@@ -12,15 +12,14 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from adx_lab.analysis.duet.block_ratios import BASE, HEAD
+from adx_lab.analysis.duet.block_ratios import BASE
 from adx_lab.capture.companions import (
     Reading,
     Watched,
@@ -29,92 +28,36 @@ from adx_lab.capture.companions import (
     process_usage,
     read_companions,
     read_unanalysed,
+    with_children,
 )
 from adx_lab.capture.openapi import read_routes
 from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import MachineClock, read_machine_clock
+from adx_lab.conduct.duet.left import SIDES, Block, Started
 from adx_lab.conduct.duet.movements import Movements, Waiting
 from adx_lab.conduct.duet.order import DuetOrder
+from adx_lab.conduct.duet.profiling import Profiling
 from adx_lab.conduct.duet.templates import Prepared, VariantError
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.order import LoadOrder, Rival, write_rivals
 from adx_lab.load.recording.rows import all_facts
-from adx_lab.load.serial.core_movement import SerialRecord
 from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
 from adx_lab.services.login import log_in
 from adx_lab.services.servers import Servers
-from adx_lab.services.start import Running, forget_files, start_service
+from adx_lab.services.start import forget_files, start_service
 from adx_lab.services.templates import adapt
 from adx_lab.services.variants import order_of
 from adx_lab.settings import Settings
 from adx_lab.sql import Query, load_queries
 from adx_lab.stack.databases import clone, connected, drop
 
-SIDES = (BASE, HEAD)
 _READ_BEFORE_S = 0.25
 _POLL_S = 0.05
 _SEEDS_APART = 1_009
 _HOST_UNUSED = "http://127.0.0.1"
 """Locust insists on a host; a duet's requests go to its rivals."""
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A variant that answers."""
-
-    url: str
-    watched: Watched
-    core: Running | None = None
-    database: str | None = None
-    start_s: float | None = None
-    """From the start of its process until it answered."""
-
-
-@dataclass
-class Block:
-    """What one block left.
-
-    Attributes
-    ----------
-    collected
-        The generator's own account.
-    companions
-        By side.
-    slots
-        Which slot each side had.
-    foreign_cpu_share
-        The part of the machine that processes of somebody else took meanwhile.
-    folder
-        Where its tables lie.
-    """
-
-    number: int
-    folder: Path
-    collected: Collected
-    slots: Mapping[str, str]
-    companions: dict[str, dict[str, Any]]
-    foreign_cpu_share: float
-    steal_share: float
-    busy_s: float
-    took_s: float = 0.0
-    serial: SerialRecord | None = None
-    """Of the serial movement; None where nobody knows all ways to ask these variants."""
-
-    burst: SerialRecord | None = None
-
-    def audit(self) -> dict[str, Any]:
-        """Return what the run's record keeps of it."""
-        kept = {key: value for key, value in asdict(self.collected).items() if key not in {"caveats", "plan"}}
-        return kept | {
-            "block": self.number,
-            "slots": dict(self.slots),
-            "foreign_cpu_share": self.foreign_cpu_share,
-            "steal_share": self.steal_share,
-            "took_s": self.took_s,
-            "serial_s": None if self.serial is None else self.serial.ended - self.serial.began,
-        }
 
 
 @dataclass
@@ -162,7 +105,9 @@ class Bench:
         began = time.monotonic()
         await asyncio.to_thread(folder.mkdir, parents=True)
         edges = _Edges()
+        profiling = Profiling(self.order.functions, self.settings.service.profile or None)
         async with AsyncExitStack() as cleanup:
+            cleanup.callback(profiling.close)
             command = self._locust_command(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
             # Locust takes as long to start as the cores do: all three at once, and it waits for them.
             loading = asyncio.create_task(run_locust(command, folder, Silent(), on_start=lambda _pid: None))
@@ -175,7 +120,13 @@ class Bench:
                 watched = {side: one.watched for side, one in started.items()}
                 serial = await movements.play_serial(watched, Waiting(command, loading))
             self._introduce(started, slots, command)
-            watching = asyncio.create_task(self._read_first(started, Path(command.order.raw_dir), edges))
+            pids = {side: one.watched.pids for side, one in started.items()}
+            # Where all ways to ask are known they are asked once more to be sampled, and what is timed is
+            # left alone.
+            sampled = None if serial is not None else partial(profiling.start, pids, seconds=seconds)
+            watching = asyncio.create_task(
+                self._read_first(started, Path(command.order.raw_dir), edges, sampled)
+            )
             cleanup.push_async_callback(_cancel, watching)
             collected = await loading
             if not watching.done():
@@ -191,11 +142,14 @@ class Bench:
             block.serial = serial
             if serial is not None:
                 block.burst = await movements.play_burst()
+            if serial is not None and self.order.functions:
+                block.profiled_requests = await movements.play_profiled(pids, profiling)
+            block.profiled = await profiling.stop()
+            block.trouble = profiling.trouble
             for side, one in started.items():
                 block.companions[side]["start_s"] = one.start_s
             if number == 1:
                 await self._look_around(started, block)
-            if number == 1 and self.plans:
                 await self._capture_plans(started, block)
         block.took_s = time.monotonic() - began
         return block
@@ -323,7 +277,13 @@ class Bench:
         """Tell Locust whom to load."""
         write_rivals(self._rivals(started, slots), Path(str(command.order.rivals_file)))
 
-    async def _read_first(self, started: Mapping[str, Started], raw_dir: Path, edges: _Edges) -> None:
+    async def _read_first(
+        self,
+        started: Mapping[str, Started],
+        raw_dir: Path,
+        edges: _Edges,
+        sampled: Callable[[], None] | None,
+    ) -> None:
         """Read both sides once the warm-up is nearly over."""
         while True:
             begins = [fact["began"] for fact in all_facts(raw_dir) if "began" in fact]
@@ -334,6 +294,8 @@ class Bench:
         edges.before = await self._read(started)
         edges.at, edges.machine = time.monotonic(), read_machine_clock()
         edges.ours = self._ours_s(started)
+        if sampled is not None:
+            sampled()
 
     async def _close(
         self,
@@ -378,7 +340,7 @@ class Bench:
     def _ours_s(self, started: Mapping[str, Started]) -> float:
         cores = [pid for one in started.values() for pid in one.watched.pids]
         servers = [pid for pids in self.servers.pids.values() for pid in pids]
-        return process_usage(_with_children([*cores, *servers]))[0]
+        return process_usage(with_children([*cores, *servers]))[0]
 
     async def _look_around(self, started: Mapping[str, Started], block: Block) -> None:
         """Keep what each variant is known to have, whether or not anybody asks for it."""
@@ -388,6 +350,8 @@ class Bench:
             block.companions[side]["routes"] = await asyncio.to_thread(read_routes, one.url)
 
     async def _capture_plans(self, started: Mapping[str, Started], block: Block) -> None:
+        if not self.plans:
+            return
         await asyncio.gather(*(self._capture_one(side, one, block) for side, one in started.items()))
 
     async def _capture_one(self, side: str, one: Started, block: Block) -> None:
@@ -409,13 +373,3 @@ def named_queries(folder: Path | None) -> Mapping[str, Query]:
 async def _cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _with_children(pids: Iterable[int]) -> list[int]:
-    found: list[int] = []
-    for pid in pids:
-        try:
-            found += [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-        except psutil.NoSuchProcess:
-            continue
-    return list(dict.fromkeys(found))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,12 +21,16 @@ from adx_lab.analysis.duet.time_changes import EndpointChange
 from adx_lab.analysis.duet.validity import check_duet, check_equal
 from adx_lab.analysis.duet.worse import findings_of
 from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.functions.comparison import compare_functions, function_findings
+from adx_lab.analysis.functions.stacks import Profile
+from adx_lab.analysis.functions.stored import known_lines, profiles_of
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.stats.sequential_design import Plan
 from adx_lab.analysis.verdict import Calibration, Verdict, decide
 
 SIDES = (BASE, HEAD)
+_COMPUTES = frozenset(("cpu", "service", "blocking"))
 FOREIGN_CPU_SHARE = 0.75
 """Of the machine, taken by somebody else: what is left is too little to load two services on."""
 
@@ -73,6 +77,16 @@ class DuetEvidence:
     statements: pd.DataFrame | None = None
     """What was counted around each endpoint of the serial movement, and which statements it asked for; None
     where there was none."""
+
+    profiles: pd.DataFrame | None = None
+    """Where both variants computed, by block; None where nobody looked."""
+
+    @property
+    def sampled(self) -> tuple[tuple[Profile, Profile], ...]:
+        """The profiles of base and head, block by block."""
+        if self.profiles is None:
+            return ()
+        return profiles_of(self.profiles, self.companions, [int(one["block"]) for one in self.blocks])
 
     @property
     def equal(self) -> bool:
@@ -130,16 +144,29 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
         head=replace(head, stale_tables=stale),
         slower=slower,
     )
+    told = findings_of(comparisons, coverage, attribution.findings)
     broken = tuple(_explain(check, evidence) for check in validity if not check.ok)
     verdict = decide(
         run_id=evidence.run_id,
         comparisons=comparisons,
         coverage=coverage,
-        findings=(*broken, *findings_of(comparisons, coverage, attribution.findings)),
+        findings=(*broken, *with_functions(told, slower_functions(evidence))),
         validity=validity,
         calibration=evidence.calibration,
     )
     return DuetAnswer(verdict, attribution.changes, companions_of(attribution.changes, base, head))
+
+
+def slower_functions(evidence: DuetEvidence) -> tuple[Finding, ...]:
+    """Return the functions that compute more for each request, as far as they were sampled."""
+    lines = known_lines(evidence.companions)
+    return function_findings(compare_functions(evidence.sampled), lines.get)
+
+
+def with_functions(findings: Sequence[Finding], functions: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Put the functions behind the finding that says no more than that the service computes."""
+    place = next((i for i, one in enumerate(findings, start=1) if one.kind in _COMPUTES), len(findings))
+    return (*findings[:place], *functions, *findings[place:])
 
 
 def _warm(evidence: DuetEvidence) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow.parquet as pq
 
 from adx_lab.capture.companions import Watched
 from adx_lab.capture.endpoint_counts import Counters
 from adx_lab.conduct.duet.order import DuetOrder
+from adx_lab.conduct.duet.profiling import Profiling
 from adx_lab.conduct.duet.templates import VariantError
 from adx_lab.load.order import Rival, awaited_file
 from adx_lab.load.serial.core_movement import SerialOrder, SerialRecord, play_burst, play_core
@@ -21,6 +25,7 @@ from adx_lab.settings import Settings
 
 _LOCUST_STARTS_S = 60.0
 _LOOK_EVERY_S = 0.05
+_PROFILED_S = 60.0
 _CROWD = 12
 """Connections that are always busy in a burst."""
 
@@ -66,7 +71,7 @@ class Movements:
         try:
             return await asyncio.to_thread(play)
         except RefusedError as error:
-            raise VariantError(error.variant, error) from error
+            raise VariantError(error.variant, error, says="lets nobody in") from error
 
     async def play_burst(self) -> SerialRecord:
         """Let a crowd ask each in turn, after everything else.
@@ -79,7 +84,27 @@ class Movements:
         try:
             return await asyncio.to_thread(play_burst, self._order(self.order.burst_s), _CROWD)
         except RefusedError as error:
+            raise VariantError(error.variant, error, says="lets nobody in") from error
+
+    async def play_profiled(self, pids: Mapping[str, Sequence[int]], profiling: Profiling) -> dict[str, int]:
+        """Ask both in every way once more, sampled, and keep no times: return how often each was asked.
+
+        Raises
+        ------
+        VariantError
+            One of them lets nobody in any more.
+        """
+        order = replace(self._order(self.order.serial_s), folder=self.folder / "profiled")
+        profiling.start(pids, seconds=_PROFILED_S)
+        try:
+            record = await asyncio.to_thread(play_core, order, dict, lambda: None)
+        except RefusedError as error:
             raise VariantError(error.variant, error) from error
+        asked: Counter[str] = Counter(dict.fromkeys(pids, 0))
+        for movement in record.movements:
+            table = pq.read_table(order.folder / movement / "samples.parquet", columns=["variant"])
+            asked.update(table["variant"].to_pylist())
+        return dict(asked)
 
     def _order(self, seconds: float) -> SerialOrder:
         return SerialOrder(

@@ -79,6 +79,8 @@ class DuetOrder:
         Of schedules, coins and resampling.
     night
         The loaded run of the night that it is played for.
+    functions
+        Whether each block also samples what functions cost, after all that is timed.
     """
 
     base: str
@@ -92,6 +94,7 @@ class DuetOrder:
     purpose: Purpose = "duet"
     seed: int = 1
     night: str | None = None
+    functions: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what can't be measured.

@@ -17,7 +17,7 @@ from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.verdict import decide
 from adx_lab.conduct.baseline import read_baseline
-from adx_lab.conduct.duet.block import SIDES, Bench, Block, named_queries
+from adx_lab.conduct.duet.block import Bench, named_queries
 from adx_lab.conduct.duet.judge import (
     DuetAnswer,
     broken_early,
@@ -25,6 +25,7 @@ from adx_lab.conduct.duet.judge import (
     figures_of_duet,
     judge_duet,
 )
+from adx_lab.conduct.duet.left import SIDES, Block
 from adx_lab.conduct.duet.order import DECISIVE_MIN, DuetOrder
 from adx_lab.conduct.duet.stored import Gathered, read_evidence, write_verdict
 from adx_lab.conduct.duet.templates import VariantError, prepare
@@ -32,7 +33,7 @@ from adx_lab.conduct.duet.trials import latest_calibration, note_equal
 from adx_lab.conduct.run.built import build_record, describe_git
 from adx_lab.conduct.run.recorded import find_scenario
 from adx_lab.errors import MeasurementError
-from adx_lab.progress import Progress
+from adx_lab.progress import Progress, Watched
 from adx_lab.records.run import Caveat, RunRecord, new_run_id
 from adx_lab.services.servers import Servers, servers
 from adx_lab.services.variants import Variant, read_variant
@@ -115,7 +116,8 @@ class _Duet:
         sides = await prepare(settings, up, self.variants, self.progress)
         described = {side: self.variants[side].describe() for side in SIDES}
         named = {side: named_queries(self.variants[side].queries_folder) for side in SIDES}
-        gathered = Gathered(order.plan, described, latest_calibration(settings), named)
+        roots = {side: tree.path if (tree := self.variants[side].tree) else None for side in SIDES}
+        gathered = Gathered(order.plan, described, latest_calibration(settings), named, roots)
         bench = Bench(settings, order, up, sides, locustfile, self.run_id.rpartition("-")[2])
         with (
             new_run_folder(settings.runs_dir, self.run_id) as run_dir,
@@ -141,6 +143,8 @@ class _Duet:
             block = await bench.run_block(number, folder, rate_per_s=rate_per_s, seconds=order.load_s)
             gathered.add(block)
             progress.advance("duet", number, target, "blocks")
+            if isinstance(progress, Watched):
+                progress.shown("comparisons", comparisons_of(gathered.evidence(self.run_id)))
             if number == 1 and broken_early(gathered.evidence(self.run_id)):
                 progress.step("one block is enough: what fails there is plain to see")
                 return

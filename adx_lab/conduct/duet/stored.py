@@ -13,12 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.functions.stored import PROFILED
 from adx_lab.analysis.stats.sequential_design import Plan
 from adx_lab.analysis.verdict import Calibration, Verdict
 from adx_lab.capture.companions import statement_names
 from adx_lab.capture.endpoint_counts import counted_between, statements_between
-from adx_lab.conduct.duet.block import SIDES, Block
 from adx_lab.conduct.duet.judge import DuetEvidence
+from adx_lab.conduct.duet.left import SIDES, Block
+from adx_lab.conduct.duet.profiling import Profiles
 from adx_lab.errors import UsageError
 from adx_lab.files import write_whole
 from adx_lab.records.columns import COUNT_COLUMNS, STATEMENT_COLUMNS
@@ -29,6 +31,7 @@ from adx_lab.sql import Query
 from adx_lab.store.folders import (
     COMPANIONS,
     COUNTS,
+    PROFILES,
     STATEMENTS,
     TABLES,
     UNPLAYED,
@@ -50,6 +53,9 @@ class Gathered:
     queries: Mapping[str, Mapping[str, Query]] = field(default_factory=dict)
     """By side, its named queries."""
 
+    roots: Mapping[str, Path | None] = field(default_factory=dict)
+    """By side, where its source lies."""
+
     began: float | None = None
     audits: list[dict[str, Any]] = field(default_factory=list)
     companions: list[dict[str, Any]] = field(default_factory=list)
@@ -59,6 +65,7 @@ class Gathered:
     _counts: list[dict[str, Any]] = field(default_factory=list)
     _statements: list[dict[str, Any]] = field(default_factory=list)
     _names: dict[str, dict[int, str | None]] = field(default_factory=dict)
+    _profiles: Profiles = field(default_factory=Profiles)
     _rows: int = 0
 
     def add(self, block: Block) -> None:
@@ -79,11 +86,21 @@ class Gathered:
         requests = {row["variant"]: row["block_count"] for row in counts}
         for side in SIDES:
             block.companions[side]["requests"] = int(requests.get(side, 0))
+        self._add_profile(block)
         self.audits.append(block.audit())
         for caveat in block.collected.caveats:
             self.caveats.append(replace(caveat, text=f"block {block.number}: {caveat.text}"))
         # Through JSON and back: what is judged now is what can be judged again.
         self.companions.append(json.loads(to_json(block.companions)))
+
+    def _add_profile(self, block: Block) -> None:
+        """Keep where both variants computed."""
+        if block.profiled:
+            asked = block.profiled_requests or {side: block.companions[side]["requests"] for side in SIDES}
+            for side, told in self._profiles.add(block.number, block.profiled, self.roots, asked).items():
+                block.companions[side][PROFILED] = told
+        if block.trouble and not any(one.code == "no-profile" for one in self.caveats):
+            self.caveats.append(Caveat("no-profile", block.trouble))
 
     def _append(self, folder: Path, number: int, movement: str, moved_s: float) -> pa.Table:
         """Append one movement's requests."""
@@ -143,6 +160,7 @@ class Gathered:
             calibration=self.calibration,
             counts=_frame(_table(self._counts, COUNT_COLUMNS)) if self._counts else None,
             statements=_frame(_table(self._statements, STATEMENT_COLUMNS)) if self._counts else None,
+            profiles=_frame(self._profiles.table()) if self._profiles.rows else None,
         )
 
     def write(self, run_dir: Path, record: RunRecord) -> None:
@@ -152,6 +170,8 @@ class Gathered:
         if self._counts:
             pq.write_table(_table(self._counts, COUNT_COLUMNS), run_dir / f"{COUNTS}.parquet")
             pq.write_table(_table(self._statements, STATEMENT_COLUMNS), run_dir / f"{STATEMENTS}.parquet")
+        if self._profiles.rows:
+            pq.write_table(self._profiles.table(), run_dir / f"{PROFILES}.parquet", compression="zstd")
         write_whole(run_dir / COMPANIONS, to_json(self.companions) + "\n")
         write_plans(run_dir, self.companions[0]["head"].get("matrix") or {"plans": []})
         for table in set(TABLES) - {"samples", "queries"}:
@@ -220,6 +240,7 @@ def read_evidence(run: StoredRun) -> DuetEvidence:
         calibrating=run.record.purpose == "calibrate",
         counts=_table_of(run, COUNTS),
         statements=_table_of(run, STATEMENTS),
+        profiles=_table_of(run, PROFILES),
     )
 
 

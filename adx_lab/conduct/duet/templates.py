@@ -20,8 +20,8 @@ from adx_lab.stack.databases import clone, drop
 class VariantError(StackError):
     """A variant did not start: the other one may be in order, and there is no comparison all the same."""
 
-    def __init__(self, side: str, error: AdxLabError) -> None:
-        super().__init__(f"{side} does not start: {error.message}", mend=error.mend, log=error.log)
+    def __init__(self, side: str, error: AdxLabError, *, says: str = "does not start") -> None:
+        super().__init__(f"{side} {says}: {error.message}", mend=error.mend, log=error.log)
         self.side = side
 
 

@@ -11,6 +11,7 @@ import http.client
 import json
 import urllib.request
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.conduct.baseline import Baseline, read_baseline, set_baseline
 from adx_lab.conduct.bisection.play import bisect_night
+from adx_lab.conduct.checks import before_a_night
 from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
@@ -28,9 +30,11 @@ from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.recorded import LoadRequest
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
-from adx_lab.progress import Progress
+from adx_lab.progress import Progress, Watched
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import Caveat
+from adx_lab.report.duet.source_change import source_change
+from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.page.index import write_index
 from adx_lab.report.page.measured_night import Compared, Contents
@@ -44,6 +48,7 @@ from adx_lab.store.rule_costs import read_rule_costs
 
 ProfileName = Literal["quick", "nightly"]
 _WEBHOOK_S = 10.0
+PLANS, _USUAL_QUERY = "query_plans", "users.list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +102,16 @@ class _Night:
 
     async def measure(self, request: LoadRequest) -> None:
         """Load, raise the load, compare, and measure the rules; each is stored as it ends."""
-        await self._load(request)
+        beside = [] if self.run is None else _of_the_night(self.settings, self.run)
+        if self.run is None:
+            await self._load(request)
+        elif request.url is None and not any(other.record.scenario == "steps" for other in beside):
+            await self._climb_alone()
         assert self.run is not None
-        if self._plays_duets(request) and self.profile.duet.get("blocks") != 0:
+        if isinstance(self.progress, Watched):
+            self.progress.shown("budgets", recorded.judge(self.settings, self.run).budgets)
+        played = any(other.record.kind == "duet" for other in beside)
+        if self._plays_duets(request) and self.profile.duet.get("blocks") != 0 and not played:
             await self._compare(self.run)
         if request.url is None and self.settings.is_reference and self.profile.rules:
             await measure_rules(self.settings, RulesOrder(), self.progress)
@@ -112,10 +124,19 @@ class _Night:
             return
         async with recorded.surroundings(settings, progress, fresh=read_state(settings) is None) as around:
             self.run = await recorded.record_load(settings, around, request, progress)
-            if self.profile.steps and settings.is_reference:
-                steps = replace(recorded.find_scenario(settings, "steps"), night=self.run.record.run_id)
-                climbed = await recorded.record_load(for_climbing(settings), around, steps, progress)
-                recorded.keep(settings, climbed)
+            await self._climb(around)
+
+    async def _climb_alone(self) -> None:
+        if self.profile.steps and self.settings.is_reference:
+            async with recorded.surroundings(self.settings, self.progress) as around:
+                await self._climb(around)
+
+    async def _climb(self, around: recorded.Surroundings) -> None:
+        assert self.run is not None
+        if self.profile.steps and self.settings.is_reference:
+            steps = replace(recorded.find_scenario(self.settings, "steps"), night=self.run.record.run_id)
+            settings = for_climbing(self.settings)
+            recorded.keep(settings, await recorded.record_load(settings, around, steps, self.progress))
 
     def _plays_duets(self, request: LoadRequest) -> bool:
         """Tell whether the service can be started as it was: the core, and whoever names a ref."""
@@ -162,10 +183,13 @@ async def nightly(
     request: LoadRequest,
     profile: Profile,
     progress: Progress,
+    *,
+    resumed: StoredRun | None = None,
 ) -> Report:
     """Do everything: stack, load, captures, comparison, notebooks, report, verdict.
 
-    A night that is stopped after its load leaves an invalid report of what it had.
+    A night that is stopped after its load leaves an invalid report of what it had. ``resumed`` is the load of
+    such a night: what was stored of it is not measured again.
 
     Raises
     ------
@@ -173,7 +197,8 @@ async def nightly(
         Another nightly runs in this checkout.
     """
     with hold(settings.data_dir / "nightly.lock", what="a nightly of this checkout"):
-        night = _Night(settings, profile, progress)
+        before_a_night(settings, progress, attached=request.url is not None)
+        night = _Night(settings, profile, progress, run=resumed)
         try:
             await night.measure(request)
         except (asyncio.CancelledError, KeyboardInterrupt, Exception) as stopped:
@@ -188,6 +213,36 @@ async def nightly(
             progress.step(f"removed {len(removed)} old run{'s' if len(removed) > 1 else ''}")
         await asyncio.to_thread(_tell, settings, made, progress)
         return made
+
+
+def unfinished(settings: Settings) -> StoredRun:
+    """Return the load of the latest night, where that night did not come to its end.
+
+    Raises
+    ------
+    UsageError
+        There is no night, or the latest one is whole.
+    """
+    for run_id in reversed(run_ids(settings.runs_dir)):
+        try:
+            run = open_run(settings.runs_dir, run_id)
+        except StoreError:  # damaged: nothing can be taken up from it
+            continue
+        if run.record.purpose != "nightly":
+            continue
+        if _is_whole(settings.reports_dir / run_id / "verdict.json"):
+            mend = "start another with adx-lab nightly"
+            raise UsageError(f"the latest night, {run_id}, came to its end", mend=mend)
+        return run
+    raise UsageError("there is no night to go on with", mend="start one with adx-lab nightly")
+
+
+def _is_whole(verdict: Path) -> bool:
+    try:
+        checks = json.loads(verdict.read_text(encoding="utf-8"))["validity"]
+        return not any(check["check"] == "night_stopped_early" for check in checks)
+    except (OSError, ValueError, KeyError, TypeError):  # no report, or none that can be read
+        return False
 
 
 def for_climbing(settings: Settings) -> Settings:
@@ -220,23 +275,46 @@ async def report(
     stopped
         Why the night ended early.
 
-    Raises
-    ------
-    UsageError
-        The run is a duet: its verdict is had by ``adx-lab verdict``.
+    Returns
+    -------
+    Report
+        Of a duet its own page, of any other run that of its night.
     """
+    contents = await asyncio.to_thread(contents_of, settings, run, notes=notes, stopped=stopped)
+    orders = () if stopped is not None else notebooks_of(contents)
+    judgement = contents.judgement
+    if judgement is None:
+        made = await make_report(settings, contents, orders, progress)
+        await asyncio.to_thread(write_index, settings)
+        return made
+    # The notebooks of all nights must find this one, too.
+    recorded.keep_row(settings, judgement, status=None)
+    made = await make_report(settings, contents, orders, progress)
+    recorded.keep_row(settings, judgement, status=made.verdict.status)
+    await asyncio.to_thread(write_index, settings)
+    return made
+
+
+async def page_of(settings: Settings, run: StoredRun, progress: Progress) -> Report:
+    """Write the page of one run without its notebooks: what every verb that stores a run ends with."""
+    made = await make_report(settings, await asyncio.to_thread(contents_of, settings, run), (), progress)
+    await asyncio.to_thread(write_index, settings)
+    return made
+
+
+def contents_of(
+    settings: Settings, run: StoredRun, *, notes: tuple[Caveat, ...] = (), stopped: str | None = None
+) -> Contents:
+    """Return what a run's page shows: a duet alone, or a load with what was measured the same night."""
     if run.record.kind == "duet":
-        raise UsageError(
-            f"run {run.record.run_id} is a {run.record.kind}: its report is that of its night",
-            mend=f"adx-lab verdict {run.record.run_id} shows its verdict",
-        )
+        return Contents(compared=_compared(run), notes=notes)
     judgement = recorded.judge(settings, run)
     beside = list(_of_the_night(settings, run))
     compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
     climbed = next((other.record.run_id for other in beside if other.record.kind == "climb"), None)
     # What the core's rules are worth says nothing of somebody else's service.
     known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
-    usual = await asyncio.to_thread(compare_night, settings, judgement)
+    usual = compare_night(settings, judgement)
     if (
         not usual.nights
         and compared is None
@@ -246,26 +324,36 @@ async def report(
         text = "nothing was compared, since this is the first valid night of this service and scenario"
         notes = (*notes, Caveat("first-night", text))
     rules = tuple(known[name] for name in sorted(known))
-    contents = Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder), usual)
-    orders = () if stopped is not None else notebooks_of(contents)
-    # The notebooks of all nights must find this one, too.
-    recorded.keep_row(settings, judgement, status=None)
-    made = await make_report(settings, contents, orders, progress)
-    recorded.keep_row(settings, judgement, status=made.verdict.status)
-    await asyncio.to_thread(write_index, settings)
-    return made
+    return Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder), usual)
 
 
 def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
     """Return the notebooks that have something to show."""
-    runs = dict.fromkeys(LOAD, contents.run_id)
+    runs = {} if contents.judgement is None else dict.fromkeys(LOAD, contents.run_id)
+    if contents.judgement is not None and contents.record.kind == "climb":
+        runs |= dict.fromkeys(CLIMB, contents.run_id)
     if contents.compared is not None:
         runs |= dict.fromkeys(DUET, contents.compared.run_id)
     if contents.knee_run_id is not None:
         runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
-    of_runs = (NotebookOrder(name, {"run_id": run_id}) for name, run_id in runs.items())
-    of_all = (*NIGHTS, *(RULES if contents.rules else ()))
+    plans = contents.plans
+    shown = {} if plans is None else _shown_plan(plans)
+    of_runs = (
+        NotebookOrder(name, {"run_id": run_id} | (shown if name == PLANS else {}))
+        for name, run_id in runs.items()
+        if name != PLANS or (plans is not None and plans.cells)
+    )
+    of_all = () if contents.judgement is None else (*NIGHTS, *(RULES if contents.rules else ()))
     return (*of_runs, *(NotebookOrder(name) for name in of_all))
+
+
+def _shown_plan(matrix: Matrix) -> dict[str, str]:
+    """Return which plan the notebook shows as a picture, where the one that it names is not a service's."""
+    keys = list(matrix.cells)
+    if not keys or any(query.startswith(_USUAL_QUERY) for query, _, _ in keys):
+        return {}
+    query, tenant, mode = keys[0]
+    return {"query": query, "tenant": tenant, "mode": mode}
 
 
 async def _leave_what_there_is(night: _Night, stopped: BaseException) -> None:
@@ -315,6 +403,8 @@ def _compared(run: StoredRun) -> Compared:
         caveats=run.record.caveats,
         base_plans=_plans(first["base"]),
         head_plans=_plans(first["head"]),
+        duel=Duel(run, verdict.to_json()),
+        change=source_change(evidence.variants),
     )
 
 

@@ -25,7 +25,7 @@ from adx_lab.progress import Progress
 _SECONDS = 6.0
 _REQUESTS_MAX = 400
 _STARTING_S = 30.0
-_PLUGIN = Path(__file__).resolve().parents[2] / "load" / "users" / "single.py"
+_PLUGIN = Path(__file__).resolve().parents[2] / "load" / "starting" / "single.py"
 _COUNTERS = ("calls", "total_ms", "pages")
 
 

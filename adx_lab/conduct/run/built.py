@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
@@ -14,6 +13,7 @@ import msgspec
 from adx_lab.capture.resources import describe_machine
 from adx_lab.records.run import Origin, RunRecord, Target
 from adx_lab.secrecy import HIDDEN, shown_named, shown_url, shown_webhook
+from adx_lab.services.git import git
 from adx_lab.settings import URLS, Settings
 
 _LIBRARIES = ("adx-lab", "asyncpg", "granian", "locust", "numpy", "pandas", "scipy", "valkey")
@@ -71,17 +71,9 @@ def describe_target(target: Target) -> dict[str, Any]:
 
 def describe_git(folder: Path) -> Origin:
     """Return the commit of a checkout and how many files differ from it; nulls where it is none."""
-
-    def ask(*words: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *words], cwd=folder, check=False, capture_output=True, text=True)
-        except FileNotFoundError:  # no git on this machine: the run is as good without
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    changed = ask("status", "--porcelain")
+    changed = git(folder, "status", "--porcelain")
     return Origin(
-        commit=ask("rev-parse", "HEAD"),
-        subject=ask("log", "-1", "--format=%s"),
+        commit=git(folder, "rev-parse", "HEAD"),
+        subject=git(folder, "log", "-1", "--format=%s"),
         changed_files=None if changed is None else len(changed.splitlines()),
     )

@@ -19,7 +19,8 @@ from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.analysis.run.budgets import Budget
 from adx_lab.analysis.switches.block_figures import figures_of_block
 from adx_lab.analysis.switches.worth import BLOCKS_DECISIVE, RuleBlock, keeps, weigh
-from adx_lab.conduct.duet.block import SIDES, Bench, Started
+from adx_lab.conduct.duet.block import Bench
+from adx_lab.conduct.duet.left import SIDES, Started
 from adx_lab.conduct.duet.order import BLOCKS_MAX, DuetOrder
 from adx_lab.conduct.duet.templates import Prepared, prepare
 from adx_lab.conduct.duet.trials import machine_id

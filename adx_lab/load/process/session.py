@@ -4,7 +4,7 @@ Whoever started Locust, the same happens: the test's record is opened when the t
 logged in before the first user is spawned, all processes begin at one moment, and the record is closed when
 the test stops. Under the lab's command line a order says where the record goes, and the lab stores the run.
 Without one (the web page, plain ``locust -f``) this process starts a companion that stores it; see
-`adx_lab.conduct.run.attended`.
+`adx_lab.conduct.attended`.
 """
 
 from __future__ import annotations
@@ -310,7 +310,7 @@ class Session:
         raw_dir = Path(self.order.raw_dir)
         write_order(self.order, raw_dir / "order.json")
         host = self.environment.host or getattr(self.scenario, "host", None) or ""
-        command = [sys.executable, "-m", "adx_lab.conduct.run.attended", str(raw_dir), str(os.getpid())]
+        command = [sys.executable, "-m", "adx_lab.conduct.attended", str(raw_dir), str(os.getpid())]
         # Everybody can read a command line, and a URL may hold a password.
         environ = os.environ | {"LOCUST_HOST": host}
         self._companion = subprocess.Popen(

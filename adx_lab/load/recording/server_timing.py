@@ -13,6 +13,14 @@ from dataclasses import dataclass
 _METRIC = re.compile(r'([\w.\-]+)((?:\s*;\s*[\w\-]+(?:\s*=\s*(?:"[^"]*"|[^;,"\s]+))?)*)\s*(?:,|$)')
 _DURATION = re.compile(r";\s*dur\s*=\s*\"?(-?[\d.]+(?:[eE][+-]?\d+)?)")
 _DESCRIPTION = re.compile(r';\s*desc\s*=\s*(?:"([^"]*)"|([^;,"\s]+))')
+_TOTALS = frozenset(
+    ("total", "app", "process_action.action_controller", "timerpanel_total", "mp-root", "request", "action")
+)
+"""What frameworks call all of a request: many; Rails; Django's debug toolbar; MiniProfiler in ASP.NET."""
+
+_DATABASES = frozenset(("db", "sql", "sql.active_record", "sqlpanel_sql_time", "database", "ef", "mysql"))
+"""What they call their database's share of it."""
+
 _DEPTH = {"none": 0, "l1": 1, "l2": 2, "miss": 3}
 
 
@@ -40,25 +48,29 @@ def parse(header: str | None) -> ServerSplit:
     if not header:
         return NOTHING
     total_ms = math.nan
-    valkey_ms = pool_ms = 0.0
+    valkey_ms = pool_ms = unnamed_ms = 0.0
     cache = "none"
     queries: list[tuple[str, float]] = []
     for name, parameters in _METRIC.findall(header):
         found = _DURATION.search(parameters)
         ms = float(found[1]) if found else 0.0
-        if name == "total":
+        told = _description(parameters)
+        if name.lower() in _TOTALS:
             total_ms = ms
-        elif name == "db":
-            queries.append((_description(parameters) or "unnamed", ms))
+        elif name == "db" and told:
+            queries.append((told, ms))
+        elif name.lower() in _DATABASES:
+            # Without a name it is what all of a request's queries took, and no query.
+            unnamed_ms += ms
         elif name == "cache":
-            layer = (_description(parameters) or "none").split(":")[0]
+            layer = (told or "none").split(":")[0]
             if _DEPTH.get(layer, 0) > _DEPTH[cache]:
                 cache = layer
         elif name == "valkey":
             valkey_ms += ms
         elif name == "pool":
             pool_ms += ms
-    db_ms = sum(ms for _, ms in queries)
+    db_ms = unnamed_ms + sum(ms for _, ms in queries)
     return ServerSplit(total_ms, db_ms, valkey_ms, pool_ms, cache, tuple(queries))
 
 

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify, request, send_from_directory
 
 from adx_lab.load.process.session import Session, listeners
 from adx_lab.load.recording.rows import Row
 from adx_lab.load.recording.server_timing import ServerSplit, parse
 from adx_lab.load.web.budgets import COLUMN, LiveBudget, Window, live_budgets
-from adx_lab.load.web.vitals import read_vitals
+from adx_lab.load.web.vitals import read_stored, read_vitals
+from adx_lab.settings import read_settings
 
 KEY, TITLE = "adx", "ADX Lab"
 PARTS = ("client", "service", "pool", "database", "cache")
@@ -70,6 +71,7 @@ class View:
             self._vitals = read_vitals(Path(session.order.raw_dir))
         return {
             "state": "over" if session.ending else "running",
+            "run": read_stored(Path(session.order.raw_dir)),
             "scenario": session.order.scenario,
             "schedule": session.schedule.describe(),
             "requests": self._window.count,
@@ -133,7 +135,12 @@ def add_tab(environment: Any) -> None:
 
     @pages.route("/live")
     def live() -> Response:
-        return jsonify(view.document())
+        runner = environment.runner
+        return jsonify({"users": 0 if runner is None else runner.user_count, **view.document()})
+
+    @pages.route("/report/<path:name>")
+    def report(name: str) -> Response:
+        return send_from_directory(read_settings().reports_dir, name)
 
     app = web_ui.app
     app.register_blueprint(pages)

@@ -81,3 +81,23 @@ def _latest(resources: Sequence[Mapping[str, Any]]) -> dict[str, float]:
             break
         memory[row["process"]] = memory.get(row["process"], 0.0) + row["rss_mb"]
     return memory
+
+
+def write_stored(raw_dir: Path, run_id: str) -> None:
+    """Leave word of the run that a test became, for the page that still shows the test."""
+    path = _stored(raw_dir)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(run_id, encoding="utf-8")
+
+
+def read_stored(raw_dir: Path) -> str | None:
+    """Return the id of the run that a test became, or None as long as it is none."""
+    try:
+        return _stored(raw_dir).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _stored(raw_dir: Path) -> Path:
+    # Beside the raw records, which are gone by then, and not among them.
+    return raw_dir.parent.parent / "logs" / f"stored-{raw_dir.name}"

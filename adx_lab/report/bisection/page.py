@@ -24,7 +24,7 @@ def write_bisection(folder: Path, answer: Answer) -> None:
     StoreError
         The folder can't be written.
     """
-    page = environment().get_template("bisection.html.j2")
+    page = environment(depth=1).get_template("bisection.html.j2")
     text = page.render(
         answer=answer,
         status=_STATUS[answer.status],
@@ -36,7 +36,7 @@ def write_bisection(folder: Path, answer: Answer) -> None:
     try:
         if not folder.exists():
             folder.mkdir(parents=True, mode=0o700)
-            copy_script(folder)
+            copy_script(folder.parent)
         _write(folder / DOCUMENT, to_json(answer.to_json(), indent=2) + "\n")
         _write(folder / PAGE, text)
     except OSError as error:

@@ -15,6 +15,7 @@ from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.parts.figure import COLOURS, Figure
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.row_chart import rows_styled, stacked_rows
+from adx_lab.report.parts.words import metric_words, part_words, sentence_case, subject_words
 
 METRICS = ("pair_ms", "p50_ms", "p95_ms", "p99_ms")
 
@@ -68,7 +69,7 @@ def forest(duel: Duel, *, metric: str) -> Figure:
     smallest = next((one.smallest_effect for one in judged.values()), 0.0)
     plot.add_vrect(x0=-100 * smallest, x1=100 * smallest, fillcolor=COLOURS[0], opacity=0.12, line_width=0)
     plot.update_xaxes(title="head is slower than base by [%]", range=_reach([ratio for _, ratio in dots]))
-    names = [one.subject for one in series]
+    names = [subject_words(one.subject) for one in series]
     return Figure(rows_styled(plot, names), _forest_in_words(list(judged.values()), metric))
 
 
@@ -77,7 +78,7 @@ def moved_parts(duel: Duel) -> Figure:
     shown = sorted(duel.changes, key=lambda change: -change.change_ms)
     plot = stacked_rows(
         [change.endpoint for change in shown],
-        [{part.name: part.change_ms for part in change.parts} for change in shown],
+        [{part_words(part.name): part.change_ms for part in change.parts} for change in shown],
         title="head takes longer than base, mean of a request [ms]",
     )
     sentence = "No endpoint was answered by both variants."
@@ -130,13 +131,14 @@ def _middle(series: BlockSeries) -> float:
 
 def _forest_in_words(judged: Sequence[Comparison], metric: str) -> str:
     if not judged:
-        return f"The blocks of this duet are too short to carry {metric}."
+        return f"The blocks of this duet are too short to carry a {metric_words(metric)}."
+    what = f"{sentence_case(metric_words(metric))}, head over base, a dot a block"
     blocks, known = judged[0].n_blocks, [one for one in judged if one.ratio is not None]
     if not known:
-        return f"{metric} of head over base, a dot a block: {blocks} blocks are too few for an interval."
+        return f"{what}: {blocks} blocks are too few for an interval."
     told = ", ".join(f"{n} {status}" for status, n in Counter(one.status for one in known).items())
     return (
-        f"{metric} of head over base, a dot a block, with intervals over {blocks} blocks: {told}. Within the "
+        f"{what}, with intervals over {blocks} blocks: {told}. Within the "
         f"band, ±{100 * known[0].smallest_effect:.0f}%, a difference does not matter; an interval that runs "
         "off is wider than the blocks lie apart."
     )

@@ -8,7 +8,7 @@ from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.plans.captures.compare import PlanChange
 from adx_lab.report.parts.table import Cell, Column, Table
-from adx_lab.report.parts.words import metric_words, subject_words
+from adx_lab.report.parts.words import metric_words, quantity, subject_words
 
 _ENDPOINTS = 3
 
@@ -78,12 +78,21 @@ def some(names: Sequence[str]) -> str:
 
 def _row(one: Comparison) -> tuple[object, ...]:
     known = one.low is not None and one.high is not None
+    interval: object = (one.low, one.high) if known else None
+    if known and one.ratio is None:  # of counts, which may be none: the difference itself
+        interval = Cell(
+            (one.low, one.high), f"{quantity(one.low, one.unit)} to {quantity(one.high, one.unit)}"
+        )
     # As p-values are printed.
     p = Cell(one.p, "< 0.001" if one.p < 0.001 else f"{one.p:.3g}") if known else None
     return (
         Cell(one.subject, subject_words(one.subject)),
         Cell(one.metric, metric_words(one.metric)),
         one.status,
-        *(one.base, one.head, one.unit),
-        *(one.ratio, (one.low, one.high) if known else None, p, one.could_see, one.level, one.gate),
+        *(_measured(one.base, one.unit), _measured(one.head, one.unit), one.unit if known else ""),
+        *(one.ratio, interval, p, one.could_see, one.level, one.gate),
     )
+
+
+def _measured(value: float | None, unit: str) -> object:
+    return Cell(value, quantity(value, unit)) if unit == "share" and value is not None else value

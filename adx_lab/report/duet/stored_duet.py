@@ -31,9 +31,18 @@ _PAGES_RATIO, _PAGES_MIN = 1.25, 16.0
 
 @dataclass(frozen=True)
 class Duel:
-    """One stored duet, read once; nothing is judged anew."""
+    """One stored duet, read once; nothing is judged anew here.
+
+    Attributes
+    ----------
+    run
+        Its folder.
+    judged
+        The verdict as plain fields, where whoever opened it has judged it again.
+    """
 
     run: StoredRun
+    judged: Mapping[str, Any] | None = None
 
     @property
     def record(self) -> RunRecord:
@@ -49,7 +58,7 @@ class Duel:
         StoreError
             There is none.
         """
-        document = self.run.verdict()
+        document = self.judged or self.run.verdict()
         if document is None:
             raise StoreError(f"run {self.record.run_id} has no verdict", mend="adx-lab verdict computes it")
         return document

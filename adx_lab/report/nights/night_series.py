@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -18,6 +19,7 @@ from adx_lab.store.rows import stored_rows
 
 _LOADS = frozenset({"load", "nightly"})
 _LATEST = 20
+_COMMIT = re.compile(r"\b[0-9a-f]{40}\b")
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,23 @@ def runs_table(history: History) -> Table:
 def stored_runs(rows: Iterable[Mapping[str, Any]]) -> Table:
     """Return rows of the run store: what each was, of what, and what became of it."""
     columns = (
-        *(Column("run", kind="code", key="run_id"), Column("kind"), Column("scenario"), Column("started")),
-        *(Column("duration", "s", "number"), Column("commit", kind="code"), Column("status", kind="status")),
+        *(Column("run", kind="code", key="run_id"), Column("kind"), Column("scenario")),
+        *(Column("duration", "s", "number"), Column("status", kind="status")),
+        *(Column("started", seen="machines"), Column("commit, or base → head", key="commit")),
     )
     shown = (
         (
-            *(row["run_id"], row["kind"], row["scenario"], row["started_at"][:19].replace("T", " ")),
-            *(row["duration_s"], (row["commit_id"] or "unknown")[:10], row["status"] or "not judged"),
+            *(row["run_id"], row["kind"], row["scenario"], row["duration_s"]),
+            *(row["status"] or "not judged", row["started_at"]),
+            " → ".join(map(_short, row.get("variants") or (row["commit_id"] or "unknown",))),
         )
         for row in rows
     )
     return Table(columns, tuple(shown))
+
+
+def _short(variant: str) -> str:
+    return _COMMIT.sub(lambda found: found.group()[:10], variant)
 
 
 def changes_table(history: History, metric: str) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LOAD = ("regression_report", "latency", "query_plans", "cache", "resources")
+LOAD = ("latency", "query_plans", "cache", "resources")
 """Of any load; their parameter ``run_id`` names it."""
 
 CLIMB = ("capacity",)
@@ -16,3 +16,9 @@ NIGHTS = ("trends",)
 
 RULES = ("rules",)
 """Of the performance rules that have been measured: no ``run_id`` either."""
+
+ALONE = ("regression_report",)
+"""What the first page of a report says, for whoever runs notebooks and reads no report."""
+
+MAKING = ("explore", "load_run", "duet_run")
+"""These measure: an engineer or papermill runs them, and no report does."""

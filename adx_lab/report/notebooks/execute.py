@@ -51,9 +51,18 @@ class NotebookOutcome:
 
 
 async def execute_notebook(
-    notebook: Path, executed: Path, parameters: Mapping[str, Any], *, cell_timeout_s: int, log: Path
+    notebook: Path,
+    executed: Path,
+    parameters: Mapping[str, Any],
+    *,
+    cell_timeout_s: int,
+    log: Path,
+    home: Path | None = None,
 ) -> NotebookOutcome:
-    """Execute a notebook with parameters and save it as ``executed``; failing is an outcome."""
+    """Execute a notebook with parameters and save it as ``executed``; failing is an outcome.
+
+    Its kernel finds the home folder in its environment: a path of this machine is nobody else's business.
+    """
     order = executed.with_suffix(".order.json")
     result = executed.with_suffix(".result.json")
     order.write_text(
@@ -74,7 +83,8 @@ async def execute_notebook(
         log=log,
         # The kernel must find this very package, and must not open a debugger's port for each notebook.
         environ=os.environ
-        | {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "IPYTHONDIR": str(executed.parent / ".ipython")},
+        | {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "IPYTHONDIR": str(log.parent / "ipython")}
+        | ({} if home is None else {"ADX_LAB_HOME": str(home)}),
         cwd=notebook.parent,
     )
     try:

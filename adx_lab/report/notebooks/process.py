@@ -58,6 +58,7 @@ def main() -> None:
         status, error = "timed out", f"a cell took longer than {order['cell_timeout_s']} s"
     except DeadKernelError:
         status, error = "kernel died", "the kernel died; it may have run out of memory"
+    _without_paths(executed)
     if status != "completed":
         cell = _stamp(executed, status, str(error))
     result = {
@@ -67,6 +68,16 @@ def main() -> None:
         "body": _as_html(executed),
     }
     Path(order["result"]).write_text(json.dumps(result), encoding="utf-8")
+
+
+def _without_paths(executed: Path) -> None:
+    """Take out of a notebook where it lay on this machine: it may be published."""
+    notebook = nbformat.read(executed, as_version=4)
+    told = notebook.metadata.get("papermill", {})
+    for name in ("input_path", "output_path"):
+        if told.get(name):
+            told[name] = Path(told[name]).name
+    nbformat.write(notebook, executed)
 
 
 def _as_html(executed: Path) -> str:

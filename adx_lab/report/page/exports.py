@@ -40,11 +40,13 @@ def write_exports(folder: Path, contents: Contents, verdict: Verdict) -> list[st
     }
     shown = {
         "budgets.csv": tables.budgets(verdict.budgets),
-        "endpoints.csv": tables.endpoints(contents.judgement.endpoints),
-        "timeline.csv": tables.timeline(contents.judgement.samples),
         "comparisons.csv": comparisons(verdict.comparisons),
-        "plans.csv": cells_table(contents.judgement.plans),
     }
+    if contents.judgement is not None:
+        shown["endpoints.csv"] = tables.endpoints(contents.judgement.endpoints)
+        shown["timeline.csv"] = tables.timeline(contents.judgement.samples)
+    if contents.plans is not None:
+        shown["plans.csv"] = cells_table(contents.plans)
     for name, text in texts.items():
         write_whole(folder / name, text)
     kept = {name: table for name, table in shown.items() if table.rows}

@@ -15,8 +15,10 @@ from adx_lab.records.documents import to_json
 from adx_lab.records.run import RunRecord
 from adx_lab.report.nights.night_series import History
 from adx_lab.report.nights.trend_figures import budgets_over_nights
+from adx_lab.report.page.answer import Answer
 from adx_lab.report.page.assets import copy_script, environment
-from adx_lab.report.page.sections import Section
+from adx_lab.report.page.blocks.block import Section
+from adx_lab.report.parts.table import Cell, Column, Table
 from adx_lab.secrecy import scrub
 from adx_lab.settings import Settings
 
@@ -33,10 +35,13 @@ class NightLine:
     commit: str
     status: str
     summary: str
+    kind: str = "night"
 
 
-def write_line(folder: Path, record: RunRecord, verdict: Verdict, summary: str) -> None:
+def write_line(folder: Path, record: RunRecord, verdict: Verdict, answer: Answer) -> None:
     """Write what the index needs into a report's folder."""
+    first = answer.told[0] if answer.told and verdict.status == "regressed" else None
+    summary = answer.headline if first is None else f"{first.subject}: {first.size}. {first.cause}"
     line = NightLine(
         run_id=record.run_id,
         started_at=record.started_at,
@@ -44,6 +49,7 @@ def write_line(folder: Path, record: RunRecord, verdict: Verdict, summary: str) 
         commit=f"{record.git.commit or 'unknown'}"[:10],
         status=verdict.status,
         summary=summary,
+        kind=record.purpose,
     )
     write_whole(folder / NIGHT, scrub(to_json(asdict(line), indent=2)) + "\n")
 
@@ -58,7 +64,9 @@ def write_index(settings: Settings) -> Path:
     """
     nights = read_lines(settings.reports_dir)
     page = environment().get_template("nights.html.j2")
-    text = page.render(nights=nights[::-1], sections=_trends(settings, nights))
+    text = page.render(
+        nights=nights_table(nights[::-1]), count=len(nights), sections=_trends(settings, nights)
+    )
     index = settings.reports_dir / "index.html"
     try:
         copy_script(make_private_folder(settings.reports_dir))
@@ -66,6 +74,22 @@ def write_index(settings: Settings) -> Path:
     except OSError as error:
         raise StoreError(f"{index} can't be written: {error.strerror}", mend="free some space") from error
     return index
+
+
+def nights_table(nights: Sequence[NightLine]) -> Table:
+    """Return the reports, each a link to its page."""
+    columns = (
+        *(Column("started"), Column("verdict", kind="status"), Column("in one line"), Column("kind")),
+        *(Column("scenario"), Column("commit", kind="code")),
+    )
+    rows = (
+        (
+            Cell(night.started_at, night.started_at[:16].replace("T", " "), f"{night.run_id}/index.html"),
+            *(night.status, night.summary, night.kind, night.scenario, night.commit),
+        )
+        for night in nights
+    )
+    return Table(columns, tuple(rows))
 
 
 def read_lines(reports_dir: Path) -> list[NightLine]:

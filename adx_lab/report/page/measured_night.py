@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from adx_lab.analysis.finding import Finding
@@ -13,11 +14,24 @@ from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.run.deaths import death_findings
 from adx_lab.analysis.verdict import Verdict, decide
-from adx_lab.records.run import Caveat
+from adx_lab.records.run import Caveat, RunRecord
+from adx_lab.report.duet.source_change import SourceChange
+from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.notebooks.execute import NotebookOutcome
 from adx_lab.report.run.budget_findings import budget_findings
 from adx_lab.report.run.judged_run import Judgement
+from adx_lab.store.folders import StoredRun
 from adx_lab.store.rule_costs import RuleCost
+
+_COMMIT = re.compile(r"\b[0-9a-f]{40}\b")
+
+
+def variant_words(text: str) -> str:
+    """Return how a variant is called in a sentence."""
+    if text == ".":
+        return "the working tree"
+    named = f"the working tree with {text[2:].replace('+', ', ')}" if text.startswith(".+") else text
+    return _COMMIT.sub(lambda found: found.group()[:10], named)
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,10 @@ class Compared:
         What it says by itself.
     base_plans, head_plans
         Captured on fresh clones of each; None where a variant was a URL.
+    duel
+        Its stored run.
+    change
+        What differs between the variants.
     """
 
     run_id: str
@@ -43,6 +61,18 @@ class Compared:
     caveats: tuple[Caveat, ...] = ()
     base_plans: Matrix | None = None
     head_plans: Matrix | None = None
+    duel: Duel | None = None
+    change: SourceChange = field(default_factory=SourceChange)
+
+    @property
+    def base_words(self) -> str:
+        """How base is called in a sentence."""
+        return variant_words(self.base)
+
+    @property
+    def head_words(self) -> str:
+        """How head is called in a sentence."""
+        return variant_words(self.head)
 
     @cached_property
     def plan_changes(self) -> tuple[PlanChange, ...]:
@@ -67,7 +97,7 @@ class Contents:
     Attributes
     ----------
     judgement
-        The loaded run before the budgets.
+        The loaded run before the budgets; None on the page of a duet alone.
     compared
         The duet of the same night; None where none was played.
     knee_run_id
@@ -84,7 +114,7 @@ class Contents:
         What the last valid nights say, where no duet was played.
     """
 
-    judgement: Judgement
+    judgement: Judgement | None = None
     compared: Compared | None = None
     knee_run_id: str | None = None
     rules: tuple[RuleCost, ...] = ()
@@ -94,13 +124,37 @@ class Contents:
     usual: UsualAnswer = field(default_factory=UsualAnswer)
 
     @property
+    def run(self) -> StoredRun:
+        """The run whose page it is: the loaded one, or the duet alone."""
+        if self.judgement is not None:
+            return self.judgement.run
+        assert self.compared is not None
+        assert self.compared.duel is not None
+        return self.compared.duel.run
+
+    @property
+    def record(self) -> RunRecord:
+        """What is recorded of that run."""
+        return self.run.record
+
+    @property
     def run_id(self) -> str:
-        """The report's name: that of the loaded run."""
-        return self.judgement.record.run_id
+        """The report's name."""
+        return self.record.run_id
+
+    @property
+    def plans(self) -> Matrix | None:
+        """The plans of the loaded run, or of head."""
+        if self.judgement is not None:
+            return self.judgement.plans
+        return None if self.compared is None else self.compared.head_plans
 
     def decide(self, outcomes: list[NotebookOutcome], index: str) -> Verdict:
         """Weigh the run, the duet, the notebooks and the night's end into one verdict."""
         duet = None if self.compared is None else self.compared.verdict
+        if self.judgement is None:
+            assert duet is not None
+            return replace(duet, report=index)
         unplayed = () if self.unplayed is None else (self.unplayed,)
         return decide(
             run_id=self.run_id,
@@ -120,9 +174,10 @@ class Contents:
     def caveats(self) -> list[Caveat]:
         """Return every reason to doubt the numbers, each once."""
         judgement = self.judgement
-        several = [self.notes, judgement.record.caveats]
-        several += [summary.caveats for summary in judgement.endpoints]
-        several += [budget.caveats for budget in judgement.budgets]
+        several = [self.notes, self.record.caveats]
+        if judgement is not None:
+            several += [summary.caveats for summary in judgement.endpoints]
+            several += [budget.caveats for budget in judgement.budgets]
         if self.compared is not None:
             several += [self.compared.caveats, *(one.caveats for one in self.compared.verdict.comparisons)]
         return list({caveat.text: caveat for some in several for caveat in some}.values())

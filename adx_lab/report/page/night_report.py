@@ -15,12 +15,17 @@ from adx_lab.errors import StoreError, UsageError
 from adx_lab.files import make_private_folder, seal, sweep, sync
 from adx_lab.progress import Progress
 from adx_lab.report.notebooks.execute import NotebookOutcome, execute_notebook
-from adx_lab.report.page.assets import copy_script, environment
+from adx_lab.report.page.answer import Answer, answer_of
+from adx_lab.report.page.assets import copy_script, environment, packed_script
+from adx_lab.report.page.blocks.block import Section
+from adx_lab.report.page.blocks.endpoints import endpoint_blocks
+from adx_lab.report.page.blocks.queries import query_blocks
 from adx_lab.report.page.exports import DOWNLOADS, write_exports
 from adx_lab.report.page.index import write_line
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.page.sections import calibration_note, observing_note, sections_of
 from adx_lab.report.page.verdict_words import summarise_verdict
+from adx_lab.report.parts.words import TERMS
 from adx_lab.secrecy import scrub_files
 from adx_lab.settings import Settings
 
@@ -35,11 +40,12 @@ class Report:
     verdict: Verdict
     index: Path
     summary: str
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
 class NotebookOrder:
-    """A notebook of the report and its parameters; ``home`` is added."""
+    """A notebook of the report and its parameters."""
 
     name: str
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -56,11 +62,12 @@ async def make_report(
         outcomes = await _execute_all(settings, notebooks, partial, progress)
         progress.step("judging and writing the report")
         verdict = contents.decide(outcomes, str(folder / "index.html"))
-        summary = await asyncio.to_thread(_write, partial, contents, verdict, outcomes)
+        answer = answer_of(contents, verdict)
+        await asyncio.to_thread(_write, partial, contents, verdict, outcomes)
         await asyncio.to_thread(_put_in_place, partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Report(verdict, folder / "index.html", summary)
+    return Report(verdict, folder / "index.html", summarise_verdict(verdict), answer)
 
 
 def _make_folder(folder: Path) -> None:
@@ -101,9 +108,10 @@ async def _execute_all(
             outcome = await execute_notebook(
                 sources[order.name],
                 folder / f"{order.name}.ipynb",
-                order.parameters | {"home": str(settings.home_dir)},
+                order.parameters,
                 cell_timeout_s=settings.notebook.cell_timeout_s,
-                log=folder / f"{order.name}.log",
+                log=settings.data_dir / "logs" / f"{order.name}.log",
+                home=settings.home_dir,
             )
         done += 1
         progress.advance("notebooks", done, len(orders), "executed")
@@ -112,31 +120,84 @@ async def _execute_all(
     return list(await asyncio.gather(*(execute(order) for order in orders)))
 
 
-def _write(folder: Path, contents: Contents, verdict: Verdict, outcomes: list[NotebookOutcome]) -> str:
-    templates = environment()
-    copy_script(folder)
+def _write(folder: Path, contents: Contents, verdict: Verdict, outcomes: list[NotebookOutcome]) -> None:
+    templates = environment(depth=1)
+    copy_script(folder.parent)
     for outcome in outcomes:
+        others = [other.name for other in outcomes if other is not outcome]
         page = templates.get_template("notebook.html.j2").render(
-            name=outcome.name, run_id=verdict.run_id, outcome=outcome, body=outcome.body
+            name=outcome.name, run_id=verdict.run_id, outcome=outcome, body=outcome.body, others=others
         )
         (folder / f"{outcome.name}.html").write_text(page, encoding="utf-8")
     exported = write_exports(folder, contents, verdict)
-    summary = summarise_verdict(verdict)
-    write_line(folder, contents.judgement.record, verdict, summary)
-    page = templates.get_template("index.html.j2").render(
-        verdict=verdict,
-        record=contents.judgement.record,
-        folder=contents.judgement.run.folder,
-        summary=summary,
-        stopped=contents.stopped,
-        compared=contents.compared,
-        unplayed=contents.unplayed,
-        notebooks=outcomes,
-        sections=sections_of(contents, verdict),
-        downloads={name: DOWNLOADS[name] for name in exported},
-        caveats=contents.caveats(),
-        calibration_note=calibration_note(verdict),
-        observing_note=observing_note(contents.judgement.record),
-    )
+    answer = answer_of(contents, verdict)
+    write_line(folder, contents.record, verdict, answer)
+    blocks = _blocks(contents, verdict)
+    for name, (title, own) in blocks.items():
+        page = templates.get_template("blocks.html.j2").render(
+            title=title, blocks=own, record=contents.record
+        )
+        (folder / name).write_text(page, encoding="utf-8")
+    shown = _index(contents, verdict, answer) | {
+        "notebooks": outcomes,
+        "downloads": {name: DOWNLOADS[name] for name in exported},
+        "pages": {name: title for name, (title, _) in blocks.items()},
+    }
+    page = templates.get_template("index.html.j2").render(**shown)
     (folder / "index.html").write_text(page, encoding="utf-8")
-    return summary
+
+
+def write_single(file: Path, contents: Contents, verdict: Verdict) -> None:
+    """Write everything but the notebooks as one file that can be mailed.
+
+    Raises
+    ------
+    StoreError
+        The file can't be written.
+    """
+    blocks = _blocks(contents, verdict)
+    shown = _index(contents, verdict, answer_of(contents, verdict)) | {
+        "single": True,
+        "plotly_inline": packed_script(),
+        "notebooks": [],
+        "downloads": {},
+        "pages": {},
+        "singles": list(blocks.values()),
+    }
+    page = environment().get_template("index.html.j2").render(**shown)
+    for name in ("index.html", *blocks):
+        page = page.replace(f'href="{name}#', 'href="#')
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{file} can't be written: {error.strerror}", mend="name another file") from error
+
+
+def _blocks(contents: Contents, verdict: Verdict) -> dict[str, tuple[str, list[Section]]]:
+    """Return the pages of blocks: their titles and their blocks by file name."""
+    found = {
+        "endpoints.html": ("Each endpoint", endpoint_blocks(contents, verdict)),
+        "queries.html": ("Each query", query_blocks(contents)),
+    }
+    return {name: (title, blocks) for name, (title, blocks) in found.items() if blocks}
+
+
+def _index(contents: Contents, verdict: Verdict, answer: Answer) -> dict[str, Any]:
+    """Return what the first page shows."""
+    compared = contents.compared
+    requests = 0 if compared is None or compared.duel is None else len(compared.duel.samples)
+    return {
+        "verdict": verdict,
+        "answer": answer,
+        "record": contents.record,
+        "requests": requests,
+        "folder": contents.run.folder,
+        "stopped": contents.stopped,
+        "compared": compared,
+        "unplayed": contents.unplayed,
+        "sections": sections_of(contents, verdict, answer),
+        "caveats": contents.caveats(),
+        "calibration_note": calibration_note(verdict),
+        "observing_note": observing_note(contents.record),
+        "terms": TERMS,
+    }

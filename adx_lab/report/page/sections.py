@@ -2,57 +2,39 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterator, Sequence
 
+from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
+from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict
-from adx_lab.records.run import RunRecord
+from adx_lab.records.run import LoadAudit, RunRecord
 from adx_lab.report.duet import comparison_tables
-from adx_lab.report.page.measured_night import Compared, Contents
+from adx_lab.report.duet.comparison_figures import forest, moved_parts
+from adx_lab.report.duet.source_change import SourceChange
+from adx_lab.report.page.answer import Answer
+from adx_lab.report.page.blocks.block import Folded, Section, Shown, Words
+from adx_lab.report.page.blocks.endpoints import link_endpoints
+from adx_lab.report.page.blocks.queries import changed_plan, link_queries
+from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.page.verdict_words import calibration_line
 from adx_lab.report.parts.numbers import number
-from adx_lab.report.parts.table import Table
-from adx_lab.report.plans.svg import plan_figure
-from adx_lab.report.plans.tables import headroom_table, matrix_table, notable_table, slow_table
+from adx_lab.report.parts.table import Column, Table
+from adx_lab.report.parts.words import sentence_case
+from adx_lab.report.plans.tables import headroom_table, notable_table, slow_table
 from adx_lab.report.run import figures, tables
+from adx_lab.report.run.judged_run import Judgement
 from adx_lab.report.switches.worth_figure import worth_of_rules
 from adx_lab.report.switches.worth_table import rules_table
 
-_PICTURES_MAX = 4
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
-
-class Shown(Protocol):
-    """A figure or a table."""
-
-    def html(self) -> str:
-        """Return it as HTML."""
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of the page; a table may be folded."""
-
-    anchor: str
-    title: str
-    shown: tuple[Shown, ...]
-    note: str = ""
-    folded: bool = False
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to see."""
-        return all(isinstance(part, Table) and not part.rows for part in self.shown)
-
-
-def sections_of(contents: Contents, verdict: Verdict) -> list[Section]:
+def sections_of(contents: Contents, verdict: Verdict, answer: Answer) -> list[Section]:
     """Return the sections that have something to show."""
     parts = [
-        *_judged(contents, verdict),
-        *_measured(contents),
-        *_database(contents),
+        *_compared(contents, answer),
+        *_budgets(verdict.budgets),
+        *(() if contents.judgement is None else _measured(contents.judgement)),
+        *_plans(contents),
+        *(() if contents.judgement is None else _database(contents, contents.judgement)),
         *_rules(contents),
         *_trust(verdict),
     ]
@@ -61,7 +43,7 @@ def sections_of(contents: Contents, verdict: Verdict) -> list[Section]:
 
 def observing_note(record: RunRecord) -> str:
     """Say what the observing itself cost."""
-    cost = record.load.observing
+    cost = record.load.observing if isinstance(record.audit, LoadAudit) else None
     if cost is None:
         return "What observing cost was not measured."
     bare_ms, observed_ms, timed_ms = cost["bare_ms"], cost["observed_ms"], cost["timed_ms"]
@@ -77,69 +59,123 @@ def calibration_note(verdict: Verdict) -> str:
     return f"This machine: {calibration_line(verdict.calibration)}."
 
 
-def _judged(contents: Contents, verdict: Verdict) -> Iterator[Section]:
-    causes = comparison_tables.findings(verdict.findings)
-    yield Section("causes", "Causes", (causes,), _CAUSES_NOTE)
-    yield Section("budgets", "Budgets", (tables.budgets(verdict.budgets),), _BUDGET_NOTE)
-    if contents.compared is not None:
-        yield from _compared(contents.compared)
-    elif contents.usual.comparisons:
-        table = comparison_tables.comparisons(contents.usual.comparisons)
-        nights = len(contents.usual.nights)
-        note = f"Tonight over the last {nights} valid night{'s' if nights > 1 else ''}. {_USUAL_NOTE}"
-        yield Section("comparisons", "Compared with the last nights", (table,), note)
+def _compared(contents: Contents, answer: Answer) -> Iterator[Section]:
+    compared = contents.compared
+    if compared is None:
+        yield from _usual(contents)
+        return
+    if compared.duel is not None:
+        yield Section(
+            "forest", "Every endpoint against the baseline", (forest(compared.duel, metric="pair_ms"),)
+        )
+    picture = _cause(contents, answer)
+    if picture is not None:
+        yield Section("cause", "The cause", (picture,))
+    if compared.change:
+        yield Section("change", "What changed", tuple(_change(compared.change)), folded=True)
+    found = compared.verdict.comparisons
+    gates = [one for one in found if one.gate and (one.metric == PAIR or one.status != "same")]
+    more = [one for one in found if one not in gates]
+    shown: list[Shown] = [link_endpoints(comparison_tables.comparisons(gates), "subject")]
+    if more:
+        table = link_endpoints(comparison_tables.comparisons(more), "subject")
+        shown.append(Folded(f"{len(more)} more: percentiles, failures, sizes, statements, CPU", (table,)))
+    note = (
+        f"{sentence_case(compared.head_words)} over {compared.base_words}, both up at once. {_COMPARED_NOTE}"
+    )
+    yield Section("comparisons", "Compared with the baseline", tuple(shown), note)
 
 
-def _compared(compared: Compared) -> Iterator[Section]:
-    table = comparison_tables.comparisons(compared.verdict.comparisons)
-    note = f"{_variant(compared.head)} over {_variant(compared.base)}, both up at once. {_COMPARED_NOTE}"
-    yield Section("comparisons", "Compared with the baseline", (table,), note)
-    changed = comparison_tables.plan_changes(compared.plan_changes)
-    pictures = [
-        plan_figure(head.analysis, base.analysis, title=f"{change.query} · {change.tenant} · {change.mode}")
-        for change, base, head in list(compared.plan_pairs())[:_PICTURES_MAX]
-    ]
-    if changed.rows:
-        yield Section("plan-changes", "Plans that changed", (changed, *pictures), _CHANGED_NOTE)
+def _usual(contents: Contents) -> Iterator[Section]:
+    if not contents.usual.comparisons:
+        return
+    table = link_endpoints(comparison_tables.comparisons(contents.usual.comparisons), "subject")
+    nights = len(contents.usual.nights)
+    note = f"Tonight over the last {nights} valid night{'s' if nights > 1 else ''}. {_USUAL_NOTE}"
+    yield Section("comparisons", "Compared with the last nights", (table,), note)
 
 
-def _variant(words: str) -> str:
-    """Return how a variant is called in a sentence."""
-    if words == ".":
-        return "The working tree"
-    return words[:10] if _COMMIT.fullmatch(words) else words
+def _cause(contents: Contents, answer: Answer) -> Shown | None:
+    """Return the one picture that shows the cause: the plan that changed, or which part of the time grew."""
+    first = answer.told[0] if answer.told else None
+    if first is None or contents.compared is None:
+        return None
+    picture = None if first.query is None else changed_plan(contents, first.query)
+    if picture is not None:
+        return picture
+    duel = contents.compared.duel
+    return None if duel is None or first.endpoint is None else moved_parts(duel)
 
 
-def _measured(contents: Contents) -> Iterator[Section]:
-    judgement = contents.judgement
-    yield Section("endpoints", "Endpoints", (tables.endpoints(judgement.endpoints),))
-    distribution = figures.latency_distribution(judgement.samples)
-    yield Section("distribution", "Latency distribution", (distribution,))
-    yield Section("timeline", "Over time", (figures.latency_over_time(judgement.samples),))
-    yield Section("heatmap", "Every request", (figures.latency_heat_map(judgement.samples),))
-    yield Section("tails", "Where the slowest 5% spend their time", (tables.tails(judgement.tails),))
+def _change(change: SourceChange) -> Iterator[Shown]:
+    if change.commits:
+        yield Words("\n".join(change.commits), "pre")
+    if change.settings:
+        columns = (Column("setting", kind="code"), Column("base"), Column("head"))
+        yield Table(columns, change.settings)
+    if change.statements:
+        yield Words(change.statements.strip(), "pre")
+    if change.lines:
+        yield Words(change.lines.strip(), "pre")
+
+
+def _budgets(results: Sequence[BudgetResult]) -> Iterator[Section]:
+    kept = [item for item in results if item.status == "pass"]
+    rest = [item for item in results if item.status != "pass"]
+    shown: list[Shown] = [tables.budgets(rest)] if rest else []
+    if kept:
+        closest = max(tables.limit_used(item) or 0.0 for item in kept)
+        words = f"{len(kept)} budgets are kept; the closest uses {closest:.0%} of its limit"
+        shown.append(
+            Folded(words, (tables.budgets(sorted(kept, key=lambda item: -(tables.limit_used(item) or 0))),))
+        )
+    if shown:
+        yield Section("budgets", "Budgets", tuple(shown), _BUDGET_NOTE)
+
+
+def _measured(judgement: Judgement) -> Iterator[Section]:
+    yield Section("endpoints", "Endpoints", (link_endpoints(tables.endpoints(judgement.endpoints)),))
+    distribution = figures.latency_distribution(judgement.samples, by="endpoint")
+    yield Section("distribution", "Latency distribution", (distribution,), folded=True)
+    yield Section("timeline", "Over time", (figures.latency_over_time(judgement.samples),), folded=True)
+    yield Section("heatmap", "Every request", (figures.latency_heat_map(judgement.samples),), folded=True)
+    tails = link_endpoints(tables.tails(judgement.tails))
+    yield Section("tails", "Where the slowest 5% spend their time", (tails,), folded=True)
     if len(judgement.cache):
-        yield Section("cache", "Cache", (figures.cache_over_time(judgement.cache),))
+        yield Section("cache", "Cache", (figures.cache_over_time(judgement.cache),), folded=True)
     if len(judgement.resources):
         shown = (figures.resources_over_time(judgement.resources), tables.capacity(judgement.part_costs))
-        yield Section("resources", "Resources and capacity", shown, _CAPACITY_NOTE)
+        yield Section("resources", "Resources and capacity", shown, _CAPACITY_NOTE, folded=True)
 
 
-def _database(contents: Contents) -> Iterator[Section]:
-    judgement, plans = contents.judgement, contents.judgement.plans
-    yield Section("slow", "Queries above 10 ms under load", (slow_table(judgement),), _SLOW_NOTE)
+def _plans(contents: Contents) -> Iterator[Section]:
+    if contents.compared is not None:
+        changed = link_queries(contents, comparison_tables.plan_changes(contents.compared.plan_changes))
+        title = f"Plans that changed ({len(changed.rows)})"
+        yield Section("plan-changes", title, (changed,), _CHANGED_NOTE, folded=True)
+    plans = contents.plans
+    if plans is not None:
+        notable = link_queries(contents, notable_table(plans))
+        yield Section("notable", f"Plans that deserve a look ({len(notable.rows)})", (notable,), folded=True)
+        room = link_queries(contents, headroom_table(plans))
+        yield Section("headroom", "How long queries keep 10 ms", (room,), _HEADROOM_NOTE, folded=True)
+
+
+def _database(contents: Contents, judgement: Judgement) -> Iterator[Section]:
+    slow = link_queries(contents, slow_table(judgement))
+    yield Section(
+        "slow", f"Queries above 10 ms under load ({len(slow.rows)})", (slow,), _SLOW_NOTE, folded=True
+    )
     waits = tables.waits(judgement.record)
-    yield Section("waits", "What the database waited for", (waits,), _WAITS_NOTE)
-    yield Section("notable", "Plans that deserve a look", (notable_table(plans),))
-    yield Section("headroom", "How long queries keep 10 ms", (headroom_table(plans),), _HEADROOM_NOTE)
-    yield Section("plans", "Every query plan", (matrix_table(plans),), _PLANS_NOTE, folded=True)
-    yield Section("statements", "Dearest statements", (tables.statements(judgement.database),))
+    yield Section("waits", "What the database waited for", (waits,), _WAITS_NOTE, folded=True)
+    dearest = link_queries(contents, tables.statements(judgement.database))
+    yield Section("statements", "Dearest statements", (dearest,), folded=True)
 
 
 def _rules(contents: Contents) -> Iterator[Section]:
     if contents.rules:
         shown = (worth_of_rules(contents.rules), rules_table(contents.rules))
-        yield Section("rules", "What the performance rules are worth", shown, _RULES_NOTE)
+        yield Section("rules", "What the performance rules are worth", shown, _RULES_NOTE, folded=True)
 
 
 def _trust(verdict: Verdict) -> Iterator[Section]:
@@ -154,7 +190,6 @@ _USUAL_NOTE = (
     "Slower means slower than usual, beyond what nights differ by; the two were not measured side by side: "
     "this is no verdict of cause."
 )
-_CAUSES_NOTE = "One row a cause, whatever the number of endpoints that suffer from it; the largest first."
 _BUDGET_NOTE = (
     "A budget passes when its whole interval keeps the limit, fails when all of it breaks it, and is "
     "undecided between. Intervals within one run cover that run only."
@@ -178,8 +213,4 @@ _SLOW_NOTE = (
 _WAITS_NOTE = "Samples of the database's active clients, five a second; CPU: running waits for nothing."
 _HEADROOM_NOTE = (
     "From the measured time a page: how many times today's rows fit before the query leaves its 10 ms."
-)
-_PLANS_NOTE = (
-    "Every named query as PostgreSQL executed it, by kind of tenant and plan mode (custom: made for the "
-    "values; generic: made for any). Pages are of 8 kB."
 )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from adx_lab.analysis.verdict import Calibration, Verdict
+from adx_lab.report.parts.words import trouble
 
 
-def summarise_verdict(verdict: Verdict) -> str:
-    """Return how the budgets and the comparison stand, or why the run can't be trusted."""
-    broken = [check.check for check in verdict.validity if not check.ok]
+def summarise_verdict(verdict: Verdict, *, validity: bool = True) -> str:
+    """Return how the budgets and the comparison stand, and why the run can't be trusted."""
+    broken = [trouble(check)[0] for check in verdict.validity if not check.ok]
     said = []
-    if broken:
-        said.append(f"this run can't be trusted: {', '.join(broken)} beyond the limit")
+    if broken and validity:
+        said.append(f"this run can't be trusted: {', '.join(dict.fromkeys(broken))}")
     if verdict.budgets:
         said.append(_budgets(verdict))
     if verdict.comparisons:

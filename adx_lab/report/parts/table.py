@@ -128,12 +128,12 @@ class Table:
     @property
     def header(self) -> tuple[str, ...]:
         """What people read above each column."""
-        return tuple(column.title for _, column in self._seen())
+        return tuple(column.title for _, column in self.seen())
 
     @property
     def texts(self) -> tuple[tuple[str, ...], ...]:
         """The rows as people read them."""
-        seen = self._seen()
+        seen = self.seen()
         return tuple(tuple(column.text(row[place]) for place, column in seen) for row in self.rows)
 
     @property
@@ -171,7 +171,7 @@ class Table:
 
     def html(self) -> str:
         """Return the table as HTML; a page's script makes it sortable, and long ones filterable."""
-        seen = self._seen()
+        seen = self.seen()
         if not self.rows:
             return '<p class="dim">Nothing.</p>'
         filtered = " data-filter" if len(self.rows) >= _FILTER_FROM else ""
@@ -181,7 +181,7 @@ class Table:
             f"<tr>{''.join(_html(column, row[place]) for place, column in seen)}</tr>" for row in self.rows
         )
         return (
-            f'<div class="scroll" tabindex="0" role="region" aria-label="table"{address}><table{filtered}>'
+            f'<div class="scroll" tabindex="0" role="group" aria-label="table"{address}><table{filtered}>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )
 
@@ -189,8 +189,14 @@ class Table:
         # JupyterLab sets every cell to the right, and takes what stands between two "$1" for mathematics.
         return f'<style>{NOTEBOOK_CSS}</style><div class="adx-table mathjax_ignore">{self.html()}</div>'
 
-    def _seen(self) -> list[tuple[int, Column]]:
-        return [(place, column) for place, column in enumerate(self.columns) if column.seen != "machines"]
+    def seen(self) -> list[tuple[int, Column]]:
+        """Return what people see: not what only machines want, and no column of which nothing is known."""
+        return [
+            (place, column)
+            for place, column in enumerate(self.columns)
+            if column.seen != "machines"
+            and (not self.rows or any(row[place] is not None for row in self.rows))
+        ]
 
 
 def facts(pairs: dict[str, Any]) -> Table:

@@ -25,11 +25,11 @@ def table_text(table: Table, *, width: int | None, colour: bool = False) -> str:
     colour
         Whether a status has its colour.
     """
-    columns = [column for column in table.columns if column.seen != "machines"]
+    columns = [column for _, column in table.seen()]
     rows = table.texts
     widths = [max(cells(line[place]) for line in (table.header, *rows)) for place in range(len(columns))]
     if width is not None:
-        elastic = [not column.numeric and column.kind != "status" for column in columns]
+        elastic = [column.kind == "text" for column in columns]
         widths = _fitted(widths, elastic, _least(table, rows), width - len(_GAP) * (len(columns) - 1))
     lines = _lines(table.header, widths, [column.numeric for column in columns])
     lines.append(_GAP.join("-" * one for one in widths).rstrip())

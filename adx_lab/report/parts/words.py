@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.run.audit import ValidityCheck
-from adx_lab.analysis.run.budgets import RARE, BudgetResult
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import percentage
+
+if TYPE_CHECKING:
+    from adx_lab.analysis.run.audit import ValidityCheck
+    from adx_lab.analysis.run.budgets import BudgetResult
 
 _CHECKS = {
     "loop_lag_p99_ms": "the load generator woke late by, p99 [ms]",
@@ -71,6 +74,21 @@ _METRICS = {
     "pair_ms": "typical request",
     "cpu_ms_per_request": "CPU of a request",
     "capacity_per_s": "requests/s by CPU",
+    "strays": "requests far slower than usual",
+    "failures": "failed requests",
+    "other_answers": "requests answered otherwise",
+    "response_bytes": "size of an answer",
+    "queries_per_request": "queries of a request",
+    "valkey_commands_per_request": "Valkey commands of a request",
+    "memory_growth_mb": "growth of memory",
+}
+
+_PARTS = {
+    "service": "the service itself",
+    "pool": "waiting for a connection",
+    "valkey": "Valkey",
+    "database": "other statements",
+    "queueing": "waiting to be sent",
 }
 
 TERMS = {
@@ -113,13 +131,24 @@ def budget_words(item: BudgetResult) -> str:
     parts = item.metric.split(".")
     if parts[0] == "query" and len(parts) > 2:
         query = ".".join(parts[1:-1])
-        return "rare database queries" if query == RARE else f"query {query}"
+        return "rare database queries" if query == "(rare)" else f"query {query}"
     return item.name
 
 
 def metric_words(metric: str) -> str:
     """Return a metric as a column shows it."""
     return _METRICS.get(metric, metric.removesuffix("_ms").replace("_", " "))
+
+
+def part_words(part: str) -> str:
+    """Return a part of a request's time as people call it; a query has its own name."""
+    return _PARTS.get(part, part)
+
+
+def sentence_case(text: str) -> str:
+    """Begin a sentence with a capital, but leave a name as it is."""
+    first = text.split(" ", 1)[0]
+    return text if re.search(r"[._/0-9]", first) else text[:1].upper() + text[1:]
 
 
 def subject_words(subject: str) -> str:
@@ -129,4 +158,6 @@ def subject_words(subject: str) -> str:
 
 def quantity(value: float | None, unit: Any) -> str:
     """Return a number with its unit."""
+    if unit == "share" and value is not None:
+        return percentage(value)
     return f"{number(value)} {unit or ''}".rstrip()

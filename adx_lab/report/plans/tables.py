@@ -13,6 +13,7 @@ from adx_lab.analysis.plans.captures.notable import matters, notables
 from adx_lab.analysis.plans.captures.slow import SlowQuery
 from adx_lab.analysis.plans.records import Finding, PlanAnalysis
 from adx_lab.report.parts.numbers import number
+from adx_lab.report.parts.table import Cell as TextCell
 from adx_lab.report.parts.table import Column, Table
 from adx_lab.report.plans.view import cut
 from adx_lab.report.run.judged_run import Judgement
@@ -157,7 +158,9 @@ def nodes_table(analyses: Iterable[tuple[str, PlanAnalysis]]) -> Table:
 def findings_table(found: Sequence[Finding]) -> Table:
     """Return one row a finding of a plan, with its mend."""
     names = ("kind", "subject", "reason", "mend")
-    rows = (tuple(getattr(one, name) for name in names) for one in found)
+    rows = (
+        (TextCell(one.kind, one.kind.replace("_", " ")), one.subject, one.reason, one.mend) for one in found
+    )
     return Table(tuple(Column(name) for name in names), tuple(rows))
 
 

@@ -109,7 +109,7 @@ def another_l1(trace: pd.DataFrame, *, scopes: int, ttl_s: float) -> Figure:
     plot.update_yaxes(title="hit ratio of L1 [%]", rangemode="tozero")
     if not found.curves:
         return Figure(
-            styled(plot), "No look-up was traced: the core had no L1, or this lab did not start it."
+            styled(plot), "No look-up was traced: the service traces none, or this lab did not start it."
         )
     for (life_s, points), colour in zip(found.curves.items(), cycle(len(found.curves)), strict=True):
         plot.add_scatter(

@@ -9,26 +9,32 @@ import plotly.graph_objects as go
 
 from adx_lab.analysis.run.distribution import heat_map, percentile_axis, timeline
 from adx_lab.analysis.run.hit_ratio import HitShares, hit_shares
-from adx_lab.report.parts.figure import COLOURS, Figure, cycle, styled
+from adx_lab.report.parts.figure import COLOURS, DASHES, Figure, cycle, styled
 from adx_lab.report.parts.numbers import number
+
+_TOLD_APART = 5
 
 LAYERS = {"l1": "L1 (in process)", "l2": "L2 (Valkey)", "database": "missed both: database"}
 
-LAYER_COLOURS = {"l1": "#2f9e6e", "l2": "#3b76c4", "database": "#d9822b"}
+LAYER_COLOURS = {"l1": COLOURS[2], "l2": COLOURS[0], "database": COLOURS[1]}
 
 
 def latency_distribution(samples: pd.DataFrame, *, by: str = "group") -> Figure:
     """Draw latency on a percentile axis, HdrHistogram's picture: the tail gets the room that it deserves."""
     plot = go.Figure()
     curves = percentile_axis(samples, by=by)
-    for curve, colour in zip(curves, cycle(len(curves)), strict=True):
+    slowest_first = sorted(range(len(curves)), key=lambda place: -curves[place].value_ms[-1])
+    ranks = {place: rank for rank, place in enumerate(slowest_first)}
+    for place, curve in enumerate(curves):
         plot.add_scatter(
             x=[1 / (1 - fraction) for fraction in curve.fraction if fraction < 1],
             y=[ms for fraction, ms in zip(curve.fraction, curve.value_ms, strict=True) if fraction < 1],
             name=f"{curve.subject} ({curve.count:,})",
             mode="lines",
-            line={"color": colour, "width": 2},
-            hovertemplate="%{y:.2f} ms<extra>%{fullData.name}</extra>",
+            line=_told_apart(ranks[place]),
+            meta={"endpoint": curve.subject},
+            customdata=[100 * fraction for fraction in curve.fraction if fraction < 1],
+            hovertemplate="%{y:.2f} ms at %{customdata:.2f}%<extra>%{fullData.name}</extra>",
         )
     ticks = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999)
     plot.update_xaxes(
@@ -46,6 +52,14 @@ def latency_distribution(samples: pd.DataFrame, *, by: str = "group") -> Figure:
             f"Latency from the intended start, by {by}; the slowest took {slowest} ms ({worst.subject})."
         )
     return Figure(styled(plot), sentence)
+
+
+def _told_apart(rank: int) -> dict[str, Any]:
+    """Return how a line is drawn: the slowest five stand out, each with its dash; others are grey."""
+    colours = [colour for colour in COLOURS if colour != COLOURS[5]]
+    if rank >= _TOLD_APART:
+        return {"color": COLOURS[5], "width": 1}
+    return {"color": colours[rank], "width": 2.5, "dash": DASHES[rank]}
 
 
 def latency_over_time(samples: pd.DataFrame) -> Figure:
@@ -85,7 +99,7 @@ def latency_heat_map(samples: pd.DataFrame) -> Figure:
             x=shown.t_s,
             y=shown.ms,
             z=shown.counts,
-            colorscale="Blues",
+            colorscale=[[0.0, "#eaf3fb"], [1.0, "#08427a"]],
             colorbar={"title": "requests"},
             hovertemplate="%{x:.1f} s, %{y:.2f} ms: %{z} requests<extra></extra>",
         )

@@ -12,6 +12,7 @@ from adx_lab.analysis.stats.quantiles import Estimate
 from adx_lab.report.parts.figure import COLOURS, Figure
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.row_chart import rows_styled, stacked_rows
+from adx_lab.report.parts.words import part_words
 
 
 def endpoint_intervals(summaries: Sequence[LatencySummary]) -> Figure:
@@ -50,7 +51,7 @@ def tail_parts(tails: Sequence[TailAttribution]) -> Figure:
     shown = sorted(tails, key=lambda tail: tail.rest_ms - tail.tail_ms)
     plot = stacked_rows(
         [tail.subject for tail in shown],
-        [{part.name: part.tail_ms - part.rest_ms for part in tail.parts} for tail in shown],
+        [{part_words(part.name): part.tail_ms - part.rest_ms for part in tail.parts} for tail in shown],
         title="the slowest 5% take longer by [ms]",
     )
     sentence = "No endpoint has a tail that can be told apart from the rest."
@@ -58,7 +59,8 @@ def tail_parts(tails: Sequence[TailAttribution]) -> Figure:
         worst = shown[0]
         sentence = (
             "What the slowest 5% of each endpoint's requests take longer than the others, by part of their "
-            f"time; for {worst.subject} {worst.parts[0].share:.0%} of it is {worst.parts[0].name}."
+            f"time; for {worst.subject} {worst.parts[0].share:.0%} of it is "
+            f"{part_words(worst.parts[0].name)}."
         )
     return Figure(plot, sentence)
 

@@ -17,7 +17,7 @@ from adx_lab.records.run import LoadAudit, RunRecord
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell, Column, Table, percentage
 from adx_lab.report.parts.table import facts as facts_table
-from adx_lab.report.parts.words import budget_words, check_words
+from adx_lab.report.parts.words import budget_words, check_words, part_words
 
 _DEAREST = 15
 _PARTS = 3
@@ -163,7 +163,7 @@ def tails(attributions: Sequence[TailAttribution]) -> Table:
             tail.subject,
             tail.tail_ms,
             tail.rest_ms,
-            ", ".join(f"{part.name} {percentage(part.share)}" for part in tail.parts[:_PARTS]),
+            ", ".join(f"{part_words(part.name)} {percentage(part.share)}" for part in tail.parts[:_PARTS]),
         )
         for tail in attributions
     )
@@ -184,7 +184,7 @@ def tail_parts(attributions: Sequence[TailAttribution]) -> Table:
     rows = (
         (
             *(tail.subject, tail.count, tail.threshold_ms),
-            *(part.name, part.kind, part.tail_ms, part.rest_ms, part.share),
+            *(Cell(part.name, part_words(part.name)), part.kind, part.tail_ms, part.rest_ms, part.share),
         )
         for tail in attributions
         for part in tail.parts

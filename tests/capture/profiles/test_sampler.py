@@ -122,6 +122,14 @@ async def test_a_process_that_is_no_python_is_told_in_one_line() -> None:
             await sampler.stop()
 
 
+@needs_sampling
+async def test_a_shell_around_the_service_does_not_matter(tmp_path: Path) -> None:
+    with running(tmp_path, 20) as pid, other_process("sleep", "30") as shell:
+        await asyncio.sleep(0.3)
+        seen = (await sampled({"base": [shell, pid]}, 1.0))["base"]
+    assert sum(seen.stacks.values()) > 50
+
+
 async def test_a_command_prints_the_stacks_of_any_language(tmp_path: Path) -> None:
     script = tmp_path / "stacks.sh"
     script.write_text('echo "main;handle (src/main.rs:7) $1"; exec sleep 30\n')

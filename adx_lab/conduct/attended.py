@@ -1,7 +1,7 @@
 """Runs of loads that somebody else started: from Locust's web page, or by plain ``locust -f``.
 
 Locust's own process (`adx_lab.load.process.session`) starts one companion a test, as
-``python -m adx_lab.conduct.run.attended RAW_DIR PID``. It captures while the test runs, tells the web
+``python -m adx_lab.conduct.attended RAW_DIR PID``. It captures while the test runs, tells the web
 page's tab what only it can see, and stores the run when the test has stopped, even if Locust was killed.
 """
 
@@ -19,13 +19,14 @@ import psutil
 
 from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.sampler import Samples, sampling
+from adx_lab.conduct.nights.night import page_of
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.recorded import LoadRequest, Surroundings
 from adx_lab.errors import AdxLabError
 from adx_lab.files import keep_private
 from adx_lab.load.collecting.collect import Collected, collect
 from adx_lab.load.order import read_order
-from adx_lab.load.web.vitals import write_vitals
+from adx_lab.load.web.vitals import write_stored, write_vitals
 from adx_lab.progress import Silent
 from adx_lab.secrecy import remember_url
 from adx_lab.services.running import read_state
@@ -58,6 +59,8 @@ async def attend(settings: Settings, raw_dir: Path, url: str, locust_pid: int) -
 
     run = await recorded.record_load(settings, around, request, Silent(), drive=drive)
     recorded.keep(settings, run)
+    await page_of(settings, run, Silent())
+    write_stored(raw_dir, run.record.run_id)
     return run.record.run_id
 
 

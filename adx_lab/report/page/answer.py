@@ -1,0 +1,353 @@
+"""The first screen: what became slower, by how much, why, and what to do; or why nothing can be said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from adx_lab.analysis.duet.block_ratios import ALL, BASE
+from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.run.latency import failed
+from adx_lab.analysis.verdict import Verdict
+from adx_lab.report.page.measured_night import Compared, Contents
+from adx_lab.report.page.verdict_words import summarise_verdict
+from adx_lab.report.parts.numbers import number
+from adx_lab.report.parts.table import change, percentage
+from adx_lab.report.parts.words import budget_words, metric_words, quantity, sentence_case, trouble
+
+BUDGET_MS = 10.0
+"""What a query may take."""
+
+_NEAR = 0.8
+_WARNINGS_MAX = 4
+_LINES_MAX = 14
+_NO_CAUSE = "nothing that was captured explains it"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One finding in words.
+
+    Attributes
+    ----------
+    subject, size
+        What became slower, and by how much.
+    others
+        What else suffers from the same cause, each with its size.
+    cause, share
+        Why, and the part of the added time that it explains.
+    mend
+        SQL, or the lines that changed; empty where none is known.
+    advice
+        The mend as a sentence.
+    links
+        Words and addresses.
+    query
+        The query whose plan shows it.
+    """
+
+    subject: str
+    size: str
+    cause: str
+    share: str = ""
+    mend: str = ""
+    advice: str = ""
+    others: tuple[tuple[str, str], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    query: str | None = None
+    endpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The first screen of a page."""
+
+    status: str
+    headline: str
+    told: tuple[Told, ...]
+    judged: str
+    warnings: tuple[str, ...]
+    troubles: tuple[tuple[str, str], ...]
+
+    def next_words(self, run_id: str) -> str:
+        """Return what to do now, as a terminal's last line."""
+        if self.status == "invalid":
+            return self.troubles[0][1] if self.troubles else "run it again"
+        if self.status == "regressed" and self.told and self.told[0].query:
+            return f"adx-lab plans --query {self.told[0].query} shows that query's plan"
+        if self.status in {"regressed", "undecided"}:
+            return f"adx-lab report {run_id} adds the notebooks to the page"
+        return "adx-lab runs history shows the nights before"
+
+
+def slug(text: str) -> str:
+    """Return what an address ends with."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "one"
+
+
+def endpoint_address(endpoint: str) -> str:
+    """Return where an endpoint's block is."""
+    return f"endpoints.html#endpoint-{slug(endpoint)}"
+
+
+def query_address(query: str) -> str:
+    """Return where a query's block is."""
+    return f"queries.html#query-{slug(query)}"
+
+
+def answer_of(contents: Contents, verdict: Verdict) -> Answer:
+    """Return the first screen."""
+    troubles = tuple(dict.fromkeys(trouble(check) for check in verdict.validity if not check.ok))
+    told = tuple(_each_once(_tell(contents, verdict)))
+    if verdict.status != "regressed":
+        # A fact that hardly varies (an index that is gone) is told even where no time has changed.
+        told = tuple(replace(one, cause=f"{one.cause}; no slowdown is shown by it") for one in told)
+    return Answer(
+        status=verdict.status,
+        headline=_headline(verdict, troubles),
+        told=told,
+        judged=_judged(contents, verdict),
+        warnings=tuple(_warnings(contents, verdict))[:_WARNINGS_MAX],
+        troubles=troubles,
+    )
+
+
+def _each_once(told: Iterable[Told]) -> Iterator[Told]:
+    """Leave out what an earlier finding has said already: an endpoint's times, the lines that changed."""
+    subjects, mends = set[str](), set[str]()
+    for one in told:
+        again = one.subject in subjects
+        mend = "" if one.mend in mends else one.mend
+        advice = one.advice if mend or not one.mend else "as above"
+        subjects.add(one.subject)
+        mends.add(one.mend)
+        size, others = ("", ()) if again else (one.size, one.others)
+        yield replace(one, size=size, others=others, mend=mend, advice=advice)
+
+
+def _headline(verdict: Verdict, troubles: Sequence[tuple[str, str]]) -> str:
+    slower = slower_endpoints(verdict)
+    if verdict.status == "invalid":
+        return f"Nothing can be said: {troubles[0][0] if troubles else 'it could not be measured'}"
+    if verdict.status == "regressed" and slower:
+        more = "" if len(slower) == 1 else f" and {len(slower) - 1} more became slower"
+        return f"{slower[0]}{more or ' became slower'}"
+    overall = [one for one in verdict.comparisons if one.status == "slower"]
+    if verdict.status == "regressed" and overall:
+        return f"{metric_words(overall[0].metric)} over all endpoints became slower".capitalize()
+    if verdict.status == "regressed":
+        broken = [budget_words(item) for item in verdict.budgets if item.status == "fail"]
+        return f"Over budget: {', '.join(broken[:3])}"
+    if verdict.status == "undecided":
+        return "It can't be told yet whether something became slower"
+    return "Nothing became slower" if verdict.comparisons else "Every budget is kept"
+
+
+def slower_endpoints(verdict: Verdict) -> list[str]:
+    """Return the endpoints that became slower, the one that lost the most first."""
+    worst: dict[str, float] = {}
+    for one in verdict.comparisons:
+        if one.status == "slower" and one.subject != ALL:
+            worst[one.subject] = max(worst.get(one.subject, 0.0), one.ratio or 0.0)
+    return sorted(worst, key=lambda name: -worst[name])
+
+
+def _tell(contents: Contents, verdict: Verdict) -> Iterator[Told]:
+    slower, covered = slower_endpoints(verdict), set[str]()
+    for finding in verdict.findings:
+        if finding.kind == "invalid":
+            continue
+        if finding.kind == "budget":
+            yield _over_budget(finding, verdict)
+            continue
+        suffering = [name for name in finding.endpoints if name in slower] or list(finding.endpoints[:1])
+        covered |= set(suffering)
+        yield _found(contents, verdict, finding, suffering)
+    for name in slower:
+        if name not in covered:
+            yield _found(contents, verdict, None, [name])
+
+
+def _over_budget(finding: Finding, verdict: Verdict) -> Told:
+    metric = finding.evidence.get("metric")
+    item = next((one for one in verdict.budgets if one.metric == metric), None)
+    said, _, why = finding.cause.partition("; ")
+    if item is not None:
+        way = "at least" if item.direction == "above" else "at most"
+        said = f"{number(item.value)} {item.unit}, and {way} {number(item.limit)} {item.unit} is allowed"
+    subject = finding.subject if item is None else budget_words(item)
+    links = (("budgets", "index.html#budgets"),)
+    return Told(subject, said, why or "see where the time goes, endpoint by endpoint", links=links)
+
+
+def _found(contents: Contents, verdict: Verdict, finding: Finding | None, suffering: list[str]) -> Told:
+    compared = contents.compared
+    sizes = {name: size_words(compared, verdict.comparisons, name) for name in suffering}
+    first = suffering[0] if suffering else (finding.subject if finding else "")
+    queries = _queries_of(contents, finding)
+    links = [("requests", f"{endpoint_address(first)}-slowest")] if suffering else []
+    if suffering:
+        links.insert(0, ("endpoint", endpoint_address(first)))
+    links += [(f"plan of {query}", query_address(query)) for query in queries[:2]]
+    if compared is not None and compared.change:
+        links.append(("what changed", "index.html#change"))
+    mend, advice = _mend(contents, finding)
+    return Told(
+        subject=first,
+        size=sizes.get(first, ""),
+        cause=_NO_CAUSE if finding is None else sentence_case(finding.cause),
+        share=""
+        if finding is None or finding.share is None
+        else f"{percentage(finding.share)} of the added time",
+        mend=mend,
+        advice=advice,
+        others=tuple((name, sizes[name]) for name in suffering[1:]),
+        links=tuple(links),
+        query=queries[0] if queries else None,
+        endpoint=first if suffering else None,
+    )
+
+
+def size_words(compared: Compared | None, comparisons: Sequence[Comparison], endpoint: str) -> str:
+    """Return an endpoint's times before and after with their interval, and the change."""
+    own = [one for one in comparisons if one.subject == endpoint and one.low is not None]
+    own.sort(key=lambda one: (one.status != "slower", not one.metric.endswith("_ms"), not one.gate))
+    if not own:
+        return ""
+    one = own[0]
+    before, after = _before_and_after(compared, one)
+    unit = one.unit
+    if one.ratio is None or not one.metric.endswith("_ms"):
+        if before is None or after is None:
+            return f"{metric_words(one.metric)} differs"
+        return f"{metric_words(one.metric)}: {quantity(after, unit)} instead of {quantity(before, unit)}"
+    ratio = change(one.ratio - 1)
+    if before is None or after is None:
+        return f"{ratio} against the baseline"
+    low, high = (None if end is None else before * end for end in (one.low, one.high))
+    between = "" if low is None or high is None else f" ({number(low)} to {number(high)})"
+    of = {"p95_ms": "p95 is ", "p99_ms": "p99 is ", "p50_ms": "p50 is "}.get(one.metric, "")
+    return f"{of}{number(after)} ms{between} instead of {number(before)} ms, {ratio}"
+
+
+def _before_and_after(compared: Compared | None, one: Comparison) -> tuple[float | None, float | None]:
+    """Return base's and head's time: the verdict's own, or base's median with the ratio that was found."""
+    if one.base is not None and one.head is not None:
+        return one.base, one.head
+    if compared is None or compared.duel is None or not one.metric.endswith("_ms"):
+        return None, None
+    samples: pd.DataFrame = compared.duel.samples
+    own = samples[
+        ~failed(samples)
+        & (samples["variant"] == BASE).to_numpy()
+        & (samples["endpoint"] == one.subject).to_numpy()
+    ]
+    share = {"p95_ms": 0.95, "p99_ms": 0.99}.get(one.metric, 0.5)
+    if own.empty or one.ratio is None:
+        return None, None
+    base_ms = float(own["service_ms"].quantile(share))
+    return base_ms, base_ms * one.ratio
+
+
+def _queries_of(contents: Contents, finding: Finding | None) -> list[str]:
+    """Return the queries that a finding is about, those whose plans changed first."""
+    if finding is None or contents.compared is None:
+        return []
+    told = finding.evidence.get("queries")
+    named = [*told] if isinstance(told, Mapping | list | tuple) else []
+    if contents.compared.head_plans is not None and finding.subject in contents.compared.head_plans.queries:
+        named.insert(0, finding.subject)
+    worse = {change.query: place for place, change in enumerate(contents.compared.plan_changes)}
+    return sorted(dict.fromkeys(map(str, named)), key=lambda query: worse.get(query, len(worse)))
+
+
+def _mend(contents: Contents, finding: Finding | None) -> tuple[str, str]:
+    """Return the mend as SQL or lines, and as a sentence."""
+    compared = contents.compared
+    given = None if finding is None else getattr(finding, "mend", None)
+    if given:
+        sql = str(given).lstrip().upper().startswith(("CREATE ", "ANALYZE", "ALTER ", "VACUUM", "SET "))
+        return (str(given), "") if sql else (_lines(compared), str(given))
+    if compared is None:
+        return "", ""
+    if finding is not None and finding.kind == "index" and compared.base_plans is not None:
+        made = [compared.base_plans.indexes.get(str(name)) for name in finding.evidence.get("indexes", ())]
+        statements = [_concurrently(str(one["definition"])) for one in made if one and one.get("definition")]
+        if statements:
+            return "\n".join(statements), "make the index again"
+    if finding is not None and finding.kind == "statistics":
+        tables = finding.evidence.get("stale_tables") or ()
+        if tables:
+            return "\n".join(f"ANALYZE {table};" for table in tables), "let PostgreSQL count again"
+    return _lines(compared), "look at what changed" if compared.change else ""
+
+
+def _lines(compared: Compared | None) -> str:
+    """Return the lines, statements and settings that changed, no more than can be read at a glance."""
+    if compared is None or not compared.change:
+        return ""
+    known = compared.change
+    told = [f"{name}: {after} instead of {before}" for name, before, after in known.settings]
+    told += [line for line in known.statements.splitlines() if line and not line.startswith("--")]
+    told += known.shown().splitlines()
+    more = [f"… {len(told) - _LINES_MAX} more lines"] if len(told) > _LINES_MAX else []
+    return "\n".join([*told[:_LINES_MAX], *more])
+
+
+def _concurrently(definition: str) -> str:
+    return re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", definition) + ";"
+
+
+def _judged(contents: Contents, verdict: Verdict) -> str:
+    """Say what was judged and what was not."""
+    said = [summarise_verdict(verdict, validity=False)]
+    unjudged = _unjudged(contents, verdict)
+    if unjudged:
+        said.append(f"Not judged: {', '.join(unjudged)}.")
+    return " ".join(said)
+
+
+def _unjudged(contents: Contents, verdict: Verdict) -> list[str]:
+    if verdict.coverage is not None:
+        return list(verdict.coverage.unjudged)
+    if contents.compared is None or contents.compared.duel is None:
+        return []
+    samples = contents.compared.duel.samples
+    judged = {one.subject for one in verdict.comparisons if one.gate and one.ratio is not None}
+    return sorted(set(samples["endpoint"].astype("str")) - judged)
+
+
+def _warnings(contents: Contents, verdict: Verdict) -> Iterator[str]:
+    """Yield what does not make the verdict worse, and should be known."""
+    yield from _slow_for_somebody(contents)
+    for item in verdict.budgets:
+        if item.status == "undecided" and item.value is not None:
+            yield (
+                f"{budget_words(item)} is {quantity(item.value, item.unit)}, and this run can't tell "
+                f"whether it keeps its limit of {quantity(item.limit, item.unit)}"
+            )
+    for item in verdict.budgets:
+        if item.status == "pass" and item.value and item.limit:
+            used = item.limit / item.value if item.direction == "above" else item.value / item.limit
+            if used >= _NEAR:
+                yield f"{budget_words(item)} uses {percentage(used)} of its limit"
+
+
+def _slow_for_somebody(contents: Contents) -> Iterator[str]:
+    plans = contents.plans
+    if plans is None:
+        return
+    asked = set() if contents.judgement is None else set(contents.judgement.queries["query"].astype("str"))
+    worst: dict[str, tuple[float, str]] = {}
+    for cell in plans.cells.values():
+        took = cell.analysis.execution_ms
+        if took is not None and took > BUDGET_MS and cell.mode == "custom":
+            worst[cell.query] = max(worst.get(cell.query, (0.0, "")), (took, cell.tenant))
+    for query, (took, tenant) in sorted(worst.items(), key=lambda entry: -entry[1][0]):
+        whom = "largest" if tenant == "whale" else tenant
+        away = "" if not asked or query in asked else "; it is not in this load"
+        yield f"{query} needs {number(took)} ms for the {whom} tenant{away}"

@@ -1,0 +1,1 @@
+"""The blocks of a page: an endpoint each, a query each."""

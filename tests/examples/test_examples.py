@@ -1,0 +1,162 @@
+"""The examples, as a newcomer runs them: each with its project file, in a repository of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adx_lab.conduct.nights.usual import compare_night
+from adx_lab.conduct.run import recorded
+from adx_lab.progress import Silent
+from adx_lab.services.sources import commit_of
+from adx_lab.settings import read_settings
+from adx_lab.store.folders import StoredRun, open_run
+from tests.conftest import CHECKOUT, Finished
+
+REGRESSION = CHECKOUT / "examples" / "shop" / "regression" / "n_plus_one_and_dropped_index.patch"
+ORDERS, LIST, ITEM = "GET /customers/[id]/orders", "GET /products", "GET /products/[id]"
+
+
+def git(folder: Path, *words: str) -> None:
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", *words]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def adx_lab(folder: Path, *words: str) -> Finished:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("ADX_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "adx_lab.cli", *words],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def copied(name: str, folder: Path) -> Path:
+    place = folder / name
+    ignored = shutil.ignore_patterns("__pycache__", ".adx-lab")
+    shutil.copytree(CHECKOUT / "examples" / name, place, ignore=ignored)
+    (place / ".gitignore").write_text(".adx-lab/\n__pycache__/\n")
+    git(place, "init", "-q")
+    git(place, "add", "-A")
+    git(place, "commit", "-qm", "as shipped")
+    return place
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    place = copied("shop", tmp_path_factory.mktemp("examples"))
+    yield place
+    adx_lab(place, "down", "--purge")
+
+
+async def load_as_a_night(place: Path) -> StoredRun:
+    """Make the loaded run of a night, without its notebooks."""
+    settings = read_settings({}, {"home": str(place), "load.duration_s": 6.0, "load.warmup_s": 2.0})
+    given = frozenset({"duration_s", "warmup_s"})
+    request = recorded.load_request(settings, None, None, given=given, purpose="nightly")
+    async with recorded.surroundings(settings, Silent(), fresh=True) as around:
+        return await recorded.record_load(settings, around, request, Silent())
+
+
+async def test_a_night_after_the_regression_names_endpoint_statement_and_plan(shop: Path) -> None:
+    settings = read_settings({}, {"home": str(shop)})
+    first = await load_as_a_night(shop)
+    assert (first.record.service, first.record.environment) == ("shop", "local")
+    assert first.record.git.commit == commit_of(shop, "HEAD")
+    judged = recorded.judge(settings, first)
+    assert {row.subject for row in judged.endpoints} == {ORDERS, LIST, ITEM}
+    assert judged.measured[f"endpoint.{ORDERS}.statements_per_request"].value == 2
+    # Whatever else this machine does meanwhile: here it counts as a valid night.
+    recorded.keep_row(settings, judged, status="pass")
+
+    same = compare_night(settings, recorded.judge(settings, await load_as_a_night(shop)))
+    assert same.nights == (first.record.run_id,)
+    counted = [
+        one for one in same.comparisons if one.metric in {"statements_per_request", "pages_per_request"}
+    ]
+    assert {one.status for one in counted} == {"same"}
+
+    git(shop, "apply", str(REGRESSION))
+    git(shop, "commit", "-qam", "Simplify the orders")
+    answer = compare_night(settings, recorded.judge(settings, await load_as_a_night(shop)))
+    slower = {(one.subject, one.metric) for one in answer.comparisons if one.status == "slower"}
+    assert {(ORDERS, "statements_per_request"), (LIST, "pages_per_request")} <= slower
+    plan = next(one for one in answer.findings if one.kind == "plan")
+    assert plan.endpoints == (LIST,)
+    assert "Index Scan using products_category on products became Seq Scan" in plan.cause
+    many = next(one for one in answer.findings if one.kind == "n+1")
+    assert many.endpoints == (ORDERS,)
+    assert "from products where products.id" in str(many.evidence["statement"])
+
+
+def test_two_commits_of_it_are_compared_both_up_at_once(shop: Path) -> None:
+    log = subprocess.run(["git", "log", "--format=%h"], cwd=shop, capture_output=True, text=True, check=True)
+    if len(log.stdout.split()) < 2:
+        git(shop, "apply", str(REGRESSION))
+        git(shop, "commit", "-qam", "Simplify the orders")
+    words = ("--blocks", "1", "--seconds", "3", "--rate", "15", "--warmup", "1", "--json")
+    done = adx_lab(shop, "duet", "HEAD~1", ".", *words)
+    assert done.code in {1, 3, 4}, done.err  # one block decides nothing
+    run = open_run(read_settings({}, {"home": str(shop)}).runs_dir, done.json()["run_id"])
+    samples = run.table("samples")
+    assert set(samples["variant"]) == {"base", "head"}
+    pairs = samples[samples["pair"] >= 0].groupby(["pair", "variant"], observed=True)["endpoint"].agg(list)
+    for number in {pair for pair, _ in pairs.index}:
+        if (number, "base") in pairs.index and (number, "head") in pairs.index:
+            assert pairs[(number, "base")] == pairs[(number, "head")]
+    block = run.companions()[0]
+    asked = {side: _calls(block[side]) / block[side]["requests"] for side in ("base", "head")}
+    assert asked["head"] > asked["base"] + 0.5
+
+
+def _calls(companions: Any) -> float:
+    return sum(float(one["calls"]) for one in companions["statements"].values())
+
+
+def test_a_service_without_a_database(tmp_path: Path) -> None:
+    place = copied("plain", tmp_path)
+    done = adx_lab(place, "load", "--duration", "2", "--warmup", "1", "--json")
+    assert done.code in {0, 3, 4}, done.err  # a busy machine makes it invalid, and nothing else
+    told = json.loads(done.out)
+    assert {row["subject"] for row in told["endpoints"]} == {"GET /hello", "GET /digest/[id]"}
+    assert not (place / ".adx-lab" / "stack" / "logs" / "postgres.log").exists()
+    assert {item["metric"] for item in told["budgets"]} == {
+        "endpoint.GET /digest/[id].p95_ms",
+        "endpoint.GET /hello.p95_ms",
+        "error_rate",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "code"),
+    [
+        (
+            ('command = "{python} service.py {port}"', 'command = "{python} nowhere.py {port}"'),
+            "nowhere.py",
+            4,
+        ),
+        (('ready = "/hello"', 'redy = "/hello"'), "unknown setting service.start.redy", 2),
+        (('locustfile = "locustfile.py"', 'locustfile = "gone.py"'), "there is no locustfile", 2),
+    ],
+)
+def test_what_is_wrong_is_one_line(tmp_path: Path, change: tuple[str, str], said: str, code: int) -> None:
+    place = copied("plain", tmp_path)
+    file = place / "adx-lab.toml"
+    file.write_text(file.read_text().replace(*change))
+    done = adx_lab(place, "load", "--duration", "1")
+    assert done.code == code, done.err
+    assert len(done.error_lines) == 1
+    assert said in done.error_lines[0]

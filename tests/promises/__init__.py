@@ -1,0 +1,1 @@
+"""What a user is promised, whatever the rooms do inside."""
