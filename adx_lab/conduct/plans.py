@@ -7,11 +7,13 @@ from typing import Any
 
 from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
+from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
+from adx_lab.analysis.plans.captures.tried import key_of
 from adx_lab.capture.plans.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.causes import Statement, try_changes
-from adx_lab.capture.plans.guarded import MODES
+from adx_lab.capture.plans.guarded import MODES, quoted
 from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
+from adx_lab.capture.plans.trials import Proposal, try_on_clone, try_pretended
 from adx_lab.conduct.run.recorded import surroundings
 from adx_lab.errors import UsageError, nearest
 from adx_lab.progress import Progress
@@ -48,13 +50,51 @@ async def capture(
     """
     if database_url is not None:
         progress.step("explaining the dearest statements; nothing is executed")
-        return await capture_anywhere(database_url, asking)
+        document = await capture_anywhere(database_url, asking)
+        return document | {"tried": await try_pretended(database_url, proposals_of(document))}
     async with surroundings(settings, progress) as around:
         assert around.target.database_url is not None
         if resample:
             return await _capture_resampled(settings, progress, only=only, rounds=resample)
         progress.step("explaining every named query for four kinds of tenant")
-        return await capture_matrix(around.target.database_url, CORE_QUERIES, only=only)
+        document = await capture_matrix(around.target.database_url, CORE_QUERIES, only=only)
+        return document | await _tried_on_clone(settings, document, progress)
+
+
+async def _tried_on_clone(settings: Settings, document: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Try what the findings of a capture advise on a clone; nothing where there is no advice or no clone."""
+    proposals, state = proposals_of(document), read_state(settings)
+    if not proposals or state is None or state.template is None:
+        return {}
+    progress.step(f"trying {len(proposals)} indexes on a clone of the data set")
+    async with scratch_database(settings, state) as url:
+        return {"tried": await try_on_clone(url, proposals)}
+
+
+def proposals_of(document: dict[str, Any]) -> list[Proposal]:
+    """Return the indexes that a capture's findings advise, each once for a query, with its arguments."""
+    matrix = read_matrix(document)
+    found: dict[str, Proposal] = {}
+    # A plan made for values tells more than one made for any.
+    cells = sorted(matrix.cells.values(), key=lambda cell: cell.mode != "custom" or not cell.arguments)
+    for cell in cells:
+        for finding in cell.analysis.findings:
+            indexes = tuple(finding.evidence.get("indexes", ()))
+            if indexes:
+                proposal = _proposal(matrix, cell, indexes)
+                found.setdefault(key_of(cell.query, indexes), proposal)
+    return list(found.values())
+
+
+def _proposal(matrix: Matrix, cell: Cell, indexes: tuple[str, ...]) -> Proposal:
+    query = matrix.queries[cell.query]
+    of_any = "planned" in query  # a statement of any database: its arguments are SQL already
+    values = [str(value) if of_any else quoted(str(value)) for value in cell.arguments.values()]
+    if of_any and not values:
+        values = ["NULL"] * int(query.get("parameters", 0))
+    text = str(query.get("planned", query["text"]))
+    mode = cell.mode if cell.arguments else "generic"
+    return Proposal(cell.query, text, indexes, tuple(values), mode, query.get("settings", {}))
 
 
 async def _capture_resampled(

@@ -188,6 +188,8 @@ class _Statement:
             within = "" if row["toplevel"] else "; it runs within a function, whose variables it may mention"
             self._fault(str(error).splitlines()[0] + within)
             return
+        said = {"planned": self.text, "parameters": len(types), "settings": self.settings}
+        self.matrix["queries"][self.name] |= said
         self._plan(_ANY, "generic", plan, [])
         await self._for_values(plan, types)
 

@@ -78,13 +78,18 @@ def _changes(trial: Mapping[str, Any]) -> list[str]:
     """Return the statements that change one thing back."""
     changes = [f"SET LOCAL {name} = {quoted(value)}" for name, value in trial.get("settings", {}).items()]
     if trial.get("drop"):
-        changes.append(f"DROP INDEX {quoted_name(trial['drop'])}")
+        changes.append(f"DROP INDEX {_name(trial['drop'])}")
     if trial.get("create"):
         changes.append(trial["create"])
     for table, excess in trial.get("excess", {}).items():
         template = _OWN["causes.delete_rows"].sql
         changes.append(
-            template.format(table=quoted_name(table), tenant=quoted(trial["tenant"]), excess=int(excess))
+            template.format(table=_name(table), tenant=quoted(trial["tenant"]), excess=int(excess))
         )
     tables = [*trial.get("tables", ()), *trial.get("excess", {})]
-    return changes + [f"ANALYZE {quoted_name(table)}" for table in tables]
+    return changes + [f"ANALYZE {_name(table)}" for table in tables]
+
+
+def _name(key: str) -> str:
+    """Return a table's or an index's key in a capture, with its schema where it has one, as SQL."""
+    return ".".join(quoted_name(part) for part in key.split(".", 1))

@@ -46,7 +46,9 @@ def changes_text(changes: Sequence[PlanChange], causes: Sequence[Cause | None] =
         return Group(Text("no plan changed its shape, its pages or its temporary files", style="green"))
     lines = []
     for place, change in enumerate(changes):
-        line = Text(f"{change.query} ({change.mode}): ", style="bold red" if change.worse else "bold")
+        line = Text(
+            f"{change.label or change.query} ({change.mode}): ", style="bold red" if change.worse else "bold"
+        )
         line.append(change.words, style="")
         if change.tie:
             line.append("; a tie between two plans of nearly the same cost", style="yellow")

@@ -20,9 +20,11 @@ from adx_lab.analysis.plans import read_plans
 from adx_lab.analysis.plans.captures.flips import find_flips
 from adx_lab.analysis.plans.captures.matrix import read_matrix
 from adx_lab.analysis.plans.captures.slow import slow_queries
+from adx_lab.analysis.plans.captures.tried import helps, words_of
 from adx_lab.capture.observing import measure_observing
 from adx_lab.capture.plans.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.statement import explain_statement
+from adx_lab.capture.plans.trials import Proposal, try_on_clone, try_pretended
 from adx_lab.capture.waits import Waits, read_waits
 from adx_lab.errors import StackError, UsageError
 
@@ -206,6 +208,31 @@ async def test_values_that_occur_show_what_the_generic_plan_is_bad_for(shop: str
     assert roots["common", "custom"] == "Seq Scan"
     assert roots["rare", "custom"] != "Seq Scan"
     assert [flip.tenant for flip in find_flips(matrix)]
+
+
+async def test_advice_is_tried_on_a_clone_and_nothing_stays(shop: str) -> None:
+    text = "select * from goods.items where name = 'item 77'"
+    good = Proposal("by name", text, ("CREATE INDEX ON goods.items (name)",))
+    poor = Proposal("by name", text, ("CREATE INDEX ON goods.items (id)",))
+    wrong = Proposal("by name", text, ("CREATE INDEX ON goods.items (nothing)",))
+    connection = await asyncpg.connect(shop)
+    before = await connection.fetchval("select count(*) from pg_index")
+    helped, did_not, failed = await try_on_clone(shop, [good, poor, wrong])
+    assert await connection.fetchval("select count(*) from pg_index") == before
+    await connection.close()
+    assert helps(helped)
+    assert helped["after"]["pages"] < helped["before"]["pages"] / 10
+    assert "tried on a clone: cost" in words_of(helped, "CREATE INDEX")
+    assert not helps(did_not)
+    assert words_of(did_not, "CREATE INDEX").startswith("no index that was tried")
+    assert "nothing" in words_of(failed, "CREATE INDEX")
+
+
+async def test_what_can_not_be_tried_says_so(shop: str) -> None:
+    """The embedded server has no HypoPG, and a foreign database has no clone."""
+    proposal = Proposal("by name", "select * from goods.items where name = $1", ("CREATE INDEX ON x (y)",))
+    (told,) = await try_pretended(shop, [proposal])
+    assert "(not tried: there is no clone" in words_of(told, "CREATE INDEX ON x (y);")
 
 
 async def test_a_database_without_the_extension_is_refused(postgres_url: str) -> None:

@@ -19,7 +19,7 @@ from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
 from adx_lab.errors import MeasurementError, UsageError
 from adx_lab.sql import load_queries
 
-QUERIES = Path(__file__).parents[2] / "adx_lab" / "core" / "queries"
+QUERIES = Path(__file__).parents[3] / "adx_lab" / "core" / "queries"
 Clone = Callable[[], Any]
 
 

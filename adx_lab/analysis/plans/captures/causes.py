@@ -78,7 +78,10 @@ def name_cause(base: Matrix, head: Matrix, change: PlanChange, tried: Sequence[M
         also = [str(item["subject"]) for item in brought_back[1:]]
         evidence = {"change": change.words, "also": also, "tried": len(tried)}
         return Cause(str(first["kind"]), str(first["subject"]), _words(first, base, head), evidence)
-    return _growth(base, head, change) or Cause(
+    other = (
+        _dead_space(base, head, change) or _growth(base, head, change) or _role_setting(base, head, change)
+    )
+    return other or Cause(
         "unknown",
         change.query,
         f"none of {len(tried)} things that differ brings the old plan back",
@@ -108,9 +111,14 @@ def _index_trials(base: Matrix, head: Matrix, relations: frozenset[str]) -> Iter
     for name in dict.fromkeys([*base.indexes, *head.indexes]):
         old, new = base.indexes.get(name), head.indexes.get(name)
         table = (old or new or {}).get("table")
-        if table in relations and (old or {}).get("definition") != (new or {}).get("definition"):
+        if table in relations and _usable(old) != _usable(new):
             details = {"drop": name if new else None, "create": old["definition"] if old else None}
             yield Trial("index", name, details)
+
+
+def _usable(index: Mapping[str, Any] | None) -> str | None:
+    """Return what an index offers the planner: its definition, or nothing where it is gone or invalid."""
+    return None if index is None or index.get("valid") is False else str(index["definition"])
 
 
 def _rows_trials(
@@ -161,6 +169,38 @@ def _growth(base: Matrix, head: Matrix, change: PlanChange) -> Cause | None:
     return Cause("rows", table, words, {"change": change.words, "before": was, "after": now})
 
 
+def _dead_space(base: Matrix, head: Matrix, change: PlanChange) -> Cause | None:
+    """Blame dead rows, where a table takes more pages for no more rows."""
+    for table in sorted(_relations(head.cells[change.key].analysis)):
+        was, now = base.tables.get(table), head.tables.get(table)
+        if was is None or now is None:
+            continue
+        dead = (now.dead_rows or 0.0) - (was.dead_rows or 0.0)
+        rows_was, rows_now = was.live_rows or was.rows, now.live_rows or now.rows
+        more_pages = now.pages >= max(was.pages, 1) * _ROWS_RATIO_MIN
+        fewer_a_page = rows_now < max(rows_was, 1.0) * _ROWS_RATIO_MIN
+        if fewer_a_page and (more_pages or dead >= max(rows_was, 1.0) * (_ROWS_RATIO_MIN - 1)):
+            words = (
+                f"{table} holds {now.dead_rows or 0:,.0f} dead rows and takes {was.pages:,} -> {now.pages:,} "
+                f"pages for {rows_now:,.0f} rows: VACUUM it, and look for transactions that keep them alive"
+            )
+            return Cause("dead_rows", table, words, {"change": change.words, "dead_rows": now.dead_rows})
+    return None
+
+
+def _role_setting(base: Matrix, head: Matrix, change: PlanChange) -> Cause | None:
+    """Name a setting of the database or of a role that changed, which a trial of ours does not reach."""
+    for whose in sorted({*base.role_settings, *head.role_settings}):
+        was, now = set(base.role_settings.get(whose, ())), set(head.role_settings.get(whose, ()))
+        if was != now:
+            told = ", ".join(sorted(now - was)) or f"no longer {', '.join(sorted(was - now))}"
+            words = (
+                f"{whose} was set otherwise ({told}), and nothing else that differs brings the old plan back"
+            )
+            return Cause("setting", whose, words, {"change": change.words})
+    return None
+
+
 def _sizes(base: Matrix, head: Matrix, tenant: str) -> dict[str, tuple[float, float]]:
     old, new = base.tenant_rows(tenant), head.tenant_rows(tenant)
     return {table: (float(old[table]), float(new[table])) for table in new if table in old}
@@ -168,8 +208,12 @@ def _sizes(base: Matrix, head: Matrix, tenant: str) -> dict[str, tuple[float, fl
 
 def _relations(analysis: PlanAnalysis) -> frozenset[str]:
     """Return the tables that a plan reads or writes."""
+    tables = [node.details for node in analysis.nodes if "Relation Name" in node.details]
     return frozenset(
-        str(node.details["Relation Name"]) for node in analysis.nodes if "Relation Name" in node.details
+        f"{details['Schema']}.{details['Relation Name']}"
+        if details.get("Schema", "public") != "public"
+        else str(details["Relation Name"])
+        for details in tables
     )
 
 
@@ -179,6 +223,8 @@ def _words(item: Mapping[str, Any], base: Matrix, head: Matrix) -> str:
     index = "was changed; as it was" if subject in base.indexes else "was added; without it"
     if subject not in head.indexes:
         index = "is gone; with it"
+    elif head.indexes[subject].get("valid") is False:
+        index = "is no longer valid; made anew"
     told = {
         "query": f"the query {subject} was rewritten; with its old text",
         "index": f"the index {subject} {index}",

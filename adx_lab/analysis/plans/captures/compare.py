@@ -7,7 +7,7 @@ not.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 _PAGES_RATIO, _PAGES_MIN = 1.25, 16
 _TEMP_MIN = 8
+_COST_RATIO, _COST_MIN = 1.5, 100.0
 _ESTIMATE_RATIO = 10.0
 _JOINS = frozenset({"Nested Loop", "Hash Join", "Merge Join"})
 _NOTED = frozenset(
     {"Sort", "Incremental Sort", "Aggregate", "Materialize", "Memoize", "Gather", "Gather Merge", "Limit"}
 )
 
-Kind = Literal["shape", "pages", "temp", "estimate"]
+Kind = Literal["shape", "pages", "temp", "estimate", "cost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class PlanChange:
     pages_head: int | None
     temp_base: int | None
     temp_head: int | None
+    label: str = ""
+    """What people call the query: its name, or the text of a statement that has none."""
 
     @property
     def key(self) -> Key:
@@ -57,7 +60,8 @@ def compare_matrices(base: Matrix, head: Matrix) -> tuple[PlanChange, ...]:
     """Return what changed in the cells that both captures have, the costliest first."""
     both = (key for key in head.cells if key in base.cells)
     changes = [change for key in both if (change := compare_cells(base.cells[key], head.cells[key]))]
-    return tuple(sorted(changes, key=lambda change: (change.pages_base or 0) - (change.pages_head or 0)))
+    named = [replace(change, label=head.label(change.query)) for change in changes]
+    return tuple(sorted(named, key=lambda change: (change.pages_base or 0) - (change.pages_head or 0)))
 
 
 def compare_cells(base: Cell, head: Cell) -> PlanChange | None:
@@ -65,7 +69,11 @@ def compare_cells(base: Cell, head: Cell) -> PlanChange | None:
     kinds = tuple(_kinds(base.analysis, head.analysis))
     if not kinds:
         return None
-    costs_more = _grew(base.analysis.pages, head.analysis.pages) or _spills_more(base.analysis, head.analysis)
+    costs_more = (
+        _grew(base.analysis.pages, head.analysis.pages)
+        or _spills_more(base.analysis, head.analysis)
+        or _dearer(base.analysis, head.analysis)
+    )
     return PlanChange(
         query=head.query,
         tenant=head.tenant,
@@ -89,6 +97,8 @@ def describe_change(base: PlanAnalysis, head: PlanAnalysis) -> str:
     figures = []
     if base.pages is not None and head.pages is not None:
         figures.append(f"{base.pages:,} -> {head.pages:,} pages")
+    if not (base.analysed and head.analysed):
+        figures.append(f"cost {base.root.cost or 0.0:,.0f} -> {head.root.cost or 0.0:,.0f}")
     written = base.root.temp_written or 0, head.root.temp_written or 0
     if max(written) >= _TEMP_MIN:
         figures.append(f"{written[0]:,} -> {written[1]:,} temporary pages written")
@@ -102,8 +112,18 @@ def _kinds(base: PlanAnalysis, head: PlanAnalysis) -> Iterator[Kind]:
         yield "pages"
     if _spills_more(base, head) or _spills_more(head, base):
         yield "temp"
+    if _dearer(base, head) or _dearer(head, base):
+        yield "cost"
     if base.shape == head.shape and _estimates_moved(base, head):
         yield "estimate"
+
+
+def _dearer(before: PlanAnalysis, after: PlanAnalysis) -> bool:
+    """Tell whether a plan that was not executed is thought to cost notably more; one that was has pages."""
+    if before.analysed and after.analysed:
+        return False
+    was, now = before.root.cost or 0.0, after.root.cost or 0.0
+    return now >= was * _COST_RATIO and now - was >= _COST_MIN
 
 
 def _grew(before: int | None, after: int | None) -> bool:

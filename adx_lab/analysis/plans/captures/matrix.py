@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.advice.indexes import Existing
 from adx_lab.analysis.plans.analyse import analyse
+from adx_lab.analysis.plans.captures.tried import key_of
 from adx_lab.analysis.plans.reading.scan import read_plans
 from adx_lab.analysis.plans.records import PlanAnalysis, PlanDocument
 from adx_lab.analysis.plans.rules.context import Context, TableFacts
@@ -14,8 +15,9 @@ from adx_lab.analysis.plans.shape import shape_of
 from adx_lab.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+_TEXT_MAX = 100
 Key = tuple[str, str, str]
 """Query, kind of tenant, plan mode."""
 
@@ -44,9 +46,21 @@ class Matrix:
     cells: Mapping[Key, Cell]
     settings: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
-    indexes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    indexes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tenants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     queries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tried: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    role_settings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def label(self, query: str) -> str:
+        """Return what people call a query: its name, or the text of a statement that has none."""
+        known = self.queries.get(query, {})
+        if not query.startswith("statement "):
+            return query
+        text = " ".join(str(known.get("text", "")).split())
+        return str(
+            known.get("label") or (text if len(text) <= _TEXT_MAX else text[: _TEXT_MAX - 1] + "…") or query
+        )
 
     def tenant_rows(self, kind: str) -> Mapping[str, float]:
         """Return how many rows of each table a kind of tenant has."""
@@ -63,6 +77,8 @@ def read_matrix(document: Any) -> Matrix:
         The document is something else.
     """
     whole = {"plans": document} if isinstance(document, list) else document
+    if isinstance(whole, dict) and isinstance(whole.get("capture"), dict):
+        whole = whole["capture"]  # what `plans --json` prints
     if not isinstance(whole, dict) or not isinstance(whole.get("plans"), list):
         raise UsageError("this is no capture of plans", mend="capture one with `adx-lab plans --out FILE`")
     try:
@@ -86,6 +102,8 @@ def _read(whole: dict[str, Any]) -> Matrix:
         indexes={name: dict(index) for name, index in whole.get("indexes", {}).items()},
         tenants={kind: _tenant(facts) for kind, facts in whole.get("tenants", {}).items()},
         queries={name: dict(query) for name, query in whole.get("queries", {}).items()},
+        role_settings=whole.get("role_settings", {}),
+        tried={key_of(item["query"], item["indexes"]): item for item in whole.get("tried", ())},
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
+from adx_lab.analysis.plans.captures.tried import key_of, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,9 @@ def matters(flip: Flip) -> bool:
 def _findings(matrix: Matrix) -> Iterator[Notable]:
     for cell in matrix.cells.values():
         for finding in cell.analysis.findings:
-            yield Notable(cell.query, (cell.tenant,), cell.mode, finding.kind, finding.reason, finding.mend)
+            trial = matrix.tried.get(key_of(cell.query, finding.evidence.get("indexes", ())))
+            mend = words_of(trial, finding.mend)
+            yield Notable(cell.query, (cell.tenant,), cell.mode, finding.kind, finding.reason, mend)
 
 
 def _flips(matrix: Matrix) -> Iterator[Notable]:
