@@ -19,7 +19,7 @@ import psutil
 
 from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.sampler import Samples, sampling
-from adx_lab.conduct.nights.night import page_of
+from adx_lab.conduct.nights.pages import page_of
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.recorded import LoadRequest, Surroundings
 from adx_lab.errors import AdxLabError

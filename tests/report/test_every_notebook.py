@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from playwright.sync_api import sync_playwright
 
-from adx_lab.conduct.nights.night import notebooks_of
+from adx_lab.conduct.nights.pages import notebooks_of
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.report.notebooks.catalogue import ALONE, CLIMB, DUET, LOAD, MAKING, NIGHTS, RULES
 from adx_lab.report.notebooks.execute import NotebookOutcome, execute_notebook

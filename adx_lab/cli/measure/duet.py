@@ -61,7 +61,7 @@ def run(
     from adx_lab.cli.duet_text import print_duet
     from adx_lab.conduct.duet.order import DuetOrder
     from adx_lab.conduct.duet.play import play
-    from adx_lab.conduct.nights import night
+    from adx_lab.conduct.nights import pages
     from adx_lab.conduct.run.recorded import usual_scenario
 
     settings = read_settings()
@@ -79,7 +79,7 @@ def run(
     )
     progress = watching(settings, f"Duet of {base} and {head}", page=watch)
     played = asyncio.run(play(settings, order, progress))
-    page = None if played.run is None else asyncio.run(night.page_of(settings, played.run, progress))
+    page = None if played.run is None else asyncio.run(pages.page_of(settings, played.run, progress))
     if isinstance(progress, WatchedProgress):
         progress.end(None if page is None else page.index)
     if json:

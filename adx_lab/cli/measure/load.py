@@ -82,7 +82,7 @@ def run(
     json
         Print the run's figures as one JSON document.
     """
-    from adx_lab.conduct.nights import night
+    from adx_lab.conduct.nights import pages
     from adx_lab.conduct.run import recorded
     from adx_lab.load.starting.headless import Machines, join_master
 
@@ -116,7 +116,7 @@ def run(
         return 0
     progress = ConsoleProgress()
     judgement = asyncio.run(recorded.load(settings, request, progress))
-    page = asyncio.run(night.page_of(settings, judgement.run, progress))
+    page = asyncio.run(pages.page_of(settings, judgement.run, progress))
     if json:
         print_json(_document(judgement) | {"report": page.index})
     else:

@@ -22,19 +22,19 @@ def run(run_id: str = "latest", /, *, single: Path | None = None, json: bool = F
         Print the verdict as one JSON document.
     """
     from adx_lab.cli.verdict_text import print_report
-    from adx_lab.conduct.nights import night
+    from adx_lab.conduct.nights import pages
     from adx_lab.report.page.night_report import write_single
     from adx_lab.store.folders import open_run
 
     settings = read_settings()
     stored = open_run(settings.runs_dir, run_id)
     if single is not None:
-        contents = night.contents_of(settings, stored)
+        contents = pages.contents_of(settings, stored)
         verdict = contents.decide([], str(single))
         write_single(single, contents, verdict)
         print(single)
         return verdict.exit_code
-    made = asyncio.run(night.report(settings, stored, ConsoleProgress()))
+    made = asyncio.run(pages.report(settings, stored, ConsoleProgress()))
     if json:
         print_json(made.verdict.to_json())
     else:

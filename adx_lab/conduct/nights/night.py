@@ -16,16 +16,13 @@ from typing import Any, Literal
 
 import msgspec
 
-from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
-from adx_lab.analysis.verdict import Verdict
 from adx_lab.conduct.baseline import Baseline, read_baseline, set_baseline
 from adx_lab.conduct.bisection.play import bisect_night
 from adx_lab.conduct.checks import before_a_night
-from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
-from adx_lab.conduct.duet.stored import read_evidence, read_unplayed, write_unplayed
-from adx_lab.conduct.nights.usual import compare_night
+from adx_lab.conduct.duet.stored import write_unplayed
+from adx_lab.conduct.nights.pages import of_the_night, report
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.recorded import LoadRequest
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
@@ -33,22 +30,15 @@ from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.progress import Progress, Watched
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import Caveat
-from adx_lab.report.duet.source_change import source_change
-from adx_lab.report.duet.stored_duet import Duel
-from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
-from adx_lab.report.page.index import write_index
-from adx_lab.report.page.measured_night import Compared, Contents
-from adx_lab.report.page.night_report import NotebookOrder, Report, make_report
+from adx_lab.report.page.night_report import Report
 from adx_lab.services.running import read_state
 from adx_lab.settings import LoadSettings, Settings
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, open_run, run_ids
 from adx_lab.store.pruning import prune
-from adx_lab.store.rule_costs import read_rule_costs
 
 ProfileName = Literal["quick", "nightly"]
 _WEBHOOK_S = 10.0
-PLANS, _USUAL_QUERY = "query_plans", "users.list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +92,10 @@ class _Night:
 
     async def measure(self, request: LoadRequest) -> None:
         """Load, raise the load, compare, and measure the rules; each is stored as it ends."""
-        beside = [] if self.run is None else _of_the_night(self.settings, self.run)
+        beside = [] if self.run is None else of_the_night(self.settings, self.run)
         if self.run is None:
             await self._load(request)
-        elif request.url is None and not any(other.record.scenario == "steps" for other in beside):
+        elif request.url is None and not any(other.record.kind == "climb" for other in beside):
             await self._climb_alone()
         assert self.run is not None
         if isinstance(self.progress, Watched):
@@ -258,104 +248,6 @@ def for_climbing(settings: Settings) -> Settings:
     return msgspec.structs.replace(settings, load=load)
 
 
-async def report(
-    settings: Settings,
-    run: StoredRun,
-    progress: Progress,
-    *,
-    notes: tuple[Caveat, ...] = (),
-    stopped: str | None = None,
-) -> Report:
-    """Judge a stored run with what was measured the same night, execute the notebooks, write the report.
-
-    Parameters
-    ----------
-    notes
-        Caveats of the night as a whole.
-    stopped
-        Why the night ended early.
-
-    Returns
-    -------
-    Report
-        Of a duet its own page, of any other run that of its night.
-    """
-    contents = await asyncio.to_thread(contents_of, settings, run, notes=notes, stopped=stopped)
-    orders = () if stopped is not None else notebooks_of(contents)
-    judgement = contents.judgement
-    if judgement is None:
-        made = await make_report(settings, contents, orders, progress)
-        await asyncio.to_thread(write_index, settings)
-        return made
-    # The notebooks of all nights must find this one, too.
-    recorded.keep_row(settings, judgement, status=None)
-    made = await make_report(settings, contents, orders, progress)
-    recorded.keep_row(settings, judgement, status=made.verdict.status)
-    await asyncio.to_thread(write_index, settings)
-    return made
-
-
-async def page_of(settings: Settings, run: StoredRun, progress: Progress) -> Report:
-    """Write the page of one run without its notebooks: what every verb that stores a run ends with."""
-    made = await make_report(settings, await asyncio.to_thread(contents_of, settings, run), (), progress)
-    await asyncio.to_thread(write_index, settings)
-    return made
-
-
-def contents_of(
-    settings: Settings, run: StoredRun, *, notes: tuple[Caveat, ...] = (), stopped: str | None = None
-) -> Contents:
-    """Return what a run's page shows: a duet alone, or a load with what was measured the same night."""
-    if run.record.kind == "duet":
-        return Contents(compared=_compared(run), notes=notes)
-    judgement = recorded.judge(settings, run)
-    beside = list(_of_the_night(settings, run))
-    compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
-    climbed = next((other.record.run_id for other in beside if other.record.kind == "climb"), None)
-    # What the core's rules are worth says nothing of somebody else's service.
-    known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
-    usual = compare_night(settings, judgement)
-    if (
-        not usual.nights
-        and compared is None
-        and run.record.purpose == "nightly"
-        and not settings.is_reference
-    ):
-        text = "nothing was compared, since this is the first valid night of this service and scenario"
-        notes = (*notes, Caveat("first-night", text))
-    rules = tuple(known[name] for name in sorted(known))
-    return Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder), usual)
-
-
-def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
-    """Return the notebooks that have something to show."""
-    runs = {} if contents.judgement is None else dict.fromkeys(LOAD, contents.run_id)
-    if contents.judgement is not None and contents.record.kind == "climb":
-        runs |= dict.fromkeys(CLIMB, contents.run_id)
-    if contents.compared is not None:
-        runs |= dict.fromkeys(DUET, contents.compared.run_id)
-    if contents.knee_run_id is not None:
-        runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
-    plans = contents.plans
-    shown = {} if plans is None else _shown_plan(plans)
-    of_runs = (
-        NotebookOrder(name, {"run_id": run_id} | (shown if name == PLANS else {}))
-        for name, run_id in runs.items()
-        if name != PLANS or (plans is not None and plans.cells)
-    )
-    of_all = () if contents.judgement is None else (*NIGHTS, *(RULES if contents.rules else ()))
-    return (*of_runs, *(NotebookOrder(name) for name in of_all))
-
-
-def _shown_plan(matrix: Matrix) -> dict[str, str]:
-    """Return which plan the notebook shows as a picture, where the one that it names is not a service's."""
-    keys = list(matrix.cells)
-    if not keys or any(query.startswith(_USUAL_QUERY) for query, _, _ in keys):
-        return {}
-    query, tenant, mode = keys[0]
-    return {"query": query, "tenant": tenant, "mode": mode}
-
-
 async def _leave_what_there_is(night: _Night, stopped: BaseException) -> None:
     """Write an invalid report of an interrupted night, without its notebooks: somebody waits for the end."""
     assert night.run is not None
@@ -370,47 +262,6 @@ async def _leave_what_there_is(night: _Night, stopped: BaseException) -> None:
         task.uncancel()
     made = await report(night.settings, night.run, night.progress, notes=tuple(night.notes), stopped=why)
     night.progress.step(f"the night ended early; what it had is in {made.index}")
-
-
-def _of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:
-    """Return the runs that were made for a night's loaded run, after it."""
-    own = run.record.run_id
-    later = [run_id for run_id in run_ids(settings.runs_dir) if run_id > own]
-    found = []
-    for run_id in later:
-        try:
-            other = open_run(settings.runs_dir, run_id)
-        except (
-            UsageError,
-            StoreError,
-        ):  # no run, or a damaged one: it is none of this night that could be read
-            continue
-        if other.record.night == own:
-            found.append(other)
-    return found
-
-
-def _compared(run: StoredRun) -> Compared:
-    evidence = read_evidence(run)
-    verdict: Verdict = judge_duet(evidence).verdict
-    base, head = run.record.variants
-    first = evidence.companions[0]
-    return Compared(
-        run_id=run.record.run_id,
-        base=base,
-        head=head,
-        verdict=verdict,
-        caveats=run.record.caveats,
-        base_plans=_plans(first["base"]),
-        head_plans=_plans(first["head"]),
-        duel=Duel(run, verdict.to_json()),
-        change=source_change(evidence.variants),
-    )
-
-
-def _plans(companions: Any) -> Matrix | None:
-    document = companions.get("matrix")
-    return None if document is None else read_matrix(document)
 
 
 def _prune(settings: Settings, run: StoredRun) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from adx_lab.load.collecting.processes import (
     users_over_time,
 )
 from adx_lab.load.collecting.tables import Tables, read_stream
+from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.load.schedules.schedule import ENDED_BY_SCHEDULE, ENDLESS_S
 from adx_lab.records.run import Caveat
 
@@ -109,8 +111,12 @@ class Collected:
     deaths: tuple[dict[str, Any], ...] = ()
 
 
-def collect(raw_dir: Path, run_dir: Path) -> Collected:
+def collect(raw_dir: Path, run_dir: Path, traces: Mapping[str, ServerSplit] | None = None) -> Collected:
     """Write ``samples.parquet``, ``beside.parquet`` and ``queries.parquet`` from the raw streams.
+
+    ``traces`` tell by id where the time of requests went that were sent with one.
+
+    ``traces`` tell by id where the time of requests went that were sent with one.
 
     Raises
     ------
@@ -124,7 +130,7 @@ def collect(raw_dir: Path, run_dir: Path) -> Collected:
     ends = _ends(processes, began)
     offsets = {process.name: process.offset_s for process in processes}
     caveats: list[Caveat] = []
-    tables = Tables(run_dir, began, began + ends["lasted_s"])
+    tables = Tables(run_dir, began, began + ends["lasted_s"], traces=traces or {})
     try:
         for worker, stream in enumerate(sorted(raw_dir.glob("worker-*.arrows"))):
             for batch in read_stream(stream, caveats):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from adx_lab.load.recording.rows import EXCEPTION, REQUEST, UNANSWERED
-from adx_lab.load.recording.server_timing import parse
+from adx_lab.load.recording.server_timing import NOTHING, TRACE, ServerSplit, parse
 from adx_lab.records.columns import QUERY_COLUMNS, SAMPLE_COLUMNS
 from adx_lab.records.run import Caveat
 
@@ -47,6 +47,7 @@ class Tables:
     run_dir: Path
     began: float
     ended: float = math.inf
+    traces: Mapping[str, ServerSplit] = field(default_factory=dict)
     requests: int = 0
     unanswered: int = 0
     last_s: float = 0.0
@@ -108,7 +109,7 @@ class Tables:
     def _append_measured(self, batch: pa.RecordBatch, worker: int, zero: float) -> None:
         if batch.num_rows == 0:
             return
-        splits = [parse(header) for header in batch["timing"].to_pylist()]
+        splits = [self._split(header) for header in batch["timing"].to_pylist()]
         columns = _columns(batch, splits, worker, zero)
         self._samples.write_batch(_batch(batch, columns))
         self._append_queries([split.queries for split in splits])
@@ -128,7 +129,7 @@ class Tables:
         if batch.num_rows == 0:
             return
         named = batch.set_column(batch.schema.get_field_index("kind"), "kind", pa.array(kinds, pa.string()))
-        splits = [parse(header) for header in batch["timing"].to_pylist()]
+        splits = [self._split(header) for header in batch["timing"].to_pylist()]
         self._beside.write_batch(_batch(named, _columns(batch, splits, worker, zero)))
         self.beside.update(kind for kind in kinds if kind not in {EXCEPTION, CUT_OFF})
         raised = named.filter(pc.equal(named["kind"], EXCEPTION))
@@ -142,6 +143,11 @@ class Tables:
         )
         for kind, (endpoint, status, error) in zip(failed["kind"].to_pylist(), _failed(failed), strict=True):
             self.beside_failures[kind, *self._known(Counter(), (endpoint, status, error))] += 1
+
+    def _split(self, told: str | None) -> ServerSplit:
+        if told is not None and told.startswith(TRACE):
+            return self.traces.get(told.removeprefix(TRACE), NOTHING)
+        return parse(told)
 
     def _known(self, counted: Counter[Any], key: tuple[str, int, str]) -> tuple[str, int, str]:
         """Return a failure's key; reasons that never repeat must not fill the memory."""

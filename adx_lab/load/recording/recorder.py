@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from adx_lab.load.recording.fitting import Misfits, show
 from adx_lab.load.recording.rows import RAW_SCHEMA, REQUEST, Row, batch_of
+from adx_lab.load.recording.server_timing import TRACE
 
 FLUSH_EVERY_S = 1.0
 _ROWS_AT_ONCE = 20_000
@@ -105,7 +106,7 @@ class Recorder:
                 response_length or 0,
                 told.get("adx_variant", self._variant),
                 told.get("adx_pair", -1),
-                headers.get("Server-Timing") if headers else None,
+                _timing(told, headers),
                 _reason(exception) if exception else None,
                 request_type,
                 self.phases.get(gevent.getcurrent(), REQUEST) if self.phases else REQUEST,
@@ -259,6 +260,13 @@ class Recorder:
 
 
 _NOTHING: dict[str, Any] = {}
+
+
+def _timing(told: dict[str, Any], headers: Any) -> str | None:
+    """Return what tells where a request's time went: its trace, or the header as it came."""
+    if "adx_trace" in told:
+        return f"{TRACE}{told['adx_trace']}"
+    return headers.get("Server-Timing") if headers else None
 
 
 def _say_broken(error: Exception) -> None:
