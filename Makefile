@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ROOM ?= adx_lab.analysis.stats*
 INSTALLED := $(VENV)/.installed
 
-.PHONY: nightly test test-fast coverage mutation lint format lock clean
+.PHONY: nightly test soak test-fast coverage mutation lint format lock clean
 
 nightly: $(INSTALLED)  ## the main job: stack, load, captures, analysis, report, verdict
 	@$(BIN)/adx-lab nightly --profile quick || [ $$? -eq 3 ]  # undecided: the page says what was missing
@@ -22,6 +22,9 @@ coverage: $(INSTALLED)  ## what the fast tests reach of analysis and store, with
 mutation: $(INSTALLED)  ## mutants of a room that its tests let live; ROOM names another, such as adx_lab.store*
 	$(BIN)/mutmut run "$(ROOM)" || true
 	$(BIN)/mutmut results
+
+soak: $(INSTALLED)  ## fifty nights with a random kill each (an hour or two); SOAK="--nights 10 --seed 3"
+	$(BIN)/python -m tests.soak $(SOAK)
 
 lint: $(INSTALLED)  ## format and rules, types, import contract
 	$(BIN)/ruff format --check .

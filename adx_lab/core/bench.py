@@ -1,9 +1,11 @@
 """How many requests a second one worker answers: ``python -m adx_lab.core.bench --help``.
 
 Closed loop, a few connections that are always busy: a figure for comparing servers and for profiling, not for
-budgets. The client only counts bytes, so that little of the machine goes into it. It logs in as the first
-user of the largest tenant, and asks for its own account, for users of the tenant in turn, and for the first
-page of them. The core has to be started with a limit that is high enough (``ADX_CORE_GATEWAY_RATE_PER_S``).
+budgets. The client only counts bytes, so that little of the machine goes into it. It logs in as ``--users``
+users of all tenants in turn, so that each request has a token of its own and single flight shares nothing.
+The core has to be started with a limit that is high enough (``ADX_CORE_GATEWAY_RATE_PER_S=0``), and for the
+uncached part with ``ADX_CORE_RULES_OFF=cache.l1,cache.l2``. ``queries`` is what the database was asked, a
+request, by the core's own count.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ import asyncio
 import os
 import sys
 import time
+import urllib.error
 import urllib.request
-from itertools import cycle
+from itertools import chain, cycle, islice, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
@@ -22,10 +25,10 @@ from urllib.parse import urlsplit
 import msgspec
 import uvloop
 
-from adx_lab.core.database.sample import Sample
+from adx_lab.core.database.sample import Sample, SampleUser
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _WARM_UP_S = 1.0
 
@@ -37,6 +40,7 @@ class Result(msgspec.Struct):
     """
 
     endpoint: str
+    queries: float
     requests_per_s: float
     cpu_us: float
     p50_ms: float
@@ -97,9 +101,13 @@ async def measure(
     ]
     await asyncio.sleep(_WARM_UP_S)
     latencies.clear()
+    asked = await asyncio.to_thread(queries, url)
+    begun = len(latencies)
     started, cpu_started = time.perf_counter(), cpu_s(pids)
     await asyncio.sleep(seconds)
     elapsed, cpu = time.perf_counter() - started, cpu_s(pids) - cpu_started
+    latencies = latencies[begun:]
+    asked = await asyncio.to_thread(queries, url) - asked
     ranked = sorted(latencies)
     for _, client in made:
         client.close()
@@ -107,6 +115,7 @@ async def measure(
     errors = sum(client.errors for _, client in made)
     return Result(
         endpoint,
+        queries=round(asked / len(ranked), 2),
         requests_per_s=round(len(ranked) / elapsed, 1),
         cpu_us=round(cpu / len(ranked) * 1e6, 1),
         p50_ms=round(p50, 3),
@@ -125,24 +134,42 @@ def cpu_s(pids: list[int]) -> float:
     return float(sum(int(found[11]) + int(found[12]) for found in fields)) / ticks
 
 
-def plan(url: str, sample: Sample) -> dict[str, list[bytes]]:
-    """Log in, and return the requests of each endpoint."""
-    tenant = sample.tenants[0]
-    credentials = {"tenant_id": tenant.id, "email": tenant.users[0].email, "password": sample.password}
+def queries(url: str) -> float:
+    """Return how often the core has asked the database; 0 for a server that has no such count."""
+    try:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+    except urllib.error.HTTPError:
+        return 0.0
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("db_queries_success"))
+
+
+def plan(url: str, sample: Sample, users: int) -> dict[str, list[bytes]]:
+    """Log in as so many users, and return the requests of each endpoint."""
+    everybody = zip_longest(*([(tenant, user) for user in tenant.users] for tenant in sample.tenants))
+    people = list(islice(filter(None, chain.from_iterable(everybody)), users))
+    paths: dict[str, Callable[[SampleUser], str]] = {
+        "GET /auth/me": lambda _: "/api/v1/auth/me",
+        "GET /users/{id}": lambda user: f"/api/v1/users/{user.id}",
+        "GET /users": lambda _: "/api/v1/users",
+    }
+    made: dict[str, list[bytes]] = {name: [] for name in paths}
+    for number, (tenant, user) in enumerate(people):
+        token = _log_in(url, tenant.id, user.email, sample.password)
+        head = f"host: {urlsplit(url).netloc}\r\nauthorization: Bearer {token}\r\n\r\n"
+        for name, path in paths.items():
+            asked = path(tenant.users[(number + 1) % len(tenant.users)])
+            made[name].append(f"GET {asked} HTTP/1.1\r\n{head}".encode())
+    return made
+
+
+def _log_in(url: str, tenant_id: str, email: str, password: str) -> str:
+    credentials = msgspec.json.encode({"tenant_id": tenant_id, "email": email, "password": password})
     login = urllib.request.Request(
-        f"{url}/api/v1/auth/login", msgspec.json.encode(credentials), {"content-type": "application/json"}
+        f"{url}/api/v1/auth/login", credentials, {"content-type": "application/json"}
     )
     with urllib.request.urlopen(login, timeout=10) as answer:
-        token = msgspec.json.decode(answer.read())["access_token"]
-    paths = {
-        "GET /auth/me": ["/api/v1/auth/me"],
-        "GET /users/{id}": [f"/api/v1/users/{user.id}" for user in tenant.users],
-        "GET /users": ["/api/v1/users"],
-    }
-    head = f"host: {urlsplit(url).netloc}\r\nauthorization: Bearer {token}\r\n\r\n"
-    return {
-        name: [f"GET {path} HTTP/1.1\r\n{head}".encode() for path in asked] for name, asked in paths.items()
-    }
+        return str(msgspec.json.decode(answer.read())["access_token"])
 
 
 async def _run(asked: argparse.Namespace) -> list[Result]:
@@ -151,7 +178,7 @@ async def _run(asked: argparse.Namespace) -> list[Result]:
     url, pids = announced["url"], announced["worker_pids"]
     return [
         await measure(url, name, requests, pids=pids, connections=asked.connections, seconds=asked.seconds)
-        for name, requests in plan(url, sample).items()
+        for name, requests in plan(url, sample, asked.users).items()
     ]
 
 
@@ -160,6 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m adx_lab.core.bench", description=__doc__)
     parser.add_argument("--announced", type=Path, required=True, help="the core's ADX_CORE_ANNOUNCE file")
     parser.add_argument("--sample", type=Path, required=True, help="what the verb `sample` wrote")
+    parser.add_argument("--users", type=int, default=200)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5.0)
     asked = parser.parse_args()

@@ -159,6 +159,7 @@ class Stack:
         assert self.service is not None
         pids = {child.role: [child.pid] for child in self.children}
         start = self.settings.service.start
+        metrics_url = f"{self.service.url}{self.settings.service.metrics}"
         return StackState(
             holder_pid=os.getpid(),
             started_at=self.started_at,
@@ -172,7 +173,8 @@ class Stack:
             cache_trace=str(self.service.order.trace_file) if start.trace_env else None,
             service=self.settings.service.name,
             ready=start.ready,
-            metrics_url=f"{self.service.url}{self.settings.service.metrics}",
+            # A service without such a page has none, and no gaps in it.
+            metrics_url=metrics_url if answers_ready(metrics_url) else None,
         )
 
 

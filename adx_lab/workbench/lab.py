@@ -26,7 +26,7 @@ from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import UsageError
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat
-from adx_lab.report.nights.night_series import stored_runs
+from adx_lab.report.nights.stored import stored_runs
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.plans.svg import plan_figure
 from adx_lab.report.plans.tables import findings_table, nodes_table

@@ -21,6 +21,7 @@ from adx_lab.core.clients.valkey import open_connection
 from adx_lab.core.monitoring.metrics import Metrics
 from adx_lab.core.monitoring.timing import Timing
 from adx_lab.core.settings import CacheSettings, Settings, ValkeySettings
+from tests.core.harness import eventually, run_core
 
 THING = Family("thing")
 SCOPE = "thing:t:1"
@@ -344,3 +345,90 @@ def test_settings_are_frozen() -> None:
     with pytest.raises(AttributeError):
         Settings().cache.l1_ttl_s = 1  # type: ignore[misc]
     assert msgspec.structs.replace(Settings(), port=1).port == 1
+
+
+@pytest.mark.parametrize(
+    "refusal", [("CONFIG", "SET", "maxmemory", "1"), ("REPLICAOF", "127.0.0.1", "1")], ids=str
+)
+async def test_a_valkey_that_refuses_to_write_keeps_nothing_that_was_taken(
+    own_valkey: Callable[[], subprocess.Popen[bytes]], tmp_path: Path, prefix: str, refusal: tuple[str, ...]
+) -> None:
+    own_valkey()
+    url = f"unix://{tmp_path / 'v.sock'}"
+    source = Source()
+    settings = CacheSettings(deaf_ttl_s=0.2)
+    async with caches(url, prefix, 2, valkey=FAST, cache=settings) as (writer, reader):
+        for cache in (writer, reader):
+            assert await get(cache, source) == b"old"
+        await asyncio.sleep(0.05)
+        link = await open_connection(url, 1)
+        await link.ask(refusal)
+        source.value = b"new"
+        await writer.invalidate(SCOPE)
+
+        async def forgotten() -> bool:
+            return [await get(cache, source) for cache in (writer, reader)] == [b"new", b"new"]
+
+        await until(forgotten)
+        assert all(not cache.valkey.available for cache in (writer, reader) if cache.valkey)
+        await link.ask(
+            ("CONFIG", "SET", "maxmemory", "0") if refusal[0] == "CONFIG" else ("REPLICAOF", "NO", "ONE")
+        )
+        link.close()
+
+        async def back() -> bool:
+            return all(cache.valkey is not None and cache.valkey.available for cache in (writer, reader))
+
+        await until(back)
+        async with caches(url, prefix) as (fresh,):
+            assert await get(fresh, source) == b"new"
+
+
+async def test_what_accepts_and_closes_is_asked_now_and_then_and_leaks_nothing(prefix: str) -> None:
+    opened = 0
+
+    def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        writer.close()
+
+    server = await asyncio.start_server(close, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with caches(f"valkey://127.0.0.1:{port}", prefix, valkey=FAST) as (cache,):
+        before = opened
+        for _ in range(20):
+            await asyncio.sleep(0.025)
+            assert await get(cache, Source()) == b"old"
+        assert opened - before <= 2 * 0.5 / FAST.retry_s + 4
+    server.close()
+    await server.wait_closed()
+
+
+def test_a_cluster_and_what_is_no_url_are_refused_in_one_line(tmp_path: Path, seeded_url: str) -> None:
+    words = [
+        "--port",
+        "0",
+        "--unixsocket",
+        str(tmp_path / "c.sock"),
+        "--cluster-enabled",
+        "yes",
+        "--save",
+        "",
+    ]
+    process = subprocess.Popen(
+        [str(get_binary_path()), *words, "--dir", str(tmp_path)], stdout=subprocess.DEVNULL
+    )
+    try:
+        eventually((tmp_path / "c.sock").exists)
+        done = run_core(database_url=seeded_url, valkey_url=f"unix://{tmp_path / 'c.sock'}", port=0)
+        assert (done.returncode, "Valkey Cluster" in done.stderr.splitlines()[-1]) == (2, True)
+    finally:
+        process.kill()
+        process.wait()
+    for url in (
+        "redis://h1:1,h2:2",
+        "rediss://h?ssl_cert_reqs=none",
+        "redis://h:port",
+        "redis+sentinel://h/m",
+    ):
+        assert run_core(database_url=seeded_url, valkey_url=url, port=0).returncode == 2

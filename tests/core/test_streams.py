@@ -44,7 +44,10 @@ def open_stream(client: Client, path: str) -> socket.socket:
     connection.connect((parts.hostname or "", parts.port or 0))
     head = f"GET /api/v1{path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {client.token}\r\n\r\n"
     connection.sendall(head.encode())
-    assert connection.recv(12) == b"HTTP/1.1 200"
+    begun = connection.recv(12)
+    if begun != b"HTTP/1.1 200":
+        connection.close()
+    assert begun == b"HTTP/1.1 200"
     return connection
 
 

@@ -26,7 +26,7 @@ def list_runs(*, json: bool = False) -> int:
     json
         Print them as one JSON document.
     """
-    from adx_lab.report.nights.night_series import stored_runs
+    from adx_lab.report.nights.stored import stored_runs
     from adx_lab.store.rows import list_runs as list_runs_of
 
     listing = list_runs_of(read_settings())

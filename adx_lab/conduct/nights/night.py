@@ -95,7 +95,7 @@ class _Night:
         beside = [] if self.run is None else of_the_night(self.settings, self.run)
         if self.run is None:
             await self._load(request)
-        elif request.url is None and not any(other.record.scenario == "steps" for other in beside):
+        elif request.url is None and not any(other.record.kind == "climb" for other in beside):
             await self._climb_alone()
         assert self.run is not None
         if isinstance(self.progress, Watched):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from adx_lab.analysis.run.capacity import knee_place
 from adx_lab.deaths import Death
 from adx_lab.errors import MeasurementError
 from adx_lab.load.recording.rows import read_facts
-from adx_lab.load.recording.server_timing import parse
+from adx_lab.load.recording.server_timing import NOTHING, TRACE, ServerSplit, parse
 from adx_lab.records.columns import QUERY_COLUMNS, SAMPLE_COLUMNS
 from adx_lab.records.run import Caveat
 
@@ -84,8 +84,10 @@ class _Process:
         return [fact[key] for fact in self.facts if key in fact and began <= fact["t"] <= ended]
 
 
-def collect(raw_dir: Path, run_dir: Path) -> Collected:
+def collect(raw_dir: Path, run_dir: Path, traces: Mapping[str, ServerSplit] | None = None) -> Collected:
     """Write ``samples.parquet`` and ``queries.parquet`` from the raw streams.
+
+    ``traces`` tell by id where the time of requests went that were sent with one.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def collect(raw_dir: Path, run_dir: Path) -> Collected:
     began = max(begins)
     offsets = {process.name: process.offset_s for process in processes}
     caveats: list[Caveat] = []
-    tables = Tables(run_dir, began)
+    tables = Tables(run_dir, began, traces=traces or {})
     try:
         for worker, stream in enumerate(sorted(raw_dir.glob("worker-*.arrows"))):
             for batch in _read_stream(stream, caveats):
@@ -131,6 +133,7 @@ class Tables:
     requests: int = 0
     warmup: int = 0
     last_s: float = 0.0
+    traces: Mapping[str, ServerSplit] = field(default_factory=dict)
     _lags: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -146,7 +149,7 @@ class Tables:
         intended = measured["t_intended"].to_numpy() - (self.began + offset_s)
         sent = measured["t_sent"].to_numpy() - (self.began + offset_s)
         service = measured["service_ms"].to_numpy()
-        splits = [parse(header) for header in measured["timing"].to_pylist()]
+        splits = [self._split(header) for header in measured["timing"].to_pylist()]
         columns = {
             "t_intended_s": intended,
             "t_sent_s": sent,
@@ -168,6 +171,11 @@ class Tables:
         self.requests += len(sent)
         self.last_s = max(self.last_s, float(intended.max()))
         self._lags.append(((sent - intended) * 1000).astype(np.float32))
+
+    def _split(self, told: str | None) -> ServerSplit:
+        if told is not None and told.startswith(TRACE):
+            return self.traces.get(told.removeprefix(TRACE), NOTHING)
+        return parse(told)
 
     def close(self) -> None:
         """End both files."""

@@ -30,6 +30,7 @@ from adx_lab.load.process.open_files import allow_connections
 from adx_lab.load.process.pairs import Pair
 from adx_lab.load.recording.recorder import Recorder
 from adx_lab.load.recording.rows import FileSink
+from adx_lab.load.recording.tracing import send_traces
 from adx_lab.load.schedules.schedule import ENDLESS_S, Schedule, make_schedule
 from adx_lab.processes import count_open_files
 from adx_lab.records.run import new_run_id
@@ -58,6 +59,8 @@ class Session:
         self.given = read_order()
         self.scenario = next((cls for cls in environment.user_classes if hasattr(cls, "load_kind")), None)
         self.order = self.given or self._own_spec()
+        if self.order.traced:
+            send_traces()
         self.schedule: Schedule = make_schedule(self.order, self.scenario, read_settings().load)
         self.recorder: Recorder | None = None
         self.accounts: Sequence[Account] = ()

@@ -18,6 +18,7 @@ import psutil
 import pyarrow as pa
 
 from adx_lab.load.recording.rows import Row, batch_of
+from adx_lab.load.recording.server_timing import TRACE
 
 FLUSH_EVERY_S = 1.0
 _ROWS_AT_ONCE = 20_000
@@ -88,7 +89,7 @@ class Recorder:
                 response_length or 0,
                 told.get("variant", self._variant),
                 told.get("pair", -1),
-                headers.get("Server-Timing") if headers else None,
+                _timing(told, headers),
                 None if exception is None else _short(exception),
             )
         )
@@ -134,6 +135,13 @@ class Recorder:
             if not self._closed:
                 self.tell(loop_lag_ms=(time.time() - due) * 1000)
                 self.beat()
+
+
+def _timing(told: dict[str, Any], headers: Any) -> str | None:
+    """Return what tells where a request's time went: its trace, or the header as it came."""
+    if "trace" in told:
+        return f"{TRACE}{told['trace']}"
+    return headers.get("Server-Timing") if headers else None
 
 
 def _short(exception: BaseException) -> str:

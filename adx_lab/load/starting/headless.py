@@ -21,6 +21,7 @@ from adx_lab.errors import MeasurementError, StackError, UsageError
 from adx_lab.load.collecting.collect import Collected, collect
 from adx_lab.load.order import VARIABLE, LoadOrder, write_order
 from adx_lab.load.recording.rows import all_facts
+from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.load.schedules.schedule import Schedule
 from adx_lab.load.starting.reachable import answers
 from adx_lab.ports import require_free
@@ -94,7 +95,12 @@ class LocustCommand:
 
 
 async def run_locust(
-    command: LocustCommand, run_dir: Path, progress: Progress, *, on_start: Callable[[int], None]
+    command: LocustCommand,
+    run_dir: Path,
+    progress: Progress,
+    *,
+    on_start: Callable[[int], None],
+    traces: Callable[[], Mapping[str, ServerSplit]] = dict,
 ) -> Collected:
     """Run a load to its end and write its tables into ``run_dir``.
 
@@ -108,6 +114,8 @@ async def run_locust(
         Told how far the load is.
     on_start
         Called with Locust's process id, so that its CPU and memory are sampled too.
+    traces
+        Asked when the load is over: where the time of traced requests went.
 
     Raises
     ------
@@ -127,7 +135,7 @@ async def run_locust(
     finally:
         await stop_child(child, grace_s=5)
     _refuse_failures(child, command, raw_dir)
-    collected = await asyncio.to_thread(collect, raw_dir, run_dir)
+    collected = await asyncio.to_thread(lambda: collect(raw_dir, run_dir, traces()))
     death = child.death()
     if child.process.returncode == 0 or death is None:
         return collected

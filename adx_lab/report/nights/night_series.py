@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,6 +10,7 @@ from typing import Any
 
 from adx_lab.analysis.nights.ratio_series import Series, series_of
 from adx_lab.analysis.run.budgets import Budget
+from adx_lab.report.nights.stored import stored_runs
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell, Column, Table
 from adx_lab.report.parts.words import metric_words, subject_words
@@ -19,7 +19,6 @@ from adx_lab.store.rows import stored_rows
 
 _LOADS = frozenset({"load", "nightly"})
 _LATEST = 20
-_COMMIT = re.compile(r"\b[0-9a-f]{40}\b")
 
 
 @dataclass(frozen=True)
@@ -64,28 +63,6 @@ class History:
 def runs_table(history: History) -> Table:
     """Return the latest runs of the scenario."""
     return stored_runs(history.rows[: -_LATEST - 1 : -1])
-
-
-def stored_runs(rows: Iterable[Mapping[str, Any]]) -> Table:
-    """Return rows of the run store: what each was, of what, and what became of it."""
-    columns = (
-        *(Column("run", kind="code", key="run_id"), Column("kind"), Column("scenario")),
-        *(Column("duration", "s", "number"), Column("status", kind="status")),
-        *(Column("started", seen="machines"), Column("commit, or base → head", key="commit")),
-    )
-    shown = (
-        (
-            *(row["run_id"], row["kind"], row["scenario"], row["duration_s"]),
-            *(row["status"] or "not judged", row["started_at"]),
-            " → ".join(map(_short, row.get("variants") or (row["commit_id"] or "unknown",))),
-        )
-        for row in rows
-    )
-    return Table(columns, tuple(shown))
-
-
-def _short(variant: str) -> str:
-    return _COMMIT.sub(lambda found: found.group()[:10], variant)
 
 
 def changes_table(history: History, metric: str) -> Table:

@@ -14,6 +14,7 @@ from adx_lab.analysis.nights.usual import (
     StatementFigures,
     compare_with_usual,
 )
+from adx_lab.analysis.verdict import decide
 
 LIST, ITEM, SHOW = "GET /orders", "GET /orders/[id]", "GET /customers/[id]/orders"
 QUERY = "select * from products where category = ?"
@@ -81,3 +82,13 @@ def test_a_statement_that_reads_more_pages_is_named_with_who_asks_it() -> None:
 def test_a_dearer_statement_makes_the_night_regressed_even_where_times_can_not_tell() -> None:
     answer = compare_with_usual(night(2, pages=466.0), [night(1)])
     assert any(one.status == "slower" and one.metric == "pages_per_request" for one in answer.comparisons)
+
+
+@pytest.mark.parametrize(
+    ("tonight", "status"),
+    [(night(9), "pass"), (night(9, pages=466.0), "regressed"), (night(9, sleep_ms=6.0), "regressed")],
+)
+def test_the_verdict_is_the_nights(tonight: NightFigures, status: str) -> None:
+    answer = compare_with_usual(tonight, nights(3, 0.02, 1))
+    verdict = decide(run_id="r", comparisons=answer.comparisons, findings=answer.findings)
+    assert verdict.status == status
