@@ -47,6 +47,8 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
     rivals_file
         Of a duet, where every arrival goes to two variants: the file that will name them once both answer,
         so that Locust starts while they do.
+    traced
+        Whether each request carries a ``traceparent``, so that the service's spans of it can be found.
     """
 
     raw_dir: str
@@ -64,6 +66,7 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
     endless: bool = False
     rivals_file: str | None = None
     headers: dict[str, str] = {}
+    traced: bool = False
 
 
 def write_order(order: LoadOrder, path: Path) -> None:

@@ -134,6 +134,9 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         A folder of its source with named queries, as ``.sql`` files.
     metrics
         The path of its Prometheus page.
+    otlp_port
+        Of this machine, where a service that is up already sends its OpenTelemetry spans over HTTP, where
+        ``timing`` is ``otel``; 0 finds a free one for a service that the lab starts.
     profile
         A command that prints folded stacks of process ``{pid}`` until it is interrupted, for a service in
         another language than Python: ``{rate}`` samples a second, for ``{seconds}``.
@@ -149,6 +152,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     queries: str = ""
     metrics: str = "/metrics"
     profile: str = ""
+    otlp_port: int = 0
     start: StartSettings = StartSettings()
     database: ServiceDatabaseSettings = ServiceDatabaseSettings()
     login: LoginSettings = LoginSettings()

@@ -24,6 +24,7 @@ Sort = Literal["db", "cache", "http", "other"]
 _CACHES = frozenset(("redis", "valkey", "memcached", "dragonfly", "hazelcast", "ignite"))
 _SYSTEM = ("db.system.name", "db.system")
 _STATEMENT = ("db.query.text", "db.statement")
+_CONNECT = "connect"
 _SUMMARY = ("db.query.summary", "db.operation.name", "db.operation")
 _CALLS = ("http.request.method", "http.method", "rpc.system", "url.full", "http.url", "messaging.system")
 
@@ -117,7 +118,8 @@ def split_trace(spans: Sequence[Span]) -> SpanSplit:
         # What another call covers already counts once, for the one that began first.
         times[sort] += _without((span.start_ns, min(span.end_ns, root.end_ns)), taken)
         taken.append((span.start_ns, span.end_ns))
-        if sort == "db":
+        # To connect takes the database's time and asks it for nothing.
+        if sort == "db" and span.name.lower() != _CONNECT:
             queries.append((statement_of(span, spans), span.ms))
     ms = {sort: sum(end - start for start, end in own) / 1e6 for sort, own in times.items()}
     return SpanSplit(

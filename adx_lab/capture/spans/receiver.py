@@ -18,6 +18,7 @@ from typing import Any
 
 from adx_lab.analysis.spans.spans import Span
 from adx_lab.capture.spans.otlp import read_spans
+from adx_lab.errors import UsageError
 
 PATH = "/v1/traces"
 _PROTOBUF = "application/x-protobuf"
@@ -52,20 +53,22 @@ class Received:
 
 
 class Receiver:
-    """Receives spans from `start` on, on a free port of 127.0.0.1, until `close`.
+    """Receives spans on 127.0.0.1 for as long as the block runs.
 
     Parameters
     ----------
+    port
+        Of 127.0.0.1; 0 finds a free one.
     kept_bytes
         Room for what comes; what does not fit is counted.
     """
 
-    def __init__(self, *, kept_bytes: int = _KEPT_BYTES) -> None:
+    def __init__(self, *, port: int = 0, kept_bytes: int = _KEPT_BYTES) -> None:
         self._kept_bytes = kept_bytes
         self._bodies: list[tuple[bytes, bool]] = []
         self._lock = threading.Lock()
         self._account: dict[str, float] = {"exports": 0, "bytes": 0, "refused": 0, "full": 0, "cpu_s": 0.0}
-        self._server = _server(self)
+        self._server = _server(self, port)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def __enter__(self) -> Receiver:
@@ -149,7 +152,7 @@ class Receiver:
                 self._account[name] += count
 
 
-def _server(receiver: Receiver) -> ThreadingHTTPServer:
+def _server(receiver: Receiver, port: int) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         """One exporter's connection."""
 
@@ -193,7 +196,13 @@ def _server(receiver: Receiver) -> ThreadingHTTPServer:
         daemon_threads = True
         block_on_close = False
 
-    return Server(("127.0.0.1", 0), Handler)
+    try:
+        return Server(("127.0.0.1", port), Handler)
+    except OSError as error:
+        raise UsageError(
+            f"spans can't be received on port {port} of 127.0.0.1: {error.strerror}",
+            mend="give service.otlp_port another number",
+        ) from error
 
 
 _HEADERS: Mapping[str, str] = {"Content-Type": _PROTOBUF, "Content-Length": "0"}

@@ -33,16 +33,19 @@ from adx_lab.capture.observing import measure_observing
 from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.server_log import LogTail
+from adx_lab.capture.spans.receiver import Receiver
 from adx_lab.conduct.run.asked import AskOrder, ask_each
 from adx_lab.conduct.run.built import (
     build_record,
     describe_git,
     describe_target,
 )
+from adx_lab.conduct.run.traces import doubts_of, received, splits_of
 from adx_lab.deaths import Death, DeathTail, backends_killed, now
 from adx_lab.errors import AdxLabError, StackError, UsageError, nearest
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.order import LoadOrder
+from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.load.schedules.replay import write_replay
 from adx_lab.load.starting.headless import LocustCommand, Machines, run_locust
 from adx_lab.load.starting.reachable import check_reachable
@@ -120,6 +123,8 @@ class Surroundings:
         What the core looks up in its L1.
     deaths
         The list of what died of the stack. None of these is known of somebody else's service.
+    receiver
+        Of the service's spans, where it tells its times by them.
     """
 
     target: Target
@@ -128,6 +133,7 @@ class Surroundings:
     server_log: Path | None = None
     cache_trace: Path | None = None
     deaths: Path | None = None
+    receiver: Receiver | None = None
 
     @classmethod
     def of_stack(cls, state: StackState) -> Surroundings:
@@ -327,11 +333,13 @@ def judge(settings: Settings, run: StoredRun) -> Judgement:
 
 async def load(settings: Settings, request: LoadRequest, progress: Progress) -> Judgement:
     """Make, store and judge one load run."""
-    if request.url is not None:
-        run = await record_load(settings, await elsewhere(settings, request), request, progress)
-    else:
-        async with surroundings(settings, progress) as around:
-            run = await record_load(settings, around, request, progress)
+    with received(settings) as (told, receiver):
+        if request.url is not None:
+            around = replace(await elsewhere(told, request), receiver=receiver)
+            run = await record_load(told, around, request, progress)
+        else:
+            async with surroundings(told, progress) as started:
+                run = await record_load(told, replace(started, receiver=receiver), request, progress)
     return keep(settings, run)
 
 
@@ -419,6 +427,7 @@ async def _drive(
         sample_file=around.sample_file,
         budget_file=None if settings.budgets_file is None else str(settings.budgets_file),
         headers={} if around.sample_file else await asyncio.to_thread(log_in, login, around.target.base_url),
+        traced=around.receiver is not None,
         **_asked(settings, request),
     )
     if request.replay is not None:
@@ -432,10 +441,21 @@ async def _drive(
         order, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines, more
     )
     roots = dict(around.processes)
+    traces: dict[str, ServerSplit] = {}
+
+    def told() -> dict[str, ServerSplit]:
+        traces.update(splits_of(around.receiver))
+        return traces
+
     async with sampling(lambda: roots, around.target.metrics_url, connection) as seen:
         collected = await run_locust(
-            command, run_dir, progress, on_start=lambda pid: roots.update(locust=[pid])
+            command,
+            run_dir,
+            progress,
+            on_start=lambda pid: roots.update(locust=[pid]),
+            traces=told,
         )
+    collected = replace(collected, caveats=(*collected.caveats, *doubts_of(around.receiver, traces)))
     shutil.rmtree(raw_dir)
     return collected, seen.shifted(collected.began)
 

@@ -36,6 +36,9 @@ class ServerSplit:
     queries: tuple[tuple[str, float], ...]
 
 
+TRACE = "trace:"
+"""Before the id of a trace, where a request was sent with one."""
+
 NOTHING = ServerSplit(math.nan, math.nan, math.nan, math.nan, "none", ())
 
 

@@ -18,9 +18,10 @@ from pathlib import Path
 import msgspec
 
 from adx_lab.errors import MeasurementError, StackError, UsageError
-from adx_lab.load.collecting.collect import Collected, collect
+from adx_lab.load.collecting.collect import Collected, collect, with_exit_code
 from adx_lab.load.order import VARIABLE, LoadOrder, write_order
 from adx_lab.load.recording.rows import all_facts
+from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.load.schedules.schedule import Schedule
 from adx_lab.load.starting.reachable import answers
 from adx_lab.ports import require_free
@@ -94,7 +95,12 @@ class LocustCommand:
 
 
 async def run_locust(
-    command: LocustCommand, run_dir: Path, progress: Progress, *, on_start: Callable[[int], None]
+    command: LocustCommand,
+    run_dir: Path,
+    progress: Progress,
+    *,
+    on_start: Callable[[int], None],
+    traces: Callable[[], Mapping[str, ServerSplit]] = dict,
 ) -> Collected:
     """Run a load to its end and write its tables into ``run_dir``.
 
@@ -108,6 +114,8 @@ async def run_locust(
         Told how far the load is.
     on_start
         Called with Locust's process id, so that its CPU and memory are sampled too.
+    traces
+        Asked when the load is over: where the time of traced requests went.
 
     Raises
     ------
@@ -127,10 +135,10 @@ async def run_locust(
     finally:
         await stop_child(child, grace_s=5)
     _refuse_failures(child, command, raw_dir)
-    collected = await asyncio.to_thread(collect, raw_dir, run_dir)
-    death = child.death()
-    if child.process.returncode == 0 or death is None:
-        return collected
+    collected = await asyncio.to_thread(lambda: collect(raw_dir, run_dir, traces()))
+    death, code = child.death(), child.process.returncode
+    if death is None or (code > 0 and not collected.deaths):  # a code of the locustfile's own, at a whole end
+        return with_exit_code(collected, code)
     return replace(collected, deaths=(asdict(death),))
 
 
@@ -234,7 +242,9 @@ def _refuse_told(raw_dir: Path) -> None:
 def _refuse_failures(child: Child, command: LocustCommand, raw_dir: Path) -> None:
     """Raise what Locust failed with, where it did."""
     _refuse_told(raw_dir)
-    if child.process.returncode == 0 or any("began" in fact for fact in all_facts(raw_dir)):
+    if child.process.returncode == 0 or any(
+        "began" in fact or "ended" in fact for fact in all_facts(raw_dir)
+    ):
         return  # even a killed one: what it recorded is whole but for its last second, and says so
     raise _bad_locustfile(command.locustfile, command.log) or MeasurementError(
         f"locust exited with status {child.process.returncode}", log=command.log

@@ -56,6 +56,11 @@ def test_a_request_is_split_into_what_it_called() -> None:
     assert (split.cache_calls, split.http_calls) == (1, 1)
 
 
+def test_to_connect_is_the_databases_time_and_no_query() -> None:
+    split = split_trace([ROOT, span("connect", 10, 30, attributes={"db.system": "postgresql"})])
+    assert (split.db_ms, split.queries) == (20, ())
+
+
 def test_queries_at_once_take_no_longer_than_the_longest() -> None:
     split = split_trace([ROOT, span("a", 10, 30, attributes=PG), span("b", 15, 40, attributes=PG)])
     assert split.db_ms == 30

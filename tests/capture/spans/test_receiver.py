@@ -16,23 +16,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from adx_lab.analysis.spans.findings import span_findings
 from adx_lab.analysis.spans.spans import Span, by_trace, split_trace
 from adx_lab.capture.spans.receiver import PATH, Receiver
-from tests.conftest import CHECKOUT
+from tests.conftest import CHECKOUT, Home
 
 PROTOBUF = "application/x-protobuf"
 
 
-@contextmanager
-def shop(receiver: Receiver, folder: Path) -> Iterator[str]:
+def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    environ = os.environ | receiver.environ(service="shop")
+        return int(taken.getsockname()[1])
+
+
+@contextmanager
+def shop(told: dict[str, str], folder: Path) -> Iterator[str]:
+    port = free_port()
+    environ = os.environ | told
     environ |= {"SHOP_DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'shop.db'}"}
     command = [sys.executable, "-m", "granian", "--interface", "asgi", "--host", "127.0.0.1"]
     command += ["--port", str(port), "tests.capture.spans.instrumented:app"]
@@ -65,7 +70,7 @@ def ask(url: str, trace: str | None) -> None:
 
 def test_an_n_plus_one_and_a_slow_query_of_an_instrumented_service_are_named(tmp_path: Path) -> None:
     asked: dict[str, str] = {}
-    with Receiver() as receiver, shop(receiver, tmp_path) as url:
+    with Receiver() as receiver, shop(receiver.environ(service="shop"), tmp_path) as url:
         for path in ("/books", "/report", "/count") * 4:
             trace = secrets.token_hex(16)
             asked[trace] = f"GET {path}"
@@ -88,6 +93,54 @@ def test_an_n_plus_one_and_a_slow_query_of_an_instrumented_service_are_named(tmp
     assert slow.endpoints == ("GET /report",)
     assert "WITH RECURSIVE numbers" in slow.evidence["statement"]
     assert "GET /count" not in {endpoint for one in found for endpoint in one.endpoints}
+
+
+LOCUSTFILE = """
+from locust import HttpUser, constant, task
+from locust.contrib.fasthttp import FastHttpUser
+
+
+class Reader(HttpUser):
+    wait_time = constant(0.05)
+
+    @task
+    def books(self):
+        self.client.get("/books")
+
+
+class Counter(FastHttpUser):
+    wait_time = constant(0.05)
+
+    @task
+    def count(self):
+        self.client.get("/count", headers={"Accept": "application/json"})
+"""
+
+
+def test_a_load_joins_its_requests_with_the_spans_of_a_service_that_is_up(home: Home, tmp_path: Path) -> None:
+    locustfile, otlp_port = tmp_path / "locustfile.py", free_port()
+    locustfile.write_text(LOCUSTFILE)
+    with Receiver() as receiver:
+        told = receiver.environ(service="shop")
+    told["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{otlp_port}"
+    with shop(told, tmp_path) as url:
+        (home.path / "adx-lab.toml").write_text(
+            f'[service]\nname = "shop"\nurl = "{url}"\ntiming = "otel"\notlp_port = {otlp_port}\n'
+        )
+        words = ("load", "--locustfile", str(locustfile), "--url", url, "--users", "2", "--duration", "4")
+        done = home.adx_lab(*words, "--warmup", "1", "--json")
+    # Whether the machine was too busy to measure (4) is another matter.
+    assert done.code in {0, 1, 4}, done.err
+    (folder,) = (home.data / "runs").iterdir()
+    samples = pd.read_parquet(folder / "samples.parquet")
+    queries = pd.read_parquet(folder / "queries.parquet")
+    assert set(samples["endpoint"]) == {"GET /books", "GET /count"}
+    timed = samples[samples["server_ms"].to_numpy() > 0]
+    assert len(timed) > 0.9 * len(samples)
+    asked = timed.groupby("endpoint")["db_queries"].median().to_dict()
+    assert asked == {"GET /books": 13, "GET /count": 1}
+    assert (timed["db_ms"].to_numpy() <= timed["server_ms"].to_numpy()).all()
+    assert queries["query"].str.contains("FROM authors").sum() >= 12
 
 
 def wait_for_traces(receiver: Receiver, count: int) -> dict[str, list[Span]]:
