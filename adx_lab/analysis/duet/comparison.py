@@ -131,7 +131,8 @@ def compare(series: Sequence[BlockSeries], plan: Plan) -> tuple[Comparison, ...]
     series
         All of the duet at once: the p-values are adjusted over them.
     plan
-        Fixed before the first look. Nothing is decided at a number of blocks that it does not name.
+        Fixed before the first look. Nothing is decided at a number of blocks that it does not name, unless it
+        is beyond its last.
 
     Returns
     -------
@@ -144,18 +145,19 @@ def compare(series: Sequence[BlockSeries], plan: Plan) -> tuple[Comparison, ...]
     own = [one for one in series if one.metric in FIRST]
     others = [one for one in series if one.metric not in FIRST]
     shares = 2 if own and others else 1
-    columns = [
-        column for group in (own, others) for column in _columns(group, plan, blocks=blocks, shares=shares)
-    ]
+    # More blocks than were planned are the last look: all of the error is spent there, and nothing after it.
+    look = min(blocks, plan.cap)
+    alpha = plan.alpha_at(look) / shares
+    columns = [column for group in (own, others) for column in _columns(group, plan, blocks, alpha=alpha)]
     closed = _closed(columns)
     judged = {
-        id(column.series): _judge(column, plan, blocks, closed=shut, alpha=plan.alpha_at(blocks) / shares)
+        id(column.series): _judge(column, plan, look, closed=shut, alpha=alpha)
         for column, shut in zip(columns, closed, strict=True)
     }
     return tuple(judged[id(one)] for one in series)
 
 
-def _columns(series: Sequence[BlockSeries], plan: Plan, *, blocks: int, shares: int) -> Iterable[_Column]:
+def _columns(series: Sequence[BlockSeries], plan: Plan, blocks: int, *, alpha: float) -> Iterable[_Column]:
     if not series:
         return []
     table = np.full((blocks, len(series)), np.nan)
@@ -165,7 +167,7 @@ def _columns(series: Sequence[BlockSeries], plan: Plan, *, blocks: int, shares: 
         table[: values.size, column] = worse * values
     effects = [_effect(one, plan) for one in series]
     noise = np.array([one.noise for one in series])
-    test = step_down(table, alpha=plan.alpha_at(blocks) / shares, seed=plan.seed, noise=noise)
+    test = step_down(table, alpha=alpha, seed=plan.seed, noise=noise)
     return [
         _Column(one, table[np.isfinite(table[:, i]), i], effects[i], test, i) for i, one in enumerate(series)
     ]
@@ -205,11 +207,11 @@ def _closed(columns: Sequence[_Column]) -> list[bool]:
     return closed
 
 
-def _judge(column: _Column, plan: Plan, blocks: int, *, closed: bool, alpha: float) -> Comparison:
+def _judge(column: _Column, plan: Plan, look: int, *, closed: bool, alpha: float) -> Comparison:
     one, values, test = column.series, column.values, column.test
-    tail = plan.beta_at(blocks) or plan.beta
+    tail = plan.beta_at(look) or plan.beta
     caveats: tuple[Caveat, ...] = () if test.exact else (RANDOM_FLIPS,)
-    if blocks not in plan.looks:
+    if look not in plan.looks:
         caveats += (NOT_A_LOOK,)
     told = Comparison(
         subject=one.subject,
@@ -229,7 +231,7 @@ def _judge(column: _Column, plan: Plan, blocks: int, *, closed: bool, alpha: flo
     low, middle, high = centre(values, tail=tail, inflation=test.inflation)
     p = float((test.slower if middle >= 0 else test.faster)[column.place])
     status: ComparisonStatus = "undecided"
-    if blocks in plan.looks:
+    if look in plan.looks:
         status = _status((low, middle, high), column.effect, decisive=p <= alpha, closed=closed)
     worse = -1.0 if one.higher_is_better or (one.either and _turned(one)) else 1.0
     ends = (middle, low, high) if worse > 0 else (-middle, -high, -low)
@@ -242,7 +244,7 @@ def _judge(column: _Column, plan: Plan, blocks: int, *, closed: bool, alpha: flo
         p=p,
         status=status,
         could_see=_could_see(column, plan),
-        closed=closed and blocks in plan.looks,
+        closed=closed and look in plan.looks,
     )
 
 

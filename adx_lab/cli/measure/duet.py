@@ -47,7 +47,7 @@ def run(
     warmup
         Seconds of load before it that are thrown away; left out, the profile's.
     profile
-        ``quick``: 12 blocks of 2.5 s, an answer in a minute or so. ``nightly``: 12 of 5 s, and 16 where those
+        ``quick``: 10 blocks, an answer in a minute or so. ``nightly``: 12, longer ones, and 16 where those
         do not decide it.
     functions
         Sample what each function of both variants computes, in a pass of its own after all that is timed.

@@ -12,7 +12,7 @@ from adx_lab.analysis.duet.operating import World, operate
 DEVIATIONS = (0.01, 0.02, 0.03, 0.04, 0.06)
 EFFECTS = (0.0, 0.02, 0.04, 0.05, 0.06, 0.08, 0.10, 0.15, 0.20)
 _COLOURS = ("#1b6ca8", "#2a9d8f", "#e9a23b", "#d1495b", "#6d597a")
-_TRIES = 150
+_TRIES = 60
 _WIDTH, _HEIGHT, _LEFT, _TOP = 330, 210, 46, 34
 
 Curve = tuple[str, Sequence[float], Sequence[float]]

@@ -41,17 +41,12 @@ class Profile:
 
 
 PROFILES: Mapping[str, Profile] = {
-    "quick": Profile((10,), 1.0, 0.4, 0.04, 0.3),
-    "nightly": Profile((12, 16), 5.0, 1.5, 0.12, 1.0),
+    "quick": Profile((10,), seconds=1.0, warmup_s=0.4, serial_s=0.04, burst_s=0.3),
+    "nightly": Profile((12, 16), seconds=5.0, warmup_s=1.5, serial_s=0.12, burst_s=1.0),
 }
-"""Blocks differ from one another by more than the seconds within a block do: twelve of them, in any haste.
-
-The seconds of *quick* are by measurement. Where a block spends `o` seconds on starting and stopping, and its
-log ratio has a variance of `a + b / s` after `s` seconds of load, a given time tells most at
-`s = sqrt(b o / a)`. On a 2-core machine that others kept half busy the deviation of `all pair_ms` was 7.6,
-5.6 and 4.9% after 2, 3 and 6 s at 200 pairs/s, and `o` is 4 s: that gives 3 s, and 2.5 s cost next to nothing
-more. Without the first second it was no smaller, so that less than a second of warm-up does. Its only look is
-the last, which spends all of alpha there.
+"""Blocks differ from one another by more than the seconds within a block do: ten of them in any haste, since
+fewer can't reach the level that a verdict needs. What is left of a block's time goes to the serial movement,
+where nothing queues and a second tells most; of the open loop *quick* sees queueing and gross faults only.
 """
 
 
