@@ -29,6 +29,7 @@ from adx_lab.records.run import Target
 from adx_lab.secrecy import shown_url
 from adx_lab.services.sources import Tree, working_tree
 from adx_lab.services.starting.building import built
+from adx_lab.services.starting.leftovers import end_leftovers
 from adx_lab.services.starting.start import (
     Beside,
     Running,
@@ -315,6 +316,7 @@ async def _keep_up(stack: Stack) -> None:
             if not again:
                 part.child.require_alive()
             restarts[name] += 1
+            await asyncio.to_thread(end_leftovers, stack.settings.stack_dir)
             await _start_again(stack, name)
             if stack.service is not None:
                 _write_state(stack)
@@ -380,6 +382,8 @@ def _make_folder(settings: Settings) -> None:
 
 async def _start_servers(stack: Stack, cleanup: AsyncExitStack) -> None:
     settings = stack.settings
+    cleanup.callback(end_leftovers, settings.stack_dir)
+    await asyncio.to_thread(end_leftovers, settings.stack_dir)
     accounts.remove_orphans()
     account = accounts.server_account()
     stack.places = places = accounts.choose_places(settings.stack_dir, account)

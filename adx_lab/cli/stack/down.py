@@ -9,6 +9,7 @@ import time
 from adx_lab.cli.console import print_json
 from adx_lab.errors import StackError
 from adx_lab.services import running
+from adx_lab.services.starting.leftovers import end_leftovers
 from adx_lab.settings import Settings, read_settings
 
 _STOP_S = 40
@@ -28,6 +29,7 @@ def run(*, purge: bool = False, json: bool = False) -> int:
     holder = running.holder_pid(settings)
     if holder is not None:
         _stop(settings, holder)
+    end_leftovers(settings.stack_dir)
     if purge:
         running.purge(settings)
     said = "stopped" if holder is not None else "was not up"
