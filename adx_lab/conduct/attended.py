@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 
-from adx_lab.capture.metrics import read_metrics
 from adx_lab.capture.sampler import Samples, sampling
+from adx_lab.capture.service.metrics import read_metrics
 from adx_lab.conduct.nights.pages import page_of
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.recorded import LoadRequest, Surroundings

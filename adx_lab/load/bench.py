@@ -70,7 +70,9 @@ def compare(url: str, folder: Path, *, turns: int, turn_s: float) -> dict[str, f
 
         @task
         def ask(self) -> None:
-            self.client.get("/users", name="GET /users", context={"endpoint": "GET /users", "group": "users"})
+            self.client.get(
+                "/users", name="GET /users", context={"adx_endpoint": "GET /users", "adx_group": "users"}
+            )
 
     mend_connections()
     environment: Any = Environment(user_classes=[Asking])

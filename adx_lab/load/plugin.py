@@ -10,6 +10,7 @@ from adx_lab.load.process.connections import mend_connections
 from adx_lab.load.process.master import MasterSession
 from adx_lab.load.process.session import Session, set_current
 from adx_lab.load.process.worker import WorkerSession
+from adx_lab.load.recording.unfinished import watch_locust
 from adx_lab.load.web.tab import add_tab
 
 _KINDS: dict[str, type[Session]] = {"MasterRunner": MasterSession, "WorkerRunner": WorkerSession}
@@ -19,6 +20,7 @@ def register() -> None:
     """Take part in whatever this Locust process does; once, however many files ask for it."""
     if _start not in events.init._handlers:  # noqa: SLF001  # Locust has no other way to ask
         mend_connections()
+        watch_locust()
         _listen(events.init_command_line_parser, _add_arguments)
         _listen(events.init, _start)
 

@@ -27,8 +27,11 @@ SAMPLE_COLUMNS: Mapping[str, str] = {
     "cache": "string",  # the deepest layer that was asked: l1, l2, miss, none
     "error": "string",  # null where all went well
     "worker": "int32",  # the load generator's process
+    "request_type": "string",  # what its client calls itself: GET, grpc, DB
+    "kind": "string",  # request; unanswered: its times are lower bounds
 }
-"""One row a request. The dtypes are those of the Parquet file."""
+"""One row a request; the dtypes are those of the Parquet file. ``beside.parquet`` has the same columns for
+what is not measured, of the kinds on_start, warm_up, after_the_end, cut_off, on_stop, exception."""
 
 QUERY_COLUMNS: Mapping[str, str] = {"sample": "int64", "query": "string", "ms": "float64"}
 """One row a query execution; ``sample`` is the row number in the samples."""

@@ -58,8 +58,24 @@ class LoadAudit(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     ----------
     began
         Seconds since the epoch at which the measured part began: the run's zero.
-    requests
-        Measured requests.
+    requests, unanswered
+        Measured requests that were answered or failed, and those without an answer by the end.
+    warmup_requests, beside
+        Requests outside of the measured part, all and by kind: the rows of ``beside.parquet``.
+    failures, beside_failures, exceptions
+        What failed and what tasks raised, counted by endpoint, status and reason.
+    request_types
+        Measured requests by what their client calls itself.
+    users
+        How many there were, each time that it changed: seconds and number.
+    planned_s, ended_by, ended_early_s
+        How long the load was to last (None: until it is stopped), who ended it, how much it fell short.
+    locust
+        What Locust itself counted, where it did.
+    lost_requests
+        How many could not be written down.
+    process_exit_code
+        What Locust ended with; a locustfile may choose it.
     pending_max
         The most arrivals that waited for an answer at once.
     blocked_s
@@ -85,6 +101,19 @@ class LoadAudit(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     requests: int
     warmup_requests: int = 0
     unanswered: int = 0
+    beside: dict[str, int] = {}
+    failures: tuple[dict[str, Any], ...] = ()
+    beside_failures: tuple[dict[str, Any], ...] = ()
+    exceptions: tuple[dict[str, Any], ...] = ()
+    task_exceptions: int = 0
+    request_types: dict[str, int] = {}
+    users: tuple[tuple[float, int], ...] = ()
+    planned_s: float | None = None
+    ended_by: str = ""
+    ended_early_s: float = 0.0
+    locust: dict[str, int] = {}
+    lost_requests: int = 0
+    process_exit_code: int = 0
     pending_max: int = 0
     blocked_s: float = 0.0
     schedule_lag_p99_ms: float = 0.0

@@ -60,6 +60,7 @@ def make_run(folder: Path, requests: int, *, rate_per_s: float = 3_000.0) -> Non
                 "valkey_ms": ms * 0.1, "pool_ms": np.zeros(count),
                 "cache": draw.choice(["l1", "l2", "miss", "none"], count),
                 "error": pa.nulls(count, pa.string()), "worker": np.zeros(count),
+        "request_type": pa.repeat("GET", count), "kind": pa.repeat("request", count),
             }  # fmt: skip
             samples.write_table(_table("samples", columns))
             rows = np.flatnonzero(draw.random(count) < _QUERIES_SHARE)

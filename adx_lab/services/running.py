@@ -27,9 +27,9 @@ from adx_lab.progress import Progress
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import Target
 from adx_lab.secrecy import shown_url
-from adx_lab.services.building import built
 from adx_lab.services.sources import Tree, working_tree
-from adx_lab.services.start import (
+from adx_lab.services.starting.building import built
+from adx_lab.services.starting.start import (
     Beside,
     Running,
     StartOrder,
@@ -39,7 +39,7 @@ from adx_lab.services.start import (
     start_service,
     wanted,
 )
-from adx_lab.services.templates import adapt, ensure_data_set, prepare
+from adx_lab.services.starting.templates import adapt, ensure_data_set, prepare
 from adx_lab.settings import Settings
 from adx_lab.stack import accounts, databases
 from adx_lab.stack.locks import hold, holder

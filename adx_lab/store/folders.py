@@ -41,6 +41,7 @@ from adx_lab.secrecy import scrub, scrub_files, scrubbed
 
 TABLES: Mapping[str, Mapping[str, str]] = {
     "samples": SAMPLE_COLUMNS,
+    "beside": SAMPLE_COLUMNS,
     "queries": QUERY_COLUMNS,
     "resources": RESOURCE_COLUMNS,
     "database": DATABASE_COLUMNS,
@@ -171,10 +172,11 @@ class StoredRun:
 
 
 _ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
-_LARGE = frozenset({"samples", "queries"})
+_LARGE = frozenset({"samples", "beside", "queries"})
 _RESTORE = "restore the folder from a copy, or delete the run"
 _RECORD = "an older version may have made it: record a new run"
-_ADDED = frozenset({"cache_trace", "service"})
+_ADDED_COLUMNS = frozenset({"kind", "request_type"})
+_ADDED = frozenset({"beside", "cache_trace", "service"})
 """Tables that runs of the first versions lack."""
 
 
@@ -277,6 +279,10 @@ def _read_table(path: Path, columns: list[str] | None) -> pd.DataFrame:
     # A request's texts repeat: as one small number a row, ten million take 10 MB and not 600.
     kinds = TABLES[path.stem].items() if path.stem in _LARGE else ()
     texts = [column for column, dtype in kinds if dtype == "string"]
+    if columns is not None:  # one that the first versions did not write is left out
+        columns = [
+            name for name in columns if name not in _ADDED_COLUMNS or name in pq.read_schema(path).names
+        ]
     found = pq.read_table(path, columns=columns, read_dictionary=texts)
     frame: pd.DataFrame = found.to_pandas(split_blocks=True, self_destruct=True)
     return frame

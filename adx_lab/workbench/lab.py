@@ -14,8 +14,8 @@ import pandas as pd
 
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.analysis.switches.worth import BLOCKS_DECISIVE
+from adx_lab.capture.plans.foreign.statement import explain_statement
 from adx_lab.capture.plans.matrix import capture_matrix
-from adx_lab.capture.plans.statement import explain_statement
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
 from adx_lab.conduct.plans import CORE_QUERIES, cells_of, query_names

@@ -22,7 +22,22 @@ def request(
     at: float, *, late_s: float = 0.0, timing: str | None = None, error: str | None = None
 ) -> tuple[Any, ...]:
     intended = BEGAN + at
-    return (intended, intended + late_s, 5.0, "GET /x", "users", "whale", 200, 10, "head", -1, timing, error)
+    return (
+        intended,
+        intended + late_s,
+        5.0,
+        "GET /x",
+        "users",
+        "whale",
+        200,
+        10,
+        "head",
+        -1,
+        timing,
+        error,
+        "GET",
+        "request",
+    )
 
 
 def write_worker(
@@ -55,7 +70,7 @@ def test_two_workers_become_one_run(tmp_path: Path) -> None:
         tmp_path,
         2,
         [[request(3, timing=timing)]],
-        [{"t": 0, "began": BEGAN}, beat, lag, later, {"t": 1, "unanswered": 2}],
+        [{"t": 0, "began": BEGAN}, beat, lag, later, {"t": BEGAN + 4, "ended": BEGAN + 4}],
     )
     found = collect(tmp_path, tmp_path)
     samples, queries = (
@@ -63,7 +78,7 @@ def test_two_workers_become_one_run(tmp_path: Path) -> None:
         pd.read_parquet(tmp_path / "queries.parquet"),
     )
     assert (found.began, found.requests, found.warmup_requests, found.processes) == (BEGAN, 3, 1, 2)
-    assert (found.unanswered, found.pending_max, found.rss_max_mb) == (2, 3, 95.0)
+    assert (found.pending_max, found.rss_max_mb, found.duration_s) == (3, 95.0, 4.0)
     assert (found.loop_lag_max_ms, found.cpu_share_max) == (4.0, 0.5)
     assert list(samples.columns) == list(SAMPLE_COLUMNS)
     assert list(queries.columns) == list(QUERY_COLUMNS)
@@ -85,7 +100,7 @@ def test_two_workers_become_one_run(tmp_path: Path) -> None:
 
 
 def test_types_on_disk_are_the_promised_ones(tmp_path: Path) -> None:
-    write_worker(tmp_path, 1, [[request(1)]], [{"t": 0, "began": BEGAN}])
+    write_worker(tmp_path, 1, [[request(1)]], [{"t": BEGAN + 9, "began": BEGAN}])
     collect(tmp_path, tmp_path)
     schema = pq.read_schema(tmp_path / "samples.parquet")
     assert {name: schema.field(name).type for name in SAMPLE_COLUMNS} == {
@@ -94,7 +109,9 @@ def test_types_on_disk_are_the_promised_ones(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_loses_its_last_batch_and_no_more(tmp_path: Path) -> None:
-    path = write_worker(tmp_path, 1, [[request(1)], [request(2)], [request(3)]], [{"t": 0, "began": BEGAN}])
+    path = write_worker(
+        tmp_path, 1, [[request(1)], [request(2)], [request(3)]], [{"t": BEGAN + 9, "began": BEGAN}]
+    )
     whole = path.read_bytes()
     # Without the end mark, and in the middle of the last batch, as a kill leaves it.
     path.write_bytes(whole[: len(whole) - 120])
@@ -107,7 +124,7 @@ def test_a_killed_process_loses_its_last_batch_and_no_more(tmp_path: Path) -> No
     ("batches", "beats", "said"),
     [
         ([[request(1)]], [], "recorded nothing"),
-        ([[request(-3)]], [{"t": 0, "began": BEGAN}], "no request was made after the warm-up"),
+        ([[request(-3)]], [{"t": BEGAN + 9, "began": BEGAN}], "were made before the warm-up was over"),
     ],
 )
 def test_a_record_without_requests_is_no_run(

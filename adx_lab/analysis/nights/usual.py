@@ -145,6 +145,8 @@ def _times(
             p=min(1.0, p * 2 * tests),
             status=status,
             could_see=math.expm1(bound),
+            base=math.exp(usual),
+            head=math.exp(value),
         )
 
 
@@ -182,6 +184,9 @@ def _count(
         p=0.0 if worse else 1.0,
         status="slower" if worse else "same",
         could_see=ratio - 1,
+        base=usual,
+        head=now,
+        unit="",
     )
 
 

@@ -21,6 +21,9 @@ CPU_SHARE = 0.9
 STEAL_SHARE = 0.05
 """Of the machine, given by the hypervisor to others: the service was slowed by somebody we can't see."""
 
+TASK_EXCEPTION_SHARE = 0.01
+"""Of what users did: where more of it raised, the load is not the one that the locustfile describes."""
+
 FOREIGN_CPU_SHARE = 0.2
 """Of the machine, used by processes that are neither the stack's nor the lab's."""
 
@@ -49,7 +52,8 @@ def audit_generator(audit: Mapping[str, Any]) -> tuple[ValidityCheck, ...]:
     Parameters
     ----------
     audit
-        ``unanswered``, ``loop_lag_p99_ms``, ``schedule_lag_p99_ms``, ``cpu_share_max``, ``steal_share``,
+        ``unanswered``, ``lost_requests``, ``ended_early_s``, ``task_exceptions``, ``requests``,
+        ``loop_lag_p99_ms``, ``schedule_lag_p99_ms``, ``cpu_share_max``, ``steal_share``,
         ``foreign_cpu_share``; what is missing was not recorded and is not judged. The schedule's lag is the
         service's doing, and not judged, where every connection was busy (``blocked_s``).
     """
@@ -60,9 +64,20 @@ def audit_generator(audit: Mapping[str, Any]) -> tuple[ValidityCheck, ...]:
         "steal_share": STEAL_SHARE,
         "foreign_cpu_share": FOREIGN_CPU_SHARE,
         "unanswered": 0.0,
+        "lost_requests": 0.0,
+        "ended_early_s": 0.0,
+        "task_exception_share": TASK_EXCEPTION_SHARE,
     }
+    audit = {**audit, **_exceptions(audit)}
     return tuple(
         ValidityCheck(name, float(audit[name]), limit, float(audit[name]) <= limit)
         for name, limit in limits.items()
         if audit.get(name) is not None
     )
+
+
+def _exceptions(audit: Mapping[str, Any]) -> dict[str, float]:
+    raised = audit.get("task_exceptions")
+    if raised is None:
+        return {}
+    return {"task_exception_share": raised / max(1, raised + audit.get("requests", 0))}

@@ -15,7 +15,14 @@ from scipy import stats
 
 from adx_lab.analysis.run.budgets import RARE
 from adx_lab.analysis.run.time_split import text_codes
-from adx_lab.analysis.stats.quantiles import LEVEL, TOO_FEW, Estimate, batch_mean, quantile_estimates
+from adx_lab.analysis.stats.quantiles import (
+    LEVEL,
+    TOO_FEW,
+    Estimate,
+    at_least,
+    batch_mean,
+    quantile_estimates,
+)
 from adx_lab.records.run import Caveat
 
 if TYPE_CHECKING:
@@ -46,6 +53,7 @@ ERRORS_LEFT_OUT = 0.01
 
 WITHIN_RUN = Caveat("within-run", "the interval covers this run only: it says nothing about the next one")
 BETWEEN_BLOCKS = Caveat("between-blocks", "the interval covers blocks like the ones of this run")
+AT_LEAST = Caveat("at-least", "some requests had no answer by the end: this is a lower bound")
 DRIFT = Caveat("drift", "neighbouring slices of the run resemble each other: the interval may be too narrow")
 
 
@@ -80,7 +88,8 @@ class LatencySummary:
         The column that split the run.
     count, errors : int
         Requests sent, and how many of them failed. Failed ones are left out of the times: a refusal is fast,
-        and a time-out says what the client's limit was. Budgets judge them through the error rate.
+        and a time-out says what the client's limit was. Budgets judge them through the error rate. Those
+        without an answer by the end are errors too, but stay in: they took at least as long as they waited.
     rate_per_s : float
         Requests a second over the run, failed ones included.
     mean_ms, p50_ms, p95_ms, p99_ms, p999_ms : Estimate
@@ -110,6 +119,7 @@ def summarise(
     by: str | None = "endpoint",
     column: str = "latency_ms",
     level: float = LEVEL,
+    lasted_s: float | None = None,
 ) -> tuple[LatencySummary, ...]:
     """Summarise a run's latency, for each value of one column.
 
@@ -128,6 +138,8 @@ def summarise(
         `latency_ms`, from the intended start, or `service_ms`, from the send.
     level
         Two-sided confidence of the intervals.
+    lasted_s
+        How long the measured part lasted, from the run's zero; by default from the first to the last request.
 
     Returns
     -------
@@ -136,10 +148,10 @@ def summarise(
     """
     if samples.empty:
         return ()
-    batches = batches_of(samples)
+    batches = batches_of(samples, lasted_s=lasted_s)
     values = samples[column].to_numpy(dtype=np.float64, copy=False)
-    lost = failed(samples)
-    usable = ~lost & np.isfinite(values)
+    lost, waiting = failed(samples), unanswered(samples)
+    usable = (~lost | waiting) & np.isfinite(values)
     return tuple(
         _summary(
             subject,
@@ -147,6 +159,7 @@ def summarise(
             batches,
             times=values[rows][usable[rows]],
             batch=batches.index[rows][usable[rows]],
+            waiting=waiting[rows][usable[rows]],
             lost=lost[rows],
             level=level,
         )
@@ -161,16 +174,24 @@ def _summary(
     *,
     times: NDArray[np.float64],
     batch: NDArray[np.int16],
+    waiting: NDArray[np.bool_],
     lost: NDArray[np.bool_],
     level: float,
 ) -> LatencySummary:
     caveats = (batches.caveat,)
-    p50, p95, p99, p999 = quantile_estimates(times, batch, PERCENTILES, level=level, caveats=caveats)
+    known_ms = float(times[waiting].min()) if waiting.any() else math.inf
+    p50, p95, p99, p999 = (
+        at_least(estimate, known_ms, AT_LEAST)
+        for estimate in quantile_estimates(times, batch, PERCENTILES, level=level, caveats=caveats)
+    )
     count, errors = lost.size, int(lost.sum())
     seconds = float(batches.seconds.sum())
     notes = list(caveats)
-    if errors > ERRORS_LEFT_OUT * count:
-        notes.append(Caveat("errors-left-out", f"times leave out {errors} failed requests of {count}"))
+    if waiting.any():
+        notes.append(AT_LEAST)
+    if errors - waiting.sum() > ERRORS_LEFT_OUT * count:
+        left_out = errors - int(waiting.sum())
+        notes.append(Caveat("errors-left-out", f"times leave out {left_out} failed requests of {count}"))
     if times.size and _drifts(times, batch):
         notes.append(DRIFT)
     return LatencySummary(
@@ -179,7 +200,11 @@ def _summary(
         count=count,
         errors=errors,
         rate_per_s=count / seconds if seconds > 0 else 0.0,
-        mean_ms=batch_mean(times, batch, level=level, caveats=caveats),
+        mean_ms=at_least(
+            batch_mean(times, batch, level=level, caveats=caveats),
+            -math.inf if waiting.any() else math.inf,
+            AT_LEAST,
+        ),
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,
@@ -238,13 +263,22 @@ def failed(samples: pd.DataFrame) -> NDArray[np.bool_]:
     return np.asarray((status >= 400) | (status == 0), dtype=bool)
 
 
-def batches_of(samples: pd.DataFrame) -> Batches:
+def unanswered(samples: pd.DataFrame) -> NDArray[np.bool_]:
+    """Tell which requests had no answer by the end: their times are lower bounds."""
+    if "kind" not in samples:
+        return np.zeros(len(samples), dtype=bool)
+    return (samples["kind"] == "unanswered").to_numpy(dtype=bool)
+
+
+def batches_of(samples: pd.DataFrame, *, lasted_s: float | None = None) -> Batches:
     """Cut a run into batches: its blocks where there are enough, otherwise slices of equal time.
 
     Parameters
     ----------
     samples
         Not empty; `t_intended_s` is needed, `block` is used.
+    lasted_s
+        As in `summarise`.
     """
     at_s = samples["t_intended_s"].to_numpy(dtype=np.float64, copy=False)
     if "block" in samples:
@@ -254,11 +288,11 @@ def batches_of(samples: pd.DataFrame) -> Batches:
             np.minimum.at(first, index, at_s)
             np.maximum.at(last, index, at_s)
             return Batches(np.asarray(index, dtype=np.int16), last - first, BETWEEN_BLOCKS)
-    begin, span = float(at_s.min()), float(np.ptp(at_s))
+    begin, span = (0.0, lasted_s) if lasted_s else (float(at_s.min()), float(np.ptp(at_s)))
     if span == 0:
         return Batches(np.zeros(at_s.size, dtype=np.int16), np.zeros(1), WITHIN_RUN)
     scaled = (at_s - begin) * (SLICES / span)
-    np.minimum(scaled, SLICES - 1, out=scaled)  # the last request stands on the edge
+    np.clip(scaled, 0, SLICES - 1, out=scaled)  # the last request stands on the edge
     return Batches(scaled.astype(np.int16), np.full(SLICES, span / SLICES), WITHIN_RUN)
 
 
@@ -288,7 +322,11 @@ def rate_estimate(batches: Batches, counted: NDArray[np.bool_], *, level: float 
 
 
 def measure(
-    samples: pd.DataFrame, queries: pd.DataFrame | None = None, *, level: float = LEVEL
+    samples: pd.DataFrame,
+    queries: pd.DataFrame | None = None,
+    *,
+    level: float = LEVEL,
+    lasted_s: float | None = None,
 ) -> dict[str, Estimate]:
     """Return what a run's samples say of the budgets' metrics.
 
@@ -300,6 +338,8 @@ def measure(
         One row an execution: `sample` (a row number of `samples`), `query`, `ms`.
     level
         Two-sided confidence.
+    lasted_s
+        As in `summarise`.
 
     Returns
     -------
@@ -310,13 +350,13 @@ def measure(
     """
     if samples.empty:
         return {}
-    batches, lost = batches_of(samples), failed(samples)
+    batches, lost = batches_of(samples, lasted_s=lasted_s), failed(samples)
     measured = {
         "throughput_per_s": rate_estimate(batches, ~lost, level=level),
         "error_rate": _error_rate(lost, batches, level),
     }
     for by in ("group", "endpoint"):
-        for row in summarise(samples, by=by, level=level):
+        for row in summarise(samples, by=by, level=level, lasted_s=lasted_s):
             measured |= _named(f"{by}.{row.subject}", (row.p50_ms, row.p95_ms, row.p99_ms, row.p999_ms))
     if queries is not None and len(queries):
         measured |= _measure_queries(queries, batches, level)

@@ -17,7 +17,7 @@ B. Schmeiser: Batch size effects in the analysis of simulation output. Operation
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +36,7 @@ __all__ = [
     "TOO_DEPENDENT",
     "TOO_FEW",
     "Estimate",
+    "at_least",
     "batch_mean",
     "design_effect",
     "harrell_davis",
@@ -71,6 +72,27 @@ class Estimate:
     high: float | None
     n: int
     caveats: tuple[Caveat, ...] = ()
+
+
+def at_least(estimate: Estimate, known: float, caveat: Caveat) -> Estimate:
+    """Return an estimate of values of which some are only known to be at least what they are here.
+
+    Below the smallest of those nothing changes: whatever they really are, they stay above. An estimate that
+    reaches it is a lower bound, and nothing bounds it from above.
+
+    Parameters
+    ----------
+    estimate
+        Made with each of those values at its lower bound.
+    known
+        The smallest of them.
+    caveat
+        Says that the estimate is a lower bound.
+    """
+    highest = estimate.value if estimate.high is None else estimate.high
+    if highest is None or highest < known:
+        return estimate
+    return replace(estimate, high=None, caveats=(*estimate.caveats, caveat))
 
 
 def harrell_davis(ordered: NDArray[np.float64], p: float) -> float:

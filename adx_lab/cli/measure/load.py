@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from adx_lab.report.run.judged_run import Judgement
 
 
+_SHOWN = 60
+"""Endpoints on a terminal; whoever has more of them wants another table."""
+
+
 def run(
     scenario: str | None = None,
     /,
@@ -133,7 +137,8 @@ def _exit_code(judgement: Judgement) -> int:
         return 0 if audit.knee else EXIT_CODES["undecided"]
     if any(not check.ok for check in judgement.validity):
         return EXIT_CODES["invalid"]
-    return 1 if any(item.status == "fail" for item in judgement.budgets) else 0
+    failed = any(item.status == "fail" for item in judgement.budgets)
+    return 1 if failed or judgement.record.load.process_exit_code else 0
 
 
 def _document(judgement: Judgement) -> dict[str, object]:
@@ -146,6 +151,8 @@ def _document(judgement: Judgement) -> dict[str, object]:
         "knee": audit.knee if isinstance(audit, ClimbAudit) else None,
         "steps": audit.steps if isinstance(audit, ClimbAudit) else (),
         "endpoints": judgement.endpoints,
+        "failures": audit.failures,
+        "exceptions": audit.exceptions,
         "budgets": judgement.budgets,
         "validity": judgement.validity,
         "caveats": judgement.record.caveats,
@@ -155,15 +162,30 @@ def _document(judgement: Judgement) -> dict[str, object]:
 
 def _print(judgement: Judgement, page: Report) -> None:
     from adx_lab.cli.verdict_text import print_answer
-    from adx_lab.report.run.tables import endpoints
+    from adx_lab.report.run.tables import endpoints, exceptions, failures
 
-    print_table(endpoints(judgement.endpoints))
-    if isinstance(judgement.record.audit, ClimbAudit):
-        _print_steps(judgement.record.audit)
+    audit = judgement.record.load
+    print_table(endpoints(judgement.endpoints[:_SHOWN]))
+    if len(judgement.endpoints) > _SHOWN:
+        print(f"and {len(judgement.endpoints) - _SHOWN:,} more endpoints, in the run's folder")
+    for table in (failures(audit), exceptions(audit)):
+        if table.rows:
+            print()
+            print_table(table)
+    if isinstance(audit, ClimbAudit):
+        _print_steps(audit)
+    _print_caveats(judgement)
     print()
     print_answer(page.answer)
     print(f"run      {judgement.record.run_id}\nfolder   {judgement.run.folder}\npage     {page.index}")
     print_next(f"adx-lab report {judgement.record.run_id} adds the notebooks to the page")
+
+
+def _print_caveats(judgement: Judgement) -> None:
+    if judgement.record.caveats:
+        print()
+    for caveat in judgement.record.caveats:
+        print(f"caveat: {caveat.text}")
 
 
 def _print_steps(audit: ClimbAudit) -> None:

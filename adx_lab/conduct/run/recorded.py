@@ -20,19 +20,19 @@ from urllib.parse import urlsplit
 import asyncpg
 import msgspec
 
-from adx_lab.capture.cache_trace import TraceTail
-from adx_lab.capture.database import (
+from adx_lab.capture.database.observing import measure_observing
+from adx_lab.capture.database.server_log import LogTail
+from adx_lab.capture.database.statements import (
     Statements,
     connected,
     describe_database,
     read_statements,
     statement_rows,
 )
-from adx_lab.capture.metrics import read_metrics
-from adx_lab.capture.observing import measure_observing
 from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.sampler import Samples, sampling
-from adx_lab.capture.server_log import LogTail
+from adx_lab.capture.service.cache_trace import TraceTail
+from adx_lab.capture.service.metrics import read_metrics
 from adx_lab.capture.spans.receiver import Receiver
 from adx_lab.conduct.run.asked import AskOrder, ask_each
 from adx_lab.conduct.run.built import (
@@ -54,9 +54,9 @@ from adx_lab.records.documents import to_json
 from adx_lab.records.run import Caveat, ClimbAudit, LoadAudit, Purpose, Target, new_run_id
 from adx_lab.report.run.judged_run import Judgement, figures_of
 from adx_lab.services.attached import postgres_url, processes_of
-from adx_lab.services.login import log_in
 from adx_lab.services.running import StackState, holder_pid, read_state, running_stack
-from adx_lab.services.start import expanded
+from adx_lab.services.starting.login import log_in
+from adx_lab.services.starting.start import expanded
 from adx_lab.settings import REFERENCE, LoadSettings, ServiceSettings, Settings
 from adx_lab.sql import Query, load_queries
 from adx_lab.store.folders import (

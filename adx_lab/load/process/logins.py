@@ -88,7 +88,7 @@ def _client(environment: Any, host: str) -> FastHttpSession:
 
 def _ask(client: FastHttpSession, verb: str, body: dict[str, str], *, tenant: str, who: str) -> _Tokens:
     name = f"POST /auth/{verb}"
-    context = {"group": "auth", "endpoint": name, "tenant": tenant, "intended": time.time()}
+    context = {"adx_group": "auth", "adx_endpoint": name, "adx_tenant": tenant, "adx_intended": time.time()}
     answer = client.post(f"{_API}/auth/{verb}", name=name, json=body, context=context)
     said = f"with status {answer.status_code}"
     if answer.status_code in {HTTPStatus.OK, HTTPStatus.CREATED}:

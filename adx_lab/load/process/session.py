@@ -25,13 +25,22 @@ from gevent.event import AsyncResult, Event
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.order import LoadOrder, Rival, awaited_file, read_order, read_rivals, write_order
 from adx_lab.load.people import Account
+from adx_lab.load.process.endings import watch_end
 from adx_lab.load.process.logins import keep_logged_in, log_in_accounts
 from adx_lab.load.process.open_files import allow_connections
 from adx_lab.load.process.pairs import Pair
 from adx_lab.load.recording.recorder import Recorder
 from adx_lab.load.recording.rows import FileSink
 from adx_lab.load.recording.tracing import send_traces
-from adx_lab.load.schedules.schedule import ENDLESS_S, Schedule, make_schedule
+from adx_lab.load.recording.unfinished import Exceptions, stop_listening
+from adx_lab.load.recording.unfinished import listen as listen_to_unfinished
+from adx_lab.load.schedules.schedule import (
+    ENDED_BY_BUDGET,
+    ENDED_BY_SCHEDULE,
+    ENDLESS_S,
+    Schedule,
+    make_schedule,
+)
 from adx_lab.processes import count_open_files
 from adx_lab.records.run import new_run_id
 from adx_lab.settings import read_settings
@@ -79,15 +88,21 @@ class Session:
         self._timers: list[Any] = []
         self._files_before = 0
         self._companion: subprocess.Popen[bytes] | None = None
+        self._told_end = False
+        self._stats_since = 0.0
         self._fill_in_options()
+        watch_end(environment.runner, self._on_ended)
         environment.events.test_start.add_listener(lambda **_: self.on_test_start())
-        environment.events.test_stop.add_listener(lambda **_: self.on_test_stop())
+        environment.events.test_stop.add_listener(self._on_stopped)
         environment.events.spawning_complete.add_listener(lambda **_: self.on_spawned())
         environment.events.quitting.add_listener(lambda **_: self.on_quitting())
 
     def on_test_start(self) -> None:
         """Open the record, and let people in beside: the web page must not wait for their logins."""
         self._reset()
+        stopped = self.environment.events.test_stop
+        stopped.remove_listener(self._on_stopped)
+        stopped.add_listener(self._on_stopped)  # the last to hear: what others send then is recorded too
         try:
             self._open()
             self._check()
@@ -139,10 +154,12 @@ class Session:
             gevent.sleep(0.02)
         self.done(self.in_flight)
 
-    def end(self) -> None:
+    def end(self, by: str = ENDED_BY_SCHEDULE) -> None:
         """Let nobody send any more."""
         self.ending = True
-        self.tell(ended=time.time())
+        if not self._told_end:
+            self._told_end = True
+            self.tell(ended=time.time(), ended_by=by)
 
     def done(self, unanswered: int) -> None:
         """Note that this process has sent all and waited for the answers."""
@@ -156,7 +173,7 @@ class Session:
 
     def broke(self) -> None:
         """End a climbing load: a budget is broken."""
-        self.ending = True
+        self.end(ENDED_BY_BUDGET)
 
     def fail(self, error: AdxLabError) -> None:
         """Say why there will be no load, and end."""
@@ -179,6 +196,9 @@ class Session:
         self._timers.clear()
         if self.recorder is not None:
             self.environment.events.request.remove_listener(self.recorder.on_request)
+            self.environment.events.user_error.remove_listener(self._exceptions.on_user_error)
+            stop_listening()
+            self._tell_count(self.recorder)
             self.recorder.close()
             self.recorder = None
             gc.unfreeze()
@@ -199,16 +219,22 @@ class Session:
             connected = count_open_files(os.getpid()) - self._files_before
             # Without the connections over which people were logged in.
             connected = min(connected, self.environment.runner.user_count)
-            return {"pending": self.in_flight, "connected": connected}
-        return {"pending": self.in_flight, "blocked_s": self.blocked_s}
+            return {"pending": self.in_flight, "connected": connected, **self._users()}
+        return {"pending": self.in_flight, "blocked_s": self.blocked_s, **self._users()}
 
     def sink(self) -> Any:
         """Return where this process records."""
         return FileSink(Path(self.order.raw_dir), f"worker-{os.getpid()}")
 
     def _open(self) -> None:
-        self.recorder = Recorder(self.sink(), self.order.variant, self.vitals)
-        self.environment.events.request.add_listener(self.recorder.on_request)
+        self.recorder = recorder = Recorder(self.sink(), self.order.variant, self.vitals)
+        recorder.broken = self._on_broken
+        # Before everybody else: a listener that raises keeps the event from all that come after it.
+        self.environment.events.request._handlers.insert(0, recorder.on_request)  # noqa: SLF001
+        self._exceptions = Exceptions(recorder)
+        self.environment.events.user_error._handlers.insert(0, self._exceptions.on_user_error)  # noqa: SLF001
+        listen_to_unfinished(recorder)
+        self._stats_since = self.environment.stats.start_time
         for listen in listeners:
             listen(self, self.recorder)
         gevent.spawn(self.recorder.beat_until_closed)
@@ -249,6 +275,7 @@ class Session:
     def _reset(self) -> None:
         self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
         self.go, self.prepared, self.spawned = AsyncResult(), Event(), False
+        self._told_end = False
         if self.given is None:
             self.order = self._own_spec()
             self.schedule = make_schedule(self.order, self.scenario, read_settings().load)
@@ -294,10 +321,40 @@ class Session:
         )
 
     def _after(self, seconds: float, call: Any) -> None:
+        # The loop's own clock stands still while Python works: a timer would be early by as much.
+        gevent.get_hub().loop.update_now()
         self._timers.append(gevent.spawn_later(max(0.0, seconds), call))
 
     def _quit(self) -> None:
         self.environment.runner.quit()
+
+    def _users(self) -> dict[str, int]:
+        return {"users": self.environment.runner.user_count}
+
+    def _on_stopped(self, **_: Any) -> None:
+        self.on_test_stop()
+
+    def _on_ended(self, by: str) -> None:
+        """Note who ended the test, where it was not the schedule."""
+        if self.recorder is not None:
+            self.end(by)
+
+    def _on_broken(self, error: Exception) -> None:
+        """End a test whose record can't be written: what it would go on to send would be lost."""
+        if not self.ending:
+            self.fail(
+                MeasurementError(f"the record can't be written: {error}", mend="see that there is space")
+            )
+
+    def _tell_count(self, recorder: Recorder) -> None:
+        """Tell what Locust itself has counted, where nobody has set its counters back meanwhile."""
+        stats, options = self.environment.stats, self.environment.parsed_options
+        if stats.start_time == self._stats_since and not options.reset_stats:
+            recorder.tell(
+                locust_requests=stats.total.num_requests,
+                locust_failures=stats.total.num_failures,
+                rows=recorder.requests,
+            )
 
 
 def _await_rivals(path: str) -> tuple[Rival, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from adx_lab.files import make_private_folder
+from adx_lab.load.recording.fitting import Misfits, fit_columns
 
 RAW_SCHEMA = pa.schema(
     [
@@ -25,20 +26,29 @@ RAW_SCHEMA = pa.schema(
         ("pair", pa.int64()),
         ("timing", pa.string()),
         ("error", pa.string()),
+        ("request_type", pa.string()),
+        ("kind", pa.string()),
     ]
 )
 """One Arrow stream of these columns a process."""
 
 Row = tuple[Any, ...]
 
+REQUEST, UNANSWERED, EXCEPTION = "request", "unanswered", "exception"
+ON_START, ON_STOP = "on_start", "on_stop"
+"""Kinds of rows: a request that was answered or failed, one without an answer by the end, what a task raised;
+the requests of a user's beginning and end."""
 
-def batch_of(rows: Sequence[Row]) -> pa.RecordBatch:
-    """Return rows as a record batch."""
-    columns = [
-        pa.array(column, type=field.type)
-        for column, field in zip(zip(*rows, strict=True), RAW_SCHEMA, strict=True)
-    ]
-    return pa.record_batch(columns, schema=RAW_SCHEMA)
+
+def batch_of(values: Sequence[Any], misfits: Misfits) -> pa.RecordBatch:
+    """Return rows, one after another in a flat sequence, as a record batch; what does not fit is counted."""
+    width = len(RAW_SCHEMA)
+    columns = [values[place::width] for place in range(width)]
+    arrays = fit_columns(columns, RAW_SCHEMA, misfits, columns[_ENDPOINT])
+    return pa.record_batch(arrays, schema=RAW_SCHEMA)
+
+
+_ENDPOINT = RAW_SCHEMA.get_field_index("endpoint")
 
 
 class FileSink:
@@ -56,7 +66,7 @@ class FileSink:
 
     def tell(self, facts: dict[str, Any]) -> None:
         """Append a line of facts."""
-        self._facts.write(json.dumps(facts) + "\n")
+        self._facts.write(json.dumps(facts, default=str) + "\n")
         self._facts.flush()
 
     def close(self) -> None:

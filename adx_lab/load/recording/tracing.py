@@ -33,7 +33,7 @@ def _traced(request: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         trace = secrets.token_hex(16)
         sent = {**(headers or {}), "traceparent": f"00-{trace}-{secrets.token_hex(8)}-01"}
-        told = {**(context or {}), "trace": trace}
+        told = {**(context or {}), "adx_trace": trace}
         return request(self, method, url, *words, headers=sent, context=told, **more)
 
     traced.traced = True  # type: ignore[attr-defined]

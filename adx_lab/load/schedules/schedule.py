@@ -15,6 +15,9 @@ from adx_lab.load.schedules.arrivals import Stage
 from adx_lab.settings import LoadSettings
 
 ENDLESS_S = 30 * 86_400.0
+ENDED_BY_SCHEDULE, ENDED_BY_BUDGET = "its schedule", "a broken budget"
+"""Who ends a load that ends as it should."""
+
 SPAWN_PER_S = 500.0
 """How many users a crowd gains each second: a connection each, which takes the service some work."""
 

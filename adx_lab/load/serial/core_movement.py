@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adx_lab.load.collecting.collect import Tables
+from adx_lab.load.collecting.tables import Tables
 from adx_lab.load.order import Rival
+from adx_lab.load.recording.fitting import Misfits
 from adx_lab.load.recording.rows import Row, batch_of
 from adx_lab.load.serial.burst import Burst
 from adx_lab.load.serial.core_ways import CoreCrowd, CoreSide, core_ways
@@ -64,7 +65,9 @@ class _Rows:
             place = folder / movement
             place.mkdir(parents=True)
             tables = Tables(place, began)
-            tables.append(batch_of(rows), worker=0, offset_s=0.0)
+            tables.append(
+                batch_of([value for row in rows for value in row], Misfits()), worker=0, offset_s=0.0
+            )
             tables.close()
         return tuple(self.by_movement)
 

@@ -19,7 +19,7 @@ import msgspec
 from adx_lab.errors import MeasurementError
 from adx_lab.load.asks import ASKS
 from adx_lab.load.people import Account, read_sample, tenant_kinds
-from adx_lab.load.recording.rows import Row
+from adx_lab.load.recording.rows import REQUEST, Row
 from adx_lab.load.serial.movement import Mark
 from adx_lab.load.serial.wire import Reply, Wire
 
@@ -148,7 +148,7 @@ class _SerialAsk:
             (
                 reply.sent, reply.sent, reply.ms, self._way.endpoint, self._way.group,
                 self.account.tenant_kind, reply.status, len(reply.body), mark.variant, mark.pair,
-                reply.timing, reply.error,
+                reply.timing, reply.error, self._way.endpoint.partition(" ")[0], REQUEST,
             ),
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from adx_lab.errors import MeasurementError, StackError, UsageError
-from adx_lab.load.collecting.collect import Collected, collect
+from adx_lab.load.collecting.collect import Collected, collect, with_exit_code
 from adx_lab.load.order import VARIABLE, LoadOrder, write_order
 from adx_lab.load.recording.rows import all_facts
 from adx_lab.load.recording.server_timing import ServerSplit
@@ -136,9 +136,9 @@ async def run_locust(
         await stop_child(child, grace_s=5)
     _refuse_failures(child, command, raw_dir)
     collected = await asyncio.to_thread(lambda: collect(raw_dir, run_dir, traces()))
-    death = child.death()
-    if child.process.returncode == 0 or death is None:
-        return collected
+    death, code = child.death(), child.process.returncode
+    if death is None or (code > 0 and not collected.deaths):  # a code of the locustfile's own, at a whole end
+        return with_exit_code(collected, code)
     return replace(collected, deaths=(asdict(death),))
 
 
@@ -242,7 +242,9 @@ def _refuse_told(raw_dir: Path) -> None:
 def _refuse_failures(child: Child, command: LocustCommand, raw_dir: Path) -> None:
     """Raise what Locust failed with, where it did."""
     _refuse_told(raw_dir)
-    if child.process.returncode == 0 or any("began" in fact for fact in all_facts(raw_dir)):
+    if child.process.returncode == 0 or any(
+        "began" in fact or "ended" in fact for fact in all_facts(raw_dir)
+    ):
         return  # even a killed one: what it recorded is whole but for its last second, and says so
     raise _bad_locustfile(command.locustfile, command.log) or MeasurementError(
         f"locust exited with status {child.process.returncode}", log=command.log

@@ -78,13 +78,13 @@ class Ask:
         """Send one request and return Locust's response; ``endpoint`` where it is not the action's own."""
         name = endpoint or self._action.endpoint
         context: dict[str, Any] = {
-            "endpoint": name,
-            "group": self._action.group,
-            "tenant": self.account.tenant_kind,
-            **self._marks,
+            "adx_endpoint": name,
+            "adx_group": self._action.group,
+            "adx_tenant": self.account.tenant_kind,
+            **{f"adx_{mark}": value for mark, value in self._marks.items()},
         }
         if self._intended is not None:
-            context["intended"] = self._intended
+            context["adx_intended"] = self._intended
             self._intended = None
         sent = {"Authorization": f"Bearer {self.account.token}", **(headers or {})}
         return self._client.request(method, path, name=name, json=body, headers=sent, context=context, **more)

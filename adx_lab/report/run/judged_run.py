@@ -25,7 +25,7 @@ from adx_lab.records.run import RunRecord
 from adx_lab.settings import read_budgets
 from adx_lab.store.folders import StoredRun
 
-_TIMES = ("t_intended_s", "latency_ms", "endpoint", "group", "error")
+_TIMES = ("t_intended_s", "latency_ms", "endpoint", "group", "error", "kind")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Judgement:
     @cached_property
     def endpoints(self) -> tuple[LatencySummary, ...]:
         """Latency by endpoint."""
-        return summarise(self.times, by="endpoint")
+        return summarise(self.times, by="endpoint", lasted_s=self.record.duration_s)
 
     @cached_property
     def tails(self) -> tuple[TailAttribution, ...]:
@@ -125,7 +125,8 @@ class Judgement:
     @cached_property
     def measured(self) -> dict[str, Estimate]:
         """Every metric that a budget can name."""
-        return measure(self.times, self.queries) | self._observed() | self._asked()
+        found = measure(self.times, self.queries, lasted_s=self.record.duration_s)
+        return found | self._observed() | self._asked()
 
     @cached_property
     def budgets(self) -> tuple[BudgetResult, ...]:

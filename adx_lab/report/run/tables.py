@@ -13,7 +13,7 @@ from adx_lab.analysis.run.latency import LatencySummary
 from adx_lab.analysis.run.process_costs import PartCost
 from adx_lab.analysis.run.tail import TailAttribution
 from adx_lab.analysis.stats.quantiles import Estimate
-from adx_lab.records.run import RunRecord
+from adx_lab.records.run import LoadAudit, RunRecord
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell, Column, Table, percentage
 from adx_lab.report.parts.table import facts as facts_table
@@ -112,6 +112,29 @@ def endpoints(summaries: Sequence[LatencySummary]) -> Table:
         )
         for row in summaries
     )
+    return Table(columns, tuple(rows))
+
+
+def failures(audit: LoadAudit) -> Table:
+    """Return which requests failed, by endpoint, status and reason; those beside the measured ones too."""
+    columns = (
+        Column("endpoint"),
+        Column("status", kind="number"),
+        Column("reason"),
+        Column("requests", kind="number"),
+        Column("when"),
+    )
+    rows = [
+        (item["endpoint"], item["status"], item["reason"], item["count"], item.get("kind", "measured"))
+        for item in (*audit.failures, *audit.beside_failures)
+    ]
+    return Table(columns, tuple(rows))
+
+
+def exceptions(audit: LoadAudit) -> Table:
+    """Return what tasks raised, and where."""
+    columns = (Column("task"), Column("exception"), Column("raised", kind="number"), Column("where"))
+    rows = [(item["endpoint"], item["text"], item["count"], item["where"]) for item in audit.exceptions]
     return Table(columns, tuple(rows))
 
 
