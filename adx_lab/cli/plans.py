@@ -19,7 +19,6 @@ from adx_lab.cli.plans_show import read_text
 from adx_lab.errors import UsageError
 from adx_lab.report.parts.table_text import table_text
 from adx_lab.report.plans.document import plan_document
-from adx_lab.report.plans.tables import statement_table
 from adx_lab.report.plans.terminal import print_plans
 from adx_lab.report.plans.terminal_matrix import changes_text, matrix_text
 from adx_lab.settings import read_settings
@@ -74,6 +73,7 @@ def capture(
         Print the capture with its flips, ties and headroom as one JSON document.
     """
     from adx_lab.conduct import plans as conductor
+    from adx_lab.report.plans.tables import statement_table
 
     if resample < 0:
         raise UsageError(f"--resample {resample} is not a number of times")
