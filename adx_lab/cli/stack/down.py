@@ -8,7 +8,6 @@ import time
 
 from adx_lab.cli.console import print_json
 from adx_lab.errors import StackError
-from adx_lab.services import running
 from adx_lab.settings import Settings, read_settings
 
 _STOP_S = 40
@@ -24,6 +23,8 @@ def run(*, purge: bool = False, json: bool = False) -> int:
     json
         Print what was done as one JSON document.
     """
+    from adx_lab.services import running
+
     settings = read_settings()
     holder = running.holder_pid(settings)
     if holder is not None:
@@ -39,6 +40,8 @@ def run(*, purge: bool = False, json: bool = False) -> int:
 
 
 def _stop(settings: Settings, holder: int) -> None:
+    from adx_lab.services import running
+
     if holder == 0:
         raise StackError(
             f"a process that can't be told holds {running.lock_file(settings)}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from adx_lab.cli.console import print_json, print_pairs
-from adx_lab.services import running
 from adx_lab.settings import read_settings
 
 
@@ -15,6 +14,8 @@ def run(*, json: bool = False) -> int:
     json
         Print it as one JSON document.
     """
+    from adx_lab.services import running
+
     settings = read_settings()
     state = running.read_state(settings)
     if state is None:
