@@ -13,12 +13,12 @@ from typing import Any
 
 import asyncpg
 
-from adx_lab.capture.cache import cache_rows
-from adx_lab.capture.database import count_connections
-from adx_lab.capture.metrics import read_metrics
+from adx_lab.capture.database.statements import count_connections
+from adx_lab.capture.database.waits import Waits, read_waits
 from adx_lab.capture.resources import read_machine_clock, sample_processes, used_seconds
-from adx_lab.capture.service import service_rows
-from adx_lab.capture.waits import Waits, read_waits
+from adx_lab.capture.service.cache import cache_rows
+from adx_lab.capture.service.gauges import service_rows
+from adx_lab.capture.service.metrics import read_metrics
 from adx_lab.records.run import Caveat
 
 _EVERY_S = 1.0

@@ -24,7 +24,7 @@ from adx_lab.report.plans.terminal import print_plans
 from adx_lab.settings import read_settings
 
 if TYPE_CHECKING:
-    from adx_lab.capture.plans.anywhere import Asking
+    from adx_lab.capture.plans.foreign.anywhere import Asking
 
 app = App(name="plans", help="Capture query plans now, read any plan, compare two captures.")
 app.command("adx_lab.cli.plans_show:show", name="show")
@@ -117,7 +117,7 @@ def capture(
 
 
 def _asking(limit: int, query: str | None, role: str | None, settings: tuple[str, ...]) -> Asking:
-    from adx_lab.capture.plans.anywhere import Asking
+    from adx_lab.capture.plans.foreign.anywhere import Asking
 
     if limit < 1:
         raise UsageError(f"--limit {limit} is not a number of statements")

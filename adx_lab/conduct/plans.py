@@ -9,16 +9,16 @@ from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trial
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.analysis.plans.captures.tried import key_of
-from adx_lab.capture.plans.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.causes import Statement, try_changes
+from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.guarded import MODES, quoted
 from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
 from adx_lab.capture.plans.trials import Proposal, try_on_clone, try_pretended
-from adx_lab.conduct.run.recorded import surroundings
+from adx_lab.conduct.run.surroundings import surroundings
 from adx_lab.errors import UsageError, nearest
 from adx_lab.progress import Progress
-from adx_lab.services.running import read_state
 from adx_lab.services.servers import scratch_database
+from adx_lab.services.stack_state import read_state
 from adx_lab.settings import CHECKOUT, Settings
 from adx_lab.sql import load_queries
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 from adx_lab.errors import AdxLabError
-from adx_lab.services.start import expanded, tls_context
+from adx_lab.services.starting.start import expanded, tls_context
 from adx_lab.settings import ServiceSettings, Settings
 
 _DOCUMENTS = (

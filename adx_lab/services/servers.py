@@ -9,9 +9,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from adx_lab.errors import UsageError
 from adx_lab.progress import Progress
-from adx_lab.services.running import StackState, logs_dir, read_state, running_servers
-from adx_lab.services.start import StartOrder
-from adx_lab.services.templates import adapt
+from adx_lab.services.running import running_servers
+from adx_lab.services.stack_state import StackState, logs_dir, read_state
+from adx_lab.services.starting.start import StartOrder
+from adx_lab.services.starting.templates import adapt
 from adx_lab.settings import Settings
 from adx_lab.stack.databases import Cluster, clone, drop
 

@@ -13,7 +13,7 @@ import msgspec
 
 from adx_lab.errors import UsageError
 from adx_lab.services.sources import Tree, working_tree
-from adx_lab.services.start import StartOrder, filled
+from adx_lab.services.starting.start import StartOrder, filled
 from adx_lab.settings import Settings, StartSettings
 
 _ASK_S = 60

@@ -32,7 +32,7 @@ from adx_lab.services.sources import (
     trees_folder,
     working_tree,
 )
-from adx_lab.services.start import StartOrder, expanded
+from adx_lab.services.starting.start import StartOrder, expanded
 from adx_lab.services.switches import Known, ask_switches
 from adx_lab.settings import ServiceSettings, Settings, StartSettings
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from adx_lab.analysis.duet.added_time import Claim, Ledger
-from adx_lab.analysis.duet.cause_rules import RULES
-from adx_lab.analysis.duet.time_changes import EndpointChange
-from adx_lab.analysis.duet.variant_traits import VariantFacts
+from adx_lab.analysis.duet.causes.added_time import Claim, Ledger
+from adx_lab.analysis.duet.causes.rules import RULES
+from adx_lab.analysis.duet.causes.time_changes import EndpointChange
+from adx_lab.analysis.duet.causes.variant_traits import VariantFacts
 
 CAPTURED = Path(__file__).parent / "captured"
 

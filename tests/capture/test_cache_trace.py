@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from adx_lab.capture.cache_trace import EVENTS, ROW, TraceTail
+from adx_lab.capture.service.cache_trace import EVENTS, ROW, TraceTail
 from adx_lab.core.cache import trace
 from adx_lab.core.cache.cache import Cache, Family
 from adx_lab.core.errors import ConfigError

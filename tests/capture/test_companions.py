@@ -10,7 +10,7 @@ import time
 import pytest
 from valkey import Valkey
 
-from adx_lab.capture.companions import (
+from adx_lab.capture.database.companions import (
     Reading,
     Watched,
     companions_between,

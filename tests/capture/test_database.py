@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from adx_lab.capture.database import connected, describe_database, read_statements, statement_rows
+from adx_lab.capture.database.statements import connected, describe_database, read_statements, statement_rows
 from adx_lab.errors import StackError
 from adx_lab.sql import Query
 

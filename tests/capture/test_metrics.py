@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from adx_lab.capture.cache import cache_rows
-from adx_lab.capture.metrics import parse_metrics, read_metrics
+from adx_lab.capture.service.cache import cache_rows
+from adx_lab.capture.service.metrics import parse_metrics, read_metrics
 
 PAGE = """\
 # HELP cache_hits Look-ups answered.

@@ -11,7 +11,7 @@ import numpy as np
 from adx_lab.analysis.functions.stacks import Frame, Profile
 from adx_lab.analysis.functions.tree import call_tree, prune
 from adx_lab.report.duet.flame import FRAMES_MAX, FlameGraph, flame_graph
-from adx_lab.report.page.assets import copy_script
+from adx_lab.report.page.assets import copy_script, environment
 from adx_lab.report.parts.figure import PLOTLY_JS
 from tests.analysis.functions.seeded import ROOT, Seeded, service
 from tests.conftest import HEADLESS
@@ -88,7 +88,8 @@ def test_a_browser_draws_and_searches_it_without_a_network(chromium: str, tmp_pa
     )
     page = tmp_path / "flame.html"
     page.write_text(
-        f'<!doctype html><meta charset="utf-8"><script src="{PLOTLY_JS}"></script>{graph.html()}'
+        f'<!doctype html><meta charset="utf-8"><script src="{PLOTLY_JS}"></script>'
+        f"<script>{environment().globals['page_js']}</script>{graph.html()}"
         f"<script>{script}</script>",
         encoding="utf-8",
     )

@@ -20,10 +20,10 @@ import pytest
 from adx_lab.errors import MeasurementError, StackError, UsageError
 from adx_lab.progress import Silent
 from adx_lab.services.attached import processes_of
-from adx_lab.services.building import built
-from adx_lab.services.login import log_in
-from adx_lab.services.start import StartOrder, start_service
-from adx_lab.services.templates import ensure_data_set
+from adx_lab.services.starting.building import built
+from adx_lab.services.starting.login import log_in
+from adx_lab.services.starting.start import StartOrder, start_service
+from adx_lab.services.starting.templates import ensure_data_set
 from adx_lab.services.variants import order_of, read_variant
 from adx_lab.settings import LoginSettings, ServiceSettings, Settings, read_settings
 

@@ -14,8 +14,8 @@ from adx_lab.analysis.duet.block_ratios import ALL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from adx_lab.analysis.duet.time_changes import EndpointChange
-    from adx_lab.analysis.duet.variant_traits import QueryFacts, VariantFacts
+    from adx_lab.analysis.duet.causes.time_changes import EndpointChange
+    from adx_lab.analysis.duet.causes.variant_traits import QueryFacts, VariantFacts
 
 __all__ = ["Companion", "companions_of"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from adx_lab.capture.database import connected
+from adx_lab.capture.database.statements import connected
 from adx_lab.capture.plans.guarded import call_of, guarded, prepared, quoted, quoted_name
 from adx_lab.sql import load_queries
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from adx_lab.capture.database import connected
+from adx_lab.capture.database.statements import connected
 from adx_lab.capture.plans.arguments import Arguments, arguments_of
 from adx_lab.capture.plans.guarded import MODES, call_of, guarded, prepared, quoted
 from adx_lab.capture.plans.planner import NEARBY, describe_planner, outline, plan_nearby

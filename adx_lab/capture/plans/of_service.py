@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from adx_lab.capture.database import statement_name
-from adx_lab.capture.plans.anywhere import capture_anywhere
+from adx_lab.capture.database.statements import statement_name
+from adx_lab.capture.plans.foreign.anywhere import capture_anywhere
 from adx_lab.capture.plans.matrix import capture_matrix
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from adx_lab.analysis.duet.block_ratios import BASE
-from adx_lab.capture.companions import (
+from adx_lab.capture.database.companions import (
     Reading,
     Watched,
     companions_between,
@@ -30,9 +30,9 @@ from adx_lab.capture.companions import (
     read_unanalysed,
     with_children,
 )
-from adx_lab.capture.openapi import read_routes
 from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import MachineClock, read_machine_clock
+from adx_lab.capture.service.openapi import read_routes
 from adx_lab.conduct.duet.left import SIDES, Block, Started
 from adx_lab.conduct.duet.movements import Movements, Waiting
 from adx_lab.conduct.duet.order import DuetOrder
@@ -44,10 +44,10 @@ from adx_lab.load.order import LoadOrder, Rival, write_rivals
 from adx_lab.load.recording.rows import all_facts
 from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
-from adx_lab.services.login import log_in
 from adx_lab.services.servers import Servers
-from adx_lab.services.start import forget_files, start_service
-from adx_lab.services.templates import adapt
+from adx_lab.services.starting.login import log_in
+from adx_lab.services.starting.start import forget_files, start_service
+from adx_lab.services.starting.templates import adapt
 from adx_lab.services.variants import order_of
 from adx_lab.settings import Settings
 from adx_lab.sql import Query, load_queries
@@ -120,7 +120,7 @@ class Bench:
                 watched = {side: one.watched for side, one in started.items()}
                 serial = await movements.play_serial(watched, Waiting(command, loading))
             self._introduce(started, slots, command)
-            pids = {side: one.watched.pids for side, one in started.items()}
+            pids = {side: with_children(one.watched.pids) for side, one in started.items()}
             # Where all ways to ask are known they are asked once more to be sampled, and what is timed is
             # left alone.
             sampled = None if serial is not None else partial(profiling.start, pids, seconds=seconds)

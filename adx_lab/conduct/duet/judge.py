@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from adx_lab.analysis.duet.attribution import attribute
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
+from adx_lab.analysis.duet.causes.attribution import attribute
+from adx_lab.analysis.duet.causes.read_traits import facts_of
+from adx_lab.analysis.duet.causes.time_changes import EndpointChange
 from adx_lab.analysis.duet.companions import Companion, companions_of
 from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.duet.failures import fails_plainly
 from adx_lab.analysis.duet.gates import Coverage, DuetTables, Known, compare_duet, cover
-from adx_lab.analysis.duet.read_traits import facts_of
-from adx_lab.analysis.duet.time_changes import EndpointChange
 from adx_lab.analysis.duet.validity import check_duet, check_equal
 from adx_lab.analysis.duet.worse import findings_of
 from adx_lab.analysis.finding import Finding

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
-from adx_lab.capture.companions import Watched
+from adx_lab.capture.database.companions import Watched
 from adx_lab.capture.profiles.sampler import Sampled
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.serial.core_movement import SerialRecord
-from adx_lab.services.start import Running
+from adx_lab.services.starting.start import Running
 
 SIDES = (BASE, HEAD)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from adx_lab.capture.companions import Watched
-from adx_lab.capture.endpoint_counts import Counters
+from adx_lab.capture.database.companions import Watched
+from adx_lab.capture.database.endpoint_counts import Counters
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.profiling import Profiling
 from adx_lab.conduct.duet.templates import VariantError

@@ -16,8 +16,8 @@ from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.functions.stored import PROFILED
 from adx_lab.analysis.stats.sequential_design import Plan
 from adx_lab.analysis.verdict import Calibration, Verdict
-from adx_lab.capture.companions import statement_names
-from adx_lab.capture.endpoint_counts import counted_between, statements_between
+from adx_lab.capture.database.companions import statement_names
+from adx_lab.capture.database.endpoint_counts import counted_between, statements_between
 from adx_lab.conduct.duet.judge import DuetEvidence
 from adx_lab.conduct.duet.left import SIDES, Block
 from adx_lab.conduct.duet.profiling import Profiles

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from adx_lab.errors import AdxLabError, StackError
 from adx_lab.progress import Progress
-from adx_lab.services.building import built
 from adx_lab.services.servers import Servers
-from adx_lab.services.start import run_to_end, wanted
-from adx_lab.services.templates import ensure_data_set
+from adx_lab.services.starting.building import built
+from adx_lab.services.starting.start import run_to_end, wanted
+from adx_lab.services.starting.templates import ensure_data_set
 from adx_lab.services.variants import Variant, as_shipped, order_of
 from adx_lab.settings import Settings
 from adx_lab.stack.databases import clone, drop

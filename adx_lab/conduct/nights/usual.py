@@ -12,7 +12,7 @@ from adx_lab.analysis.nights.usual import (
 )
 from adx_lab.analysis.plans.captures.matrix import Matrix
 from adx_lab.analysis.plans.records import PlanAnalysis
-from adx_lab.capture.database import is_asked, normal
+from adx_lab.capture.database.statements import is_asked, normal
 from adx_lab.conduct.baseline import read_baseline
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.report.run.judged_run import Judgement

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adx_lab.capture.database import connected, is_asked, normal, read_statements
+from adx_lab.capture.database.statements import connected, is_asked, normal, read_statements
 from adx_lab.load.order import SINGLE_VARIABLE
 from adx_lab.processes import start_child, stop_child
 from adx_lab.progress import Progress

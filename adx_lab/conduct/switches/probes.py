@@ -26,7 +26,7 @@ from valkey import Valkey
 
 from adx_lab.conduct.switches.client import Answer, Person, admin, log_in
 from adx_lab.errors import MeasurementError
-from adx_lab.services.start import Running, StartOrder, start_beside, start_service
+from adx_lab.services.starting.start import Running, StartOrder, start_beside, start_service
 
 Figures = dict[str, float]
 

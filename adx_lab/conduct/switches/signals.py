@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from adx_lab.capture.metrics import read_metrics
+from adx_lab.capture.service.metrics import read_metrics
 from adx_lab.conduct.switches.client import Person
 from adx_lab.conduct.switches.probes import Ground
 from adx_lab.sql import load_queries

@@ -98,9 +98,7 @@ def flame_graph(
         )
     )
     height = min(max(_HEIGHT_MIN_PX, _ROW_PX * (depth + 3)), _HEIGHT_MAX_PX)
-    styled(plot, height_px=height).update_layout(
-        margin={"l": 8, "r": 8, "t": 8, "b": 8}, uniformtext={"minsize": 9, "mode": "hide"}
-    )
+    styled(plot, height_px=height).update_layout(margin={"l": 8, "r": 8, "t": 8, "b": 8})
     return FlameGraph(
         plot,
         f"What {head} computes for a request over {base}: {tree.head_us:,.0f} instead of "

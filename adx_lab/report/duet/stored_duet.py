@@ -11,11 +11,11 @@ import msgspec
 import pandas as pd
 
 from adx_lab.analysis.duet.block_ratios import ALL, BASE, HEAD, BlockSeries, block_quantiles
+from adx_lab.analysis.duet.causes.read_traits import facts_of
+from adx_lab.analysis.duet.causes.time_changes import EndpointChange, split_changes
+from adx_lab.analysis.duet.causes.variant_traits import VariantFacts
 from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.duet.pair_ratios import pair_series
-from adx_lab.analysis.duet.read_traits import facts_of
-from adx_lab.analysis.duet.time_changes import EndpointChange, split_changes
-from adx_lab.analysis.duet.variant_traits import VariantFacts
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.errors import StoreError

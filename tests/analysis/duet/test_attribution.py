@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adx_lab.analysis.duet.attribution import Attribution, attribute
-from adx_lab.analysis.duet.time_changes import split_changes
-from adx_lab.analysis.duet.variant_traits import EndpointFacts, QueryFacts, VariantFacts
+from adx_lab.analysis.duet.causes.attribution import Attribution, attribute
+from adx_lab.analysis.duet.causes.time_changes import split_changes
+from adx_lab.analysis.duet.causes.variant_traits import EndpointFacts, QueryFacts, VariantFacts
 from adx_lab.records.documents import to_json
 
 N = 3_000

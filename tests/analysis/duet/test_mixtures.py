@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from adx_lab.analysis.duet.attribution import attribute
-from adx_lab.analysis.duet.variant_traits import VariantFacts
+from adx_lab.analysis.duet.causes.attribution import attribute
+from adx_lab.analysis.duet.causes.variant_traits import VariantFacts
 
 N = 3_000
 MIXTURES = 50

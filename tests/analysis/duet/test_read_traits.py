@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from adx_lab.analysis.duet.causes.read_traits import facts_of
 from adx_lab.analysis.duet.companions import Companion, companions_of
-from adx_lab.analysis.duet.read_traits import facts_of
 
 ENDS = ("0.5", "1", "5", "+Inf")
 

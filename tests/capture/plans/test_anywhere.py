@@ -21,11 +21,11 @@ from adx_lab.analysis.plans.captures.flips import find_flips
 from adx_lab.analysis.plans.captures.matrix import read_matrix
 from adx_lab.analysis.plans.captures.slow import slow_queries
 from adx_lab.analysis.plans.captures.tried import helps, words_of
-from adx_lab.capture.observing import measure_observing
-from adx_lab.capture.plans.anywhere import Asking, capture_anywhere
-from adx_lab.capture.plans.statement import explain_statement
+from adx_lab.capture.database.observing import measure_observing
+from adx_lab.capture.database.waits import Waits, read_waits
+from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
+from adx_lab.capture.plans.foreign.statement import explain_statement
 from adx_lab.capture.plans.trials import Proposal, try_on_clone, try_pretended
-from adx_lab.capture.waits import Waits, read_waits
 from adx_lab.errors import StackError, UsageError
 
 if TYPE_CHECKING:
@@ -143,8 +143,8 @@ async def test_nothing_is_left_on_a_connection_that_lives_on(
     async def kept(_: str) -> AsyncIterator[asyncpg.Connection]:
         yield connection
 
-    monkeypatch.setattr("adx_lab.capture.plans.anywhere.connected", kept)
-    monkeypatch.setattr("adx_lab.capture.plans.statement.connected", kept)
+    monkeypatch.setattr("adx_lab.capture.plans.foreign.anywhere.connected", kept)
+    monkeypatch.setattr("adx_lab.capture.plans.foreign.statement.connected", kept)
     await connection.execute("prepare the_applications_own as select 1")
     before = await state_of(connection)
     await capture_anywhere(shop)

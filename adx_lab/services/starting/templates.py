@@ -9,7 +9,7 @@ from pathlib import Path
 from adx_lab.progress import Progress
 from adx_lab.records.documents import digest
 from adx_lab.services.sources import digest_of
-from adx_lab.services.start import StartOrder, run_to_end
+from adx_lab.services.starting.start import StartOrder, run_to_end
 from adx_lab.stack.databases import Cluster, ensure_template, gather_statistics
 
 _PREPARE_S = 1800.0

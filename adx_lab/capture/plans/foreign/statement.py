@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from adx_lab.capture.database import connected
+from adx_lab.capture.database.statements import connected
 from adx_lab.capture.plans.guarded import guarded
 from adx_lab.capture.plans.planner import describe_planner
 from adx_lab.errors import UsageError

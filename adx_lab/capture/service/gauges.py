@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from adx_lab.capture.metrics import Sample
+from adx_lab.capture.service.metrics import Sample
 
 _GAUGES = (
     "db_connections_active",

@@ -6,12 +6,12 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.duet.variant_traits import EndpointFacts, QueryFacts, VariantFacts
+from adx_lab.analysis.duet.causes.variant_traits import EndpointFacts, QueryFacts, VariantFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from adx_lab.analysis.duet.time_changes import EndpointChange, QueryChange
+    from adx_lab.analysis.duet.causes.time_changes import EndpointChange, QueryChange
 
 __all__ = ["ELSEWHERE", "Claim", "Ledger", "rose"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from adx_lab.capture.database import connected
+from adx_lab.capture.database.statements import connected
 from adx_lab.errors import MeasurementError
 
 if TYPE_CHECKING:

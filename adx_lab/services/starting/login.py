@@ -12,7 +12,7 @@ from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 from adx_lab.errors import MeasurementError, UsageError
 from adx_lab.secrecy import remember
-from adx_lab.services.start import expanded, tls_context
+from adx_lab.services.starting.start import expanded, tls_context
 from adx_lab.settings import ServiceSettings
 
 _LOGIN_S = 30.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adx_lab.analysis.duet.variant_traits import QueryFacts, VariantFacts
+from adx_lab.analysis.duet.causes.variant_traits import QueryFacts, VariantFacts
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.records.documents import digest
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from adx_lab.progress import Progress
 from adx_lab.records.documents import digest
 from adx_lab.services.sources import Tree, copied, locked, trees_folder
-from adx_lab.services.start import StartOrder, run_to_end
+from adx_lab.services.starting.start import StartOrder, run_to_end
 from adx_lab.settings import Settings
 
 _KEPT = 4

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adx_lab.analysis.duet.added_time import ELSEWHERE, Claim, Ledger, rose
+from adx_lab.analysis.duet.causes.added_time import ELSEWHERE, Claim, Ledger, rose
 from adx_lab.analysis.run.time_split import BASE_PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from adx_lab.analysis.duet.time_changes import EndpointChange
+    from adx_lab.analysis.duet.causes.time_changes import EndpointChange
 
 __all__ = ["CERTAIN", "RULES"]
 

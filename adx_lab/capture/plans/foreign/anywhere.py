@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from adx_lab.analysis.plans.sql.parameters import compared_parameters
-from adx_lab.capture.database import connected, normal
+from adx_lab.capture.database.statements import connected, normal
+from adx_lab.capture.plans.foreign.texts import has_plan, name_in, plannable, retyped, with_variable
+from adx_lab.capture.plans.foreign.values import values_by_kind
 from adx_lab.capture.plans.guarded import call_of, guarded, prepared
 from adx_lab.capture.plans.planner import NEARBY, describe_planner, outline, plan_nearby
-from adx_lab.capture.plans.texts import has_plan, name_in, plannable, retyped, with_variable
-from adx_lab.capture.plans.values import values_by_kind
 from adx_lab.errors import StackError
 from adx_lab.sql import load_queries
 

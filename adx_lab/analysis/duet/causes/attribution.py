@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from adx_lab.analysis.duet.added_time import Claim, Ledger
-from adx_lab.analysis.duet.cause_rules import CERTAIN, RULES
-from adx_lab.analysis.duet.time_changes import EndpointChange, split_changes
-from adx_lab.analysis.duet.variant_traits import VariantFacts
+from adx_lab.analysis.duet.causes.added_time import Claim, Ledger
+from adx_lab.analysis.duet.causes.rules import CERTAIN, RULES
+from adx_lab.analysis.duet.causes.time_changes import EndpointChange, split_changes
+from adx_lab.analysis.duet.causes.variant_traits import VariantFacts
 from adx_lab.analysis.finding import Finding
 
 if TYPE_CHECKING:

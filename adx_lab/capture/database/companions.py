@@ -20,9 +20,9 @@ import psutil
 from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
-from adx_lab.capture.cache import LAYERS
-from adx_lab.capture.database import connected, is_asked, statement_name, statement_rows
-from adx_lab.capture.metrics import Sample, read_metrics
+from adx_lab.capture.database.statements import connected, is_asked, statement_name, statement_rows
+from adx_lab.capture.service.cache import LAYERS
+from adx_lab.capture.service.metrics import Sample, read_metrics
 from adx_lab.errors import UsageError
 from adx_lab.sql import Query, load_queries
 

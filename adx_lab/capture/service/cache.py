@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from adx_lab.capture.metrics import Sample
+from adx_lab.capture.service.metrics import Sample
 
 LAYERS = {"memory": "l1", "redis": "l2", "valkey": "l2", "l1": "l1", "l2": "l2"}
 """The rules call the layers by what they are made of; the lab by their order."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from adx_lab.capture.companions import Watched, process_usage, valkey_commands
+from adx_lab.capture.database.companions import Watched, process_usage, valkey_commands
 from adx_lab.errors import StackError
 from adx_lab.sql import load_queries
 

@@ -1,0 +1,1 @@
+"""Why head is slower: the added milliseconds, and the rules that claim them."""

@@ -1,0 +1,1 @@
+"""What the database was asked and did: statements, waits, counts by endpoint, its log."""

@@ -1,0 +1,1 @@
+"""Plans of any database: statements' texts, values that occur, generic and custom plans."""
