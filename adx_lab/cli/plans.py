@@ -1,6 +1,6 @@
 """``adx-lab plans`` and ``plans compare BASE HEAD``; ``plans show`` is in a file of its own.
 
-What only the two need is imported by them, since ``plans show`` passes through here and should answer at once.
+What only the two need is imported by them: ``plans show`` passes through here and should answer at once.
 """
 
 from __future__ import annotations
