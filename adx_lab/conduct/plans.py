@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials, read_cause
+from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.analysis.plans.captures.tried import key_of
@@ -149,11 +149,8 @@ async def explain_changes(
     state = read_state(settings)
     explained: list[tuple[PlanChange, Cause | None]] = []
     for change in changes:
-        if change.tie or not change.worse:
+        if state is None or change.tie or not change.worse:
             explained.append((change, None))
-            continue
-        if state is None or not head.cells[change.key].analysis.analysed:  # no database of ours to try it on
-            explained.append((change, read_cause(base, head, change)))
             continue
         progress.step(f"looking for the cause: {change.query} for the {change.tenant} tenant")
         cell = head.cells[change.key]

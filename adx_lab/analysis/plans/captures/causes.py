@@ -89,24 +89,6 @@ def name_cause(base: Matrix, head: Matrix, change: PlanChange, tried: Sequence[M
     )
 
 
-def read_cause(base: Matrix, head: Matrix, change: PlanChange) -> Cause | None:
-    """Return the cause that two captures tell by themselves, where nothing can be tried."""
-    old = base.cells[change.key].analysis
-    used = {str(node.details["Index Name"]) for node in old.nodes if "Index Name" in node.details}
-    evidence = {"change": change.words, "tried": 0}
-    for name in base.indexes:
-        if name.rpartition(".")[2] in used and _usable(head.indexes.get(name)) is None:
-            lost = "is no longer valid" if name in head.indexes else "is gone"
-            words = f"the index {name}, which the old plan reads, {lost}; not tried"
-            return Cause("index", name, words, evidence)
-    for trial in _setting_trials(base, head):
-        was, now = base.settings.get(trial.subject), head.settings.get(trial.subject)
-        return Cause(
-            "setting", trial.subject, f"{trial.subject} went from {was} to {now}; not tried", evidence
-        )
-    return _dead_space(base, head, change) or _role_setting(base, head, change)
-
-
 def _query_trials(base: Matrix, head: Matrix, change: PlanChange) -> Iterator[Trial]:
     old, new = (matrix.queries.get(change.query, {}).get("text") for matrix in (base, head))
     if old and new and _squeezed(old) != _squeezed(new):
@@ -212,7 +194,9 @@ def _role_setting(base: Matrix, head: Matrix, change: PlanChange) -> Cause | Non
         was, now = set(base.role_settings.get(whose, ())), set(head.role_settings.get(whose, ()))
         if was != now:
             told = ", ".join(sorted(now - was)) or f"no longer {', '.join(sorted(was - now))}"
-            words = f"{whose} was set otherwise ({told}), and nothing that was tried brings the old plan back"
+            words = (
+                f"{whose} was set otherwise ({told}), and nothing else that differs brings the old plan back"
+            )
             return Cause("setting", whose, words, {"change": change.words})
     return None
 
