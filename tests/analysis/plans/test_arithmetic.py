@@ -190,3 +190,17 @@ def test_the_shape_knows_decisions_and_nothing_else() -> None:
     ]
     assert plan(scan).shape == plan(same).shape
     assert len({plan(item).shape for item in [scan, *others]}) == len(others) + 1
+
+
+@pytest.mark.parametrize(
+    ("planned_ms", "executed_ms", "scans", "found"),
+    [(9.0, 3.0, 1, True), (9.0, 30.0, 1, False), (1.0, 0.1, 1, False), (90.0, 3.0, 300, True)],
+)
+def test_planning_above_execution_is_found(
+    planned_ms: float, executed_ms: float, scans: int, found: bool
+) -> None:
+    parts = [node("Seq Scan", 0.001, Relation_Name=f"part_{i}") for i in range(scans)]
+    analysed = plan(node("Append", executed_ms, *parts), executed_ms, Planning_Time=planned_ms)
+    findings = [item for item in analysed.findings if item.kind == "planning"]
+    assert bool(findings) == found
+    assert ("partition key" in findings[0].mend if findings else scans == 1) == (scans == 300 or not found)
