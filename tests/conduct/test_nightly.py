@@ -18,7 +18,8 @@ from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.verdict import decide
 from adx_lab.conduct.duet.stored import read_unplayed, write_unplayed
 from adx_lab.conduct.nights.night import PROFILES, _tell, for_climbing
-from adx_lab.conduct.run.recorded import _asked, find_scenario, judge
+from adx_lab.conduct.run.recorded import _asked, judge
+from adx_lab.conduct.run.request import find_scenario
 from adx_lab.load.order import LoadOrder
 from adx_lab.load.schedules.arrivals import climb
 from adx_lab.load.schedules.schedule import make_schedule

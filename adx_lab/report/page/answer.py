@@ -25,6 +25,7 @@ BUDGET_MS = 10.0
 _NEAR = 0.8
 _WARNINGS_MAX = 4
 _LINES_MAX = 14
+_UNJUDGED_MAX = 8
 _NO_CAUSE = "nothing that was captured explains it"
 
 
@@ -159,7 +160,7 @@ def slower_endpoints(verdict: Verdict) -> list[str]:
 def _tell(contents: Contents, verdict: Verdict) -> Iterator[Told]:
     slower, covered = slower_endpoints(verdict), set[str]()
     for finding in verdict.findings:
-        if finding.kind == "invalid":
+        if finding.kind in {"invalid", "coverage"}:  # said as troubles, and as what was not judged
             continue
         if finding.kind == "budget":
             yield _over_budget(finding, verdict)
@@ -307,7 +308,8 @@ def _judged(contents: Contents, verdict: Verdict) -> str:
     said = [summarise_verdict(verdict, validity=False)]
     unjudged = _unjudged(contents, verdict)
     if unjudged:
-        said.append(f"Not judged: {', '.join(unjudged)}.")
+        more = f" and {len(unjudged) - _UNJUDGED_MAX} more" if len(unjudged) > _UNJUDGED_MAX else ""
+        said.append(f"Not judged: {', '.join(unjudged[:_UNJUDGED_MAX])}{more}.")
     return " ".join(said)
 
 
