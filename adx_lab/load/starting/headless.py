@@ -137,7 +137,9 @@ async def run_locust(
     _refuse_failures(child, command, raw_dir)
     collected = await asyncio.to_thread(lambda: collect(raw_dir, run_dir, traces()))
     death, code = child.death(), child.process.returncode
-    if death is None or (code > 0 and not collected.deaths):  # a code of the locustfile's own, at a whole end
+    if death is None or code == 0:
+        return collected
+    if code > 0 and not collected.deaths:  # a code of the locustfile's own, at a whole end
         return with_exit_code(collected, code)
     return replace(collected, deaths=(asdict(death),))
 
