@@ -41,7 +41,7 @@ def store_duet(settings: Settings, evidence: DuetEvidence, *, night: str | None 
         write_plans(folder, {"plans": []})
         audit = DuetAudit(
             design=asdict(evidence.plan),
-            variants={side: dict(told) for side, told in evidence.variants.items()},
+            variants={side: {"text": side, **told} for side, told in evidence.variants.items()},
             blocks=[dict(block) for block in evidence.blocks],
         )
         at = datetime.now(UTC).isoformat(timespec="seconds")
