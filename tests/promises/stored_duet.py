@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adx_lab.conduct.duet.judge import DuetEvidence
+from adx_lab.conduct.duet.judge import DuetEvidence, judge_duet
+from adx_lab.conduct.duet.stored import write_verdict
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import DuetAudit, RunRecord, new_run_id
 from adx_lab.settings import Settings
@@ -47,4 +48,5 @@ def store_duet(settings: Settings, evidence: DuetEvidence, *, night: str | None 
         at = datetime.now(UTC).isoformat(timespec="seconds")
         record = RunRecord(run_id, "duet", "mixed", at, 60.0, 1, audit, variants=("base", "."), night=night)
         write_record(folder, record)
+        write_verdict(folder, judge_duet(evidence).verdict)
     return run_id
