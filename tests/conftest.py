@@ -46,11 +46,7 @@ ACCEPTANCE = (
         f"tests/conduct/test_{name}.py"
         for name in ("duet", "kills", "leaks", "profiling", "soak", "switches")
     ),
-    *("tests/conduct/bisection/", "tests/examples/"),
-    *(
-        f"tests/promises/test_verdicts.py::test_a_{name}"
-        for name in ("slow_patch", "slower_head", "broken_budget", "night_whose")
-    ),
+    *("tests/conduct/bisection/", "tests/examples/", "tests/promises/test_verdicts.py::test_a_slow_patch"),
     *("tests/report/test_answer.py", "tests/load/test_recorded_whole.py", "tests/load/test_scenarios.py"),
     *("tests/services/test_running.py", "tests/services/test_starting.py", "tests/cli/test_lab.py"),
 )
