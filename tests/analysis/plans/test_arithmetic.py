@@ -204,3 +204,12 @@ def test_planning_above_execution_is_found(
     findings = [item for item in analysed.findings if item.kind == "planning"]
     assert bool(findings) == found
     assert ("partition key" in findings[0].mend if findings else scans == 1) == (scans == 300 or not found)
+
+
+def test_workers_that_outlast_their_gather_leave_the_sum_whole() -> None:
+    """An EXISTS has its row while workers are still at theirs: their average is more than the Gather's."""
+    scan = node("Seq Scan", 256.9, **{"Actual Loops": 4, "Parallel Aware": True})
+    named = {"Parent Relationship": "InitPlan", "Subplan Name": "InitPlan 1", "Workers Launched": 3}
+    analysed = plan(node("Result", 217.2, node("Gather", 217.1, scan, **named)), 217.3)
+    assert analysed.certificate.holds, analysed.certificate.text
+    assert min(selfs(analysed)) >= 0
