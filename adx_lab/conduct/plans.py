@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials
+from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials, read_cause
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
+from adx_lab.analysis.plans.captures.growth import CheckedForecast, check_forecasts
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.analysis.plans.captures.tried import key_of
-from adx_lab.capture.plans.causes import Statement, try_changes
+from adx_lab.capture.plans.experiments.causes import Statement, try_changes
+from adx_lab.capture.plans.experiments.growth import grow_tenant
+from adx_lab.capture.plans.experiments.trials import Proposal, try_on_clone, try_pretended
 from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.guarded import MODES, quoted
 from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
-from adx_lab.capture.plans.trials import Proposal, try_on_clone, try_pretended
 from adx_lab.conduct.run.surroundings import surroundings
 from adx_lab.errors import UsageError, nearest
 from adx_lab.progress import Progress
@@ -97,6 +99,31 @@ def _proposal(matrix: Matrix, cell: Cell, indexes: tuple[str, ...]) -> Proposal:
     return Proposal(cell.query, text, indexes, tuple(values), mode, query.get("settings", {}))
 
 
+async def check_growth(
+    settings: Settings, progress: Progress, *, times: int, tenant: str, only: Sequence[str] | None = None
+) -> tuple[CheckedForecast, ...]:
+    """Multiply a tenant's rows on a clone of the data set, and hold each query's forecast against that.
+
+    Parameters
+    ----------
+    times
+        How many times as many rows.
+    tenant
+        The kind of tenant that grows: only the whale stays what it is when it does.
+    """
+    async with surroundings(settings, progress):
+        state = read_state(settings)
+        assert state is not None
+        progress.step("cloning the data set, and explaining every named query")
+        async with scratch_database(settings, state) as url:
+            document = await capture_matrix(url, CORE_QUERIES, only=only)
+            progress.step(f"copying the {tenant} tenant's rows until it has {times} times as many")
+            await grow_tenant(url, str(document["tenants"][tenant]["id"]), times)
+            progress.step("explaining every named query again")
+            grown = await capture_matrix(url, CORE_QUERIES, only=only)
+    return check_forecasts(read_matrix(document), read_matrix(grown), tenant)
+
+
 async def _capture_resampled(
     settings: Settings, progress: Progress, *, only: Sequence[str] | None, rounds: int
 ) -> dict[str, Any]:
@@ -149,8 +176,11 @@ async def explain_changes(
     state = read_state(settings)
     explained: list[tuple[PlanChange, Cause | None]] = []
     for change in changes:
-        if state is None or change.tie or not change.worse:
+        if change.tie or not change.worse:
             explained.append((change, None))
+            continue
+        if state is None or not head.cells[change.key].analysis.analysed:  # no database of ours to try it on
+            explained.append((change, read_cause(base, head, change)))
             continue
         progress.step(f"looking for the cause: {change.query} for the {change.tenant} tenant")
         cell = head.cells[change.key]

@@ -67,6 +67,31 @@ def test_what_psql_prints() -> None:
         assert document.root["Relation Name"] == "users"
 
 
+def test_a_copy_that_lacks_the_head_of_its_json() -> None:
+    """Copied from a table without its first lines, padded as wide as the widest."""
+    lines = json.dumps(json.loads(ONE), indent=2).splitlines()[2:-1]
+    (document,) = read_plans("\n".join(f"  {line:<400}" for line in lines))
+    assert document.root["Relation Name"] == "users"
+    assert analyse(document).execution_ms == 0.6
+    (fault,) = scan_plans("\n".join(lines[:7])).faults
+    assert "cut off" in fault
+
+
+def test_a_plan_of_another_server_within_a_plan() -> None:
+    """What a distributed database sends to its servers is a part of its plan, in XML as well."""
+    inner = "<explain><Query><Plan><Node-Type>Seq Scan</Node-Type></Plan></Query></explain>"
+    outer = f"<Plan><Node-Type>Custom Scan</Node-Type><Remote-Plan>{inner}</Remote-Plan></Plan>"
+    whole = f"<explain><Query>{outer}</Query></explain>\n"
+    reading = scan_plans(whole * 2)
+    assert [document.root["Node Type"] for document in reading.documents] == ["Custom Scan"] * 2
+    assert not reading.faults
+
+
+def test_a_table_with_a_word_that_nodes_have_is_no_plan() -> None:
+    described = " Result data type    | numeric\n Argument data types | bigint\n->  QUERY PLAN of none\n"
+    assert scan_plans(described).documents == ()
+
+
 def test_a_plain_log_with_other_lines_between() -> None:
     log = "2026-11-24 01:59:59 UTC [1] LOG:  checkpoint starting\n" + as_log(ONE)
     log += "2026-11-24 02:00:02 UTC [2] ERROR:  duplicate key {\n" + as_log(ONE, duration_ms=33.5)

@@ -23,9 +23,9 @@ from adx_lab.analysis.plans.captures.slow import slow_queries
 from adx_lab.analysis.plans.captures.tried import helps, words_of
 from adx_lab.capture.database.observing import measure_observing
 from adx_lab.capture.database.waits import Waits, read_waits
+from adx_lab.capture.plans.experiments.trials import Proposal, try_on_clone, try_pretended
 from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.foreign.statement import explain_statement
-from adx_lab.capture.plans.trials import Proposal, try_on_clone, try_pretended
 from adx_lab.errors import StackError, UsageError
 
 if TYPE_CHECKING:

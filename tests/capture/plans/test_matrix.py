@@ -14,7 +14,7 @@ from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trial
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
 from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
-from adx_lab.capture.plans.causes import Statement, try_changes
+from adx_lab.capture.plans.experiments.causes import Statement, try_changes
 from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
 from adx_lab.errors import MeasurementError, UsageError
 from adx_lab.sql import load_queries

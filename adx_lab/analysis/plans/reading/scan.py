@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 _KEYS = r"(?:Plan|Query Text|QUERY PLAN)"
 _JSON = re.compile(rf'(?:\[\s*)?\{{\s*("{_KEYS}"|""{_KEYS}"")\s*:')
 _CSV_FIELD = re.compile(r'(?:[^"]|"")*')
+_JSON_INSIDE = re.compile(r'^\s*"Plan"\s*:\s*(?=\{)', re.MULTILINE)
 _XML = re.compile(r"<(?:\w+:)?explain\b")
-_XML_END = re.compile(r"</(?:\w+:)?explain\s*>")
+_XML_TAG = re.compile(r"<(/?)(?:\w+:)?explain\b[^>]*>")
 _QUERY_TEXT = re.compile(r"Query Text: ")
 _MEND = "explain the statement with EXPLAIN (ANALYZE, BUFFERS, VERBOSE, SETTINGS, FORMAT JSON)"
 
@@ -135,10 +136,13 @@ class _Finder:
     def _next(self, position: int) -> tuple[int, Any]:
         """Return where the next plan begins, and what reads its format."""
         candidates: list[tuple[int, Any]] = []
-        for pattern, reader in ((_JSON, self._json), (_XML, self._xml), (YAML_BEGIN, self._yaml)):
+        readers = ((_JSON, self._json), (_XML, self._xml), (YAML_BEGIN, self._yaml))
+        for pattern, reader in readers:
             match = pattern.search(self.text, position)
             if match is not None:
                 candidates.append((match.start(), reader))
+        if not candidates and (match := _JSON_INSIDE.search(self.text, position)):
+            candidates.append((match.start(), self._json_inside))
         first = min((begin for begin, _ in candidates), default=len(self.text))
         begin = self._text_begin(position, first)
         if begin is not None:
@@ -185,18 +189,32 @@ class _Finder:
         self._add(value, begin)
         return end
 
+    def _json_inside(self, begin: int) -> int:
+        """Read JSON whose head was not copied: it begins with the plan itself."""
+        match = _JSON_INSIDE.match(self.text, begin)
+        assert match is not None
+        try:
+            plan, end = decode_at(self.text, match.end())
+        except DecodeError as error:
+            what = "is cut off" if error.ended else f"is not JSON ({error})"
+            self.faults.append(f"the plan that begins in line {self._line_at(begin)} {what}")
+            return len(self.text)
+        times = re.findall(r'"(Planning Time|Execution Time)"\s*:\s*(\d+(?:\.\d+)?)', self.text[end:])
+        self._add({"Plan": plan, **{name: float(ms) for name, ms in times}}, begin)
+        return len(self.text)
+
     def _xml(self, begin: int) -> int:
-        ending = _XML_END.search(self.text, begin)
+        ending = _xml_end(self.text, begin)
         line = self._line_at(begin)
         if ending is None:
             self.faults.append(f"the plan that begins in line {line} is cut off")
             return len(self.text)
         try:
-            for body in read_xml(self.text[begin : ending.end()]):
+            for body in read_xml(self.text[begin:ending]):
                 self._add(body, begin)
         except XmlError as error:
             self.faults.append(f"the plan that begins in line {line} is not XML ({error})")
-        return ending.end()
+        return ending
 
     def _yaml(self, begin: int) -> int:
         lines = self.text[begin:].split("\n")
@@ -223,7 +241,17 @@ class _Finder:
 
 
 _LINES_MAX = 20_000
-_BARE = re.compile(rf"^{NODE.pattern}(?!.*:\s)[^\n]*$", re.MULTILINE)
+_BARE = re.compile(rf"^{NODE.pattern}(?!.*:\s|\s*[|,&\t]|\s+data type)[^\n]*$", re.MULTILINE)
+
+
+def _xml_end(text: str, begin: int) -> int | None:
+    """Return where an explained statement ends, which may hold those of other servers."""
+    depth = 0
+    for tag in _XML_TAG.finditer(text, begin):
+        depth += -1 if tag.group(1) else 1
+        if depth == 0:
+            return tag.end()
+    return None
 
 
 def _query_before(text: str) -> str | None:

@@ -30,7 +30,10 @@ def seq_scan(view: View) -> Finding | None:
         return None
     advice = view.advise(view.printed("Filter"))
     if advice is not None and advice.indexes and _is_scattered(parts, read, kept, advice):
-        return None
+        wanted = parts[0].output_columns()
+        advice = view.advise(view.printed("Filter"), wanted=wanted) if wanted else None
+        if advice is None:
+            return None
     every = "" if view.node.stopped_early else "all "
     again = f" in {amount(view.node.loops or 0)} rounds" if _rounds(view) > 1 else ""
     whole = f"{view.target()} in {len(parts)} partitions" if len(parts) > 1 else view.node.relation
@@ -61,6 +64,28 @@ def rows_removed(view: View) -> Finding | None:
         rows_removed=removed,
         rows_kept=view.rows,
         indexes=() if advice is None else advice.indexes,
+    )
+
+
+def covering(view: View) -> Finding | None:
+    """Find an index that leads to a page of the table for nearly each row, only for a few columns."""
+    pages, fetched = view.node.self_pages or 0, view.rows
+    if view.node.type not in {"Index Scan", "Bitmap Heap Scan"} or fetched < view.limits.rows_read_min:
+        return None
+    wanted = view.output_columns()
+    if not wanted or pages < fetched * view.limits.pages_kept_share_max or _locks_rows(view):
+        return None
+    advice = view.advise(view.printed("Index Cond", "Recheck Cond", "Filter"), wanted=wanted)
+    if advice is None or not advice.indexes or "INCLUDE" not in advice.words:
+        return None
+    return view.finding(
+        "covering",
+        f"touches {amount(pages)} pages for {amount(fetched)} rows, of which only "
+        f"{', '.join(column.name for column in wanted)} are asked for: an index could hold that",
+        f"{advice.words} VACUUM {view.target()};",
+        pages=pages,
+        rows=fetched,
+        indexes=advice.indexes,
     )
 
 
@@ -157,6 +182,7 @@ def offset(view: View) -> Finding | None:
 ACCESS_RULES: tuple[Callable[[View], Finding | None], ...] = (
     seq_scan,
     rows_removed,
+    covering,
     join_filter,
     heap_fetches,
     lossy_bitmap,
@@ -208,6 +234,11 @@ def _only_needs(view: View, advice: Advice) -> bool:
     output = view.texts("Output")
     wanted = {column.name for text in output for column in columns_of(parse(text))}
     return bool(output) and wanted <= set(advice.columns)
+
+
+def _locks_rows(view: View) -> bool:
+    above = (view.analysis.nodes[index].type for index in view.tree.ancestors(view.index))
+    return any(kind in {"ModifyTable", "LockRows"} for kind in above)
 
 
 def _gives_order(advice: Advice, order: Sequence[str], source: View) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.advice.indexes import Advice, advise, table_of, target_of
 from adx_lab.analysis.plans.records import Finding
+from adx_lab.analysis.plans.sql.expression import Column, columns_of, parse
 from adx_lab.analysis.plans.times.deferred import is_debt
 from adx_lab.analysis.plans.tree import number, text
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from adx_lab.analysis.plans.rules.context import Context, TableFacts, Thresholds
     from adx_lab.analysis.plans.tree import Tree
 
+_COVERED_MAX = 4
+_SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _PASS_ROWS_ON = frozenset({"Gather", "Gather Merge", "Subquery Scan", "Result", "Materialize", "LockRows"})
 
 
@@ -108,7 +111,9 @@ class View:
         same = (self.at(child) for child in self.tree.children[parent])
         return tuple(other for other in same if other.node.type == self.node.type and other.node.relation)
 
-    def advise(self, conditions: Iterable[str], order: Sequence[str] = ()) -> Advice | None:
+    def advise(
+        self, conditions: Iterable[str], order: Sequence[str] = (), wanted: Sequence[Column] = ()
+    ) -> Advice | None:
         """Return what would serve this scan; nothing for the system's own tables."""
         relation = self.node.relation or ""
         if self.text("Schema") in {"pg_catalog", "information_schema"} or relation.startswith("pg_"):
@@ -121,7 +126,29 @@ class View:
             order=order,
             existing=existing,
             partitioned=self._whole_table() is not None,
+            wanted=wanted,
+            by_blocks=self._lies_in_order(),
         )
+
+    def _lies_in_order(self) -> bool:
+        """Tell whether a scan asks for a wide range of a large table that lies in that order."""
+        table, limits = self.table, self.limits
+        if table is None or table.pages < limits.block_ranges_pages_min or self.node.type != "Seq Scan":
+            return False
+        named = {column.name for column in columns_of(parse(self.text("Filter")))}
+        ordered = named <= set(self.context.in_order.get(self.key, ()))
+        return ordered and self.rows >= table.rows * limits.block_ranges_share_min
+
+    def output_columns(self) -> tuple[Column, ...]:
+        """Return the few narrow columns that are asked for; none where that isn't known or would be many."""
+        printed = [parse(text) for text in self.texts("Output")]
+        columns = [column for item in printed for column in columns_of(item)]
+        plain = all(isinstance(item, Column) and self.described.owns(item) for item in printed)
+        names = {column.name for column in columns}
+        narrow = self.figure("Plan Width") <= self.limits.covered_width_max
+        if not plain or not narrow or len(names) > _COVERED_MAX or names & _SYSTEM_COLUMNS:
+            return ()
+        return tuple({column.name: column for column in columns}.values())
 
     def at(self, index: int) -> View:
         """Return another node of the plan."""
