@@ -13,18 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
-from adx_lab.analysis.plans.captures.headroom import headrooms
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
-from adx_lab.cli.plans_show import read_text
 from adx_lab.errors import UsageError
-from adx_lab.records.documents import to_plain
-from adx_lab.report.plans.document import plan_document
-from adx_lab.report.plans.terminal import print_plans
-from adx_lab.settings import read_settings
 
 if TYPE_CHECKING:
+    from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
     from adx_lab.capture.plans.foreign.anywhere import Asking
 
 app = App(name="plans", help="Capture query plans now, read any plan, compare two captures.")
@@ -79,8 +72,12 @@ def capture(
     """
     import asyncio
 
+    from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
+    from adx_lab.analysis.plans.captures.headroom import headrooms
+    from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
     from adx_lab.conduct import plans as conductor
     from adx_lab.report.plans.terminal_matrix import matrix_text
+    from adx_lab.settings import read_settings
 
     if grow:
         return _show_growth(grow, query, alone=database is None and not resample, json=json)
@@ -127,8 +124,10 @@ def _show_growth(times: int, query: str | None, *, alone: bool, json: bool) -> i
     import asyncio
 
     from adx_lab.conduct import plans as conductor
+    from adx_lab.records.documents import to_plain
     from adx_lab.report.parts.table_text import table_text
     from adx_lab.report.plans.tables import growth_table
+    from adx_lab.settings import read_settings
 
     if times < 2:
         raise UsageError(f"--grow {times} does not grow", mend="ask for twice as many rows or more")
@@ -195,6 +194,7 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
 
     from adx_lab.conduct import plans as conductor
     from adx_lab.report.plans.terminal_matrix import changes_text
+    from adx_lab.settings import read_settings
 
     before, after = _load(base), _load(head)
     explained = asyncio.run(conductor.explain_changes(read_settings(), before, after, ConsoleProgress()))
@@ -206,6 +206,8 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
 
 
 def _show_cells(cells: list[Cell], *, json: bool) -> int:
+    from adx_lab.report.plans.terminal import print_plans
+
     if json:
         print_json([_cell(cell) for cell in cells])
         return 0
@@ -216,10 +218,15 @@ def _show_cells(cells: list[Cell], *, json: bool) -> int:
 
 
 def _cell(cell: Any) -> dict[str, Any]:
+    from adx_lab.report.plans.document import plan_document
+
     return {"query": cell.query, "tenant": cell.tenant, "mode": cell.mode} | plan_document(cell.analysis)
 
 
 def _load(file: Path) -> Matrix:
+    from adx_lab.analysis.plans.captures.matrix import read_matrix
+    from adx_lab.cli.plans_show import read_text
+
     try:
         document = jsonlib.loads(read_text(str(file)))
     except jsonlib.JSONDecodeError as error:

@@ -35,7 +35,14 @@ def untabled(text: str) -> str:
         return _HEADER + "\n".join(row[1] for row in rows if len(row) == 2 and row[0] == "QUERY PLAN")
     if any(_EXPANDED.match(line) for line in text.split("\n", 5)[:5]):
         return _HEADER + "\n".join(_records(text))
-    return _CUT.sub("", text)
+    return _CUT.sub(_put_together, text)
+
+
+def _put_together(cut: re.Match[str]) -> str:
+    """Return what was between two halves of a line: nothing, unless a terminal cut two dots apart."""
+    before, after = cut.string[max(0, cut.start() - 8) : cut.start()], cut.string[cut.end() : cut.end() + 20]
+    two_figures = re.search(r"\d\.\d{2,3}$", before) and re.match(r"\d+\.\d+[ )]", after)
+    return ".." if two_figures else ""
 
 
 def without_end(line: str) -> str:

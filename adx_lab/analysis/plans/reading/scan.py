@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.reading.foreign import database_of
 from adx_lab.analysis.plans.reading.json_text import DecodeError, decode_at
-from adx_lab.analysis.plans.reading.logs import Message, messages_of, scalars
+from adx_lab.analysis.plans.reading.logs import MESSAGE_KEYS, Message, messages_of, scalars
 from adx_lab.analysis.plans.reading.node_line import NODE
 from adx_lab.analysis.plans.reading.plan_text import ANNOTATED, read_plan_text
 from adx_lab.analysis.plans.reading.wrapping import python_value, unwrapped
@@ -97,7 +97,7 @@ def _whole(text: str) -> tuple[list[PlanDocument], str | None]:
         return [], f"the JSON ends too soon at {where}" if error.ended else f"not JSON at {where}: {error}"
     if text[end:].strip(" \t\n;"):
         return [], f"not JSON at {_where(text, end)}: something follows the document"
-    if isinstance(value, dict) and isinstance(value.get("message"), str):
+    if isinstance(value, dict) and any(isinstance(value.get(key), str) for key in MESSAGE_KEYS):
         return [], "a log line without a plan"
     found = _collect(value, {}, 1)
     if not found and isinstance(value, dict | list | str) and _mentions_a_plan(text):
@@ -141,7 +141,9 @@ class _Finder:
             match = pattern.search(self.text, position)
             if match is not None:
                 candidates.append((match.start(), reader))
-        if not candidates and (match := _JSON_INSIDE.search(self.text, position)):
+        if not (candidates or self.found or self.faults) and (
+            match := _JSON_INSIDE.search(self.text, position)
+        ):
             candidates.append((match.start(), self._json_inside))
         first = min((begin for begin, _ in candidates), default=len(self.text))
         begin = self._text_begin(position, first)
@@ -232,7 +234,12 @@ class _Finder:
         line = self._line_at(begin)
         lines = self.text[begin:].split("\n", _LINES_MAX)
         body, used = read_plan_text([item.expandtabs(4) for item in lines])
-        if body is not None:
+        if body is not None and "->" in body["Plan"]["Node Type"]:
+            before = body["Plan"]["Node Type"].partition("->")[0].strip()
+            self.faults.append(f"the plan in line {line} has something before its lines: {before[:40]}")
+        elif body is not None and _is_flat(body["Plan"]):
+            self.faults.append(f"the plan in line {line} lost its indentation: what is below what is unknown")
+        elif body is not None:
             query = _query_before(self.text[:begin])
             self._add(({"Query Text": query} if query else {}) | body, begin)
         elif ANNOTATED.search(lines[0]) and not self.found:
@@ -241,7 +248,16 @@ class _Finder:
 
 
 _LINES_MAX = 20_000
+_AT_MOST_TWO = frozenset(
+    {"Nested Loop", "Hash Join", "Merge Join", "Hash", "Sort", "Limit", "Aggregate", "Gather", "WindowAgg"}
+)
 _BARE = re.compile(rf"^{NODE.pattern}(?!.*:\s|\s*[|,&\t]|\s+data type)[^\n]*$", re.MULTILINE)
+
+
+def _is_flat(root: Mapping[str, Any]) -> bool:
+    """Tell whether every node stands below the first, which is of a kind that can't have so many."""
+    below = [item for item in root.get("Plans", ()) if "Subplan Name" not in item]
+    return len(below) > 2 and root["Node Type"] in _AT_MOST_TWO and not any("Plans" in item for item in below)
 
 
 def _xml_end(text: str, begin: int) -> int | None:

@@ -6,6 +6,7 @@ import ast
 import re
 from typing import Any
 
+from adx_lab.analysis.plans.reading.prefixes import without_prefixes
 from adx_lab.analysis.plans.reading.psql_tables import untabled, without_end
 
 _BIDI = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\u200b"
@@ -34,7 +35,7 @@ def unwrapped(text: str) -> str:
         text = _SYSLOG.sub("", text)
     if re.search(r"^> ?", text, re.MULTILINE) and _is_mail(text):
         text = _MAIL.sub("", text)
-    text = _without_quotes(untabled(text))
+    text = _without_quotes(untabled(without_prefixes(text)))
     if _HEADER.search(text) or _framed(text):
         text = _without_borders(text)
     return text

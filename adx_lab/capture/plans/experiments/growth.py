@@ -10,8 +10,7 @@ from adx_lab.capture.plans.guarded import quoted_name
 from adx_lab.sql import load_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
+    import asyncpg
 
 _OWN = load_queries(Path(__file__).parent)
 
@@ -41,7 +40,7 @@ async def grow_tenant(clone_url: str, tenant_id: str, times: int) -> None:
         await connection.execute("VACUUM (ANALYZE)")
 
 
-def _columns(row: Mapping[str, Any]) -> zip[tuple[str, str, bool, bool]]:
+def _columns(row: asyncpg.Record) -> zip[tuple[str, str, bool, bool]]:
     return zip(row["columns"], row["types"], row["made"], row["kept_unique"], strict=True)
 
 
