@@ -87,7 +87,7 @@ class Compared:
         for change in self.plan_changes:
             assert self.base_plans is not None
             assert self.head_plans is not None
-            yield change, self.base_plans.cells[change.key], self.head_plans.cells[change.key]
+            yield change, self.base_plans.cells[change.base_key], self.head_plans.cells[change.key]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from tests.conftest import Home
 
-BY_ID, BY_NOTE = "select note from held where id = $1", "select count(*) from held where note = $1"
+BY_ID, BY_NOTE = (
+    "/* held.by_id */ select note from held where id = $1",
+    "select count(*) from held where note = $1",
+)
 
 
 async def run(url: str, *statements: str) -> None:
@@ -112,6 +115,17 @@ async def test_a_dearer_plan_is_worse_and_has_its_cause(
     assert subject in compared.out
     again = home.adx_lab("plans", "compare", str(tmp_path / "head"), str(tmp_path / "head"))
     assert again.code == 0, again.out
+
+
+async def test_a_statement_that_was_rewritten_is_known_by_its_name(held: str) -> None:
+    base = await captured(held)
+    connection = await asyncpg.connect(held)
+    await connection.fetch("/* held.by_id */ select note from held where id + 0 = $1", 5)
+    await connection.close()
+    head = await captured(held)
+    cause = cause_of(base, head)
+    assert cause.kind == "query"
+    assert "was rewritten" in cause.words
 
 
 async def test_a_setting_of_the_role_that_asks_is_named(held: str) -> None:

@@ -47,7 +47,7 @@ class Cause:
 
 def plan_trials(base: Matrix, head: Matrix, change: PlanChange) -> tuple[Trial, ...]:
     """Return what to change back for one change, that which leaves no trace first."""
-    relations = _relations(base.cells[change.key].analysis) | _relations(head.cells[change.key].analysis)
+    relations = _relations(base.cells[change.base_key].analysis) | _relations(head.cells[change.key].analysis)
     return (
         *_query_trials(base, head, change),
         *_setting_trials(base, head),
@@ -70,7 +70,7 @@ def name_cause(base: Matrix, head: Matrix, change: PlanChange, tried: Sequence[M
         What came of the trials: ``kind``, ``subject``, and ``plan``, or ``error`` where it could not be
         tried.
     """
-    target = base.cells[change.key]
+    target = base.cells[change.base_key]
     brought_back = [item for item in tried if item.get("plan") is not None and _restores(target, item)]
     brought_back.sort(key=lambda item: _ORDER.index(str(item["kind"])))
     if brought_back:
@@ -91,7 +91,7 @@ def name_cause(base: Matrix, head: Matrix, change: PlanChange, tried: Sequence[M
 
 def read_cause(base: Matrix, head: Matrix, change: PlanChange) -> Cause | None:
     """Return the cause that two captures tell by themselves, where nothing can be tried."""
-    old = base.cells[change.key].analysis
+    old = base.cells[change.base_key].analysis
     used = {str(node.details["Index Name"]) for node in old.nodes if "Index Name" in node.details}
     evidence = {"change": change.words, "tried": 0}
     for rewritten in _query_trials(base, head, change):
@@ -127,7 +127,8 @@ def _statistics(base: Matrix, head: Matrix, change: PlanChange) -> Cause | None:
 
 
 def _query_trials(base: Matrix, head: Matrix, change: PlanChange) -> Iterator[Trial]:
-    old, new = (matrix.queries.get(change.query, {}).get("text") for matrix in (base, head))
+    old = base.queries.get(change.base_key[0], {}).get("text")
+    new = head.queries.get(change.query, {}).get("text")
     if old and new and _squeezed(old) != _squeezed(new):
         yield Trial("query", change.query, {"text": old})
 
