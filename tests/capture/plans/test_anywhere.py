@@ -229,7 +229,7 @@ async def test_advice_is_tried_on_a_clone_and_nothing_stays(shop: str) -> None:
 
 
 async def test_what_can_not_be_tried_says_so(shop: str) -> None:
-    """The embedded server has no HypoPG, and a foreign database has no clone."""
+    """The embedded server has no HypoPG, and a foreign database has no clone; an empty copy is another's."""
     proposal = Proposal("by name", "select * from goods.items where name = $1", ("CREATE INDEX ON x (y)",))
     (told,) = await try_pretended(shop, [proposal])
     assert "(not tried: there is no clone" in words_of(told, "CREATE INDEX ON x (y);")
