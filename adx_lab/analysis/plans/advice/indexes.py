@@ -90,7 +90,7 @@ def advise(
     rewrites = tuple(dict.fromkeys(item.rewrite for item in served if item.rewrite))
     indexes = [_holding(index, wanted) for index in _chosen(usable, sort_keys)]
     if by_blocks and [item.use for item in usable] in (["range"], ["range", "range"]):
-        indexes = [replace(index, method="brin") for index in indexes]
+        indexes = [replace(index, method="brin", include=()) for index in indexes]
     if not indexes:
         return Advice("; ".join(rewrites)) if rewrites else None
     missing = [index for index in indexes if _there(index, existing) is None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.plans.rules.place import View, amount
-from adx_lab.analysis.plans.sql.expression import columns_of, parse
+from adx_lab.analysis.plans.sql.expression import Call, Column, columns_of, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,11 +29,14 @@ def seq_scan(view: View) -> Finding | None:
     if read < view.limits.rows_read_min or kept > read * view.limits.kept_share_max:
         return None
     advice = view.advise(view.printed("Filter"))
-    if advice is not None and advice.indexes and _is_scattered(parts, read, kept, advice):
-        wanted = parts[0].output_columns()
-        advice = view.advise(view.printed("Filter"), wanted=wanted) if wanted else None
-        if advice is None:
-            return None
+    if advice is not None and advice.indexes and view.is_minor:
+        return None
+    wanted = parts[0].output_columns() if kept >= view.limits.rows_read_min else ()
+    scattered = advice is not None and advice.indexes and _is_scattered(parts, read, kept, advice)
+    if advice is not None and advice.indexes and wanted:
+        advice = view.advise(view.printed("Filter"), wanted=wanted)
+    elif scattered:
+        return None
     every = "" if view.node.stopped_early else "all "
     again = f" in {amount(view.node.loops or 0)} rounds" if _rounds(view) > 1 else ""
     whole = f"{view.target()} in {len(parts)} partitions" if len(parts) > 1 else view.node.relation
@@ -162,6 +165,35 @@ def sort_index(view: View) -> Finding | None:
     )
 
 
+def extreme(view: View) -> Finding | None:
+    """Find the least or the greatest of a column looked for in every row, which an index has at its end."""
+    asked = [parse(text) for text in view.texts("Output")]
+    source = view.source()
+    if view.node.type != "Aggregate" or not asked or source is None or source.node.type != "Seq Scan":
+        return None
+    columns = {
+        item.arguments[0]
+        for item in asked
+        if isinstance(item, Call) and item.function in {"min", "max"} and len(item.arguments) == 1
+    }
+    if len(columns) != 1 or len(asked) != sum(isinstance(item, Call) for item in asked):
+        return None
+    (column,) = columns
+    read = _rows_read(source) or 0.0
+    if not isinstance(column, Column) or source.text("Filter") or read < view.limits.rows_read_min:
+        return None
+    advice = source.advise((), (column.sql,))
+    if advice is None or not advice.indexes or view.is_minor:
+        return None
+    return view.finding(
+        "extreme",
+        f"reads {amount(read)} rows for the {column.name} at one end",
+        advice.words,
+        rows_read=read,
+        indexes=advice.indexes,
+    )
+
+
 def offset(view: View) -> Finding | None:
     """Find a LIMIT with an OFFSET that reads its way to the page it wants."""
     children = list(view.children())
@@ -187,6 +219,7 @@ ACCESS_RULES: tuple[Callable[[View], Finding | None], ...] = (
     heap_fetches,
     lossy_bitmap,
     sort_index,
+    extreme,
     offset,
 )
 

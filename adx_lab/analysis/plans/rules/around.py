@@ -138,7 +138,7 @@ def join_index(view: View) -> Finding | None:
     for place, side in enumerate(sides if len(sides) == 2 else ()):
         other = feeds[1 - place].rows
         large = side.node.type == "Seq Scan" and side.rows >= _MANY_ROWS and not side.node.stopped_early
-        if not large or max(other, view.rows) > side.rows * _FEW_SHARE:
+        if not large or side.is_minor or max(other, view.rows) > side.rows * _FEW_SHARE:
             continue
         advice = side.advise((condition, *side.printed("Filter")))
         if advice is not None and advice.indexes:

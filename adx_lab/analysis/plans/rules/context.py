@@ -62,6 +62,7 @@ class Thresholds:
     block_ranges_pages_min: int = 2000
     block_ranges_share_min: float = 0.005
     covered_width_max: float = 100.0
+    minor_share_max: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,14 +141,29 @@ class View:
 
     def output_columns(self) -> tuple[Column, ...]:
         """Return the few narrow columns that are asked for; none where that isn't known or would be many."""
-        printed = [parse(text) for text in self.texts("Output")]
-        columns = [column for item in printed for column in columns_of(item)]
-        plain = all(isinstance(item, Column) and self.described.owns(item) for item in printed)
-        names = {column.name for column in columns}
+        own = [parse(text) for text in self.texts("Output")]
         narrow = self.figure("Plan Width") <= self.limits.covered_width_max
-        if not plain or not narrow or len(names) > _COVERED_MAX or names & _SYSTEM_COLUMNS:
+        plain = all(isinstance(item, Column) and self.described.owns(item) for item in own)
+        columns = [column for item in own for column in columns_of(item)] if plain and narrow else []
+        above = None if self.node.parent is None else self.at(self.node.parent)
+        if above is not None and above.node.type == "Aggregate":
+            # A scan hands whole rows on where that is no more work: what is made of them says what is needed.
+            said = [*above.texts("Output"), *above.texts("Group Key")]
+            columns = [column for text in said for column in columns_of(parse(text.replace("(*)", "()")))]
+        names = {column.name for column in columns}
+        foreign = any(not self.described.owns(column) for column in columns)
+        if foreign or len(names) > _COVERED_MAX or names & _SYSTEM_COLUMNS:
             return ()
         return tuple({column.name: column for column in columns}.values())
+
+    @property
+    def is_minor(self) -> bool:
+        """Whether its scans take so little of the whole that the whole gains nothing by them."""
+        whole = self.analysis.execution_ms or self.analysis.root.inclusive_ms
+        spent = [part.node.inclusive_ms for part in self.partitions()]
+        if not whole or any(ms is None for ms in spent):
+            return False
+        return sum(ms or 0.0 for ms in spent) < whole * self.limits.minor_share_max
 
     def at(self, index: int) -> View:
         """Return another node of the plan."""

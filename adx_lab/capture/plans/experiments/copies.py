@@ -160,8 +160,13 @@ class _Copy:
         tables = {table_of(statement) for statement in statements}
         for table in tables:
             await self._emptied(table)
-        for statement in statements:
-            await self.connection.execute(statement)
+        try:
+            for statement in statements:
+                await self.connection.execute(statement)
+        finally:
+            for (schema, name), size in self.sizes.items():
+                if {name, f"{schema}.{name}"} & {table.replace('"', "") for table in tables}:
+                    await self._size(schema, name, size)
         new = [dict(row) for row in await self.connection.fetch(_OWN["copies.made"].sql)]
         new = [row for row in new if row["oid"] not in known]
         for row in new:
