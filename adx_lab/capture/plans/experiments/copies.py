@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
@@ -98,15 +99,21 @@ async def try_on_copy(
 
 
 async def _copy_schema(database_url: str, copy_url: str, binaries: Path) -> None:
-    words = ("--schema-only", "--no-owner", "--no-privileges", "--lock-wait-timeout=500", "-d", database_url)
-    dumped = await _run(binaries / "pg_dump", *words)
+    words = ("--schema-only", "--no-owner", "--no-privileges", "--lock-wait-timeout=500")
+    dumped = await _run(binaries / "pg_dump", *words, url=database_url)
     # What the copy can't have (an extension, a language) is left out; what needs it says so when it is tried.
-    await _run(binaries / "psql", "-X", "-q", "-d", copy_url, "-f", "-", given=dumped)
+    await _run(binaries / "psql", "-X", "-q", "-f", "-", url=copy_url, given=dumped)
 
 
-async def _run(program: Path, *words: str, given: bytes = b"") -> bytes:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(program, *words, stdin=pipe, stdout=pipe, stderr=pipe)
+async def _run(program: Path, *words: str, url: str, given: bytes = b"") -> bytes:
+    pipe, parts = asyncio.subprocess.PIPE, urlsplit(url)
+    # Everybody on the machine can read a command's words: the password is not among them.
+    secret = {} if parts.password is None else {"PGPASSWORD": unquote(parts.password)}
+    shown = url if parts.password is None else url.replace(f":{parts.password}@", "@", 1)
+    command = [str(program), *words, "-d", shown]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, stderr=pipe, env=os.environ | secret
+    )
     out, err = await process.communicate(given)
     if process.returncode != 0:
         said = (err.decode(errors="replace").strip().splitlines() or ["it ended without a word"])[-1]
@@ -121,7 +128,7 @@ class _Copy:
         self.connection = connection
         self.sizes = sizes
 
-    async def tell(self, values: Sequence[Mapping[str, Any]]) -> None:
+    async def tell(self, values: Sequence[asyncpg.Record]) -> None:
         """Tell the planner what is known of the columns and of the sizes."""
         for row in values:
             with suppress(asyncpg.PostgresError):  # of a type that the copy lacks: the planner guesses
@@ -158,14 +165,14 @@ class _Copy:
         """Make indexes while the files are empty, then say how large they would be."""
         known = {row["oid"] for row in await self.connection.fetch(_OWN["copies.made"].sql)}
         tables = {table_of(statement) for statement in statements}
-        for table in tables:
-            await self._emptied(table)
+        for named in tables:
+            await self._emptied(named)
         try:
             for statement in statements:
                 await self.connection.execute(statement)
         finally:
             for (schema, name), size in self.sizes.items():
-                if {name, f"{schema}.{name}"} & {table.replace('"', "") for table in tables}:
+                if {name, f"{schema}.{name}"} & {named.replace('"', "") for named in tables}:
                     await self._size(schema, name, size)
         new = [dict(row) for row in await self.connection.fetch(_OWN["copies.made"].sql)]
         new = [row for row in new if row["oid"] not in known]
