@@ -368,3 +368,11 @@ select * from tenants t join users u on u.id = (select max(n.user_id) from notes
 -- set: enable_memoize=off
 select t.id, (select count(u.bio) from users u where u.score = (select max(n.user_id) from notes n where n.id % 50 = t.id))
 from tenants t;
+-- name: forced
+-- option: settings
+-- set: enable_indexscan=off
+-- set: enable_bitmapscan=off
+-- set: enable_seqscan=off
+select * from users where bio = 'none';
+-- name: extreme
+select max(total) from orders;

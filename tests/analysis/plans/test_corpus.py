@@ -208,6 +208,8 @@ async def test_early_stops_are_no_misestimates(corpus: dict[str, dict[str, PlanA
         ("cast_to_text", "implicit_cast", "compare user_id with a value of its own type"),
         ("foreign_thrown_away", "foreign_rows", "can be sent"),
         ("dead_space", "dead_rows", "VACUUM (ANALYZE)"),
+        ("extreme", "extreme", "CREATE INDEX CONCURRENTLY ON orders (total);"),
+        ("forced", "forced", "RESET enable_indexscan"),
         ("join_few", "join_index", "CREATE INDEX CONCURRENTLY ON orders_copy (user_id);"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,10 @@ from adx_lab.capture.plans.planner import describe_planner
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from tests.conftest import Home
+
 TABLE = """
-create extension if not exists pg_trgm; create schema shop;
+create extension if not exists pg_trgm; create extension if not exists pg_stat_statements; create schema shop;
 create table shop.sales (
     id int primary key, tenant int not null, client int not null, state text not null, code varchar(20),
     amount numeric not null, at timestamptz not null, local_at timestamp not null, gone_at timestamptz,
@@ -164,6 +167,23 @@ async def test_an_empty_copy_plans_as_the_full_database(sales: str, postgres_url
         if not any("((" in statement or "(upper" in statement for statement in trial["indexes"]):
             assert trial["after"]["cost"] == pytest.approx(real["after"]["cost"], rel=0.3, abs=30), trial
             assert trial["bytes"] == pytest.approx(real["bytes"], rel=3, abs=100_000), trial
+
+
+async def test_somebodys_database_has_its_advice_tried_elsewhere(sales: str, stack_home: Home) -> None:
+    connection = await asyncpg.connect(sales)
+    await connection.fetch("select note from shop.sales where code = $1 /* sales.by_code */", "C000077")
+    before = await connection.fetchval("select count(*) from pg_index")
+    told = await asyncio.to_thread(
+        stack_home.adx_lab, "plans", "--database", sales, "--query", "sales.by_code", "--json"
+    )
+    assert told.code == 0, told.err
+    (trial,) = told.json()["capture"]["tried"]
+    assert (trial["error"], trial["used"]) == (None, True)
+    assert "empty copy" in trial["how"]
+    assert await connection.fetchval("select count(*) from pg_index") == before
+    left = "select count(*) from pg_database where datname like '%copy%'"
+    assert await connection.fetchval(left) == 0
+    await connection.close()
 
 
 @pytest.mark.parametrize("query", NOT_SERVED)

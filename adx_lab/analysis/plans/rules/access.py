@@ -60,6 +60,8 @@ def rows_removed(view: View) -> Finding | None:
         return None  # what costs is the subquery, and another rule tells of it
     together = view.printed("Index Cond", "Recheck Cond", "Filter")
     advice = view.advise(together) if view.advise(view.printed("Filter")) else None
+    if advice is not None and advice.indexes and view.is_minor:
+        return None
     return view.finding(
         "rows_removed",
         f"the index leads to {amount(removed + view.rows)} rows and the filter keeps {amount(view.rows)}",

@@ -63,6 +63,7 @@ class Thresholds:
     block_ranges_share_min: float = 0.005
     covered_width_max: float = 100.0
     minor_share_max: float = 0.05
+    disabled_cost: float = 1e10
 
 
 @dataclass(frozen=True, slots=True)
