@@ -46,7 +46,7 @@ SERVED = {
     "select * from shop.sales where code = 'C000077'": "(code)",
     "select * from shop.sales where tenant = 7 order by at desc limit 20": "(tenant, at DESC)",
     "select * from shop.sales where tenant = 7 and at >= '2026-02-08'": "(tenant, at)",
-    "select * from shop.sales where client = 77 order by id desc limit 20": "(client, id DESC)",
+    "select * from shop.sales where client = 77 order by id desc limit 20": "(client)",
     "select * from shop.sales where not done": "WHERE (NOT done)",
     "select * from shop.sales where gone_at is null and tenant = 0": "(tenant) WHERE",
     "select * from shop.sales where upper(code) = 'C000077'": "(upper(code",

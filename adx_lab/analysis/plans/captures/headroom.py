@@ -165,7 +165,7 @@ def _grown(
     ]
     if not tables or spent <= 0:
         return None
-    table, table_rows, _ = max(tables, key=lambda item: item[2])
+    table, table_rows, _ = max(tables, key=lambda item: item[1:])
     return _Growth(table, True, table_rows, spent) if table_rows > 0 else None
 
 
