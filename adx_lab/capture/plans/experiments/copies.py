@@ -181,16 +181,26 @@ class _Copy:
             if table is None:
                 continue
             await self._size(row["schema"], row["table"], table)
-            pages = await self._index_pages(row, table)
-            await self._size(row["schema"], row["name"], _Size(pages, pages, table.rows, 0))
+            rows = await self._rows_held(row, table)
+            pages = await self._index_pages(row, table, rows)
+            await self._size(row["schema"], row["name"], _Size(pages, pages, rows, 0))
             row["bytes"] = pages * _PAGE
         return [row for row in new if "bytes" in row]
 
-    async def _index_pages(self, row: Mapping[str, Any], table: _Size) -> int:
+    async def _rows_held(self, row: Mapping[str, Any], table: _Size) -> float:
+        """Return how many rows an index would hold: of a partial one what the planner thinks."""
+        if row["predicate"] is None:
+            return max(table.rows, 0.0)
+        names = {key: quoted_name(row[key]) for key in ("schema", "table")}
+        statement = _OWN["copies.held"].sql.format(**names, predicate=row["predicate"])
+        plan = json.loads(await self.connection.fetchval(statement))[0]["Plan"]
+        return float(plan["Plan Rows"])
+
+    async def _index_pages(self, row: Mapping[str, Any], table: _Size, rows: float) -> int:
         if row["method"] == "brin":
             return 3 + table.pages_now // 20_000
         width = await self.connection.fetchval(_OWN["copies.width"].sql, row["oid"])
-        return max(2, int(max(table.rows, 0.0) * (width + _ENTRY) / (_PAGE * _FILLED)))
+        return max(2, int(rows * (width + _ENTRY) / (_PAGE * _FILLED)))
 
     async def _emptied(self, table: str) -> None:
         row = await self.connection.fetchrow(_OWN["copies.named"].sql, table)

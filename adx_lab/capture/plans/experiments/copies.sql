@@ -100,9 +100,13 @@ FROM pg_index AS x CROSS JOIN LATERAL unnest(x.indkey::smallint[]) AS k(attnum)
 LEFT JOIN pg_statistic AS s ON s.starelid = x.indrelid AND s.staattnum = k.attnum
 WHERE x.indexrelid = $1;
 
+-- name: copies.held
+-- How many rows a partial index would hold; {schema}, {table} and {predicate} are filled in.
+EXPLAIN (FORMAT JSON) SELECT FROM {schema}.{table} WHERE {predicate};
+
 -- name: copies.made
 -- The indexes of a database by oid, with their tables.
 SELECT i.indexrelid::bigint AS oid, c.relname AS name, n.nspname AS schema, t.relname AS "table",
-    c.relispartition AS of_another, m.amname AS method
+    pg_get_expr(i.indpred, i.indrelid) AS predicate, c.relispartition AS of_another, m.amname AS method
 FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_class AS t ON t.oid = i.indrelid JOIN pg_am AS m ON m.oid = c.relam;
