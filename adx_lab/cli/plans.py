@@ -17,7 +17,7 @@ from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
 from adx_lab.errors import UsageError
 
 if TYPE_CHECKING:
-    from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
+    from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
     from adx_lab.capture.plans.foreign.anywhere import Asking
 
 app = App(name="plans", help="Capture query plans now, read any plan, compare two captures.")
@@ -205,7 +205,7 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
     return 1 if any(change.worse and not change.tie for change, _ in explained) else 0
 
 
-def _show_cells(cells: list[Cell], *, json: bool) -> int:
+def _show_cells(cells: list[PlanCell], *, json: bool) -> int:
     from adx_lab.report.plans.terminal import print_plans
 
     if json:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from adx_lab.analysis.plans.captures.matrix import Cell, Key, Matrix
+    from adx_lab.analysis.plans.captures.matrix import Key, Matrix, PlanCell
     from adx_lab.analysis.plans.records import PlanAnalysis, PlanNode
 
 _PAGES_RATIO, _PAGES_MIN = 1.25, 16
@@ -89,7 +89,7 @@ def _rewritten(base: Matrix, head: Matrix) -> dict[str, str]:
     return {name: named[label] for name, label in come.items() if label in alone}
 
 
-def compare_cells(base: Cell, head: Cell) -> PlanChange | None:
+def compare_cells(base: PlanCell, head: PlanCell) -> PlanChange | None:
     """Return what changed for one query and tenant, or None."""
     kinds = tuple(_kinds(base.analysis, head.analysis))
     if not kinds:
