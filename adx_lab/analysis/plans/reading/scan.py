@@ -16,7 +16,7 @@ from adx_lab.analysis.plans.reading.json_text import DecodeError, decode_at
 from adx_lab.analysis.plans.reading.logs import MESSAGE_KEYS, Message, messages_of, scalars
 from adx_lab.analysis.plans.reading.node_line import NODE
 from adx_lab.analysis.plans.reading.plan_text import ANNOTATED, read_plan_text
-from adx_lab.analysis.plans.reading.wrapping import python_value, unwrapped
+from adx_lab.analysis.plans.reading.wrapping.unwrap import python_value, unwrapped
 from adx_lab.analysis.plans.reading.xml_text import XmlError, read_xml
 from adx_lab.analysis.plans.reading.yaml_text import YAML_BEGIN, read_yaml
 from adx_lab.analysis.plans.records import PlanDocument
