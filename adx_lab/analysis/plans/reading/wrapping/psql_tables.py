@@ -1,6 +1,6 @@
 """What psql draws around a plan, taken off: records one below the other, wrapped lines, HTML.
 
-A table with its header on top is `adx_lab.analysis.plans.reading.wrapping`'s; here is what changes the order
+A table with its header on top is `unwrap`'s; here is what changes the order
 or the breaks of the lines.
 """
 

@@ -6,8 +6,8 @@ import ast
 import re
 from typing import Any
 
-from adx_lab.analysis.plans.reading.prefixes import without_prefixes
-from adx_lab.analysis.plans.reading.psql_tables import untabled, without_end
+from adx_lab.analysis.plans.reading.wrapping.prefixes import without_prefixes
+from adx_lab.analysis.plans.reading.wrapping.psql_tables import untabled, without_end
 
 _BIDI = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\u200b"
 _ESCAPES = re.compile(
