@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.conftest import IN_GIT, Home, make_home
 
+_INTO_S = 0.7
 NIGHT = ("nightly", "--duration", "3", "--rate", "60", "--blocks", "1")
 
 pytestmark = pytest.mark.skipif(IN_GIT.returncode != 0, reason="not a git checkout: there is no baseline")
@@ -29,13 +31,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 
 def kill_at(home: Home, stage: str) -> None:
-    """Begin a night and kill it, and nothing else, when it says that a stage begins."""
+    """Begin a night and kill it, and nothing else, a moment after it said that a stage begins."""
     with subprocess.Popen(
         home.command(*NIGHT), env=home.environ(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as night:
         assert night.stderr is not None
         told = next((line for line in night.stderr if re.search(stage, line)), None)
         assert told is not None, f"no stage {stage}"
+        time.sleep(_INTO_S)
         family = psutil.Process(night.pid).children(recursive=True)
         night.kill()
     _, alive = psutil.wait_procs(family, timeout=30)
@@ -65,7 +68,7 @@ def test_a_night_that_stored_nothing_is_begun_anew(home: Home, stage: str) -> No
     ("stage", "stored"),
     [
         ("comparing with the baseline", {"load"}),
-        ("block 1", {"load"}),
+        ("blocks of", {"load"}),
         ("executing", {"load", "duet"}),
         ("judging and writing", {"load", "duet"}),
     ],
