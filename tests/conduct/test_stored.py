@@ -15,15 +15,8 @@ from adx_lab.errors import StoreError, UsageError
 from adx_lab.progress import Silent
 from adx_lab.records.run import LoadAudit, Origin, Purpose, RunRecord
 from adx_lab.settings import Settings
-from adx_lab.store.folders import (
-    TABLES,
-    new_run_folder,
-    open_run,
-    run_ids,
-    write_plans,
-    write_record,
-    write_table,
-)
+from adx_lab.store.folders import new_run_folder, open_run, run_ids, write_plans, write_record, write_table
+from adx_lab.store.reading import TABLES
 from adx_lab.store.rows import list_runs
 from tests.conduct.known_duet import known_duet
 from tests.conftest import Home

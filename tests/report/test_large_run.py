@@ -27,9 +27,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     samples = pq.read_table(folder / "samples.parquet")
     fate = np.random.default_rng(2).random(len(samples))
     for name, values in {
-        "error": np.where(fate < 0.02, "refused", None),
-        "kind": np.where(fate < 0.005, "unanswered", "request"),
-        "group": np.where(fate > 0.9, "other", samples["group"].to_numpy(zero_copy_only=False)),
+        "error": ["refused" if lot < 0.02 else None for lot in fate],
+        "kind": ["unanswered" if lot < 0.005 else "request" for lot in fate],
+        "group": [
+            "other" if lot > 0.9 else own for lot, own in zip(fate, samples["group"].to_pylist(), strict=True)
+        ],
     }.items():
         place = samples.schema.get_field_index(name)
         samples = samples.set_column(place, name, pa.array(values, type=pa.string()))

@@ -15,7 +15,6 @@ from adx_lab.errors import StoreError, UsageError
 from adx_lab.files import scratch
 from adx_lab.records.run import FORMAT, Caveat, DuetAudit, LoadAudit, RunRecord, new_run_id
 from adx_lab.store.folders import (
-    TABLES,
     delete_run_folder,
     new_run_folder,
     open_run,
@@ -24,6 +23,7 @@ from adx_lab.store.folders import (
     write_record,
     write_table,
 )
+from adx_lab.store.reading import TABLES
 
 AUDIT = LoadAudit(began=0.0, duration_s=1.0, requests=0)
 

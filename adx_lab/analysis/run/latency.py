@@ -346,8 +346,8 @@ def measure(
     measured = measure_whole(batches, sent, failures, rows, level=level)
     if queries is not None and len(queries):
         times, index = queries["ms"].to_numpy(np.float64), batches.index[queries["sample"].to_numpy()]
-        parts = ((name, times[own], index[own]) for name, own in split_by(queries, "query"))
-        measured |= measure_queries(parts, batches, level=level)
+        own = ((name, times[part], index[part]) for name, part in split_by(queries, "query"))
+        measured |= measure_queries(own, batches, level=level)
     return measured
 
 

@@ -34,7 +34,6 @@ from adx_lab.store.folders import (
     COUNTS,
     PROFILES,
     STATEMENTS,
-    TABLES,
     UNPLAYED,
     VERDICT,
     StoredRun,
@@ -42,6 +41,7 @@ from adx_lab.store.folders import (
     write_record,
     write_table,
 )
+from adx_lab.store.reading import TABLES
 
 
 @dataclass

@@ -1,14 +1,15 @@
-"""A run of tens of millions of requests: read in pieces, and only what its figures need is kept of it.
+"""A run of millions of requests: read in pieces, and only what its figures need is kept of it.
 
-Ten bytes a request, where a data frame takes a hundred. Times are kept in single precision: a figure may
+Six bytes a request, where a report's data frames and what is made of them take 350. Times are kept in single precision: a figure may
 differ in its seventh digit.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,14 +32,15 @@ from adx_lab.analysis.stats.quantiles import Estimate, in_batches
 from adx_lab.records.run import Caveat
 from adx_lab.store.folders import StoredRun
 
-LARGE = 20_000_000
-"""Requests above which a run is read in pieces."""
+LARGE = 2_500_000
+"""Requests above which a run is read in pieces: the load of an hour at a thousand a second is."""
 
-DRAWN = 2_000_000
+DRAWN = 1_000_000
 """Of a large run so many requests are drawn and explained; its figures are of all of them."""
 
 _COLUMNS = ["t_intended_s", "latency_ms", "endpoint", "group", "error", "kind"]
 _LOST, _WAITING = 1, 2
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 @dataclass
@@ -48,6 +50,12 @@ class _Part:
     times: list[NDArray[np.float32]] = field(default_factory=list)
     batch: list[NDArray[np.int8]] = field(default_factory=list)
     fate: list[NDArray[np.int8]] = field(default_factory=list)
+
+    def join(self) -> None:
+        """Make one array of each, in place: two copies of the largest would be too many."""
+        self.times[:] = [_joined(self.times)]
+        self.batch[:] = [_joined(self.batch)]
+        self.fate[:] = [_joined(self.fate)] if self.fate else []
 
 
 class LargeRun:
@@ -105,7 +113,11 @@ class LargeRun:
                 self._queries[name].batch.append(index[rows])
 
     def _summary(self, subject: str, by: str, parts: list[_Part]) -> LatencySummary:
-        times, batch, fate = (_joined(list(_each(parts, name))) for name in ("times", "batch", "fate"))
+        for part in parts:
+            part.join()
+        times = _joined([part.times[0] for part in parts])
+        batch = _joined([part.batch[0] for part in parts])
+        fate = _joined([part.fate[0] for part in parts])
         lost, waiting = (fate & _LOST).astype(bool), (fate & _WAITING).astype(bool)
         usable = (~lost | waiting) & np.isfinite(times)
         return summarise_part(
@@ -123,12 +135,5 @@ def drawn_note(one_in: int) -> Caveat:
     return Caveat("thinned", text)
 
 
-def _each(parts: list[_Part], name: str) -> Iterator[NDArray[np.generic]]:
-    for part in parts:
-        arrays = getattr(part, name)
-        arrays[:] = [_joined(arrays)]  # once, in place: two copies of the largest would be too many
-        yield arrays[0]
-
-
-def _joined(arrays: list[NDArray[np.generic]]) -> NDArray[np.generic]:
+def _joined(arrays: list[NDArray[_Kind]]) -> NDArray[_Kind]:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
