@@ -1,7 +1,7 @@
 """A run of millions of requests: read in pieces, and only what its figures need is kept of it.
 
-Six bytes a request, where a report's data frames and what is made of them take 350. Times are kept in single precision: a figure may
-differ in its seventh digit.
+Six bytes a request, where a report's data frames and what is made of them take 350. Times are kept in single
+precision: a figure may differ in its seventh digit.
 """
 
 from __future__ import annotations
