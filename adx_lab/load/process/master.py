@@ -15,6 +15,7 @@ import msgspec
 import pyarrow as pa
 from gevent.event import AsyncResult
 
+from adx_lab import clock
 from adx_lab.errors import MeasurementError
 from adx_lab.load.process.session import DRAIN_S, Session
 from adx_lab.load.recording.rows import FileSink
@@ -56,7 +57,7 @@ class MasterSession(Session):
         self.environment.runner.send_message("adx_go", {"began": began + _LEAD_S})
         if self.schedule.kind == "open" and self.schedule.duration_s < ENDLESS_S:
             # A worker that died will never be done.
-            self._after(began + self.schedule.duration_s + DRAIN_S + _GRACE_S - time.time(), self.finish)
+            self._after(began + self.schedule.duration_s + DRAIN_S + _GRACE_S - clock.now(), self.finish)
 
     def drain(self) -> None:
         """Let the workers drain, and finish when all have."""
@@ -92,7 +93,7 @@ class MasterSession(Session):
         for index, client in enumerate(clients):
             offset_s = self._clock_offset(client)
             sink = self._sinks[client] = FileSink(Path(self.order.raw_dir), f"worker-{index:03}")
-            sink.tell({"t": time.time(), "clock_offset_s": offset_s, "client": client})
+            sink.tell({"t": clock.now(), "clock_offset_s": offset_s, "client": client})
             told = {
                 "order": msgspec.json.encode(self.order),
                 "index": index,
@@ -107,13 +108,13 @@ class MasterSession(Session):
         measured = []
         for _ in range(_PINGS):
             self._pong = AsyncResult()
-            sent = time.time()
+            sent = clock.now()
             self.environment.runner.send_message("adx_ping", {}, client)
             try:
                 theirs = self._pong.get(timeout=_ANSWER_S)
             except gevent.Timeout as error:
                 raise MeasurementError(f"the worker {client} does not answer") from error
-            received = time.time()
+            received = clock.now()
             measured.append((received - sent, theirs - (sent + received) / 2))
         return float(min(measured)[1])
 

@@ -22,6 +22,7 @@ import gevent
 import msgspec
 from gevent.event import AsyncResult, Event
 
+from adx_lab import clock
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.order import LoadOrder, Rival, awaited_file, read_order, read_rivals, write_order
 from adx_lab.load.people import Account
@@ -132,10 +133,10 @@ class Session:
 
     def begin(self) -> None:
         """Set the moment at which the measured part begins, and the one at which it ends."""
-        began = time.time() + _LEAD_S + self.schedule.warmup_s
+        began = clock.now() + _LEAD_S + self.schedule.warmup_s
         self.start_clock(began)
         if self.schedule.duration_s < ENDLESS_S and self.schedule.kind != "open":
-            self._after(began + self.schedule.duration_s - time.time(), self.drain)
+            self._after(began + self.schedule.duration_s - clock.now(), self.drain)
 
     def start_clock(self, began: float) -> None:
         """Tell the record and the users when the measured part begins."""
@@ -159,7 +160,7 @@ class Session:
         self.ending = True
         if not self._told_end:
             self._told_end = True
-            self.tell(ended=time.time(), ended_by=by)
+            self.tell(ended=clock.now(), ended_by=by)
 
     def done(self, unanswered: int) -> None:
         """Note that this process has sent all and waited for the answers."""

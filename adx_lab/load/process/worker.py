@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import msgspec
 import pyarrow as pa
 from gevent.event import AsyncResult, Event
 
+from adx_lab import clock
 from adx_lab.load.order import LoadOrder
 from adx_lab.load.process.master import SENT_FILES
 from adx_lab.load.process.session import Session
@@ -67,7 +67,7 @@ class WorkerSession(Session):
         self.go, self.prepared, self.spawned = AsyncResult(), Event(), False
 
     def _on_ping(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
-        self.environment.runner.send_message("adx_pong", {"now": time.time()})
+        self.environment.runner.send_message("adx_pong", {"now": clock.now()})
 
     def _on_order(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         told = msg.data

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from adx_lab import clock
 from adx_lab.errors import MeasurementError, StackError, UsageError
 from adx_lab.load.collecting.collect import Collected, collect, with_exit_code
 from adx_lab.load.order import VARIABLE, LoadOrder, write_order
@@ -220,7 +221,7 @@ async def _follow(child: Child, order: LoadOrder, raw_dir: Path, progress: Progr
             limit_s += order.users / 100
         if time.monotonic() - started > limit_s:
             raise MeasurementError(f"locust did not end within {limit_s:g} s", log=child.log)
-        if schedule is not None and began is not None and (done := time.time() - began) > 0:
+        if schedule is not None and began is not None and (done := clock.now() - began) > 0:
             progress.advance("load", min(done, schedule.duration_s), schedule.duration_s, "s")
         with suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(child.process.wait, _LOOK_EVERY_S)

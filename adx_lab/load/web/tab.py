@@ -7,7 +7,6 @@ site that somebody visits meanwhile could start and stop tests here.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, request, send_from_directory
 
+from adx_lab import clock
 from adx_lab.load.process.session import Session, listeners
 from adx_lab.load.recording.rows import Row
 from adx_lab.load.recording.server_timing import ServerSplit, parse
@@ -78,7 +78,7 @@ class TabView:
             "errors": self._window.errors,
             "budgets": [asdict(result) for result in self._window.judge(self._budgets)],
             "endpoints": self._endpoints(),
-            "now": time.time(),
+            "now": clock.now(),
             **self._vitals,
         }
 

@@ -20,7 +20,7 @@ import psutil
 
 from adx_lab.errors import StackError, UsageError
 from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
-from adx_lab.secrecy import remember
+from adx_lab.secrecy import remember, remember_url
 from adx_lab.settings import DatasetSettings, ServiceSettings
 
 KEEPER = Path(__file__).with_name("keep.py")
@@ -255,8 +255,10 @@ def expanded(text: str, where: str = "the project file") -> str:
         return text
     if text[1:] not in os.environ:
         raise UsageError(f"{where} needs {text}, and it is not set", mend=f"export {text[1:]}=…")
-    remember(os.environ[text[1:]])
-    return os.environ[text[1:]]
+    value = os.environ[text[1:]]
+    remember(value)
+    remember_url(value)  # a driver quotes of a URL what it likes
+    return value
 
 
 def wanted(service: ServiceSettings, word: str) -> bool:
