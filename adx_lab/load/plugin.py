@@ -6,6 +6,7 @@ from typing import Any
 
 from locust import events
 
+from adx_lab.load.process.admission import ask_for_secret
 from adx_lab.load.process.connections import mend_connections
 from adx_lab.load.process.master import MasterSession
 from adx_lab.load.process.session import Session, set_current
@@ -19,6 +20,7 @@ _KINDS: dict[str, type[Session]] = {"MasterRunner": MasterSession, "WorkerRunner
 def register() -> None:
     """Take part in whatever this Locust process does; once, however many files ask for it."""
     if _start not in events.init._handlers:  # noqa: SLF001  # Locust has no other way to ask
+        ask_for_secret()
         mend_connections()
         watch_locust()
         _listen(events.init_command_line_parser, _add_arguments)

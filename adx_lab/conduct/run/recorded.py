@@ -47,7 +47,8 @@ from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.order import LoadOrder
 from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.load.schedules.replay import write_replay
-from adx_lab.load.starting.headless import LocustCommand, Machines, run_locust
+from adx_lab.load.starting.headless import LocustCommand, run_locust
+from adx_lab.load.starting.machines import Machines
 from adx_lab.load.starting.reachable import check_reachable
 from adx_lab.progress import Progress
 from adx_lab.records.documents import to_json

@@ -116,8 +116,6 @@ def collect(raw_dir: Path, run_dir: Path, traces: Mapping[str, ServerSplit] | No
 
     ``traces`` tell by id where the time of requests went that were sent with one.
 
-    ``traces`` tell by id where the time of requests went that were sent with one.
-
     Raises
     ------
     MeasurementError

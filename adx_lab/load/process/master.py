@@ -6,6 +6,7 @@ at one moment, and writes down what they send it each second; a worker needs no 
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import msgspec
 import pyarrow as pa
 from gevent.event import AsyncResult
 
-from adx_lab.errors import MeasurementError
+from adx_lab.errors import MeasurementError, UsageError
+from adx_lab.load.process.admission import versions, watch_strangers
 from adx_lab.load.process.session import DRAIN_S, Session
 from adx_lab.load.recording.rows import FileSink
 from adx_lab.load.schedules.schedule import ENDLESS_S
+from adx_lab.load.starting.joining import SECRET_VARIABLE
 
 SENT_FILES = ("sample_file", "replay_file", "budget_file")
 """Files that an order names; the master sends what is in them along."""
@@ -38,13 +41,15 @@ class MasterSession(Session):
         self._sinks: dict[str, FileSink] = {}
         self._ready: set[str] = set()
         self._done: set[str] = set()
-        self._pong: AsyncResult[float] = AsyncResult()
+        self._pong: AsyncResult[dict[str, Any]] = AsyncResult()
+        self._strangers = 0
+        gevent.spawn(watch_strangers, environment.runner.server.socket, self._on_stranger)
         for name in ("rows", "facts", "pong", "ready", "done", "broke"):
             environment.runner.register_message(f"adx_{name}", getattr(self, f"_on_{name}"))
 
     def vitals(self) -> dict[str, Any]:
-        """Return nothing: the load is the workers'."""
-        return {}
+        """Return who wanted to join and was refused; the load is the workers'."""
+        return {"strangers": self._strangers}
 
     def sink(self) -> FileSink:
         """Return where the master tells how it is doing."""
@@ -84,6 +89,11 @@ class MasterSession(Session):
 
     def _check(self) -> None:
         runner = self.environment.runner
+        if not os.environ.get(SECRET_VARIABLE):
+            raise UsageError(
+                "a master without a secret would hand the load's accounts to anybody",
+                mend=f"set {SECRET_VARIABLE} to a long random word, the same for the master and its workers",
+            )
         clients = [client.id for client in runner.clients.all]
         self._ready, self._done = set(), set()
         self.workers = len(clients)
@@ -103,22 +113,33 @@ class MasterSession(Session):
             runner.send_message("adx_order", told, client)
 
     def _clock_offset(self, client: str) -> float:
-        """Return how far a worker's clock is ahead of ours: the quickest answer of several errs least."""
+        """Return how far a worker's clock is ahead of ours: the quickest answer of several errs least.
+
+        A worker whose versions are others is refused.
+        """
         measured = []
         for _ in range(_PINGS):
             self._pong = AsyncResult()
             sent = time.time()
             self.environment.runner.send_message("adx_ping", {}, client)
             try:
-                theirs = self._pong.get(timeout=_ANSWER_S)
+                told = self._pong.get(timeout=_ANSWER_S)
             except gevent.Timeout as error:
                 raise MeasurementError(f"the worker {client} does not answer") from error
             received = time.time()
-            measured.append((received - sent, theirs - (sent + received) / 2))
+            measured.append((received - sent, told["now"] - (sent + received) / 2))
+        if told["versions"] != versions():
+            raise UsageError(
+                f"the worker {client} runs {_listed(told['versions'])}, its master {_listed(versions())}",
+                mend="install the same on both",
+            )
         return float(min(measured)[1])
 
+    def _on_stranger(self) -> None:
+        self._strangers += 1
+
     def _on_pong(self, environment: Any, msg: Any) -> None:  # noqa: ARG002  # Locust hands both by name
-        self._pong.set(msg.data["now"])
+        self._pong.set(msg.data)
 
     def _on_rows(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         sink = self._sinks.get(msg.node_id)
@@ -156,6 +177,10 @@ class MasterSession(Session):
 
     def _on_broke(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self.environment.runner.send_message("adx_end", {})
+
+
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions.items())
 
 
 def _content(path: str | None) -> bytes | None:

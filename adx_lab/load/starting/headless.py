@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -23,6 +24,8 @@ from adx_lab.load.order import VARIABLE, LoadOrder, write_order
 from adx_lab.load.recording.rows import all_facts
 from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.load.schedules.schedule import Schedule
+from adx_lab.load.starting.joining import SECRET_VARIABLE, require_admission
+from adx_lab.load.starting.machines import Machines
 from adx_lab.load.starting.reachable import answers
 from adx_lab.ports import require_free
 from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
@@ -38,34 +41,6 @@ _LOOK_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Machines:
-    """How the load is spread.
-
-    Attributes
-    ----------
-    processes
-        Locust processes on this machine, besides the master that more than one need.
-    expect
-        Workers that come from other machines; then this process is their master.
-    bind
-        Address and port at which the master listens for them.
-    """
-
-    processes: int = 1
-    expect: int = 0
-    bind: str = "127.0.0.1:5557"
-
-    def words(self) -> Iterator[str]:
-        """Yield Locust's options for it."""
-        if self.expect:
-            host, _, port = self.bind.rpartition(":")
-            yield from ("--master", "--expect-workers", str(self.expect), "--expect-workers-max-wait", "60")
-            yield from ("--master-bind-host", host, "--master-bind-port", port)
-        elif self.processes > 1:
-            yield from ("--processes", str(self.processes))
-
-
-@dataclass(frozen=True, slots=True)
 class LocustCommand:
     """What is to be run: a locustfile against a URL."""
 
@@ -73,7 +48,7 @@ class LocustCommand:
     locustfile: Path
     base_url: str
     log: Path
-    machines: Machines = Machines()
+    machines: Machines = Machines()  # noqa: RUF009  # frozen
     more: tuple[str, ...] = ()
     """Options for Locust besides: tags, and those of the file's own."""
 
@@ -127,7 +102,14 @@ async def run_locust(
     raw_dir = Path(command.order.raw_dir)
     order_file = raw_dir / "order.json"
     write_order(command.order, order_file)
-    environ = os.environ | {VARIABLE: str(order_file), "PYTHONUNBUFFERED": "1", _HOST: command.base_url}
+    secret = os.environ.get(SECRET_VARIABLE) or secrets.token_urlsafe(32)
+    command = replace(command, machines=command.machines.settled())
+    if command.machines.expect:
+        progress.step(
+            f"workers join with {SECRET_VARIABLE}={secret} adx-lab load … --master {command.machines.bind}"
+        )
+    told = {VARIABLE: str(order_file), SECRET_VARIABLE: secret, _HOST: command.base_url}
+    environ = os.environ | told | {"PYTHONUNBUFFERED": "1"}
     child = start_child("locust", command.words(), log=command.log, environ=environ)
     on_start(child.pid)
     try:
@@ -137,7 +119,9 @@ async def run_locust(
     _refuse_failures(child, command, raw_dir)
     collected = await asyncio.to_thread(lambda: collect(raw_dir, run_dir, traces()))
     death, code = child.death(), child.process.returncode
-    if death is None or (code > 0 and not collected.deaths):  # a code of the locustfile's own, at a whole end
+    if death is None or code == 0:
+        return collected
+    if code > 0 and not collected.deaths:  # a code of the locustfile's own, at a whole end
         return with_exit_code(collected, code)
     return replace(collected, deaths=(asdict(death),))
 
@@ -166,7 +150,8 @@ async def serve_page(
     ]
     page = f"http://127.0.0.1:{port}"
     require_free(port)
-    child = start_child("locust", command, log=log, environ=os.environ | environ | {_HOST: base_url})
+    told = {SECRET_VARIABLE: os.environ.get(SECRET_VARIABLE) or secrets.token_urlsafe(32), _HOST: base_url}
+    child = start_child("locust", command, log=log, environ=os.environ | environ | told)
     try:
         await wait_until_ready(child, lambda: answers(page), seconds=_SETUP_S)
         progress.step(f"the page is at {page}; Ctrl-C ends it")
@@ -186,10 +171,13 @@ async def join_master(locustfile: Path, master: str, *, log: Path) -> None:
     MeasurementError
         Locust died.
     """
-    host, _, port = master.partition(":")
+    host, _, port = master.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"--master {master} is not HOST:PORT", mend="give what the master printed")
+    await asyncio.to_thread(require_admission, host, int(port))
     command = [
         *(sys.executable, "-m", "locust", "--worker", "-f", f"{PLUGIN},{locustfile}"),
-        *("--master-host", host, "--master-port", port or "5557", "--loglevel", "WARNING"),
+        *("--master-host", host, "--master-port", port, "--loglevel", "WARNING"),
     ]
     child = start_child("locust", command, log=log)
     try:

@@ -1,0 +1,143 @@
+"""One load of several processes: who may join it, when it ends, and whose clock counts; real Locust."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+import zmq
+
+from tests.conftest import Home
+from tests.load.conftest import TruthServer
+
+THEIRS = """
+from locust import HttpUser, constant, task
+
+class Theirs(HttpUser):
+    wait_time = constant(0.05)
+
+    @task
+    def ask(self):
+        self.client.get("/fixed")
+"""
+
+HELLO = b"\x93\xacclient_ready\xa62.47.0\xa8stranger"
+"""What Locust's worker says first, in MessagePack."""
+
+SHIFTED = (
+    THEIRS
+    + """
+import os, pathlib, time
+from locust import events
+
+def claim():
+    try:
+        return pathlib.Path(os.environ["CLAIM"]).mkdir() is None
+    except FileExistsError:
+        return False
+
+@events.init.add_listener
+def shift(environment, **_):
+    now = time.time
+    if type(environment.runner).__name__ == "WorkerRunner" and claim():
+        time.time = lambda: now() + 100
+"""
+)
+
+
+def words(server: TruthServer, tmp_path: Path, text: str = THEIRS) -> tuple[str, ...]:
+    file = tmp_path / "theirs.py"
+    file.write_text(text)
+    return ("load", "--locustfile", str(file), "--url", server.url, "--users", "4", "--warmup", "0.5")
+
+
+@pytest.fixture
+def leading(home: Home, truth_server: TruthServer, tmp_path: Path) -> Any:
+    """A master that waits for one worker: the process, how workers join it, and where."""
+    asked = (*words(truth_server, tmp_path), "--duration", "2", "--expect-workers", "1", "--json")
+    process = subprocess.Popen(
+        home.command(*asked), env=home.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stderr is not None
+        told = next(line for line in process.stderr if "workers join with" in line)
+        found = re.search(r"ADX_LOAD_SECRET=(\S+) .*--master (\S+)", told)
+        assert found is not None
+        yield process, *found.groups()
+        process.terminate()
+
+
+def join(home: Home, server: TruthServer, tmp_path: Path, place: str, secret: str) -> Any:
+    environ = {"ADX_LOAD_SECRET": secret} if secret else {}
+    return home.adx_lab(*words(server, tmp_path), "--master", place, environ=environ)
+
+
+def test_a_stranger_hears_nothing_and_is_told(
+    home: Home, truth_server: TruthServer, tmp_path: Path, leading: Any
+) -> None:
+    process, secret, place = leading
+    assert place.startswith("127.0.0.1:")
+    for wrong, said in (("", "needs the secret"), (f"{secret}x", "refuses this worker")):
+        refused = join(home, truth_server, tmp_path, place, wrong)
+        assert refused.code == 2, refused.err
+        assert said in refused.error_lines[0]
+    with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
+        stranger.linger = 0
+        stranger.setsockopt(zmq.IDENTITY, b"stranger")
+        stranger.connect(f"tcp://{place}")
+        stranger.send(HELLO)
+        joined = join(home, truth_server, tmp_path, place, secret)
+        assert joined.code == 0, joined.err
+        out, err = process.communicate(timeout=120)
+        assert not stranger.poll(0)
+    assert '"strangers"' in out, err
+    assert secret not in out
+
+
+def test_workers_end_with_a_lab_that_is_killed(home: Home, truth_server: TruthServer, tmp_path: Path) -> None:
+    asked = (*words(truth_server, tmp_path), "--duration", "600", "--workers", "2")
+    lab = subprocess.Popen(home.command(*asked), env=home.environ(), stderr=subprocess.DEVNULL)
+    family: list[psutil.Process] = []
+    deadline = time.monotonic() + 90
+    while len(family) < 3 and time.monotonic() < deadline:  # a master and two workers
+        family = [
+            one for one in psutil.Process(lab.pid).children(recursive=True) if "locust" in one.cmdline()
+        ]
+        time.sleep(0.05)
+    master = min(family, key=lambda one: one.create_time())
+    os.kill(lab.pid, signal.SIGKILL)
+    lab.wait()
+    master.suspend()  # the hardest case: it can't tell anybody
+    master.kill()
+    gone, left = psutil.wait_procs(family, timeout=60)
+    assert (len(gone), left) == (3, [])
+
+
+def test_times_are_the_masters_whatever_a_workers_clock_says(
+    home: Home, truth_server: TruthServer, tmp_path: Path
+) -> None:
+    asked = (*words(truth_server, tmp_path, SHIFTED), "--duration", "3", "--workers", "2", "--json")
+    done = home.adx_lab(*asked, environ={"CLAIM": str(tmp_path / "claimed")})
+    document = done.json()
+    samples = pd.read_parquet(Path(document["folder"]) / "samples.parquet")
+    assert document["audit"]["clock_offset_max_ms"] == pytest.approx(100_000, abs=1_000)
+    assert set(samples["worker"]) == {0, 1}
+    assert samples["t_sent_s"].between(-1, 4).all()
+    audit = document["audit"]
+    assert audit["requests"] + audit["warmup_requests"] == audit["locust"]["requests"]
+    assert "count_differs" not in {caveat["code"] for caveat in document["caveats"]}
+
+
+def test_a_place_that_is_none(home: Home, truth_server: TruthServer, tmp_path: Path) -> None:
+    for flag in ("--bind", "--master"):
+        done = home.adx_lab(*words(truth_server, tmp_path), "--expect-workers", "1", flag, "nowhere")
+        assert (done.code, len(done.error_lines)) == (2, 1)
+        assert "is not HOST:PORT" in done.error_lines[0]
