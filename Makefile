@@ -11,13 +11,16 @@ nightly: $(INSTALLED)  ## the main job: stack, load, captures, analysis, report,
 	@$(BIN)/adx-lab nightly --profile quick || [ $$? -eq 3 ]  # undecided: the page says what was missing
 
 test: $(INSTALLED)  ## all tests, against real PostgreSQL, Valkey, HTTP and Locust
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not acceptance"
+
+acceptance: $(INSTALLED)  ## whole duets, kills, browsers, other services: half an hour and more, on a quiet machine
+	$(BIN)/python -m pytest -m acceptance
 
 test-fast: $(INSTALLED)  ## those that need no stack, in a minute
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not stack and not browser"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not stack and not browser and not acceptance"
 
 coverage: $(INSTALLED)  ## what the fast tests reach of analysis and store, with a floor
-	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not stack and not browser" --cov --cov-report=term --cov-fail-under=85
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not stack and not browser and not acceptance" --cov --cov-report=term --cov-fail-under=85
 
 mutation: $(INSTALLED)  ## mutants of a room that its tests let live; ROOM names another, such as adx_lab.store*
 	$(BIN)/mutmut run "$(ROOM)" || true

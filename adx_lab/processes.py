@@ -31,6 +31,9 @@ _PR_SET_PDEATHSIG = 1
 _LOGS_KEPT = 5
 
 
+_LOOK_EVERY_S = 0.02
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A started process, its role in the stack, and the file that holds all it prints."""
@@ -121,7 +124,7 @@ async def wait_until_ready(child: Child, is_ready: Callable[[], bool], *, second
         if time.monotonic() > deadline:
             words = _last_words(child.log)
             raise StackError(f"{child.role} was not ready within {seconds:g} s{words}", log=child.log)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(_LOOK_EVERY_S)
 
 
 async def stop_child(child: Child, *, grace_s: float = 10.0, family_grace_s: float = 0.0) -> None:
@@ -132,17 +135,25 @@ async def stop_child(child: Child, *, grace_s: float = 10.0, family_grace_s: flo
     if child.alive:
         members = _family(child.pid)
         child.process.send_signal(child.stop_signal)
-        try:
-            await asyncio.to_thread(child.process.wait, grace_s)
-        except subprocess.TimeoutExpired:
+        if not await _until(lambda: not child.alive, grace_s):
             child.process.kill()
-            await asyncio.to_thread(child.process.wait)
-        _, members = await asyncio.to_thread(psutil.wait_procs, members, timeout=family_grace_s)
-        for member in members:
+            await _until(lambda: not child.alive, grace_s)
+        await _until(lambda: not psutil.wait_procs(members, timeout=0)[1], family_grace_s)
+        for member in psutil.wait_procs(members, timeout=0)[1]:
             _kill(member)
     # A driver's error quotes the URL that it was given; the log is nobody else's, and outlives the error.
     with suppress(OSError):
-        await asyncio.to_thread(scrub_file, child.log)
+        scrub_file(child.log)
+
+
+async def _until(ended: Callable[[], bool], seconds: float) -> bool:
+    """Look until something has ended, without a thread: at an interpreter's exit there are none to be had."""
+    deadline = time.monotonic() + seconds
+    while not ended():
+        if time.monotonic() >= deadline:
+            return False
+        await asyncio.sleep(_LOOK_EVERY_S)
+    return True
 
 
 def terminate_pid(pid: int, stop_signal: signal.Signals, *, grace_s: float) -> None:

@@ -71,7 +71,7 @@ def test_settings_are_described_without_secrets_and_messages_know_them() -> None
         "ADX_LAB_NIGHT_WEBHOOK_URL": "https://hooks.example/S3CREThook",
     }
     settings = read_settings(
-        environ, {"core.env": {"ADX_CORE_TOKEN_SECRET": "S3CRETsign", "ADX_CORE_X": "seen"}}
+        environ, {"service.start.env": {"ADX_CORE_TOKEN_SECRET": "S3CRETsign", "ADX_CORE_X": "seen"}}
     )
     shown = to_json(describe_settings(settings))
     assert "S3CRET" not in shown

@@ -1,8 +1,10 @@
-"""``adx-lab plans`` and ``plans compare BASE HEAD``; ``plans show`` is in a file of its own."""
+"""``adx-lab plans`` and ``plans compare BASE HEAD``; ``plans show`` is in a file of its own.
+
+What only the two need is imported by them: ``plans show`` passes through here and should answer at once.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json as jsonlib
 import shutil
 import sys
@@ -17,11 +19,8 @@ from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
 from adx_lab.cli.plans_show import read_text
 from adx_lab.errors import UsageError
-from adx_lab.report.parts.table_text import table_text
 from adx_lab.report.plans.document import plan_document
-from adx_lab.report.plans.tables import statement_table
 from adx_lab.report.plans.terminal import print_plans
-from adx_lab.report.plans.terminal_matrix import changes_text, matrix_text
 from adx_lab.settings import read_settings
 
 if TYPE_CHECKING:
@@ -73,7 +72,10 @@ def capture(
     json
         Print the capture with its flips, ties and headroom as one JSON document.
     """
+    import asyncio
+
     from adx_lab.conduct import plans as conductor
+    from adx_lab.report.plans.terminal_matrix import matrix_text
 
     if resample < 0:
         raise UsageError(f"--resample {resample} is not a number of times")
@@ -103,6 +105,9 @@ def capture(
         print_json({"capture": document, "plans": cells, "flips": plain, "ties": ties, "headroom": rooms})
         return 0
     if database is not None:
+        from adx_lab.report.parts.table_text import table_text
+        from adx_lab.report.plans.tables import statement_table
+
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print(table_text(statement_table(matrix), width=width))
         print()
@@ -153,7 +158,10 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
     json
         Print the changes as one JSON document.
     """
+    import asyncio
+
     from adx_lab.conduct import plans as conductor
+    from adx_lab.report.plans.terminal_matrix import changes_text
 
     before, after = _load(base), _load(head)
     explained = asyncio.run(conductor.explain_changes(read_settings(), before, after, ConsoleProgress()))

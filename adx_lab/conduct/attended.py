@@ -21,7 +21,8 @@ from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.service.metrics import read_metrics
 from adx_lab.conduct.nights.pages import page_of
 from adx_lab.conduct.run import recorded
-from adx_lab.conduct.run.recorded import LoadRequest, Surroundings
+from adx_lab.conduct.run.request import LoadRequest
+from adx_lab.conduct.run.surroundings import Surroundings, elsewhere
 from adx_lab.errors import AdxLabError
 from adx_lab.files import keep_private
 from adx_lab.load.collecting.collect import Collected, collect
@@ -29,7 +30,7 @@ from adx_lab.load.order import read_order
 from adx_lab.load.web.vitals import write_stored, write_vitals
 from adx_lab.progress import Silent
 from adx_lab.secrecy import remember_url
-from adx_lab.services.running import read_state
+from adx_lab.services.stack_state import read_state
 from adx_lab.settings import Settings, read_settings
 
 _EVERY_S = 0.5
@@ -69,7 +70,7 @@ async def _surroundings(settings: Settings, request: LoadRequest) -> Surrounding
     state = read_state(settings)
     if state is not None and state.base_url == request.url:
         return Surroundings.of_stack(state)
-    return await recorded.elsewhere(settings, request)
+    return await elsewhere(settings, request)
 
 
 async def _until_stopped(raw_dir: Path, locust_pid: int, around: Surroundings, seen: Samples) -> None:

@@ -16,8 +16,8 @@ from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.progress import Progress
 from adx_lab.services.doctor import Check, examine
 from adx_lab.services.git import refused
-from adx_lab.services.running import holder_pid
 from adx_lab.services.sources import commit_of
+from adx_lab.services.stack_state import holder_pid
 from adx_lab.settings import Settings
 from adx_lab.settings.budgets import read_budgets
 from adx_lab.store.rows import RunStore

@@ -9,7 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from adx_lab.capture.database.statements import connected, read_statements
-from adx_lab.conduct.run.recorded import elsewhere, judge, load_request, record_load, surroundings
+from adx_lab.conduct.run.recorded import judge, record_load
+from adx_lab.conduct.run.request import load_request
+from adx_lab.conduct.run.surroundings import elsewhere, surroundings
 from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.load.starting.reachable import check_reachable
 from adx_lab.progress import Progress

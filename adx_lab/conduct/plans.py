@@ -14,11 +14,11 @@ from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.guarded import MODES, quoted
 from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
 from adx_lab.capture.plans.trials import Proposal, try_on_clone, try_pretended
-from adx_lab.conduct.run.recorded import surroundings
+from adx_lab.conduct.run.surroundings import surroundings
 from adx_lab.errors import UsageError, nearest
 from adx_lab.progress import Progress
-from adx_lab.services.running import read_state
 from adx_lab.services.servers import scratch_database
+from adx_lab.services.stack_state import read_state
 from adx_lab.settings import CHECKOUT, Settings
 from adx_lab.sql import load_queries
 

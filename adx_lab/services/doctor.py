@@ -73,6 +73,10 @@ def _packages() -> Check:
 
 def _folder(settings: Settings) -> Check:
     folder = settings.data_dir
+    below = (folder, settings.stack_dir, settings.runs_dir, settings.reports_dir)
+    in_the_way = next((path for path in below if path.exists() and not path.is_dir()), None)
+    if in_the_way is not None:
+        return Check("data folder", False, f"{in_the_way} is no folder", "move that file away")
     writable = os.access(folder if folder.exists() else settings.home_dir, os.W_OK)
     return Check(
         "data folder", writable, str(folder), "give it to the account that runs the lab, or set ADX_LAB_HOME"

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-import valkey
 
 from adx_lab.deaths import note_death
 from adx_lab.errors import StackError, UsageError
@@ -25,10 +24,11 @@ from adx_lab.files import make_private_folder, write_whole
 from adx_lab.processes import Child
 from adx_lab.progress import Progress
 from adx_lab.records.documents import to_json
-from adx_lab.records.run import Target
 from adx_lab.secrecy import shown_url
 from adx_lab.services.sources import Tree, working_tree
+from adx_lab.services.stack_state import StackState, lock_file, logs_dir, sample_file, state_file
 from adx_lab.services.starting.building import built
+from adx_lab.services.starting.leftovers import end_leftovers
 from adx_lab.services.starting.start import (
     Beside,
     Running,
@@ -42,7 +42,7 @@ from adx_lab.services.starting.start import (
 from adx_lab.services.starting.templates import adapt, ensure_data_set, prepare
 from adx_lab.settings import Settings
 from adx_lab.stack import accounts, databases
-from adx_lab.stack.locks import hold, holder
+from adx_lab.stack.locks import hold
 from adx_lab.stack.postgres import Postgres, start_postgres
 from adx_lab.stack.valkey import Valkey, start_valkey
 
@@ -50,33 +50,10 @@ DATABASE = "adx_core"
 """The database of the service that is up."""
 
 
-class StackState(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process of the lab tells the others about the stack it holds."""
-
-    holder_pid: int
-    started_at: str
-    base_url: str
-    database_url: str
-    valkey_url: str
-    template: str | None
-    sample_file: str
-    processes: dict[str, list[int]]
-    logs: str
-    cache_trace: str | None = None
-    service: str = ""
-    ready: str = "/"
-    metrics_url: str | None = None
-
-    def target(self) -> Target:
-        """Return what a load is sent to."""
-        return Target(self.base_url, self.database_url or None, self.valkey_url or None, self.metrics_url)
-
-
 _RESTARTS = 3
 """Of one part, before the stack is given up."""
 
 _LOOK_EVERY_S = 0.1
-_PING_S = 2.0
 _TRIES, _BETWEEN_TRIES_S = 4, 0.5
 
 
@@ -178,43 +155,6 @@ class Stack:
         )
 
 
-def logs_dir(settings: Settings) -> Path:
-    """Return the folder with what every child printed."""
-    return settings.stack_dir / "logs"
-
-
-def sample_file(settings: Settings) -> Path:
-    """Return the file that tells the load whom to log in as and what to ask for."""
-    return settings.stack_dir / "sample.json"
-
-
-def lock_file(settings: Settings) -> Path:
-    """Return the file that whoever holds the stack has locked."""
-    return settings.stack_dir / "stack.lock"
-
-
-def _state_file(settings: Settings) -> Path:
-    return settings.stack_dir / "state.json"
-
-
-def holder_pid(settings: Settings) -> int | None:
-    """Return the process that holds this checkout's stack, or None."""
-    return holder(lock_file(settings))
-
-
-def read_state(settings: Settings) -> StackState | None:
-    """Return the state of the stack that some process holds just now, or None."""
-    if holder_pid(settings) is None:
-        return None
-    try:
-        state = msgspec.json.decode(_state_file(settings).read_bytes(), type=StackState)
-    except FileNotFoundError:
-        return None  # held, but still starting or already stopping
-    except msgspec.MsgspecError as error:
-        raise StackError(f"{_state_file(settings)} is damaged: {error}", mend="run adx-lab down") from error
-    return _with_passwords(state, settings)
-
-
 @asynccontextmanager
 async def running_stack(
     settings: Settings, progress: Progress, *, fresh: bool = False
@@ -240,7 +180,7 @@ async def running_stack(
     async with AsyncExitStack() as cleanup:
         _make_folder(settings)
         cleanup.enter_context(hold(lock_file(settings), what="a stack of this checkout"))
-        _state_file(settings).unlink(missing_ok=True)
+        state_file(settings).unlink(missing_ok=True)
         stack = Stack(settings, progress)
         stack.source = (await built(_working_tree(settings), settings, progress)).path
         await _start_servers(stack, cleanup)
@@ -254,7 +194,7 @@ async def running_stack(
             await stack.start(name)
         await _write_sample(stack)
         _write_state(stack)
-        cleanup.callback(lambda: _state_file(settings).unlink(missing_ok=True))
+        cleanup.callback(lambda: state_file(settings).unlink(missing_ok=True))
         await cleanup.enter_async_context(_kept_up(stack))
         yield stack
 
@@ -273,7 +213,7 @@ async def running_servers(settings: Settings, progress: Progress) -> AsyncIterat
     async with AsyncExitStack() as cleanup:
         _make_folder(settings)
         cleanup.enter_context(hold(lock_file(settings), what="a stack of this checkout"))
-        _state_file(settings).unlink(missing_ok=True)
+        state_file(settings).unlink(missing_ok=True)
         stack = Stack(settings, progress)
         await _start_servers(stack, cleanup)
         await cleanup.enter_async_context(_kept_up(stack))
@@ -315,6 +255,7 @@ async def _keep_up(stack: Stack) -> None:
             if not again:
                 part.child.require_alive()
             restarts[name] += 1
+            await asyncio.to_thread(end_leftovers, stack.settings.stack_dir)
             await _start_again(stack, name)
             if stack.service is not None:
                 _write_state(stack)
@@ -330,35 +271,6 @@ async def _start_again(stack: Stack, name: str) -> None:
         else:
             return
     await stack.start(name)
-
-
-def health(state: StackState) -> dict[str, object]:
-    """Return the stack's URLs, processes and whether the core is ready, as ``status`` prints it."""
-    return {
-        "status": _status(state),
-        **msgspec.to_builtins(state),
-        "database_url": shown_url(state.database_url),
-        "valkey_url": shown_url(state.valkey_url),
-        "docs_url": f"{state.base_url}/docs",
-    }
-
-
-def _status(state: StackState) -> str:
-    if not answers_ready(state.base_url + state.ready):
-        return "unready"
-    if "valkey" not in state.processes and state.valkey_url and not _answers(state.valkey_url):
-        return "degraded: the external Valkey does not answer"
-    return "up"
-
-
-def _answers(valkey_url: str) -> bool:
-    try:
-        with valkey.Valkey.from_url(
-            valkey_url, socket_timeout=_PING_S, socket_connect_timeout=_PING_S
-        ) as client:
-            return bool(client.ping())
-    except (valkey.ValkeyError, ValueError, OSError):
-        return False
 
 
 def purge(settings: Settings) -> None:
@@ -380,6 +292,8 @@ def _make_folder(settings: Settings) -> None:
 
 async def _start_servers(stack: Stack, cleanup: AsyncExitStack) -> None:
     settings = stack.settings
+    cleanup.callback(end_leftovers, settings.stack_dir)
+    await asyncio.to_thread(end_leftovers, settings.stack_dir)
     accounts.remove_orphans()
     account = accounts.server_account()
     stack.places = places = accounts.choose_places(settings.stack_dir, account)
@@ -435,16 +349,4 @@ def _write_state(stack: Stack) -> None:
     told = msgspec.structs.replace(
         state, database_url=shown_url(state.database_url), valkey_url=shown_url(state.valkey_url)
     )
-    write_whole(_state_file(stack.settings), to_json(told, indent=2) + "\n")
-
-
-def _with_passwords(state: StackState, settings: Settings) -> StackState:
-    """Return the state with the URLs of external servers whole: no file holds a password."""
-    known = {
-        shown_url(section.url): section.url for section in (settings.database, settings.valkey) if section.url
-    }
-    return msgspec.structs.replace(
-        state,
-        database_url=known.get(state.database_url, state.database_url),
-        valkey_url=known.get(state.valkey_url, state.valkey_url),
-    )
+    write_whole(state_file(stack.settings), to_json(told, indent=2) + "\n")

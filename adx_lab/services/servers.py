@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from adx_lab.errors import UsageError
 from adx_lab.progress import Progress
-from adx_lab.services.running import StackState, logs_dir, read_state, running_servers
+from adx_lab.services.running import running_servers
+from adx_lab.services.stack_state import StackState, logs_dir, read_state
+from adx_lab.services.starting.leftovers import end_leftovers
 from adx_lab.services.starting.start import StartOrder
 from adx_lab.services.starting.templates import adapt
 from adx_lab.settings import Settings
@@ -77,6 +80,7 @@ async def servers(settings: Settings, progress: Progress, *, needed: bool = True
     state = read_state(settings)
     if state is not None:
         progress.step("using the servers of the stack that is up")
+        await asyncio.to_thread(end_leftovers, settings.stack_dir)
         pids = {role: found for role, found in state.processes.items() if role in {"postgres", "valkey"}}
         yield Servers(NamedCluster(state.database_url), state.valkey_url, pids)
         return

@@ -180,6 +180,13 @@ _ADDED = frozenset({"beside", "cache_trace", "service"})
 """Tables that runs of the first versions lack."""
 
 
+_MAKES: Mapping[Kind, str] = {
+    "load": "adx-lab load mixed",
+    "climb": "adx-lab load steps",
+    "duet": "adx-lab duet HEAD .",
+}
+
+
 def open_run(runs_dir: Path, run_id: str, *kinds: Kind) -> StoredRun:
     """Open a stored run by its id, by an unambiguous beginning of it, or by ``latest``.
 
@@ -200,8 +207,10 @@ def open_run(runs_dir: Path, run_id: str, *kinds: Kind) -> StoredRun:
     if record.run_id != folder.name:
         raise StoreError(f"{folder / 'run.json'} is that of run {record.run_id}", mend=_RESTORE)
     if kinds and record.kind not in kinds:
-        mend = "adx-lab runs list shows what each run is"
-        raise UsageError(f"run {run_id} is a {record.kind}, not a {' or a '.join(kinds)}", mend=mend)
+        raise UsageError(
+            f"run {run_id} is a {record.kind}, not a {' or a '.join(kinds)}",
+            mend=f"{_MAKES[kinds[0]]} makes one",
+        )
     return StoredRun(record, folder)
 
 
@@ -258,8 +267,9 @@ def _latest(runs_dir: Path, kinds: tuple[Kind, ...]) -> StoredRun:
     if first is not None:
         raise first
     what = " or ".join(kinds) or "run"
-    mend = "adx-lab duet HEAD . makes one" if kinds == ("duet",) else "adx-lab load mixed makes one"
-    raise UsageError(f"there is no {what} in {runs_dir} yet", mend=mend)
+    raise UsageError(
+        f"there is no {what} in {runs_dir} yet", mend=f"{_MAKES[kinds[0] if kinds else 'load']} makes one"
+    )
 
 
 def delete_run_folder(runs_dir: Path, run_id: str) -> None:

@@ -20,7 +20,8 @@ from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
 from adx_lab.conduct.plans import CORE_QUERIES, cells_of, query_names
 from adx_lab.conduct.run import recorded
-from adx_lab.conduct.run.recorded import LoadRequest, Surroundings
+from adx_lab.conduct.run.request import LoadRequest, load_request
+from adx_lab.conduct.run.surroundings import Surroundings, elsewhere, surroundings
 from adx_lab.conduct.switches.catalogue import measures_of
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import UsageError
@@ -32,7 +33,7 @@ from adx_lab.report.plans.svg import plan_figure
 from adx_lab.report.plans.tables import findings_table, nodes_table
 from adx_lab.report.switches.worth_figure import worth_of_rules
 from adx_lab.report.switches.worth_table import rules_table
-from adx_lab.services.running import read_state
+from adx_lab.services.stack_state import read_state
 from adx_lab.settings import Settings, override, read_settings
 from adx_lab.store.folders import open_run
 from adx_lab.store.rows import RunStore
@@ -130,7 +131,7 @@ class Lab:
             if value < 0 or (value == 0 and name not in {"load.warmup_s", "load.seed"}):
                 raise UsageError(f"{name.removeprefix('load.')} {value:g} is not a positive number")
         settings = override(self._settings, flags)
-        request = recorded.load_request(
+        request = load_request(
             settings,
             None if locustfile is not None else scenario,
             None if locustfile is None else Path(locustfile),
@@ -305,13 +306,13 @@ class Lab:
         """Return what is to be measured: a URL, our own stack, the one that is up, or one started now."""
         if self._url is not None:
             request = LoadRequest("any", Path("any.py"), url=self._url)
-            return await recorded.elsewhere(self._settings, request)
+            return await elsewhere(self._settings, request)
         if self._own is not None:
             return self._own
         state = read_state(self._settings)
         if state is not None:  # somebody else's: it may be gone at the next call
             return Surroundings.of_stack(state)
-        self._own = await self._held.enter_async_context(recorded.surroundings(self._settings, progress))
+        self._own = await self._held.enter_async_context(surroundings(self._settings, progress))
         return self._own
 
 

@@ -100,19 +100,13 @@ def test_it_keeps_to_its_own_folders(lab: OpenLab, stack_home: Home) -> None:
     assert '"can_install": false' in page
 
 
-def test_a_taken_port_and_a_home_without_notebooks_are_one_line(
-    lab: OpenLab, stack_home: Home, tmp_path: Path
-) -> None:
+def test_a_taken_port_is_one_line(lab: OpenLab, stack_home: Home) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         refused = stack_home.adx_lab("lab", "--port", str(holder.getsockname()[1]))
     assert (refused.code, len(refused.error_lines)) == (2, 1)
     assert "choose another with --port" in refused.error_lines[0]
-    empty = stack_home.adx_lab("lab", "--port", "0", environ={"ADX_LAB_HOME": str(tmp_path)})
-    assert (empty.code, len(empty.error_lines)) == (2, 1)
-    assert "there is no folder" in empty.error_lines[0]
-    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

@@ -173,7 +173,7 @@ def equal_evidence() -> DuetEvidence:
 def test_a_known_share_becomes_a_patch_that_fits(tmp_path: Path) -> None:
     patch = busy_patch(SLOWDOWNS, tmp_path / "made", 120)
     copy = patched(working_tree(CHECKOUT), patch, tmp_path / "trees")
-    assert "120 / 1e6" in (copy.path / "adx_lab" / "core" / "users.py").read_text()
+    assert "120 / 1e6" in (copy.path / "adx_lab" / "core" / "users" / "users.py").read_text()
 
 
 def test_an_order_keeps_to_what_can_decide() -> None:
@@ -187,7 +187,7 @@ def test_an_order_keeps_to_what_can_decide() -> None:
 
 def test_a_profile_fills_in_what_was_not_said() -> None:
     quick, nightly = DuetOrder(".", ".", profile="quick"), DuetOrder(".", ".")
-    assert (quick.plan.looks, nightly.plan.looks) == ((12,), (12, 16))
+    assert (quick.plan.looks, nightly.plan.looks) == ((10,), (12, 16))
     assert quick.load_s < nightly.load_s
     assert quick.warming_s < nightly.warming_s
     given = DuetOrder(".", ".", profile="quick", blocks=16, seconds=4, warmup_s=0)

@@ -87,7 +87,7 @@ def test_a_restarted_replica_finds_valkey_warm(start_core: StartCore, sample: Sa
     names = eventually(
         lambda: [n for n in timings(client.at(start_core().url).get("/auth/me")) if n.startswith("l2:")], 20
     )
-    assert set(names) == {"l2:session", "l2:permissions", "l2:user", "l2:roles"}
+    assert set(names) == {"l2:session", "l2:user"}
 
 
 def test_many_at_once_who_ask_for_the_same_cost_one_query(start_core: StartCore, sample: Sample) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from adx_lab.conduct.nights.usual import compare_night
 from adx_lab.conduct.run import recorded
+from adx_lab.conduct.run.request import load_request
+from adx_lab.conduct.run.surroundings import surroundings
 from adx_lab.progress import Silent
 from adx_lab.services.sources import commit_of
 from adx_lab.settings import read_settings
@@ -66,8 +68,8 @@ async def load_as_a_night(place: Path) -> StoredRun:
     """Make the loaded run of a night, without its notebooks."""
     settings = read_settings({}, {"home": str(place), "load.duration_s": 6.0, "load.warmup_s": 2.0})
     given = frozenset({"duration_s", "warmup_s"})
-    request = recorded.load_request(settings, None, None, given=given, purpose="nightly")
-    async with recorded.surroundings(settings, Silent(), fresh=True) as around:
+    request = load_request(settings, None, None, given=given, purpose="nightly")
+    async with surroundings(settings, Silent(), fresh=True) as around:
         return await recorded.record_load(settings, around, request, Silent())
 
 

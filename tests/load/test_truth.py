@@ -52,7 +52,7 @@ def _record(
     words = ("--locustfile", str(SCENARIO), "--url", server.url, "--rate", str(RATE), "--seed", str(SEED))
     times = ("--duration", str(SECONDS), "--warmup", str(WARMUP))
     done = home.adx_lab("load", *words, *times, "--json", environ={"STALL_URL": stalling.url})
-    assert done.code in {0, 1, 3}, done.err
+    assert done.code in {0, 1, 4}, done.err  # 4: the machine was busy with other tests
     document = done.json()
     samples = pd.read_parquet(Path(document["folder"]) / "samples.parquet")
     truth = pd.DataFrame(

@@ -67,7 +67,7 @@ def test_wrong_words(home: Home, words: tuple[str, ...], code: int, said: str) -
 
 def test_a_url_that_refuses(home: Home) -> None:
     done = home.adx_lab("load", "mixed", "--url", f"http://127.0.0.1:{free_port()}")
-    assert "nobody answers" in one_line(done, 3)
+    assert "nobody answers" in one_line(done, 4)
 
 
 def test_a_service_that_lets_nobody_in(home: Home, truth_server: TruthServer, tmp_path: Path) -> None:

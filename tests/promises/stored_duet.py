@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from adx_lab.conduct.duet.judge import DuetEvidence
+from adx_lab.conduct.duet.judge import DuetEvidence, judge_duet
+from adx_lab.conduct.duet.stored import write_verdict
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import DuetAudit, RunRecord, new_run_id
 from adx_lab.settings import Settings
@@ -41,10 +42,11 @@ def store_duet(settings: Settings, evidence: DuetEvidence, *, night: str | None 
         write_plans(folder, {"plans": []})
         audit = DuetAudit(
             design=asdict(evidence.plan),
-            variants={side: dict(told) for side, told in evidence.variants.items()},
+            variants={side: {"text": side, **told} for side, told in evidence.variants.items()},
             blocks=[dict(block) for block in evidence.blocks],
         )
         at = datetime.now(UTC).isoformat(timespec="seconds")
         record = RunRecord(run_id, "duet", "mixed", at, 60.0, 1, audit, variants=("base", "."), night=night)
         write_record(folder, record)
+        write_verdict(folder, judge_duet(evidence).verdict)
     return run_id

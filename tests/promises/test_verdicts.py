@@ -68,12 +68,15 @@ def test_a_slower_head_ends_a_night_in_regressed(quiet_night: tuple[Home, str]) 
     home, run_id = quiet_night
     evidence = known_duet(np.random.default_rng(6), slower={SLOW: 3.0})
     duet = store_duet(Settings(home=str(home.path)), evidence, night=run_id)
-    done = home.adx_lab("report", run_id, "--json")
+    try:
+        done = home.adx_lab("report", run_id, "--json")
+    finally:
+        shutil.rmtree(home.data / "runs" / duet)
+    assert done.out, done.err
     verdict = done.json()
     assert (done.code, verdict["exit_code"], verdict["status"]) == (1, 1, "regressed"), done.err
     assert SLOW in {one["subject"] for one in verdict["comparisons"] if one["status"] == "slower"}
     assert any(SLOW in finding["endpoints"] for finding in verdict["findings"])
-    shutil.rmtree(home.data / "runs" / duet)
 
 
 def test_a_broken_budget_ends_a_night_in_regressed(quiet_night: tuple[Home, str]) -> None:

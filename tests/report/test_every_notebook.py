@@ -169,7 +169,7 @@ def test_the_pages_draw_and_fit(pages: dict[str, str], chromium: str, night: Fin
             {"run_di": "x"},
             "UsageError: the notebook has no parameter run_di; did you mean run_id?",
         ),
-        ("capacity", {}, "is not a load that climbs; adx-lab load steps makes one"),
+        ("capacity", {}, "is a load, not a climb; adx-lab load steps makes one"),
     ],
 )
 async def test_what_is_wrong_is_one_line(
@@ -187,7 +187,7 @@ def test_the_wrong_run_is_one_line(
     stack_home: Home, load_run: str, steps_run: str, night: Finished, tmp_path: Path
 ) -> None:
     home = str(stack_home.path)
-    with pytest.raises(UsageError, match=r"is not a duet; adx-lab duet HEAD \. makes one"):
+    with pytest.raises(UsageError, match=r"is a load, not a duet; adx-lab duet HEAD \. makes one"):
         open_duel(run_id=load_run, home=home)
     with pytest.raises(UsageError, match="there is no run 1999"):
         open_steps(run_id="1999", home=home)
@@ -196,7 +196,7 @@ def test_the_wrong_run_is_one_line(
     assert open_steps(home=home).record.run_id == steps_run
     if night.json()["comparisons"]:
         duet = open_duel(home=home).record.run_id
-        with pytest.raises(UsageError, match=r"is not a load; .* the notebook comparison shows duets"):
+        with pytest.raises(UsageError, match="is a duet, not a load or a climb; adx-lab load mixed"):
             open_judgement(run_id=duet, home=home)
     newer = tmp_path / "data" / "runs" / load_run
     shutil.copytree(stack_home.data / "runs" / load_run, newer)

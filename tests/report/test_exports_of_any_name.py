@@ -71,6 +71,7 @@ def test_no_cell_of_a_csv_is_a_formula(names: list[str]) -> None:
 
 @given(NAMES)
 @example(EVIL)
+@example("{value:")
 def test_markdown_shows_a_name_and_does_nothing(name: str) -> None:
     html = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown(verdict_with(name)))
     assert html.count("<table>") == 2

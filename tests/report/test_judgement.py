@@ -60,7 +60,7 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str | None, said: str) -> N
 def test_a_notebooks_parameters_are_checked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the parameter run_id is 3, not text"):
         open_judgement(run_id=3)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="there is no run latest"):
+    with pytest.raises(UsageError, match="there is no load or climb in"):
         open_judgement(home=str(tmp_path))
     with pytest.raises(TypeError, match="run_di"):
         open_judgement(run_di="latest")  # type: ignore[call-arg]

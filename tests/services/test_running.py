@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -44,13 +45,38 @@ def test_up_status_down_and_again(own_home: Home) -> None:
     assert own_home.adx_lab("down").out == "the stack was not up\n"
 
 
+def started_again(home: Home, role: str, pid: int) -> Any:
+    """Wait until the stack is up with another process in a role, and return its state."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        state = home.adx_lab("status", "--json").json()
+        if state["status"] == "up" and state["processes"][role] != [pid]:
+            return state
+    raise AssertionError(f"{role} was not started again: {state}")
+
+
 @pytest.mark.parametrize("victim", ["postgres", "worker"])
-def test_a_killed_server_stops_the_stack_and_the_next_start_recovers(own_home: Home, victim: str) -> None:
-    first = own_home.adx_lab("up", "--detach", "--json").json()
-    os.kill(first["processes"][victim][0], signal.SIGKILL)
-    assert all(gone(pid, seconds=30) for pid in all_pids(first))
+def test_a_killed_part_is_started_again_and_its_death_is_noted(own_home: Home, victim: str) -> None:
+    state = own_home.adx_lab("up", "--detach", "--json").json()
+    (pid,) = state["processes"][victim]
+    os.kill(pid, signal.SIGKILL)
+    again = started_again(own_home, victim, pid)
+    assert again["holder_pid"] == state["holder_pid"]
+    assert gone(pid)
     log = (own_home.data / "stack" / "logs" / "up.log").read_text()
     assert f"{victim} was killed by signal 9" in log
+    (death,) = (own_home.data / "stack" / "deaths.jsonl").read_text().splitlines()
+    assert json.loads(death)["pid"] == pid
+
+
+def test_a_part_that_dies_again_and_again_stops_the_stack_and_the_next_start_recovers(own_home: Home) -> None:
+    state = own_home.adx_lab("up", "--detach", "--json").json()
+    for _ in range(3):
+        (pid,) = state["processes"]["worker"]
+        os.kill(pid, signal.SIGKILL)
+        state = started_again(own_home, "worker", pid)
+    os.kill(state["processes"]["worker"][0], signal.SIGKILL)
+    assert all(gone(pid, seconds=60) for pid in all_pids(state))
     assert own_home.adx_lab("status", "--json").json()["status"] == "down"
     second = own_home.adx_lab("up", "--detach", "--json")
     assert second.code == 0, second.err
@@ -104,7 +130,7 @@ def test_an_unreachable_database_is_one_line(home: Home) -> None:
     refused = home.adx_lab(
         "up", environ={"ADX_LAB_DATABASE_URL": "postgresql://somebody:secret@127.0.0.1:1/x"}
     )
-    assert refused.code == 3
+    assert refused.code == 4
     assert len(refused.error_lines) == 1
     assert "can't be reached" in refused.error_lines[0]
     assert "secret" not in refused.err
@@ -113,7 +139,7 @@ def test_an_unreachable_database_is_one_line(home: Home) -> None:
 def test_a_folder_that_cannot_be_written_is_one_line(home: Home) -> None:
     (home.data / "stack").write_text("a file where a folder should be")
     refused = home.adx_lab("up", "--detach")
-    assert refused.code == 3
+    assert refused.code == 4
     assert len(refused.error_lines) == 1
 
 
@@ -158,5 +184,5 @@ def test_down_signals_nobody_who_does_not_hold_the_stack(home: Home) -> None:
             done = home.adx_lab("down")
             assert stranger.poll() is None
             os.killpg(stranger.pid, signal.SIGKILL)
-        assert (done.code, len(done.error_lines)) == (3, 1)
+        assert (done.code, len(done.error_lines)) == (4, 1)
     assert home.adx_lab("down").code == 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from adx_lab.errors import MeasurementError, StackError, UsageError
 from adx_lab.progress import Silent
 from adx_lab.services.attached import processes_of
 from adx_lab.services.starting.building import built
+from adx_lab.services.starting.leftovers import end_leftovers
 from adx_lab.services.starting.login import log_in
 from adx_lab.services.starting.start import StartOrder, start_service
 from adx_lab.services.starting.templates import ensure_data_set
@@ -91,6 +94,49 @@ async def test_it_is_ready_when_it_says_so_and_stops_whole(project: Path, tmp_pa
     assert int(grandchild) in running.pids
     await running.stop()
     assert not psutil.pid_exists(int(grandchild))
+
+
+def gone(pid: int, *, seconds: float = 30) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        psutil.wait_procs([psutil.Process(pid)], timeout=seconds)
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("which", ["guard", "keeper"])
+async def test_whichever_of_its_keepers_is_killed_nothing_of_it_stays(
+    project: Path, tmp_path: Path, which: str
+) -> None:
+    running = await start_service(order(settings_of(project)), log=tmp_path / "log")
+    (keeper,) = psutil.Process(running.child.pid).children()
+    family = running.pids
+    assert len(family) >= 2
+    os.kill(running.child.pid if which == "guard" else keeper.pid, signal.SIGKILL)
+    await asyncio.to_thread(running.child.process.wait)
+    assert all(gone(pid) for pid in (keeper.pid, *family))
+    await running.stop()
+
+
+async def test_what_both_killed_keepers_left_ends_when_the_stack_is_started_or_stopped(
+    project: Path, tmp_path: Path
+) -> None:
+    settings = settings_of(project)
+    left = await start_service(order(settings), log=tmp_path / "left")
+    kept = await start_service(order(settings, "two"), log=tmp_path / "kept")
+    try:
+        (keeper,) = psutil.Process(left.child.pid).children()
+        family = left.pids
+        os.kill(left.child.pid, signal.SIGSTOP)  # so that it sees nothing of its keeper's death
+        for pid in (keeper.pid, left.child.pid):
+            os.kill(pid, signal.SIGKILL)
+        await asyncio.to_thread(left.child.process.wait)
+        assert all(psutil.pid_exists(pid) for pid in family)
+        end_leftovers(tmp_path / "another")
+        assert all(psutil.pid_exists(pid) for pid in family)
+        end_leftovers(settings.stack_dir)
+        assert all(gone(pid) for pid in family)
+        assert (await asyncio.to_thread(ask, kept.url))[0] == "3"
+    finally:
+        await asyncio.gather(left.stop(), kept.stop())
 
 
 async def test_one_that_dies_is_one_line_with_its_log(project: Path, tmp_path: Path) -> None:

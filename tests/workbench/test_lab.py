@@ -107,7 +107,7 @@ def test_a_lab_of_its_own_stops_its_stack_with_its_process(home: Home) -> None:
         "lab = Lab()\n"
         "assert len(lab.explain('users.get').frame)\n"
         "assert 'locust' not in sys.modules and 'gevent' not in sys.modules\n"
-        "from adx_lab.services.running import read_state\n"
+        "from adx_lab.services.stack_state import read_state\n"
         "state = read_state(lab.settings)\n"
         "print(*(pid for pids in state.processes.values() for pid in pids))\n"
     )

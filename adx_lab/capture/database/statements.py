@@ -122,5 +122,5 @@ def is_asked(text: str) -> bool:
 def normal(sql: str) -> str:
     """Return a text as two readings of one statement have in common: no comments, constants or case."""
     without_comments = re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL)
-    without_values = re.sub(r"'(?:[^']|'')*'|\$\d+|\b\d+\b", "?", without_comments)
+    without_values = re.sub(r"(?:\b[EeBbXxNn])?'(?:[^']|'')*'|\$\d+|\b\d+\b", "?", without_comments)
     return " ".join(without_values.lower().split()).rstrip("; ")

@@ -160,20 +160,25 @@ class Sampler:
         return found
 
     async def _gather(self, own: Sequence[_Watch], spent: Mapping[int, float], seconds: float) -> Sampled:
-        """Put the processes of one variant together; one that can't be sampled (a shell) does not count."""
+        """Put the processes of one variant together.
+
+        One that can't be sampled and computes next to nothing, as a shell, does not count. Where what was not
+        sampled computed more than what was, the stacks are not the variant's.
+        """
         stacks: Counter[Stack] = Counter()
-        cpu_us, cost_us, errors, failed = 0.0, 0.0, 0, list[MeasurementError]()
+        cpu_us, unseen_us, cost_us, errors, failed = 0.0, 0.0, 0.0, 0, list[MeasurementError]()
         for watch in own:
             try:
                 part, torn, own_us = await self._end(watch)
             except MeasurementError as error:
                 failed.append(error)
+                unseen_us += max(0.0, spent[watch.pid])
                 continue
             stacks.update(part)
             cpu_us += max(0.0, spent[watch.pid])
             cost_us += own_us
             errors += torn
-        if failed and len(failed) == len(own):
+        if failed and unseen_us >= cpu_us:
             raise failed[0]
         return Sampled(dict(stacks), cpu_us, seconds, errors, cost_us)
 

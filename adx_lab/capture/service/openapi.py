@@ -13,12 +13,18 @@ _TIMEOUT_S = 5.0
 
 
 def read_routes(base_url: str) -> list[str]:
-    """Return a service's routes, as ``GET /users/{id}``; none where it does not tell them."""
+    """Return a service's routes, as ``GET /users/{id}``; none where it does not tell them.
+
+    A HEAD beside a GET is the same work with its answer left out, and no route of its own.
+    """
     try:
         with urllib.request.urlopen(f"{base_url}/openapi.json", timeout=_TIMEOUT_S) as answer:
             paths = json.load(answer)["paths"]
         return sorted(
-            f"{verb.upper()} {path}" for path, verbs in paths.items() for verb in verbs if verb in _VERBS
+            f"{verb.upper()} {path}"
+            for path, verbs in paths.items()
+            for verb in verbs
+            if verb in _VERBS and not (verb == "head" and "get" in verbs)
         )
     except (urllib.error.URLError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return []

@@ -6,7 +6,6 @@ import asyncio
 import math
 
 from adx_lab.cli.console import ConsoleProgress, print_json
-from adx_lab.conduct.bisection.play import BisectOrder, bisect
 from adx_lab.errors import UsageError
 from adx_lab.settings import read_settings
 
@@ -44,6 +43,8 @@ def run(
     json
         Print the answer as one JSON document.
     """
+    from adx_lab.conduct.bisection.play import BisectOrder, bisect
+
     if limit is not None and limit <= 0:
         raise UsageError(f"--limit {limit:g} is not a positive number of seconds")
     order = BisectOrder(

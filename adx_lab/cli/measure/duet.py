@@ -62,7 +62,7 @@ def run(
     from adx_lab.conduct.duet.order import DuetOrder
     from adx_lab.conduct.duet.play import play
     from adx_lab.conduct.nights import pages
-    from adx_lab.conduct.run.recorded import usual_scenario
+    from adx_lab.conduct.run.request import usual_scenario
 
     settings = read_settings()
     order = DuetOrder(

@@ -84,6 +84,7 @@ def run(
     """
     from adx_lab.conduct.nights import pages
     from adx_lab.conduct.run import recorded
+    from adx_lab.conduct.run.request import load_request
     from adx_lab.load.starting.headless import join_master
     from adx_lab.load.starting.machines import Machines
 
@@ -101,7 +102,7 @@ def run(
     if warmup is not None and warmup < 0:
         raise UsageError(f"--warmup {warmup:g} is negative", mend="give 0 or more")
     settings = read_settings(flags=flags)
-    request = recorded.load_request(
+    request = load_request(
         settings,
         scenario,
         locustfile,

@@ -60,7 +60,7 @@ def run(
     from adx_lab.cli.verdict_text import print_report
     from adx_lab.conduct.nights import night
     from adx_lab.conduct.nights.night import PROFILES
-    from adx_lab.conduct.run import recorded
+    from adx_lab.conduct.run.request import load_request
 
     flags = dict[str, object](PROFILES[profile].load)
     given = {
@@ -75,7 +75,7 @@ def run(
     if rate is not None or (locustfile is None and settings.is_reference):
         named |= {"rate_per_s"}
     chosen = scenario or ("mixed" if locustfile is None and settings.is_reference else None)
-    request = recorded.load_request(settings, chosen, locustfile, given=named, purpose="nightly", url=url)
+    request = load_request(settings, chosen, locustfile, given=named, purpose="nightly", url=url)
     chosen_profile = PROFILES[profile]
     if blocks is not None:
         chosen_profile = replace(chosen_profile, duet={**chosen_profile.duet, "blocks": blocks})

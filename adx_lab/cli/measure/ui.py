@@ -44,13 +44,13 @@ def run(
     database
         That service's PostgreSQL, for captures (or ADX_LAB_DATABASE_URL).
     """
-    from adx_lab.conduct.run import recorded
+    from adx_lab.conduct.run.request import find_scenario
     from adx_lab.load.starting.machines import Machines
 
     if not 0 < port < 65_536:
         raise UsageError(f"--port {port} is not a port", mend="give one from 1 to 65535")
     settings = read_settings(flags={"database.url": database})
-    file = locustfile or recorded.find_scenario(settings, scenario).locustfile
+    file = locustfile or find_scenario(settings, scenario).locustfile
     if not file.is_file():
         raise UsageError(f"there is no locustfile {file}", mend="correct the path")
     options = [
@@ -66,7 +66,7 @@ def run(
 
 
 async def _serve(settings: Settings, file: Path, url: str | None, port: int, options: list[str]) -> None:
-    from adx_lab.conduct.run import recorded
+    from adx_lab.conduct.run.surroundings import surroundings
     from adx_lab.load.starting.headless import serve_page
 
     progress = ConsoleProgress()
@@ -77,6 +77,6 @@ async def _serve(settings: Settings, file: Path, url: str | None, port: int, opt
     if url is not None:
         await serve_page(file, url, port, options, log=log, environ=environ, progress=progress)
         return
-    async with recorded.surroundings(settings, progress) as around:
+    async with surroundings(settings, progress) as around:
         base_url = around.target.base_url
         await serve_page(file, base_url, port, options, log=log, environ=environ, progress=progress)

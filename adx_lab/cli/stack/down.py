@@ -8,7 +8,6 @@ import time
 
 from adx_lab.cli.console import print_json
 from adx_lab.errors import StackError
-from adx_lab.services import running
 from adx_lab.settings import Settings, read_settings
 
 _STOP_S = 40
@@ -24,10 +23,14 @@ def run(*, purge: bool = False, json: bool = False) -> int:
     json
         Print what was done as one JSON document.
     """
+    from adx_lab.services import running, stack_state
+    from adx_lab.services.starting.leftovers import end_leftovers
+
     settings = read_settings()
-    holder = running.holder_pid(settings)
+    holder = stack_state.holder_pid(settings)
     if holder is not None:
         _stop(settings, holder)
+    end_leftovers(settings.stack_dir)
     if purge:
         running.purge(settings)
     said = "stopped" if holder is not None else "was not up"
@@ -39,14 +42,16 @@ def run(*, purge: bool = False, json: bool = False) -> int:
 
 
 def _stop(settings: Settings, holder: int) -> None:
+    from adx_lab.services import stack_state
+
     if holder == 0:
         raise StackError(
-            f"a process that can't be told holds {running.lock_file(settings)}",
-            mend=f"fuser {running.lock_file(settings)} names it",
+            f"a process that can't be told holds {stack_state.lock_file(settings)}",
+            mend=f"fuser {stack_state.lock_file(settings)} names it",
         )
     os.kill(holder, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_S
-    while running.holder_pid(settings) == holder:
+    while stack_state.holder_pid(settings) == holder:
         if time.monotonic() > deadline:
             raise StackError(
                 f"process {holder} holds the stack and does not stop", mend=f"kill it: kill -9 {holder}"

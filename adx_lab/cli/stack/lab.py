@@ -45,10 +45,10 @@ def run(*, port: int | None = None, no_browser: bool = False, json: bool = False
 
 
 async def _hold(settings: Settings, port: int, *, browse: bool, json: bool) -> None:
-    from adx_lab.conduct.run import recorded
+    from adx_lab.conduct.run.surroundings import surroundings
 
     progress = ConsoleProgress()
-    async with recorded.surroundings(settings, progress):
+    async with surroundings(settings, progress):
         progress.step("starting JupyterLab")
         log = settings.data_dir / "logs" / "jupyterlab.log"
         jupyter = await start_jupyter(settings, port=port, log=log)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from adx_lab.cli.console import print_json, print_pairs
-from adx_lab.services import running
 from adx_lab.settings import read_settings
 
 
@@ -15,16 +14,18 @@ def run(*, json: bool = False) -> int:
     json
         Print it as one JSON document.
     """
+    from adx_lab.services import stack_state
+
     settings = read_settings()
-    state = running.read_state(settings)
+    state = stack_state.read_state(settings)
     if state is None:
-        starting = running.holder_pid(settings) is not None
+        starting = stack_state.holder_pid(settings) is not None
         report: dict[str, object] = {
             "status": "starting" if starting else "down",
-            "logs": str(running.logs_dir(settings)),
+            "logs": str(stack_state.logs_dir(settings)),
         }
     else:
-        report = running.health(state)
+        report = stack_state.health(state)
     if json:
         print_json(report)
     else:

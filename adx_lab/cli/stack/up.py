@@ -15,7 +15,7 @@ from adx_lab.files import make_private_folder
 from adx_lab.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from adx_lab.services.running import StackState
+    from adx_lab.services.stack_state import StackState
 
 
 _DETACHED_START_S = 900
@@ -50,7 +50,7 @@ def run(
     json
         Print the state as one JSON document.
     """
-    from adx_lab.services import running
+    from adx_lab.services import stack_state
 
     flags = {
         "service.start.port": port,
@@ -59,7 +59,7 @@ def run(
         "service.start.switches_off": rules_off,
     }
     settings = read_settings(flags=flags)
-    state = running.read_state(settings)
+    state = stack_state.read_state(settings)
     if state is not None:
         if any(value is not None for value in flags.values()) or fresh:
             raise UsageError("the stack is up already, with other settings", mend="run adx-lab down first")
@@ -83,9 +83,9 @@ async def _hold(settings: Settings, *, fresh: bool, json: bool) -> None:
 
 
 def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -> StackState:
-    from adx_lab.services import running
+    from adx_lab.services import stack_state
 
-    log = running.logs_dir(settings) / "up.log"
+    log = stack_state.logs_dir(settings) / "up.log"
     try:
         make_private_folder(log.parent)
         output = log.open("wb")
@@ -110,7 +110,7 @@ def _start_detached(settings: Settings, *, fresh: bool, flags: dict[str, Any]) -
 
 
 def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_log: Any) -> StackState:
-    from adx_lab.services import running
+    from adx_lab.services import stack_state
 
     told = 0
     deadline = time.monotonic() + _DETACHED_START_S
@@ -120,7 +120,7 @@ def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_l
             if line.startswith("["):
                 print(line, file=sys.stderr, flush=True)
         told = len(lines)
-        state = running.read_state(settings)
+        state = stack_state.read_state(settings)
         if state is not None and state.holder_pid == process.pid:
             return state
         if process.poll() is not None:
@@ -135,9 +135,9 @@ def _await_detached(settings: Settings, process: subprocess.Popen[bytes], read_l
 
 
 def _show(state: StackState, *, json: bool) -> None:
-    from adx_lab.services import running
+    from adx_lab.services import stack_state
 
-    health = running.health(state)
+    health = stack_state.health(state)
     if json:
         print_json(health)
     else:

@@ -23,7 +23,8 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
     from adx_lab.conduct.duet.stored import read_evidence
     from adx_lab.store.folders import open_run
 
-    stored = open_run(read_settings().runs_dir, run_id, "duet")
+    settings = read_settings()
+    stored = open_run(settings.runs_dir, run_id, "duet")
     answer = judge_duet(read_evidence(stored))
     verdict = answer.verdict
     given = stored.verdict()
@@ -34,7 +35,8 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
         )
     ConsoleProgress().step("the same as when it was measured" if given else "no verdict was stored with it")
     if json:
-        print_json(verdict.to_json())
+        page = settings.reports_dir / stored.record.run_id / "index.html"
+        print_json(verdict.to_json() | ({"report": str(page)} if page.is_file() else {}))
     else:
         print_duet(answer, stored.record.caveats)
     return verdict.exit_code

@@ -13,7 +13,7 @@ from adx_lab.analysis.bisection.search import Design
 from adx_lab.conduct.bisection.duets import DuetOpponent
 from adx_lab.conduct.bisection.find import Bisection
 from adx_lab.conduct.duet.order import DuetOrder
-from adx_lab.conduct.run.recorded import find_scenario
+from adx_lab.conduct.run.request import find_scenario
 from adx_lab.errors import UsageError
 from adx_lab.progress import Progress
 from adx_lab.records.run import new_run_id

@@ -31,7 +31,7 @@ from adx_lab.conduct.duet.stored import Gathered, read_evidence, write_verdict
 from adx_lab.conduct.duet.templates import VariantError, prepare
 from adx_lab.conduct.duet.trials import latest_calibration, note_equal
 from adx_lab.conduct.run.built import build_record, describe_git
-from adx_lab.conduct.run.recorded import find_scenario
+from adx_lab.conduct.run.request import find_scenario
 from adx_lab.errors import MeasurementError
 from adx_lab.progress import Progress, Watched
 from adx_lab.records.run import Caveat, RunRecord, new_run_id

@@ -24,14 +24,15 @@ from adx_lab.conduct.duet.play import play
 from adx_lab.conduct.duet.stored import write_unplayed
 from adx_lab.conduct.nights.pages import of_the_night, report
 from adx_lab.conduct.run import recorded
-from adx_lab.conduct.run.recorded import LoadRequest
+from adx_lab.conduct.run.request import LoadRequest, find_scenario
+from adx_lab.conduct.run.surroundings import Surroundings, elsewhere, surroundings
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.progress import Progress, Watched
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import Caveat
 from adx_lab.report.page.night_report import Report
-from adx_lab.services.running import read_state
+from adx_lab.services.stack_state import read_state
 from adx_lab.settings import LoadSettings, Settings
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, open_run, run_ids
@@ -109,22 +110,22 @@ class _Night:
     async def _load(self, request: LoadRequest) -> None:
         settings, progress = self.settings, self.progress
         if request.url is not None:
-            around = await recorded.elsewhere(settings, request)
+            around = await elsewhere(settings, request)
             self.run = await recorded.record_load(settings, around, request, progress)
             return
-        async with recorded.surroundings(settings, progress, fresh=read_state(settings) is None) as around:
+        async with surroundings(settings, progress, fresh=read_state(settings) is None) as around:
             self.run = await recorded.record_load(settings, around, request, progress)
             await self._climb(around)
 
     async def _climb_alone(self) -> None:
         if self.profile.steps and self.settings.is_reference:
-            async with recorded.surroundings(self.settings, self.progress) as around:
+            async with surroundings(self.settings, self.progress) as around:
                 await self._climb(around)
 
-    async def _climb(self, around: recorded.Surroundings) -> None:
+    async def _climb(self, around: Surroundings) -> None:
         assert self.run is not None
         if self.profile.steps and self.settings.is_reference:
-            steps = replace(recorded.find_scenario(self.settings, "steps"), night=self.run.record.run_id)
+            steps = replace(find_scenario(self.settings, "steps"), night=self.run.record.run_id)
             settings = for_climbing(self.settings)
             recorded.keep(settings, await recorded.record_load(settings, around, steps, self.progress))
 

@@ -11,11 +11,10 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
@@ -32,33 +31,30 @@ from adx_lab.capture.database.statements import (
 from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.sampler import Samples, sampling
 from adx_lab.capture.service.cache_trace import TraceTail
-from adx_lab.capture.service.metrics import read_metrics
-from adx_lab.capture.spans.receiver import Receiver
 from adx_lab.conduct.run.asked import AskOrder, ask_each
 from adx_lab.conduct.run.built import (
     build_record,
     describe_git,
     describe_target,
 )
+from adx_lab.conduct.run.request import LoadRequest
+from adx_lab.conduct.run.surroundings import Surroundings, elsewhere, service_name, surroundings
 from adx_lab.conduct.run.traces import doubts_of, received, splits_of
 from adx_lab.deaths import Death, DeathTail, backends_killed, now
-from adx_lab.errors import AdxLabError, StackError, UsageError, nearest
+from adx_lab.errors import AdxLabError, StackError
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.order import LoadOrder
 from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.load.schedules.replay import write_replay
 from adx_lab.load.starting.headless import LocustCommand, run_locust
-from adx_lab.load.starting.machines import Machines
 from adx_lab.load.starting.reachable import check_reachable
 from adx_lab.progress import Progress
 from adx_lab.records.documents import to_json
-from adx_lab.records.run import Caveat, ClimbAudit, LoadAudit, Purpose, Target, new_run_id
+from adx_lab.records.run import Caveat, ClimbAudit, LoadAudit, new_run_id
 from adx_lab.report.run.judged_run import Judgement, figures_of
-from adx_lab.services.attached import postgres_url, processes_of
-from adx_lab.services.running import StackState, holder_pid, read_state, running_stack
+from adx_lab.services.stack_state import holder_pid
 from adx_lab.services.starting.login import log_in
-from adx_lab.services.starting.start import expanded
-from adx_lab.settings import REFERENCE, LoadSettings, ServiceSettings, Settings
+from adx_lab.settings import LoadSettings, Settings
 from adx_lab.sql import Query, load_queries
 from adx_lab.store.folders import (
     ASKED,
@@ -77,159 +73,7 @@ T = TypeVar("T")
 OBSERVED_QUERY = "users.get"
 
 
-@dataclass(frozen=True, slots=True)
-class LoadRequest:
-    """What is to be loaded, and how.
-
-    Attributes
-    ----------
-    given
-        The settings of ``load`` that the command line names: they win over the scenario's own.
-    url
-        Somebody else's service; None for the stack's.
-    sample_file
-        Whom to log in as there.
-    replay
-        The run whose schedule is sent again.
-    machines
-        How the load is spread over processes and machines.
-    night
-        The loaded run of the night that this one is made for.
-    """
-
-    scenario: str
-    locustfile: Path
-    purpose: Purpose = "load"
-    given: frozenset[str] = frozenset()
-    url: str | None = None
-    sample_file: str | None = None
-    replay: str | None = None
-    machines: Machines = field(default_factory=Machines)
-    night: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """The target of a load and what is known around it.
-
-    Attributes
-    ----------
-    processes
-        Ids by role.
-    sample_file
-        Tells the load whom to log in as.
-    server_log
-        What the embedded PostgreSQL writes.
-    cache_trace
-        What the core looks up in its L1.
-    deaths
-        The list of what died of the stack. None of these is known of somebody else's service.
-    receiver
-        Of the service's spans, where it tells its times by them.
-    """
-
-    target: Target
-    processes: Mapping[str, list[int]]
-    sample_file: str | None
-    server_log: Path | None = None
-    cache_trace: Path | None = None
-    deaths: Path | None = None
-    receiver: Receiver | None = None
-
-    @classmethod
-    def of_stack(cls, state: StackState) -> Surroundings:
-        """Return the surroundings of the reference core."""
-        log = Path(state.logs) / "postgres.log" if "postgres" in state.processes else None
-        trace = Path(state.cache_trace) if state.cache_trace else None
-        deaths = Path(state.logs).parent / "deaths.jsonl"
-        people = state.sample_file or None
-        return cls(state.target(), state.processes, people, log, trace, deaths)
-
-
 Drive = Callable[..., Awaitable[tuple[Collected, Samples]]]
-
-
-def find_scenario(settings: Settings, name: str, *, purpose: Purpose = "load") -> LoadRequest:
-    """Return the load of a scenario by name.
-
-    Raises
-    ------
-    UsageError
-        There is no such locustfile.
-    """
-    known = settings.scenario_files()
-    if settings.load.locustfile:
-        known = known | {Path(settings.load.locustfile).stem: settings.project_dir / settings.load.locustfile}
-    if name not in known:
-        raise UsageError(f"unknown scenario {name}", mend=nearest(name, sorted(known)))
-    return LoadRequest(name, known[name], purpose)
-
-
-def usual_scenario(settings: Settings) -> str:
-    """Return the name of the scenario that is taken where nobody names one."""
-    own = settings.load.locustfile
-    if own:
-        return Path(own).stem
-    if settings.is_reference:
-        return "mixed"
-    raise UsageError(
-        f"nobody says what {settings.service.name} is loaded with",
-        mend="name a scenario, or load.locustfile in the project file",
-    )
-
-
-def load_request(
-    settings: Settings, scenario: str | None, locustfile: Path | None, *, given: frozenset[str], **more: Any
-) -> LoadRequest:
-    """Return a load of a scenario by name, or of somebody else's locustfile.
-
-    Parameters
-    ----------
-    given
-        The settings of ``load`` that somebody named.
-    more
-        The other fields of `LoadRequest`.
-
-    Raises
-    ------
-    UsageError
-        Neither or both are named, or the file does not exist.
-    """
-    if scenario is None and locustfile is None and settings.load.locustfile:
-        locustfile = settings.project_dir / settings.load.locustfile
-    if (scenario is None) == (locustfile is None):
-        raise UsageError("say what to load", mend="name a scenario, or a file with --locustfile")
-    if not more.get("url") and not settings.service.start.command:
-        more["url"] = settings.service.url
-    if locustfile is None:
-        assert scenario is not None
-        return replace(find_scenario(settings, scenario), given=given, **more)
-    if not locustfile.exists():
-        raise UsageError(f"there is no locustfile {locustfile}", mend="correct the path")
-    if settings.is_reference and not more.get("url"):
-        raise UsageError(
-            f"nobody says what {locustfile.name} is for",
-            mend="give --url, or describe the service in adx-lab.toml (adx-lab init)",
-        )
-    # Somebody else's users go on for ever where nobody says how long; how many is Locust's own default.
-    given |= {"duration_s", "warmup_s"}
-    return LoadRequest(locustfile.stem, locustfile.resolve(), given=given, **more)
-
-
-@asynccontextmanager
-async def surroundings(
-    settings: Settings, progress: Progress, *, fresh: bool = False
-) -> AsyncIterator[Surroundings]:
-    """Give the stack that is up, or one that is started for the block and stopped after it."""
-    state = None if fresh else read_state(settings)
-    if state is not None:
-        progress.step(f"using the stack that is up at {state.base_url}")
-        yield Surroundings.of_stack(state)
-        return
-    async with running_stack(settings, progress, fresh=fresh) as stack:
-        state = stack.state()
-        yield Surroundings.of_stack(state)
-        progress.step("stopping the stack")
 
 
 async def record_load(
@@ -358,35 +202,6 @@ def keep_row(settings: Settings, judgement: Judgement, *, status: str | None) ->
         store.save(judgement.record, status=status, figures=figures_of(judgement))
     finally:
         store.close()
-
-
-async def elsewhere(settings: Settings, request: LoadRequest) -> Surroundings:
-    """Return somebody else's service as a target; nothing of the stack is started.
-
-    Raises
-    ------
-    StackError
-        Nobody answers at its URL.
-    """
-    assert request.url is not None
-    url = request.url.rstrip("/")
-    await asyncio.to_thread(check_reachable, url)
-    metrics = f"{url}{settings.service.metrics}"
-    answers = await asyncio.to_thread(read_metrics, metrics)
-    database_url = settings.database.url or settings.service.database.url
-    database_url = postgres_url(expanded(database_url)) if database_url else None
-    target = Target(url, database_url, settings.valkey.url, metrics if answers else None)
-    # What the reference core's project file says of processes is not said of somebody else's service.
-    service = ServiceSettings() if settings.is_reference else settings.service
-    ours = await asyncio.to_thread(processes_of, service, url, database_url)
-    return Surroundings(target, ours, request.sample_file)
-
-
-def service_name(settings: Settings, request: LoadRequest) -> str:
-    """Return whose run it is: the described service's, or that of a URL that nobody described."""
-    if request.url is not None and settings.is_reference and request.sample_file is None:
-        return urlsplit(request.url).netloc
-    return settings.service.name or REFERENCE
 
 
 async def _ask_each(

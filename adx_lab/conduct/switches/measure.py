@@ -24,7 +24,7 @@ from adx_lab.conduct.duet.left import SIDES, Started
 from adx_lab.conduct.duet.order import BLOCKS_MAX, DuetOrder
 from adx_lab.conduct.duet.templates import Prepared, prepare
 from adx_lab.conduct.duet.trials import machine_id
-from adx_lab.conduct.run.recorded import find_scenario
+from adx_lab.conduct.run.request import find_scenario
 from adx_lab.conduct.switches.catalogue import Measure, measures_of
 from adx_lab.conduct.switches.probes import Ground
 from adx_lab.conduct.switches.signals import seen

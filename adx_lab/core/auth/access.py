@@ -76,7 +76,7 @@ async def admit(service: Service, request: Request, route: Route) -> None:
     good, account = cache.peek(session, timing), cache.peek(own, timing)
     if good is None or account is None:
         wanted = [entry for entry, value in ((session, good), (own, account)) if value is None]
-        shown: Shown | None = route.shows(request) if route.shows is not None else None
+        shown: Shown | None = route.shows(service, request) if route.shows is not None else None
         if shown is not None and shown.entry != own:
             request.found = cache.peek(shown.entry, timing)
             if request.found is None:

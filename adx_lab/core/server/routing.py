@@ -37,7 +37,7 @@ class Route(msgspec.Struct, frozen=True, eq=False):
     streams: bool = False
     prefix: str = PREFIX
     always: bool = False
-    shows: Callable[[Request], Any] | None = None
+    shows: Callable[[Any, Request], Any] | None = None
     further: tuple[int, ...] = ()
     problems: tuple[int, ...] = ()
 

@@ -91,10 +91,10 @@ def list_scope(tenant_id: str) -> str:
     return f"users:{tenant_id}"
 
 
-def shows_page(request: Request) -> Shown | None:
+def shows_page(service: Service, request: Request) -> Shown | None:
     """Return what `list_users` shows of the cache: the first page."""
     asked = request.query(PageQuery) if request.query_string else _FIRST
-    if not first_page(asked) or asked.page is not None:
+    if not first_page(asked) or asked.page is not None or not service.settings.on("db.pagination"):
         return None
     size = min(asked.page_size, PAGE_SIZE_MAX)
     entry = Entry(LIST, list_scope(request.principal.tenant_id), f"list:{size}:None")
@@ -120,7 +120,7 @@ async def list_users(service: Service, request: Request) -> Response:
     return Response(body)
 
 
-def shows_user(request: Request) -> Shown:
+def shows_user(_service: Service, request: Request) -> Shown:
     """Return what `get_user` shows of the cache."""
     return shown_user(request.principal.tenant_id, checked_id(request.args[0]))
 

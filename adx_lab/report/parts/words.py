@@ -122,7 +122,8 @@ def trouble(check: ValidityCheck) -> tuple[str, str]:
     said, mend = _TROUBLES.get(
         name, (f"{check_words(name)}: {{value}}, and at most {number(check.limit)} can be borne", "run again")
     )
-    words = said.format(value=number(check.value), share=percentage(check.value))
+    # Not str.format: a check's name may hold braces of its own.
+    words = said.replace("{value}", number(check.value)).replace("{share}", percentage(check.value))
     return given or f"{where}{words}", mend
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.captures.flips import find_flips, generic_of
 from adx_lab.analysis.plans.captures.headroom import headrooms
@@ -16,7 +16,9 @@ from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell as TextCell
 from adx_lab.report.parts.table import Column, Table
 from adx_lab.report.plans.view import cut
-from adx_lab.report.run.judged_run import Judgement
+
+if TYPE_CHECKING:
+    from adx_lab.report.run.judged_run import Judgement
 
 _TIGHTEST = 12
 _TEXT_MAX = 90

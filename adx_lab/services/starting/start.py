@@ -24,6 +24,9 @@ from adx_lab.secrecy import remember
 from adx_lab.settings import DatasetSettings, ServiceSettings
 
 KEEPER = Path(__file__).with_name("keep.py")
+STACK_MARK = "ADX_STACK"
+"""The variable that tells, in all that a keeper keeps, for which stack it runs."""
+
 _PORT_TRIES = 3
 _GRACE_S = 12.0
 _TAKEN = re.compile(r"address (?:is )?already in use|EADDRINUSE|port is already allocated", re.IGNORECASE)
@@ -115,9 +118,10 @@ class Running:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes that the command and what it started are just now."""
+        """The processes that the command and what it started are just now, without their two keepers."""
         try:
-            return tuple(one.pid for one in psutil.Process(self.child.pid).children(recursive=True))
+            keepers = psutil.Process(self.child.pid).children()
+            return tuple(one.pid for keeper in keepers for one in keeper.children(recursive=True))
         except psutil.NoSuchProcess:
             return ()
 
@@ -221,7 +225,7 @@ def run_command(order: StartOrder, role: str, command: str, *, log: Path, **more
     """Start one of a service's commands in its source, with all it prints in ``log``."""
     words = {name: shlex.quote(value) for name, value in order.words(role, **more).items()}
     line = filled(command, words, role)
-    environ = order.environ(role, **more)
+    environ = order.environ(role, **more) | {STACK_MARK: str(order.stack_dir)}
     return start_child(
         role, [sys.executable, "-I", "-S", KEEPER, line], log=log, environ=environ, cwd=order.source
     )

@@ -190,3 +190,26 @@ def test_the_shape_knows_decisions_and_nothing_else() -> None:
     ]
     assert plan(scan).shape == plan(same).shape
     assert len({plan(item).shape for item in [scan, *others]}) == len(others) + 1
+
+
+@pytest.mark.parametrize(
+    ("planned_ms", "executed_ms", "scans", "found"),
+    [(9.0, 3.0, 1, True), (9.0, 30.0, 1, False), (1.0, 0.1, 1, False), (90.0, 3.0, 300, True)],
+)
+def test_planning_above_execution_is_found(
+    planned_ms: float, executed_ms: float, scans: int, found: bool
+) -> None:
+    parts = [node("Seq Scan", 0.001, Relation_Name=f"part_{i}") for i in range(scans)]
+    analysed = plan(node("Append", executed_ms, *parts), executed_ms, Planning_Time=planned_ms)
+    findings = [item for item in analysed.findings if item.kind == "planning"]
+    assert bool(findings) == found
+    assert ("partition key" in findings[0].mend if findings else scans == 1) == (scans == 300 or not found)
+
+
+def test_workers_that_outlast_their_gather_leave_the_sum_whole() -> None:
+    """An EXISTS has its row while workers are still at theirs: their average is more than the Gather's."""
+    scan = node("Seq Scan", 256.9, **{"Actual Loops": 4, "Parallel Aware": True})
+    named = {"Parent Relationship": "InitPlan", "Subplan Name": "InitPlan 1", "Workers Launched": 3}
+    analysed = plan(node("Result", 217.2, node("Gather", 217.1, scan, **named)), 217.3)
+    assert analysed.certificate.holds, analysed.certificate.text
+    assert min(selfs(analysed)) >= 0

@@ -163,3 +163,20 @@ def test_a_machine_that_lets_nobody_look_says_how_to_mend_it(tmp_path: Path) -> 
         assert (said is None) == (expected is None)
         assert expected is None or expected in str(said)
     assert why_not(tmp_path / "none", status) is None
+
+
+async def test_a_profile_without_the_process_that_computes_is_none(tmp_path: Path) -> None:
+    script = tmp_path / "stacks.py"
+    script.write_text(
+        "import sys\nif sys.argv[1] == sys.argv[2]:\n    sys.exit('Error: no access')\nprint('main 1')\n"
+    )
+    with running(tmp_path / "busy", 100) as busy, other_process("sleep", "60") as idle:
+        sampler = Sampler(f"{sys.executable} {script} {{pid}} {busy}")
+        sampler.start({"head": [idle, busy]}, seconds=1)
+        await asyncio.sleep(1)
+        with pytest.raises(MeasurementError, match=f"process {busy} can't be sampled"):
+            await sampler.stop()
+        sampler = Sampler(f"{sys.executable} {script} {{pid}} {idle}")
+        sampler.start({"head": [idle, busy]}, seconds=1)
+        await asyncio.sleep(1)
+        assert (await sampler.stop())["head"].stacks

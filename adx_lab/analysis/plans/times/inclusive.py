@@ -102,7 +102,9 @@ def _on_clock(
     if region.processes is not None:
         scan = _scan_of_bitmap(tree, index)
         share = 1 / region.processes if scan is None else _share_of_one(tree, clock, scan, region.processes)
-        return total.scaled(share)
+        own, gather = total.scaled(share), clock[region.gather]
+        # Workers that go on after the leader has what it wants had more time than the Gather; it had not.
+        return own if gather is None or own.value <= gather.high else gather
     if _leader_loops(tree, index) <= 0:
         return ZERO
     leader = total

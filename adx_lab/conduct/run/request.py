@@ -1,0 +1,110 @@
+"""What is to be loaded: a scenario by name, or a locustfile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from adx_lab.errors import UsageError, nearest
+from adx_lab.load.starting.machines import Machines
+from adx_lab.records.run import Purpose
+from adx_lab.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What is to be loaded, and how.
+
+    Attributes
+    ----------
+    given
+        The settings of ``load`` that the command line names: they win over the scenario's own.
+    url
+        Somebody else's service; None for the stack's.
+    sample_file
+        Whom to log in as there.
+    replay
+        The run whose schedule is sent again.
+    machines
+        How the load is spread over processes and machines.
+    night
+        The loaded run of the night that this one is made for.
+    """
+
+    scenario: str
+    locustfile: Path
+    purpose: Purpose = "load"
+    given: frozenset[str] = frozenset()
+    url: str | None = None
+    sample_file: str | None = None
+    replay: str | None = None
+    machines: Machines = field(default_factory=Machines)
+    night: str | None = None
+
+
+def find_scenario(settings: Settings, name: str, *, purpose: Purpose = "load") -> LoadRequest:
+    """Return the load of a scenario by name.
+
+    Raises
+    ------
+    UsageError
+        There is no such locustfile.
+    """
+    known = settings.scenario_files()
+    if settings.load.locustfile:
+        known = known | {Path(settings.load.locustfile).stem: settings.project_dir / settings.load.locustfile}
+    if name not in known:
+        raise UsageError(f"unknown scenario {name}", mend=nearest(name, sorted(known)))
+    return LoadRequest(name, known[name], purpose)
+
+
+def usual_scenario(settings: Settings) -> str:
+    """Return the name of the scenario that is taken where nobody names one."""
+    own = settings.load.locustfile
+    if own:
+        return Path(own).stem
+    if settings.is_reference:
+        return "mixed"
+    raise UsageError(
+        f"nobody says what {settings.service.name} is loaded with",
+        mend="name a scenario, or load.locustfile in the project file",
+    )
+
+
+def load_request(
+    settings: Settings, scenario: str | None, locustfile: Path | None, *, given: frozenset[str], **more: Any
+) -> LoadRequest:
+    """Return a load of a scenario by name, or of somebody else's locustfile.
+
+    Parameters
+    ----------
+    given
+        The settings of ``load`` that somebody named.
+    more
+        The other fields of `LoadRequest`.
+
+    Raises
+    ------
+    UsageError
+        Neither or both are named, or the file does not exist.
+    """
+    if scenario is None and locustfile is None and settings.load.locustfile:
+        locustfile = settings.project_dir / settings.load.locustfile
+    if (scenario is None) == (locustfile is None):
+        raise UsageError("say what to load", mend="name a scenario, or a file with --locustfile")
+    if not more.get("url") and not settings.service.start.command:
+        more["url"] = settings.service.url
+    if locustfile is None:
+        assert scenario is not None
+        return replace(find_scenario(settings, scenario), given=given, **more)
+    if not locustfile.exists():
+        raise UsageError(f"there is no locustfile {locustfile}", mend="correct the path")
+    if settings.is_reference and not more.get("url"):
+        raise UsageError(
+            f"nobody says what {locustfile.name} is for",
+            mend="give --url, or describe the service in adx-lab.toml (adx-lab init)",
+        )
+    # Somebody else's users go on for ever where nobody says how long; how many is Locust's own default.
+    given |= {"duration_s", "warmup_s"}
+    return LoadRequest(locustfile.stem, locustfile.resolve(), given=given, **more)
