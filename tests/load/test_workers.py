@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -49,6 +50,20 @@ def shift(environment, **_):
     now = time.time
     if type(environment.runner).__name__ == "WorkerRunner" and claim():
         time.time = lambda: now() + 100
+"""
+)
+
+
+OLDER = (
+    THEIRS
+    + """
+from locust import events
+from adx_lab.load.process import worker
+
+@events.init.add_listener
+def be_older(environment, **_):
+    if type(environment.runner).__name__ == "WorkerRunner":
+        worker.versions = lambda: {"adx-lab": "0.0.1", "locust": "2.0"}
 """
 )
 
@@ -119,6 +134,33 @@ def test_workers_end_with_a_lab_that_is_killed(home: Home, truth_server: TruthSe
     master.kill()
     gone, left = psutil.wait_procs(family, timeout=60)
     assert (len(gone), left) == (3, [])
+
+
+def test_a_worker_that_is_killed_is_told_with_its_share(
+    home: Home, truth_server: TruthServer, tmp_path: Path
+) -> None:
+    asked = (*words(truth_server, tmp_path), "--duration", "8", "--workers", "2", "--json")
+    with subprocess.Popen(
+        home.command(*asked), env=home.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as lab:
+        assert lab.stderr is not None
+        next(line for line in lab.stderr if "load theirs" in line)
+        time.sleep(4)
+        family = psutil.Process(lab.pid).children(recursive=True)
+        max(
+            (one for one in family if "locust" in one.cmdline()), key=lambda one: (one.create_time(), one.pid)
+        ).kill()
+        out, err = lab.communicate()
+    document = json.loads(out)
+    told = {caveat["code"]: caveat["text"] for caveat in document["caveats"]}
+    assert re.search(r"worker-00\d did not end its record: .* it sent \d+% of all requests", told["killed"]), err
+    assert lab.returncode == 4
+
+
+def test_a_worker_of_another_version_is_refused(home: Home, truth_server: TruthServer, tmp_path: Path) -> None:
+    done = home.adx_lab(*words(truth_server, tmp_path, OLDER), "--duration", "2", "--workers", "2")
+    assert (done.code, len(done.error_lines)) == (2, 1), done.err
+    assert "runs adx-lab 0.0.1, locust 2.0, its master adx-lab" in done.error_lines[0]
 
 
 def test_times_are_the_masters_whatever_a_workers_clock_says(

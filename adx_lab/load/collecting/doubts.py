@@ -24,6 +24,8 @@ def doubts(
     """Yield every reason to doubt the record."""
     yield from _doubt_processes(processes, tables)
     yield from _doubt_values(processes)
+    if tables.odd_times:
+        yield Caveat("odd_times", f"{tables.odd_times} times of requests were no numbers (NaN or infinite)")
     if any(told(processes, "strangers")):
         yield Caveat("strangers", "somebody without the secret of the run tried to join it, and was refused")
     yield from _doubt_count(processes, tables)

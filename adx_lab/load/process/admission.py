@@ -1,8 +1,8 @@
 """Who may join a load: whoever knows the secret of the run. All that they tell one another is encrypted.
 
-Locust's master takes in whoever connects, and hands out what it has. ZeroMQ, over which it listens, can ask for
-a key (CURVE); Locust doesn't offer that. Here both keys of a run come from its secret, so that a master and its
-workers need nothing else in common, and a stranger's connection ends before he has heard a word.
+Locust's master takes in whoever connects, and hands out what it has. ZeroMQ, over which it listens, can ask
+for a key (CURVE); Locust doesn't offer that. Here both keys of a run come from its secret, so that a master
+and its workers need nothing else in common, and a stranger's connection ends before he has heard a word.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import zmq
 from locust.rpc.zmqrpc import BaseSocket
 from zmq.utils.monitor import parse_monitor_message
 
-from adx_lab.load.starting.joining import REFUSED, SECRET_VARIABLE, lock
+from adx_lab.load.secret import REFUSED, SECRET_VARIABLE, lock
 
 
 def ask_for_secret() -> None:

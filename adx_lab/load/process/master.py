@@ -21,7 +21,7 @@ from adx_lab.load.process.admission import versions, watch_strangers
 from adx_lab.load.process.session import DRAIN_S, Session
 from adx_lab.load.recording.rows import FileSink
 from adx_lab.load.schedules.schedule import ENDLESS_S
-from adx_lab.load.starting.joining import SECRET_VARIABLE
+from adx_lab.load.secret import SECRET_VARIABLE
 
 SENT_FILES = ("sample_file", "replay_file", "budget_file")
 """Files that an order names; the master sends what is in them along."""
@@ -31,6 +31,7 @@ _ANSWER_S = 2.0
 _CLOSE_S = 10.0
 _GRACE_S = 10.0
 _LEAD_S = 0.3
+_LOOK_EVERY_S = 0.05
 
 
 class MasterSession(Session):
@@ -59,6 +60,7 @@ class MasterSession(Session):
         """Let all workers begin at one moment."""
         super().start_clock(began + _LEAD_S)
         self.environment.runner.send_message("adx_go", {"began": began + _LEAD_S})
+        self._timers.append(gevent.spawn(self._finish_when_done))
         if self.schedule.kind == "open" and self.schedule.duration_s < ENDLESS_S:
             # A worker that died will never be done.
             self._after(began + self.schedule.duration_s + DRAIN_S + _GRACE_S - time.time(), self.finish)
@@ -72,8 +74,8 @@ class MasterSession(Session):
     def on_test_stop(self) -> None:
         """Wait for the workers' last rows, then close everything."""
         deadline = time.monotonic() + _CLOSE_S
-        while self._sinks and time.monotonic() < deadline:
-            gevent.sleep(0.05)
+        while set(self._sinks) - self._missing() and time.monotonic() < deadline:
+            gevent.sleep(_LOOK_EVERY_S)
         for sink in self._sinks.values():
             sink.close()
         self._sinks.clear()
@@ -135,6 +137,16 @@ class MasterSession(Session):
             )
         return float(min(measured)[1])
 
+    def _finish_when_done(self) -> None:
+        """Finish when every worker that lives has sent all and waited for the answers."""
+        while not self._done or set(self._sinks) - self._missing() - self._done:
+            gevent.sleep(_LOOK_EVERY_S)
+        self.finish()
+
+    def _missing(self) -> set[str]:
+        """Return the workers from which nothing is heard any more."""
+        return {client.id for client in self.environment.runner.clients.missing}
+
     def _on_stranger(self) -> None:
         self._strangers += 1
 
@@ -172,8 +184,6 @@ class MasterSession(Session):
 
     def _on_done(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self._done.add(msg.node_id)
-        if len(self._done) == self.workers:
-            self.finish()
 
     def _on_broke(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self.environment.runner.send_message("adx_end", {})

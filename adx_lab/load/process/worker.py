@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import tempfile
 import time
@@ -22,7 +21,6 @@ from adx_lab.load.process.master import SENT_FILES
 from adx_lab.load.process.session import Session
 from adx_lab.load.recording.rows import RAW_SCHEMA
 from adx_lab.load.schedules.schedule import make_schedule
-from adx_lab.processes import die_with
 from adx_lab.settings import read_settings
 
 
@@ -31,9 +29,6 @@ class WorkerSession(Session):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        if environment.parsed_options.processes:
-            # The lab starts its master as the first of a session: whoever is that was this process's parent.
-            die_with(os.getppid() if self.given is None else os.getsid(0))
         self._offset_s = 0.0
         for name in ("ping", "order", "go", "drain", "end"):
             environment.runner.register_message(f"adx_{name}", getattr(self, f"_on_{name}"))

@@ -24,7 +24,8 @@ from adx_lab.load.order import VARIABLE, LoadOrder, write_order
 from adx_lab.load.recording.rows import all_facts
 from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.load.schedules.schedule import Schedule
-from adx_lab.load.starting.joining import SECRET_VARIABLE, require_admission
+from adx_lab.load.secret import SECRET_VARIABLE
+from adx_lab.load.starting.joining import require_admission
 from adx_lab.load.starting.machines import Machines
 from adx_lab.load.starting.reachable import answers
 from adx_lab.ports import require_free
@@ -34,6 +35,12 @@ from adx_lab.progress import Progress
 PLUGIN = Path(__file__).with_name("locustfile.py")
 _HOST = "LOCUST_HOST"
 """Locust's own; in the environment, since everybody can read a command line and a URL may hold a password."""
+
+_UNHEEDED = (
+    *("LOCUST_MODE_", "LOCUST_MASTER_", "LOCUST_PROCESSES", "LOCUST_EXPECT_WORKERS"),
+    *("LOCUST_HEADFUL", "LOCUST_AUTOSTART", "LOCUST_AUTOQUIT", "LOCUST_LOGFILE", "LOCUST_SKIP_LOG_SETUP"),
+)
+"""How Locust is spread, where it listens, whether it has a page and where it logs is the lab's to say."""
 
 _SETUP_S = 90.0
 _DRAIN_S = 75.0
@@ -109,7 +116,7 @@ async def run_locust(
             f"workers join with {SECRET_VARIABLE}={secret} adx-lab load … --master {command.machines.bind}"
         )
     told = {VARIABLE: str(order_file), SECRET_VARIABLE: secret, _HOST: command.base_url}
-    environ = os.environ | told | {"PYTHONUNBUFFERED": "1"}
+    environ = _heeded(os.environ, progress) | told | {"PYTHONUNBUFFERED": "1"}
     child = start_child("locust", command.words(), log=command.log, environ=environ)
     on_start(child.pid)
     try:
@@ -121,8 +128,8 @@ async def run_locust(
     death, code = child.death(), child.process.returncode
     if death is None or code == 0:
         return collected
-    if code > 0 and not collected.deaths:  # a code of the locustfile's own, at a whole end
-        return with_exit_code(collected, code)
+    if code > 0 and not collected.deaths:  # the record is whole: what ended badly came after it
+        return with_exit_code(collected, code, _crash(command.log) if code == 1 else None)
     return replace(collected, deaths=(asdict(death),))
 
 
@@ -212,6 +219,14 @@ async def _follow(child: Child, order: LoadOrder, raw_dir: Path, progress: Progr
             await asyncio.to_thread(child.process.wait, _LOOK_EVERY_S)
 
 
+def _heeded(environ: Mapping[str, str], progress: Progress) -> dict[str, str]:
+    """Return the environment without what would take Locust out of the lab's hands; say what that is."""
+    unheeded = sorted(name for name in environ if name.startswith(_UNHEEDED))
+    if unheeded:
+        progress.step(f"{', '.join(unheeded)} of the environment: not heeded, the lab decides on that")
+    return {name: value for name, value in environ.items() if name not in unheeded}
+
+
 def _begin(raw_dir: Path) -> tuple[float, Schedule] | None:
     found: tuple[float, Schedule] | None = None
     for fact in all_facts(raw_dir):
@@ -237,6 +252,14 @@ def _refuse_failures(child: Child, command: LocustCommand, raw_dir: Path) -> Non
     raise _bad_locustfile(command.locustfile, command.log) or MeasurementError(
         f"locust exited with status {child.process.returncode}", log=command.log
     )
+
+
+def _crash(log: Path) -> str | None:
+    """Return what Python's last words are, where Locust ended with an exception that nobody caught."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line]
+    began = max((place for place, line in enumerate(lines) if line.startswith("Traceback ")), default=None)
+    told = [] if began is None else [line for line in lines[began + 1 :] if not line.startswith(" ")]
+    return told[0] if told == lines[-1:] and told else None
 
 
 def _bad_locustfile(locustfile: Path, log: Path) -> UsageError | None:

@@ -1,40 +1,17 @@
-"""The secret of a run, by which its master lets workers in; asked for before a worker's Locust starts."""
+"""Ask whether a master lets this machine in, before a worker's Locust starts."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from typing import Any
 
 import zmq
-from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
 from adx_lab.errors import UsageError
-
-SECRET_VARIABLE = "ADX_LOAD_SECRET"  # noqa: S105  # a name, no secret
-"""Names the secret of the run in the environment of its master and workers."""
-
-REFUSED = (
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-)
-"""How ZeroMQ ends a connection without the right key."""
+from adx_lab.load.secret import REFUSED, SECRET_VARIABLE, lock
 
 _PATIENCE_S = 60.0
 _MEND = f"give the master and its workers the same {SECRET_VARIABLE}"
-
-
-def lock(socket: Any, secret: str, *, leads: bool) -> None:
-    """Let a socket that is not connected yet talk only to those who know a secret."""
-    private = z85.encode(hashlib.sha256(secret.encode()).digest())
-    public = zmq.curve_public(private)
-    socket.curve_publickey, socket.curve_secretkey = (public, private) if leads else zmq.curve_keypair()
-    if leads:
-        socket.curve_server = True
-    else:
-        socket.curve_serverkey = public
 
 
 def require_admission(host: str, port: int) -> None:

@@ -39,6 +39,7 @@ class Machines:
         elif self.processes > 1:
             yield from ("--processes", str(self.processes), "--master-host", HOST, "--master-port", port)
         else:
+            yield from ("--processes", "0")  # whatever a locust.conf says
             return
         yield from ("--master-bind-host", host, "--master-bind-port", port)
 
