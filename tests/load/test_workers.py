@@ -16,6 +16,8 @@ import psutil
 import pytest
 import zmq
 
+from adx_lab.errors import UsageError
+from adx_lab.load.starting.joining import require_admission
 from tests.conftest import Home
 from tests.load.conftest import TruthServer
 
@@ -96,14 +98,15 @@ def join(home: Home, server: TruthServer, tmp_path: Path, place: str, secret: st
 
 
 def test_a_stranger_hears_nothing_and_is_told(
-    home: Home, truth_server: TruthServer, tmp_path: Path, leading: Any
+    home: Home, truth_server: TruthServer, tmp_path: Path, leading: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process, secret, place = leading
-    assert place.startswith("127.0.0.1:")
+    host, _, port = place.rpartition(":")
+    assert host == "127.0.0.1"
     for wrong, said in (("", "needs the secret"), (f"{secret}x", "refuses this worker")):
-        refused = join(home, truth_server, tmp_path, place, wrong)
-        assert refused.code == 2, refused.err
-        assert said in refused.error_lines[0]
+        monkeypatch.setenv("ADX_LOAD_SECRET", wrong)
+        with pytest.raises(UsageError, match=said):
+            require_admission(host, int(port))
     with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
         stranger.linger = 0
         stranger.setsockopt(zmq.IDENTITY, b"stranger")
@@ -178,7 +181,10 @@ def test_times_are_the_masters_whatever_a_workers_clock_says(
     assert "count_differs" not in {caveat["code"] for caveat in document["caveats"]}
 
 
-def test_a_place_that_is_none(home: Home, truth_server: TruthServer, tmp_path: Path) -> None:
+def test_a_worker_needs_a_place_and_a_secret(home: Home, truth_server: TruthServer, tmp_path: Path) -> None:
+    done = home.adx_lab(*words(truth_server, tmp_path), "--master", "127.0.0.1:9")
+    assert (done.code, len(done.error_lines)) == (2, 1)
+    assert "needs the secret" in done.error_lines[0]
     for flag in ("--bind", "--master"):
         done = home.adx_lab(*words(truth_server, tmp_path), "--expect-workers", "1", flag, "nowhere")
         assert (done.code, len(done.error_lines)) == (2, 1)

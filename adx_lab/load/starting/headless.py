@@ -26,7 +26,7 @@ from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.load.schedules.schedule import Schedule
 from adx_lab.load.secret import SECRET_VARIABLE
 from adx_lab.load.starting.joining import require_admission
-from adx_lab.load.starting.machines import Machines
+from adx_lab.load.starting.machines import JOIN_S, Machines
 from adx_lab.load.starting.reachable import answers
 from adx_lab.ports import require_free
 from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
@@ -120,7 +120,7 @@ async def run_locust(
     child = start_child("locust", command.words(), log=command.log, environ=environ)
     on_start(child.pid)
     try:
-        await _follow(child, command.order, raw_dir, progress)
+        await _follow(child, command, raw_dir, progress)
     finally:
         await stop_child(child, grace_s=5)
     _refuse_failures(child, command, raw_dir)
@@ -195,8 +195,8 @@ async def join_master(locustfile: Path, master: str, *, log: Path) -> None:
         raise MeasurementError(f"the worker of {master} ended badly", log=log)
 
 
-async def _follow(child: Child, order: LoadOrder, raw_dir: Path, progress: Progress) -> None:
-    started = time.monotonic()
+async def _follow(child: Child, command: LocustCommand, raw_dir: Path, progress: Progress) -> None:
+    order, started = command.order, time.monotonic()
     began: float | None = None
     schedule: Schedule | None = None
     while child.alive:
@@ -209,8 +209,8 @@ async def _follow(child: Child, order: LoadOrder, raw_dir: Path, progress: Progr
         limit_s = (
             _SETUP_S if schedule is None else _SETUP_S + schedule.warmup_s + schedule.duration_s + _DRAIN_S
         )
-        if schedule is None and order.users:
-            limit_s += order.users / 100
+        if schedule is None:
+            limit_s += (order.users or 0) / 100 + (JOIN_S if command.machines.expect else 0)
         if time.monotonic() - started > limit_s:
             raise MeasurementError(f"locust did not end within {limit_s:g} s", log=child.log)
         if schedule is not None and began is not None and (done := time.time() - began) > 0:

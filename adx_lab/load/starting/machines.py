@@ -10,6 +10,9 @@ from adx_lab.errors import UsageError
 from adx_lab.ports import HOST
 
 ANY_PORT = f"{HOST}:0"
+JOIN_S = 600.0
+"""How long a master waits for workers that somebody starts on other machines."""
+
 _LAST_PORT = 65_535
 
 
@@ -35,7 +38,8 @@ class Machines:
         """Yield Locust's options for it."""
         host, port = self.place()
         if self.expect:
-            yield from ("--master", "--expect-workers", str(self.expect), "--expect-workers-max-wait", "60")
+            yield from ("--master", "--expect-workers", str(self.expect))
+            yield from ("--expect-workers-max-wait", f"{JOIN_S:g}")
         elif self.processes > 1:
             yield from ("--processes", str(self.processes), "--master-host", HOST, "--master-port", port)
         else:
