@@ -19,6 +19,7 @@ from adx_lab.load.order import LoadOrder
 from adx_lab.load.process.admission import versions
 from adx_lab.load.process.master import SENT_FILES
 from adx_lab.load.process.session import Session
+from adx_lab.load.recording.recorder import Recorder
 from adx_lab.load.recording.rows import RAW_SCHEMA
 from adx_lab.load.schedules.schedule import make_schedule
 from adx_lab.settings import read_settings
@@ -62,6 +63,9 @@ class WorkerSession(Session):
 
     def _start_companion(self) -> None:
         """Start none: the master does."""
+
+    def _tell_count(self, recorder: Recorder) -> None:
+        """Tell nothing: a worker sets its counters back when it reports, and its master has them all."""
 
     def _reset(self) -> None:
         self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
