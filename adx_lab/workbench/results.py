@@ -113,7 +113,10 @@ class Run:
 
     def failures(self) -> Result:
         """Return which requests failed and why, and what the users' tasks raised."""
-        failed, raised = tables.failures(self.judgement.record.load), tables.exceptions(self.judgement.record.load)
+        failed, raised = (
+            tables.failures(self.judgement.record.load),
+            tables.exceptions(self.judgement.record.load),
+        )
         return Result(failed.frame, (failed, raised))
 
     def budgets(self) -> Result:

@@ -32,7 +32,9 @@ def test_odd_rows_are_counted_and_stop_nothing(tmp_path: Path) -> None:
     for ms in (None, "5", 5.0):
         recorder.on_request("RPC", "call", ms, start_time=time.time())
     recorder.on_request("RPC", "call", 5.0, exception=ValueError("no"), start_time=time.time())
-    recorder.keep(EXCEPTION, request_type="task", name="U.go", sent=time.time(), ms=None, error="KeyError: 'x'")
+    recorder.keep(
+        EXCEPTION, request_type="task", name="U.go", sent=time.time(), ms=None, error="KeyError: 'x'"
+    )
     recorder.flush()
     assert len(recorder.watchers) == 1  # one that raises is taken away
     document = view.document()
@@ -46,7 +48,14 @@ def test_odd_rows_are_counted_and_stop_nothing(tmp_path: Path) -> None:
 
 def test_reasons_that_never_repeat_fill_no_memory() -> None:
     failed = Failed()
-    rows = [(0.0, 0.0, 1.0, "GET a", "other", None, 500, 0, "head", -1, None, f"trace {n}", "GET", "request")
-            for n in range(5_000)]
+    rows = [
+        (0.0, 0.0, 1.0, "GET a", "other", None, 500, 0, "head", -1, None, f"trace {n}", "GET", "request")
+        for n in range(5_000)
+    ]
     failed.add(rows)
-    assert failed.shown()[0] == {"endpoint": "GET a", "status": "500", "reason": "(other reasons)", "count": 4_000}
+    assert failed.shown()[0] == {
+        "endpoint": "GET a",
+        "status": "500",
+        "reason": "(other reasons)",
+        "count": 4_000,
+    }

@@ -156,11 +156,15 @@ def test_a_worker_that_is_killed_is_told_with_its_share(
         out, err = lab.communicate()
     document = json.loads(out)
     told = {caveat["code"]: caveat["text"] for caveat in document["caveats"]}
-    assert re.search(r"worker-00\d did not end its record: .* it sent \d+% of all requests", told["killed"]), err
+    assert re.search(
+        r"worker-00\d did not end its record: .* it sent \d+% of all requests", told["killed"]
+    ), err
     assert lab.returncode == 4
 
 
-def test_a_worker_of_another_version_is_refused(home: Home, truth_server: TruthServer, tmp_path: Path) -> None:
+def test_a_worker_of_another_version_is_refused(
+    home: Home, truth_server: TruthServer, tmp_path: Path
+) -> None:
     done = home.adx_lab(*words(truth_server, tmp_path, OLDER), "--duration", "2", "--workers", "2")
     assert (done.code, len(done.error_lines)) == (2, 1), done.err
     assert "runs adx-lab 0.0.1, locust 2.0, its master adx-lab" in done.error_lines[0]

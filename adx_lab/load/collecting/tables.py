@@ -111,7 +111,10 @@ class Tables:
 
     def _finite(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return requests whose times are numbers: one that is none must not become a percentile."""
-        for name, otherwise in (("t_intended", batch["t_sent"]), ("service_ms", pa.scalar(None, pa.float64()))):
+        for name, otherwise in (
+            ("t_intended", batch["t_sent"]),
+            ("service_ms", pa.scalar(None, pa.float64())),
+        ):
             finite = pc.fill_null(pc.is_finite(batch[name]), True)
             odd = batch.num_rows - pc.sum(finite).as_py() if batch.num_rows else 0
             if odd:
