@@ -37,7 +37,7 @@ _listening: list[Recorder] = []
 
 
 _under_way: dict[object, tuple[Any, Any, float, dict[str, Any]]] = {}
-"""Requests that have been sent and not answered: what they are called, their method, when, and their options."""
+"""Requests that were sent and not answered: what they are called, their method, when, and their options."""
 
 
 class Exceptions:
@@ -122,7 +122,7 @@ def _watched_request(request: Any) -> Any:
 
 
 def keep_under_way() -> None:
-    """Keep what is open at the end and no user's own: whoever sent it (a greenlet beside) is never stopped."""
+    """Keep what is open at the end and no user's own: a greenlet beside the users is never stopped."""
     for key in list(_under_way):
         _keep_unanswered(*_under_way.pop(key))
 
