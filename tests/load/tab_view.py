@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from adx_lab.load.web.tab import View  # isort: skip  # Locust's patches come before all else
+from adx_lab.load.web.tab import TabView  # isort: skip  # Locust's patches come before all else
 
 from adx_lab.load.recording.recorder import Recorder
 from adx_lab.load.recording.rows import EXCEPTION, FileSink
@@ -18,7 +18,7 @@ from adx_lab.load.recording.rows import EXCEPTION, FileSink
 def main(folder: Path) -> None:
     """Print what the tab would draw."""
     recorder = Recorder(FileSink(folder, "worker-1"), "head")
-    view = View()
+    view = TabView()
     going = SimpleNamespace(ready=lambda: True, get=lambda: 0.0)
     session: Any = SimpleNamespace(
         order=SimpleNamespace(budget_file=None, scenario="theirs", raw_dir=str(folder / "none")),
