@@ -36,6 +36,10 @@ _listening: list[Recorder] = []
 """The recorder of the test that runs, if one does."""
 
 
+_under_way: dict[object, tuple[Any, Any, float, dict[str, Any]]] = {}
+"""Requests that were sent and not answered: what they are called, their method, when, and their options."""
+
+
 class Exceptions:
     """What tasks and ``on_start`` raise: a row each, a traceback once a kind."""
 
@@ -99,18 +103,28 @@ def _replace(owner: Any, name: str, watched: Callable[[Any], Any]) -> None:
 
 def _watched_request(request: Any) -> Any:
     def watched(self: Any, method: Any, url: Any, name: Any = None, *args: Any, **more: Any) -> Any:
-        sent = clock.now()
+        key = object()
+        _under_way[key] = (getattr(self, "request_name", None) or name or url, method, clock.now(), more)
         try:
             return request(self, method, url, name, *args, **more)
         except Exception:
             raise
         except BaseException as stopped:  # GreenletExit, or a gevent.Timeout of the user's own
             setattr(stopped, _TOLD, True)
-            _keep_unanswered(getattr(self, "request_name", None) or name or url, method, sent, more)
+            if key in _under_way:
+                _keep_unanswered(*_under_way[key])
             raise
+        finally:
+            _under_way.pop(key, None)
 
     setattr(watched, _TOLD, True)
     return watched
+
+
+def keep_under_way() -> None:
+    """Keep what is open at the end and no user's own: a greenlet beside the users is never stopped."""
+    for key in list(_under_way):
+        _keep_unanswered(*_under_way.pop(key))
 
 
 def _keep_unanswered(name: Any, method: Any, sent: float, more: dict[str, Any]) -> None:
