@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -84,6 +85,8 @@ async def database_query_performance(database_url: str, sample: Sample) -> list[
 
 async def memory_usage_under_load(server: Announced, people: list[Person]) -> list[Figure]:
     """Watch the worker's memory while a thousand ask at once, several times, and after it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each connection is an open file
     requests = requests_of("GET /users", people)
     before = peak = _rss_mb(server)
     for number in range(_MANY_TIMES):

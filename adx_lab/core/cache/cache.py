@@ -4,8 +4,8 @@ An entry belongs to a *scope*: ``user:TENANT:USER``, ``users:TENANT`` or ``tenan
 scope has a version, each tenant has one, and so have all together. An entry is stored with the versions that
 were current before its data were read, and is good only while they are. So
 
-- an invalidation deletes one version and sends one message, whatever the number of keys, be it for a user, for
-  a tenant (a role has changed, say), or for all;
+- an invalidation deletes one version and sends one message, whatever the number of keys, be it for a user,
+  for a tenant (a role has changed, say), or for all;
 - a slow reader that stores what it read before a write stores it under versions that are over;
 - a scope without a version (never read, invalidated, or evicted) has no good entries.
 
@@ -14,9 +14,9 @@ the message comes is finished for those who wait, but its result is not kept, an
 one. Thus a thousand misses of one key cost one query, and none of them a stale answer.
 
 While a worker can't reach Valkey, or Valkey refuses to write, invalidations don't reach it: it drops its L1,
-and what it keeps then lives for ``deaf_ttl_s``, which bounds how long it may grant what is taken elsewhere. An
-invalidation that fails waits until the other workers must have noticed too. Whoever comes back makes all of L2
-void first.
+and what it keeps then lives for ``deaf_ttl_s``, which bounds how long it may grant what is taken elsewhere.
+An invalidation that fails waits until the other workers must have noticed too. Whoever comes back makes all
+of L2 void first.
 """
 
 from __future__ import annotations
