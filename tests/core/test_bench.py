@@ -41,11 +41,11 @@ def test_a_request_costs_one_query_or_none(clone_url: str, valkey_url: str) -> N
     asked = {(row["server"], row["result"]["endpoint"]): row["result"] for row in measured}
     assert len(asked) == 9
     assert not any(result["errors"] for result in asked.values())
-    for (server, _), result in asked.items():
-        # Who asks for the same list at the same moment shares one query.
-        assert result["queries"] <= {"core, cold": 1.0, "core, warm": 0.01, "core, uncached": 1.0}[server]
-    assert asked["core, uncached", "GET /auth/me"]["queries"] == pytest.approx(1.0, abs=0.05)
-    assert asked["core, cold", "GET /auth/me"]["queries"] == 1.0
+    for endpoint in reads:
+        assert asked["core, cold", endpoint]["queries"] == 1.0
+        assert asked["core, warm", endpoint]["queries"] < 0.1
+        # A few that are under way when it begins and ends are counted on one side only.
+        assert asked["core, uncached", endpoint]["queries"] == pytest.approx(1.0, abs=0.1)
 
 
 def test_pages_files_writes_and_a_peer_answer_through_a_delay(clone_url: str, valkey_url: str) -> None:

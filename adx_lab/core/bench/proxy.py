@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -65,9 +66,7 @@ def _serve(addresses: list[Address], delay_s: float, tell: Connection) -> None:
 
 async def _serve_forever(addresses: list[Address], delay_s: float, tell: Connection) -> None:
     loop = asyncio.get_running_loop()
-    servers = [
-        await loop.create_server(lambda to=one: _Near(to, delay_s), "127.0.0.1", 0) for one in addresses
-    ]
+    servers = [await loop.create_server(partial(_Near, one, delay_s), "127.0.0.1", 0) for one in addresses]
     tell.send([server.sockets[0].getsockname()[1] for server in servers])
     await asyncio.Event().wait()
 

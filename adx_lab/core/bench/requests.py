@@ -108,5 +108,5 @@ async def sign_in(database_url: str, secret: str, sample: Sample, count: int) ->
 async def _middle(connection: asyncpg.Connection, tenant: SampleTenant) -> str:
     """Return the cursor of the page that begins in the middle of a tenant's list of users."""
     size = max(1, tenant.user_count // 2)
-    row = await connection.fetchrow(QUERIES["users.list.first"].sql, tenant.id, size)
+    (row,) = await connection.fetch(QUERIES["users.list.first"].sql, tenant.id, size)
     return str(msgspec.json.decode(page_json(tuple(row), size))["next_cursor"])

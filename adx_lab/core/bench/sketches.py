@@ -65,14 +65,14 @@ async def database_query_performance(database_url: str, sample: Sample) -> list[
     times: dict[str, list[float]] = {query: [] for query in _PAGES}
     connection = await open_database(database_url)
     try:
-        ask = {query: (await connection.prepare(QUERIES[query].sql)).fetchrow for query in _PAGES}
+        ask = {query: (await connection.prepare(QUERIES[query].sql)).fetch for query in _PAGES}
         for tenant in sample.tenants:
             for share in (0.0, 0.25, 0.5, 0.9):
                 skipped = int(tenant.user_count * share)
-                row = await ask["users.list.first"](tenant.id, max(1, skipped))
+                (row,) = await ask["users.list.first"](tenant.id, max(1, skipped))
                 for query, place in zip(_PAGES, ((), row[2:4], (skipped,)), strict=True):
                     started = time.perf_counter()
-                    page = await ask[query](tenant.id, _PAGE_SIZE, *place)
+                    (page,) = await ask[query](tenant.id, _PAGE_SIZE, *place)
                     if page[1]:  # a page without users says nothing
                         times[query].append((time.perf_counter() - started) * 1e3)
     finally:
