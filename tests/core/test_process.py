@@ -110,7 +110,7 @@ def test_a_pooler_that_hands_connections_round_is_refused_in_one_line(
         # What the first left behind on the pooler's connections changes nothing for the others.
         for verb in ("serve", "serve", "worker", "migrate"):
             done = run_core(verb, database_url=url, port=0)
-            assert (done.returncode, "PgBouncer" in one_line(done)) == (2, True)
+            assert (done.returncode, "PgBouncer" in one_line(done)) == (2, True), done.stderr
 
 
 def test_a_database_without_tables_is_one_line_and_migrate_mends_it(postgres_url: str) -> None:
