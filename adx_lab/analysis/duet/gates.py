@@ -23,6 +23,7 @@ from adx_lab.analysis.duet.pair_ratios import (
     stray_series,
     whole_pairs,
 )
+from adx_lab.analysis.duet.strays import count_strays
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -102,7 +103,10 @@ def compare_duet(tables: DuetTables, plan: Plan) -> tuple[Comparison, ...]:
     series += variant_series(tables.companions)
     series += _processor(samples, tables.blocks, tables.companions)
     alpha = plan.alpha / 2
-    return (*compare(series, plan), *compare_failures(table, alpha=alpha), *compare_answers(table))
+    found = compare(series, plan)
+    if len(numbers) >= plan.looks[0]:
+        found = count_strays(found, series, alpha=plan.alpha / 4)
+    return (*found, *compare_failures(table, alpha=alpha), *compare_answers(table))
 
 
 def _serial(serial: pd.DataFrame, blocks: Sequence[int]) -> Iterator[BlockSeries]:
@@ -188,6 +192,8 @@ class Coverage:
         Named queries that no request executed.
     added, gone : tuple of str
         Routes that only head has, or only base.
+    budgets : tuple of str
+        Budgets of a night that none of its loads can tell.
     """
 
     endpoints: int
@@ -196,6 +202,7 @@ class Coverage:
     unasked: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
 
 
 def cover(

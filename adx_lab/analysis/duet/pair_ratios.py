@@ -53,7 +53,7 @@ STRAY_RATIO, STRAY_RATIO_MAX = math.log(1.5), math.log(3.0)
 STRAY_SPREADS, STRAY_MS = 4.0, 0.2
 """A pair is a stray where one half took half as long again, and that is far out among its like."""
 
-SHARE_LEAST, SHARE_MOST = 0.015, 0.03
+SHARE_LEAST, SHARE_MOST = 0.015, 0.06
 """Of an endpoint's requests; where few pairs can't bound the less, the more must do."""
 
 _SHARE_ERRORS = 3.5
@@ -282,6 +282,7 @@ def stray_series(pairs: Pairs, *, metric: str, gate: bool = True) -> tuple[Block
                 base=float(quick.sum() / total),
                 head=float(slow.sum() / total),
                 unit="share",
+                counts=tuple(zip(quick.astype(int).tolist(), slow.astype(int).tolist(), strict=True)),
             )
         )
     return tuple(series)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from adx_lab.analysis.run.budgets import RARE
 from adx_lab.analysis.run.time_split import text_codes
 from adx_lab.analysis.stats.quantiles import (
     LEVEL,
@@ -39,14 +38,12 @@ __all__ = [
     "LatencySummary",
     "batches_of",
     "failed",
-    "measure",
     "rate_estimate",
     "split_by",
     "summarise",
 ]
 
 PERCENTILES = (0.5, 0.95, 0.99, 0.999)
-_P95 = PERCENTILES.index(0.95)
 SLICES = 20  # Schmeiser (1982): ten to thirty batches; more would be shorter than what they must contain
 BLOCKS_MIN = 5
 ERRORS_LEFT_OUT = 0.01
@@ -319,87 +316,3 @@ def rate_estimate(batches: Batches, counted: NDArray[np.bool_], *, level: float 
     error = math.sqrt(size / (size - 1) * float(residuals @ residuals)) / total_s
     half = float(stats.t.ppf((1 + level) / 2, size - 1)) * error
     return Estimate(rate, max(0.0, rate - half), rate + half, n, (batches.caveat,))
-
-
-def measure(
-    samples: pd.DataFrame,
-    queries: pd.DataFrame | None = None,
-    *,
-    level: float = LEVEL,
-    lasted_s: float | None = None,
-) -> dict[str, Estimate]:
-    """Return what a run's samples say of the budgets' metrics.
-
-    Parameters
-    ----------
-    samples
-        One row a request; `endpoint` and `group` are used.
-    queries
-        One row an execution: `sample` (a row number of `samples`), `query`, `ms`.
-    level
-        Two-sided confidence.
-    lasted_s
-        As in `summarise`.
-
-    Returns
-    -------
-    dict
-        `group.NAME.pNN_ms`, `endpoint.NAME.pNN_ms`, `query.NAME.pNN_ms` (NN of 50, 95, 99, 99.9),
-        `throughput_per_s` (answered without error) and `error_rate` (a fraction). Queries too rare for a p95
-        that is bounded from above are also measured together, as the query `(rare)`.
-    """
-    if samples.empty:
-        return {}
-    batches, lost = batches_of(samples, lasted_s=lasted_s), failed(samples)
-    measured = {
-        "throughput_per_s": rate_estimate(batches, ~lost, level=level),
-        "error_rate": _error_rate(lost, batches, level),
-    }
-    for by in ("group", "endpoint"):
-        for row in summarise(samples, by=by, level=level, lasted_s=lasted_s):
-            measured |= _named(f"{by}.{row.subject}", (row.p50_ms, row.p95_ms, row.p99_ms, row.p999_ms))
-    if queries is not None and len(queries):
-        measured |= _measure_queries(queries, batches, level)
-    return measured
-
-
-def _measure_queries(queries: pd.DataFrame, batches: Batches, level: float) -> dict[str, Estimate]:
-    times = queries["ms"].to_numpy(dtype=np.float64)
-    index = batches.index[queries["sample"].to_numpy()]
-
-    def estimates(rows: NDArray[np.int64] | slice, *caveats: Caveat) -> tuple[Estimate, ...]:
-        known = (batches.caveat, *caveats)
-        return quantile_estimates(times[rows], index[rows], PERCENTILES, level=level, caveats=known)
-
-    measured: dict[str, Estimate] = {}
-    rare: dict[str, NDArray[np.int64] | slice] = {}
-    for name, rows in split_by(queries, "query"):
-        found = estimates(rows)
-        measured |= _named(f"query.{name}", found)
-        if found[_P95].high is None:
-            rare[str(name)] = rows
-    if len(rare) > 1:
-        together = np.concatenate([np.arange(len(times))[rows] for rows in rare.values()])
-        text = f"too rare to be told one by one, and judged together: {', '.join(sorted(rare))}"
-        measured |= _named(f"query.{RARE}", estimates(together, Caveat("rare-queries", text)))
-    return measured
-
-
-def _named(prefix: str, estimates: tuple[Estimate, ...]) -> dict[str, Estimate]:
-    return {f"{prefix}.p{100 * p:g}_ms": estimate for p, estimate in zip(PERCENTILES, estimates, strict=True)}
-
-
-def _error_rate(lost: NDArray[np.bool_], batches: Batches, level: float) -> Estimate:
-    """Estimate the share of failed requests: Clopper and Pearson's interval at Korn and Graubard's size."""
-    n, failures = lost.size, int(lost.sum())
-    share = failures / n
-    spread = batch_mean(lost.astype(np.float64), batches.index, level=level)
-    worth = float(n)
-    if 0 < failures < n and spread.high is not None:
-        z = float(stats.norm.ppf((1 + level) / 2))
-        # `spread` already holds Student's t of the batches; never worth more than the requests themselves.
-        worth = min(worth, share * (1 - share) / ((spread.high - share) / z) ** 2)
-    hits, tail = share * worth, (1 - level) / 2
-    low = float(stats.beta.ppf(tail, hits, worth - hits + 1)) if failures else 0.0
-    high = float(stats.beta.ppf(1 - tail, hits + 1, worth - hits)) if failures < n else 1.0
-    return Estimate(share, low, high, n, (batches.caveat,))

@@ -18,11 +18,12 @@ def show_history(*, scenario: str = "mixed", metric: str | None = None, json: bo
     json
         Print all series with their nights as one JSON document.
     """
-    from adx_lab.analysis.nights.ratio_series import series_of
+    from adx_lab.analysis.nights.ratio_series import series_of, unjudged_nights
     from adx_lab.report.nights.night_series import changes_of
     from adx_lab.store.rows import stored_rows
 
-    found = series_of(stored_rows(read_settings()), scenario=scenario, metric=metric)
+    rows = stored_rows(read_settings())
+    found = series_of(rows, scenario=scenario, metric=metric)
     if json:
         print_json(list(found))
         return 0
@@ -30,5 +31,8 @@ def show_history(*, scenario: str = "mixed", metric: str | None = None, json: bo
     if table.rows:
         print_table(table)
     nights = max((len(series.nights) for series in found), default=0)
-    print(f"{len(table.rows)} changes in {len(found)} series of up to {nights} duets")
+    lost = unjudged_nights(rows, scenario)
+    print(f"{len(table.rows)} changes in {len(found)} series of up to {nights} duets; {len(lost)} invalid")
+    for night in lost:
+        print(f"invalid: {night.run_id} of {night.date} at {night.commit[:10] or 'no commit'}")
     return 0

@@ -23,7 +23,7 @@ import psutil
 import pyarrow as pa
 
 from adx_lab.load.recording.fitting import Misfits, show
-from adx_lab.load.recording.rows import RAW_SCHEMA, REQUEST, Row, batch_of
+from adx_lab.load.recording.rows import RAW_SCHEMA, REQUEST, Row, batch_of, import_all
 from adx_lab.load.recording.server_timing import TRACE
 
 FLUSH_EVERY_S = 1.0
@@ -61,6 +61,7 @@ class Recorder:
     """
 
     def __init__(self, sink: Sink, variant: str, vitals: Callable[[], dict[str, Any]] = dict) -> None:
+        import_all()
         self._sink = sink
         self._vitals = vitals
         self._variant = variant
