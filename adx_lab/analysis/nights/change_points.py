@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangePoint", "Evidence", "Night", "change_points", "evidence", "sufficient"]
 
-BEFORE_MIN = 8
+BEFORE_MIN = 12
 LENGTHS = (2, 3, 4, 5, 6, 8, 11, 16, 24, 36)
 """How many nights a change may have lasted when it is found: what is younger than two is no change yet, and
 between these a night or two more make no difference."""
@@ -42,23 +42,25 @@ between these a night or two more make no difference."""
 WINDOW = 60
 """Nights that are looked back on."""
 
-ALPHA_NIGHT = 2e-4
+ALPHA_NIGHT = 3e-4
 """Of a false alarm, a night, over all series: see docs/method.md for the rate that it gives."""
 
+NIGHTS_CALM = 40
 CORRELATION_MAX = 0.95
-POOLED_ERRORS, OWN_ERRORS, ALONE_ERRORS = 0.3, 1.0, 1.5
+POOLED_ERRORS, OWN_ERRORS, ALONE_ERRORS = 0.3, 1.3, 2.0
 """By how many errors a correlation is taken for higher than it seems: that of all series, what one of them
 differs by, and that of a series that is alone or nearly so."""
 
-_BIAS = (2.5, 6.0)
+_BIAS = (3.0, 8.8)
 _SPREAD_MIN = 0.15
+_FAR = 0.975
 BORROWED_MAX = 100.0
 """Nights that the others' noise may count for in a series' own."""
 
 LONELY = 1.5
 """Robust deviations from the middle nights of a change: what is further away counts as no further."""
 
-MATTERS = 0.01
+MATTERS = 0.015
 """A change of less is nobody's concern, however plain."""
 
 SERIES_POOLED_MIN = 5
@@ -190,26 +192,30 @@ def _look(known: Sequence[tuple[int, NDArray[np.float64]]]) -> Iterator[tuple[in
     long = [(i, values) for i, values in known if values.size >= BEFORE_MIN + LENGTHS[0]]
     if not long:
         return
-    correlation = correlations([values for _, values in long])
+    left = [_left(values) for _, values in long]
+    correlation, tails = correlations(left), heaviness(left)
     for size in sorted({values.size for _, values in long}):
         some = [k for k, (_, values) in enumerate(long) if values.size == size]
-        told = evidence(np.array([long[k][1] for k in some]), correlation[some])
-        for row in np.flatnonzero(sufficient(told, len(long))).tolist():
+        told = evidence(np.array([long[k][1] for k in some]), correlation[some], tails)
+        for row in np.flatnonzero(sufficient(told, len(long), nights=size)).tolist():
             change = _Step(
                 float(told.log_p[row]), float(told.step[row]), float(told.error[row]), int(told.lasted[row])
             )
             yield long[some[row]][0], change
 
 
-def correlations(series: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+def correlations(left: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Return how strongly the neighbouring nights of each series must be taken to resemble each other.
 
-    Of what is left where the series' own best step is taken out, freed of the bias that this brings.
+    Parameters
+    ----------
+    left
+        What is left of each series where its own best step is taken out; freed of the bias that this brings.
     """
-    sizes = np.array([values.size for values in series], dtype=np.float64)
-    left = np.array([_correlation(values) for values in series])
-    own = np.clip((left * sizes + _BIAS[0]) / np.maximum(sizes - _BIAS[1], 4.0), -0.5, 0.97)
-    if len(series) < SERIES_POOLED_MIN:
+    sizes = np.array([values.size for values in left], dtype=np.float64)
+    found = np.array([_correlation(values) for values in left])
+    own = np.clip((found * sizes + _BIAS[0]) / np.maximum(sizes - _BIAS[1], 4.0), -0.5, 0.97)
+    if len(left) < SERIES_POOLED_MIN:
         error = np.sqrt(np.maximum(1 - np.maximum(own, 0.0) ** 2, _SPREAD_MIN) / sizes)
         return np.asarray(np.clip(own + ALONE_ERRORS * error, 0.0, CORRELATION_MAX))
     middle = float(np.median(own))
@@ -222,19 +228,32 @@ def correlations(series: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return np.asarray(np.clip(taken, 0.0, CORRELATION_MAX))
 
 
-def _correlation(values: NDArray[np.float64]) -> float:
-    """Return the lag-one correlation around the two levels that fit a series best."""
+def heaviness(left: Sequence[NDArray[np.float64]]) -> float:
+    """Return how much further the far nights of all series are out than normal ones would be; at least 1."""
+    spreads = [1.4826 * float(np.median(np.abs(values))) for values in left]
+    far = np.concatenate(
+        [values / spread for values, spread in zip(left, spreads, strict=True) if spread > NOISE_MIN]
+        or [np.zeros(1)]
+    )
+    return max(1.0, float(np.quantile(np.abs(far), _FAR)) / float(special.ndtri((1 + _FAR) / 2)))
+
+
+def _left(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what is left of a series around the two levels that fit it best."""
     nights = values.size
     before = np.arange(2, nights - 1)
     sums = np.cumsum(values)
     gain = (sums[before - 1] - sums[-1] * before / nights) ** 2 * nights / (before * (nights - before))
     split = int(before[gain.argmax()])
-    left = np.concatenate([values[:split] - values[:split].mean(), values[split:] - values[split:].mean()])
+    return np.concatenate([values[:split] - values[:split].mean(), values[split:] - values[split:].mean()])
+
+
+def _correlation(left: NDArray[np.float64]) -> float:
     square = float(left @ left)
-    return float(left[1:] @ left[:-1]) / square if square > nights * NOISE_MIN**2 else 0.0
+    return float(left[1:] @ left[:-1]) / square if square > left.size * NOISE_MIN**2 else 0.0
 
 
-def evidence(values: NDArray[np.float64], correlation: NDArray[np.float64]) -> Evidence:
+def evidence(values: NDArray[np.float64], correlation: NDArray[np.float64], tails: float = 1.0) -> Evidence:
     """Return the strongest sign of a change in each series, over all the nights on which it may have begun.
 
     Parameters
@@ -243,6 +262,8 @@ def evidence(values: NDArray[np.float64], correlation: NDArray[np.float64]) -> E
         Series x nights, logs of ratios: all nights until the present one.
     correlation
         Of neighbouring nights, for each series.
+    tails
+        From `heaviness`: means of few nights inherit it, those of many do not.
     """
     count, nights = values.shape
     best = Evidence(np.zeros(count), np.zeros(count), np.ones(count), np.zeros(count, dtype=np.int64))
@@ -251,6 +272,7 @@ def evidence(values: NDArray[np.float64], correlation: NDArray[np.float64]) -> E
             break
         step, own = _fit(_pulled(values, lasted), lasted, correlation)
         error, degrees = _moderated(own, nights - 2)
+        error = error * (1 + (tails - 1) / math.sqrt(lasted))
         log_p = np.log(np.maximum(special.stdtr(degrees - 1, -np.abs(step) / error), _TINY))
         better = log_p < best.log_p
         for kept, own in ((best.log_p, log_p), (best.step, step), (best.error, error)):
@@ -280,7 +302,8 @@ def _pulled(values: NDArray[np.float64], lasted: int) -> NDArray[np.float64]:
     level = np.median(before, axis=1, keepdims=True)
     spread = LONELY * 1.4826 * np.median(np.abs(before - level), axis=1, keepdims=True)
     ordered = np.sort(after, axis=1)
-    lower, upper = ordered[:, (lasted - 1) // 2, None], ordered[:, lasted // 2, None]
+    place = (lasted - 2) // 2
+    lower, upper = ordered[:, place, None], ordered[:, lasted - 1 - place, None]
     rising = after.mean(axis=1, keepdims=True) > level
     pulled = values.copy()
     pulled[:, -lasted:] = np.where(
@@ -314,7 +337,7 @@ def _fit(
     return size, np.sqrt(left / (nights - 2) * ll / determinant)
 
 
-def sufficient(told: Evidence, series: int) -> NDArray[np.bool_]:
+def sufficient(told: Evidence, series: int, *, nights: int) -> NDArray[np.bool_]:
     """Tell of which series the evidence suffices.
 
     Parameters
@@ -323,8 +346,11 @@ def sufficient(told: Evidence, series: int) -> NDArray[np.bool_]:
         From `evidence`.
     series
         How many are watched together.
+    nights
+        How many there are of these: of few nights nobody knows how strongly neighbours resemble each other.
     """
-    plain = told.log_p < math.log(ALPHA_NIGHT / series)
+    young = min(1.0, nights / NIGHTS_CALM) ** 2
+    plain = told.log_p < math.log(ALPHA_NIGHT * young / series)
     return np.asarray(plain & (np.abs(told.step) >= math.log1p(MATTERS)), dtype=bool)
 
 
