@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from adx_lab.analysis.stats.sequential_design import Plan
+    from adx_lab.analysis.stats.sequential_design import SequentialDesign
 
-__all__ = ["Coverage", "DuetTables", "Known", "compare_duet", "cover", "movement_of"]
+__all__ = ["Coverage", "DuetTables", "KnownWays", "compare_duet", "cover", "movement_of"]
 
 OPEN, SERIAL, COLD, BURST = "open", "serial", "cold", "burst"
 
@@ -78,7 +78,7 @@ class DuetTables:
     blocks: Sequence[Mapping[str, Any]]
 
 
-def compare_duet(tables: DuetTables, plan: Plan) -> tuple[Comparison, ...]:
+def compare_duet(tables: DuetTables, plan: SequentialDesign) -> tuple[Comparison, ...]:
     """Compare all that can be compared with the blocks so far.
 
     Parameters
@@ -171,7 +171,7 @@ def _processor(
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownWays:
     """What a variant is known to have, whether or not anybody asked: routes and named queries."""
 
     routes: frozenset[str] = frozenset()
@@ -209,8 +209,8 @@ def cover(
     samples: pd.DataFrame,
     executed: Collection[str],
     comparisons: Sequence[Comparison],
-    base: Known,
-    head: Known,
+    base: KnownWays,
+    head: KnownWays,
 ) -> Coverage:
     """Tell what of two variants was asked and judged.
 

@@ -17,7 +17,7 @@ _INVALID = "invalid"
 
 
 @dataclass(frozen=True)
-class Series:
+class RatioSeries:
     """One subject's and metric's nights, and the changes found in them."""
 
     subject: str
@@ -37,7 +37,7 @@ class Unjudged:
 
 def series_of(
     rows: Iterable[Mapping[str, Any]], *, scenario: str = "mixed", metric: str | None = None
-) -> tuple[Series, ...]:
+) -> tuple[RatioSeries, ...]:
     """Look for change points in the ratios of the duets among a run store's rows.
 
     Series of one metric are watched together: the chance of a false alarm is that of all of them.
@@ -52,13 +52,13 @@ def series_of(
         Only this one, such as ``serial_ms``.
     """
     known = nights_of(rows, scenario)
-    found: list[Series] = []
+    found: list[RatioSeries] = []
     for watched in sorted({key[1] for key in known}):
         if metric not in {None, watched}:
             continue
         some = [(key, nights) for key, nights in sorted(known.items()) if key[1] == watched]
         changes = _changes([nights for _, nights in some])
-        found += [Series(*key, nights, told) for (key, nights), told in zip(some, changes, strict=True)]
+        found += [RatioSeries(*key, nights, told) for (key, nights), told in zip(some, changes, strict=True)]
     return tuple(sorted(found, key=lambda series: (series.subject, series.metric)))
 
 

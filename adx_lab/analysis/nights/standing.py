@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.nights.change_points import ChangePoint, Night
-from adx_lab.analysis.nights.ratio_series import Series
+from adx_lab.analysis.nights.ratio_series import RatioSeries
 
 __all__ = ["KIND", "WATCHED", "Crept", "crept_in", "finding_of", "watched"]
 
@@ -40,7 +40,7 @@ class Crept:
         return min((change.found for _, change in self.changes), key=lambda night: night.run_id)
 
 
-def watched(series: Sequence[Series]) -> tuple[Series, ...]:
+def watched(series: Sequence[RatioSeries]) -> tuple[RatioSeries, ...]:
     """Return the series that a verdict rests on."""
     for metric in WATCHED:
         own = tuple(one for one in series if one.metric == metric)
@@ -49,7 +49,7 @@ def watched(series: Sequence[Series]) -> tuple[Series, ...]:
     return ()
 
 
-def crept_in(series: Sequence[Series]) -> tuple[Crept, ...]:
+def crept_in(series: Sequence[RatioSeries]) -> tuple[Crept, ...]:
     """Return the slowdowns that were found and have not been undone, against the latest baseline.
 
     Parameters
@@ -85,7 +85,7 @@ def crept_in(series: Sequence[Series]) -> tuple[Crept, ...]:
     )
 
 
-def _standing(one: Series, baseline: str) -> Iterator[ChangePoint]:
+def _standing(one: RatioSeries, baseline: str) -> Iterator[ChangePoint]:
     """Yield the slowdowns of which at least a half is still there."""
     changes = [change for change in one.changes if change.after.baseline == baseline]
     for i, change in enumerate(changes):

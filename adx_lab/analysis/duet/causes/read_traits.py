@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from adx_lab.analysis.duet.causes.variant_traits import EndpointFacts, QueryFacts, VariantFacts
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell, read_matrix
 from adx_lab.records.documents import digest
 
 _COUNTERS = ("calls", "plans", "exec_ms", "plan_ms", "rows", "buffers")
@@ -150,7 +150,7 @@ def _queries(statements: Mapping[str, Mapping[str, float]], matrix: Matrix | Non
     }
 
 
-def _cells(matrix: Matrix | None, query: str) -> list[Cell]:
+def _cells(matrix: Matrix | None, query: str) -> list[PlanCell]:
     if matrix is None:
         return []
     wanted = [(query, tenant, "custom") for tenant in _TENANTS]
@@ -158,7 +158,7 @@ def _cells(matrix: Matrix | None, query: str) -> list[Cell]:
 
 
 def _query(
-    counted: Mapping[str, float] | None, cells: Sequence[Cell], matrix: Matrix | None, text: object
+    counted: Mapping[str, float] | None, cells: Sequence[PlanCell], matrix: Matrix | None, text: object
 ) -> QueryFacts:
     nodes = [node for cell in cells for node in cell.analysis.nodes]
     factors = [max(f, 1 / f) for node in nodes if (f := node.estimate_factor) is not None and f > 0]
@@ -189,7 +189,7 @@ def _query(
     )
 
 
-def _rows(cells: Sequence[Cell]) -> float | None:
+def _rows(cells: Sequence[PlanCell]) -> float | None:
     """Return the rows that a query finds, its mean over the tenants.
 
     A query that answers with one JSON text returns one row, however many went into it: what stands below the
