@@ -44,7 +44,7 @@ _OPEN_ALL = 0.10
 """Where the code's cost is known from the serial movement, the open loop is asked for queueing only."""
 
 _COLD_SHARE, _COLD_MS = 1.0, 2.0
-_BURST_SHARE, _BURST_MS = 0.5, 2.0
+_BURST_SHARE, _BURST_MS, _BURST_ALL = 0.5, 2.0, 0.25
 _CAPACITY = 0.2
 _PREFIX = re.compile(r"^(\S+) /api/v\d+(?=/)")
 _TIMES = frozenset(MOVEMENT_METRICS.values())
@@ -139,7 +139,9 @@ def _others(moved: Mapping[str, pd.DataFrame], blocks: Sequence[int]) -> Iterato
         if movement in moved:
             pairs = pairs_of(moved[movement], blocks=blocks)
             metric = MOVEMENT_METRICS[movement]
-            yield from ratio_series(pairs, metric=metric, matters=share, matters_ms=least)
+            for one in ratio_series(pairs, metric=metric, matters=share, matters_ms=least):
+                both = one.subject == ALL and movement == BURST
+                yield replace(one, matters=_BURST_ALL) if both else one
 
 
 def _processor(
