@@ -177,7 +177,7 @@ def _without_run(estimate: Estimate) -> tuple[Caveat, ...]:
 
 
 def _status(budget: Budget, estimate: Estimate) -> BudgetStatus:
-    if not isinstance(estimate, Percentile) or budget.direction != "below":
+    if not isinstance(estimate, Percentile) or not estimate.times.size or budget.direction != "below":
         return _interval_status(budget, estimate)
     if estimate.keeps(budget.limit):
         return "pass"

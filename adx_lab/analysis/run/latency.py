@@ -30,19 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = [
-    "BETWEEN_BLOCKS",
-    "PERCENTILES",
-    "WITHIN_RUN",
-    "Batches",
-    "LatencySummary",
-    "batches_of",
-    "failed",
-    "rate_estimate",
-    "split_by",
-    "summarise",
-]
-
 PERCENTILES = (0.5, 0.95, 0.99, 0.999)
 SLICES = 20  # Schmeiser (1982): ten to thirty batches; more would be shorter than what they must contain
 BLOCKS_MIN = 5
@@ -150,7 +137,7 @@ def summarise(
     lost, waiting = failed(samples), unanswered(samples)
     usable = (~lost | waiting) & np.isfinite(values)
     return tuple(
-        _summary(
+        summarise_part(
             subject,
             by,
             batches,
@@ -164,17 +151,18 @@ def summarise(
     )
 
 
-def _summary(
+def summarise_part(
     subject: str,
     by: str | None,
     batches: Batches,
     *,
-    times: NDArray[np.float64],
-    batch: NDArray[np.int16],
+    times: NDArray[np.floating],
+    batch: NDArray[np.integer],
     waiting: NDArray[np.bool_],
     lost: NDArray[np.bool_],
-    level: float,
+    level: float = LEVEL,
 ) -> LatencySummary:
+    """Summarise one part of a run: its times with their batches, which are lower bounds, and what failed."""
     caveats = (batches.caveat,)
     known_ms = float(times[waiting].min()) if waiting.any() else math.inf
     p50, p95, p99, p999 = (
@@ -211,14 +199,14 @@ def _summary(
     )
 
 
-def _drifts(times: NDArray[np.float64], batch: NDArray[np.int16]) -> bool:
+def _drifts(times: NDArray[np.floating], batch: NDArray[np.integer]) -> bool:
     """Tell whether neighbouring batches resemble each other.
 
     By the lag-1 correlation of their ranks, one-sided at 0.1%. Ranks, since one stall must not hide a slope.
     Batch means are exactly what the intervals rest on.
     """
-    sizes = np.bincount(batch)
-    means = np.bincount(batch, weights=times)[sizes > 0] / sizes[sizes > 0]
+    sizes = in_batches(batch)
+    means = in_batches(batch, weights=times)[sizes > 0] / sizes[sizes > 0]
     if means.size < 10:
         return False
     ranks = stats.rankdata(means)
@@ -293,24 +281,23 @@ def batches_of(samples: pd.DataFrame, *, lasted_s: float | None = None) -> Batch
     return Batches(scaled.astype(np.int16), np.full(SLICES, span / SLICES), WITHIN_RUN)
 
 
-def rate_estimate(batches: Batches, counted: NDArray[np.bool_], *, level: float = LEVEL) -> Estimate:
+def rate_estimate(batches: Batches, counts: NDArray[np.float64], *, level: float = LEVEL) -> Estimate:
     """Estimate how many requests a second were answered, with Student's t over the batches.
 
     Parameters
     ----------
     batches
         Of the whole run.
-    counted
-        Which requests count.
+    counts
+        How many requests of each batch count.
     level
         Two-sided confidence.
     """
     total_s = float(batches.seconds.sum())
-    n = int(counted.sum())
+    n = int(counts.sum())
     if total_s <= 0:
         return Estimate(None, None, None, n, (batches.caveat, TOO_FEW))
     rate = n / total_s
-    counts = np.bincount(batches.index[counted], minlength=batches.seconds.size)
     residuals = counts - rate * batches.seconds
     size = batches.seconds.size
     error = math.sqrt(size / (size - 1) * float(residuals @ residuals)) / total_s
