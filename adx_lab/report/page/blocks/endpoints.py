@@ -61,7 +61,9 @@ def _percentiles(contents: Contents, name: str) -> Table:
     load = contents.judgement
     row = None if load is None else next((one for one in load.endpoints if one.subject == name), None)
     duel = None if contents.compared is None else contents.compared.duel
-    times = {} if duel is None else {side: _times(duel.samples, name, side) for side in (BASE, HEAD)}
+    times = {} if duel is None else {side: _times(duel.loaded, name, side) for side in (BASE, HEAD)}
+    if times and not any(len(own) for own in times.values()):
+        times = {}  # asked one at a time only: what that found is said above
     columns = [Column("percentile")]
     if row is not None:
         columns += [
