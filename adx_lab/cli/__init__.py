@@ -14,7 +14,7 @@ import sys
 import traceback
 from types import FrameType
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from adx_lab.cli.console import say_error
 from adx_lab.errors import AdxLabError, UsageError
@@ -101,7 +101,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
         case AdxLabError():
             return str(error), error.exit_code
         case CycloptsError():
-            return f"{' '.join(str(error).split()).rstrip('.')}; see adx-lab --help", UsageError.exit_code
+            return _misused(error), UsageError.exit_code
         case KeyboardInterrupt():
             return "interrupted", 130
         case BrokenPipeError():  # whoever read our output has left; that is no fault
@@ -112,6 +112,17 @@ def _explain(error: BaseException) -> tuple[str, int]:
             said = f"the operating system refused: {error.strerror or error}{where}"
             return f"{said}; run adx-lab doctor", AdxLabError.exit_code
     return f"a fault of ADX Lab itself: {type(error).__name__}: {error}; --debug shows where", 3
+
+
+def _misused(error: CycloptsError) -> str:
+    """Say what of a command line can't be read, and whose help says how it is written."""
+    verb = " ".join(error.command_chain or ())
+    see = f"see adx-lab {verb} --help" if verb else "see adx-lab --help"
+    if isinstance(error, UnusedCliTokensError):
+        return f"{' '.join(error.unused_tokens or ())} is more than adx-lab {verb} takes; {see}"
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        return f"adx-lab {verb} needs {error.argument.name}; {see}"
+    return f"{' '.join(str(error).split()).rstrip('.')}; {see}"
 
 
 def _check_verb(words: list[str]) -> None:

@@ -34,8 +34,8 @@ app.command("adx_lab.cli.plans_show:show", name="show")
 def capture(
     *,
     query: str | None = None,
-    tenant: str = "whale",
-    mode: str = "custom",
+    tenant: str | None = None,
+    mode: str | None = None,
     database: str | None = None,
     limit: int = 20,
     role: str | None = None,
@@ -52,9 +52,9 @@ def capture(
         Show this one's plan (or those of ``users.list``, which are several) as a tree instead of the matrix.
         With ``--database``: the statements whose text or number contains this.
     tenant
-        With ``--query``: for whom; whale, median, small or absent.
+        With ``--query``: for whom; whale (where left out), median, small or absent.
     mode
-        With ``--query``: custom or generic.
+        With ``--query``: custom (where left out) or generic.
     database
         Any PostgreSQL instead of the stack's: the plans of its dearest statements, for any value and for
         values that occur. None is executed, and nothing is left behind.
@@ -81,13 +81,16 @@ def capture(
         raise UsageError(f"--resample {resample} is not a number of times")
     if resample and database is not None:
         raise UsageError("--resample needs a clone of the stack's own data", mend="leave --database out")
+    if query is None and (tenant is not None or mode is not None):
+        raise UsageError("--tenant and --mode choose among the plans of a query", mend="name it with --query")
+    whose = (tenant or "whale", mode or "custom")
     only = None
     asking = _asking(limit, query, role, set_)
     if database is None and (role is not None or set_):
         raise UsageError("--role and --set are for --database", mend="name the database")
     if query is not None and database is None:
         only = conductor.query_names(query)
-        conductor.cells_of(Matrix({}), tenant, mode)  # refused before a stack is started
+        conductor.cells_of(Matrix({}), *whose)  # refused before a stack is started
     document = asyncio.run(
         conductor.capture(
             read_settings(), database, ConsoleProgress(), only=only, resample=resample, asking=asking
@@ -97,7 +100,7 @@ def capture(
         _save(document, out)
     matrix = read_matrix(document)
     if query is not None and database is None:
-        return _show_cells(conductor.cells_of(matrix, tenant, mode), json=json)
+        return _show_cells(conductor.cells_of(matrix, *whose), json=json)
     if json:
         flips, ties, rooms = find_flips(matrix), find_ties(matrix), headrooms(matrix)
         cells = [_cell(cell) for cell in matrix.cells.values()]

@@ -15,10 +15,10 @@ from adx_lab.report.page.answer import slug
 from adx_lab.report.parts.figure import COLOURS
 from adx_lab.report.parts.words import check_words, trouble
 from tests.conftest import CHECKOUT, HEADLESS, Home
+from tests.report.browsing import AXE, serious
 
 LINE = "    user_id = checked_id(request.args[0])"
 WAIT = '    await __import__("asyncio").sleep(0.25)'
-AXE = CHECKOUT / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="module")
@@ -157,10 +157,7 @@ def test_axe_finds_nothing_serious(regressed: Path, browser: Browser, scheme: st
         pytest.skip("axe-core is not installed (npm install axe-core): accessibility is not checked")
     for file in sorted(regressed.parent.glob("*.html")):
         page = opened(browser, file, 1280, scheme)
-        page.add_script_tag(path=str(AXE))
-        found = page.evaluate("axe.run().then(result => result.violations)")
-        serious = [one["id"] for one in found if one["impact"] in {"serious", "critical"}]
-        assert serious == [], file.name
+        assert serious(page) == [], file.name
         page.context.close()
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from adx_lab.cli.checks import check_positive
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
-from adx_lab.errors import UsageError
 from adx_lab.report.page.verdict_words import calibration_line
 from adx_lab.settings import read_settings
 
@@ -55,8 +55,8 @@ def run(
     from adx_lab.conduct.calibration.calibrate import calibrate
     from adx_lab.conduct.duet.order import DuetOrder
 
-    if duets < 0:
-        raise UsageError(f"--duets {duets} is not a number of trials")
+    check_positive({"--rate": rate, "--seconds": seconds})
+    check_positive({"--duets": duets, "--warmup": warmup}, least=0)
     order = DuetOrder(
         ".",
         ".",

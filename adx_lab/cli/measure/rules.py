@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from adx_lab.cli.checks import check_positive, check_seed
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
 from adx_lab.settings import read_settings
 
@@ -51,6 +52,8 @@ def run(
     json
         Print the results as one JSON document.
     """
+    check_positive({"--rate": rate, "--seconds": seconds, "--blocks": blocks})
+    check_seed(seed)
     from adx_lab.conduct.switches.catalogue import measures_of
     from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
     from adx_lab.store.rule_costs import read_rule_costs
