@@ -17,6 +17,7 @@ from types import FrameType
 from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from adx_lab.cli.console import say_error
+from adx_lab.cli.help_text import example, flatten_docstrings
 from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.files import keep_private
 from adx_lab.secrecy import scrub
@@ -52,15 +53,19 @@ VERBS = {
 }
 """Where each verb is, and its one line of help, in the order in which they are used."""
 
+_HELP = frozenset({"--help", "-h"})
+
 app = App(
     name="adx-lab",
     help="Did the service get slower, where, and which query plan, cache layer or change did it?\n\n"
     "Begin with: adx-lab doctor; adx-lab load mixed --duration 20; adx-lab duet HEAD~1 . --profile quick",
     version_flags=["--version"],
-    help_flags=["--help", "-h"],
+    help_flags=sorted(_HELP),
+    help_format="plaintext",
 )
 for _place, (_verb, (_where, _help)) in enumerate(VERBS.items()):
-    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help, sort_key=_place)
+    _more = {"help_epilogue": example(_verb)} if _where.endswith(":run") else {}  # an app has its own
+    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help, sort_key=_place, **_more)
 
 
 def main() -> None:
@@ -85,6 +90,8 @@ def _spare_this_machine_the_proxy() -> None:
 def _run(words: list[str], *, debug: bool) -> int:
     try:
         _check_verb(words)
+        if words and words[0] in VERBS and not _HELP.isdisjoint(words):
+            flatten_docstrings(f"adx_lab.cli.{VERBS[words[0]][0].partition(':')[0]}", words[1:])
         code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # here every error becomes a line and a code
         if debug:

@@ -17,6 +17,7 @@ from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
 from adx_lab.analysis.plans.captures.headroom import headrooms
 from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
 from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
+from adx_lab.cli.help_text import example
 from adx_lab.cli.plans_show import read_text
 from adx_lab.errors import UsageError
 from adx_lab.report.plans.document import plan_document
@@ -26,7 +27,11 @@ from adx_lab.settings import read_settings
 if TYPE_CHECKING:
     from adx_lab.capture.plans.foreign.anywhere import Asking
 
-app = App(name="plans", help="Capture query plans now, read any plan, compare two captures.")
+app = App(
+    name="plans",
+    help="Capture query plans now, read any plan, compare two captures.",
+    help_epilogue=example("plans"),
+)
 app.command("adx_lab.cli.plans_show:show", name="show")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_next, print_pairs, print_table, say_error
+from adx_lab.cli.help_text import example
 from adx_lab.cli.stored.history import show_history
 from adx_lab.errors import UsageError
 from adx_lab.records.documents import to_plain
@@ -12,7 +13,9 @@ from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
 
 app = App(
-    name="runs", help="List, show or delete stored runs; look back at all of them; make the store anew."
+    name="runs",
+    help="List, show or delete stored runs; look back at all of them; make the store anew.",
+    help_epilogue=example("runs"),
 )
 app.command(show_history, name="history")
 

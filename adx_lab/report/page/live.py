@@ -61,7 +61,8 @@ class LivePage:
 
     def _write(self, *, over: bool = False, page: Path | None = None) -> None:
         self._written_s = time.monotonic()
-        found = telling(self._shown.get("comparisons", ()))[:_ROWS_MAX]
+        known = self._shown.get("comparisons", ())
+        found = (telling(known) or [one for one in known if one.gate])[:_ROWS_MAX]
         text = (
             environment()
             .get_template("live.html.j2")

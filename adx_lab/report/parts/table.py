@@ -274,7 +274,7 @@ def _html(column: Column, value: Any) -> str:
         styles.append("n")
         more = f' data-v="{raw:.6g}"' if isinstance(raw, float) else ""
     elif column.kind == "status":
-        styles += ["k", tone(text)]
+        styles.append(tone(text))
     elif len(text) > _WIDE_CHARACTERS:
         styles.append("wide")
     if column.bar and raw is not None:
