@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict
@@ -55,8 +55,11 @@ def sections_of(contents: Contents, verdict: Verdict, answer: Answer) -> list[Se
 def observing_note(record: RunRecord) -> str:
     """Say what the observing itself cost."""
     cost = record.load.observing if isinstance(record.audit, LoadAudit) else None
-    if cost is None:
-        return "What observing cost was not measured."
+    return "What observing cost was not measured." if cost is None else observing_words(cost)
+
+
+def observing_words(cost: Mapping[str, float]) -> str:
+    """Say what the shortest query takes, observed and not."""
     bare_ms, observed_ms, timed_ms = cost["bare_ms"], cost["observed_ms"], cost["timed_ms"]
     timed = f"with a clock on every plan node the shortest query would take {number(timed_ms)} ms"
     if observed_ms < bare_ms * (1 + _MEASURABLE):
