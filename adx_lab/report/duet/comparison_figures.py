@@ -21,6 +21,9 @@ from adx_lab.report.parts.words import metric_words, part_words, sentence_case, 
 
 METRICS = ("pair_ms", "p50_ms", "p95_ms", "p99_ms")
 
+_FAR = 0.02
+"""Of the blocks, at either end: a single one must not press all others together."""
+
 _STATUS_COLOURS = {
     "slower": COLOURS[4],
     "faster": COLOURS[2],
@@ -148,8 +151,10 @@ def _signed(value: float) -> str:
 
 
 def _reach(ratios: Sequence[float]) -> list[float]:
-    """Return the ends of an axis on which the blocks can be told apart; a wide interval runs off it."""
-    ends = [100 * math.expm1(ratio) for ratio in ratios] or [0.0]
+    """Return the ends of an axis on which the blocks can be told apart; what lies far out runs off it."""
+    ordered = sorted(ratios)
+    far = math.ceil(_FAR * len(ordered)) if len(ordered) > 1 / _FAR else 0
+    ends = [100 * math.expm1(ratio) for ratio in ordered[far : len(ordered) - far]] or [0.0]
     low, high = min(*ends, -5.0), max(*ends, 5.0)
     return [low - 0.3 * (high - low), high + 0.3 * (high - low)]
 

@@ -102,11 +102,16 @@ class Duel:
         """The requests of the load, without those that were asked one at a time or in bursts."""
         return movement_of(self.samples, OPEN)
 
+    @property
+    def alone(self) -> pd.DataFrame:
+        """The requests that were sent one at a time."""
+        return movement_of(self.samples, SERIAL)
+
     @cached_property
     def changes(self) -> tuple[EndpointChange, ...]:
         """Where each endpoint's time went, part by part: asked one at a time, where it was."""
         samples, queries = self.samples, self.run.table("queries")
-        alone = movement_of(samples, SERIAL)
+        alone = self.alone
         if not len(alone):
             return split_changes(samples, queries)
         # Queries name their request by its place among all.
