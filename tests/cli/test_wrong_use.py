@@ -48,7 +48,7 @@ from tests.conftest import Home
         (("nightly", "--blocks", "-1"), 2, "--blocks -1 is not a number of at least 0"),
         (("nightly", "--webhook", "nonsense"), 2, "--webhook nonsense is no address of HTTP"),
         (("plans", "--tenant", "nosuch"), 2, "choose among the plans of a query; name it with --query"),
-        (("plans", "--query", "users.get", "--mode", "nosuch"), 2, "no mode nosuch"),
+        (("plans", "--query", "users.get", "--mode", "nosuch"), 2, "unknown mode nosuch"),
         (("ui", "--rate", "-1"), 2, "--rate -1 is not a positive number"),
         (("ui", "--workers", "0"), 2, "--workers 0 is not a positive number"),
     ],
