@@ -10,8 +10,8 @@ from adx_lab.records.run import LoadAudit, RunRecord
 from adx_lab.report.duet import comparison_tables
 from adx_lab.report.duet.comparison_figures import forest, moved_parts
 from adx_lab.report.duet.source_change import SourceChange
-from adx_lab.report.page.answer import Answer
-from adx_lab.report.page.blocks.block import Folded, Link, Section, Shown, Words
+from adx_lab.report.page.answer import FirstScreen
+from adx_lab.report.page.blocks.block import Drawable, Folded, Link, Section, Words
 from adx_lab.report.page.blocks.endpoints import link_endpoints
 from adx_lab.report.page.blocks.queries import changed_plan, link_queries
 from adx_lab.report.page.measured_night import Contents
@@ -38,7 +38,7 @@ _MEASURABLE = 0.005
 """A share: less is what two measurements of the same differ by."""
 
 
-def sections_of(contents: Contents, verdict: Verdict, answer: Answer) -> list[Section]:
+def sections_of(contents: Contents, verdict: Verdict, answer: FirstScreen) -> list[Section]:
     """Return the sections that have something to show."""
     parts = [
         *_compared(contents, answer),
@@ -75,7 +75,7 @@ def calibration_note(verdict: Verdict) -> str:
     return f"This machine: {calibration_line(verdict.calibration)}."
 
 
-def _compared(contents: Contents, answer: Answer) -> Iterator[Section]:
+def _compared(contents: Contents, answer: FirstScreen) -> Iterator[Section]:
     compared = contents.compared
     if compared is None:
         yield from _usual(contents)
@@ -91,7 +91,7 @@ def _compared(contents: Contents, answer: Answer) -> Iterator[Section]:
     found = compared.verdict.comparisons
     telling = [one for one in comparison_tables.telling(found) if one.status != "same"][:_COMPARISONS_MAX]
     telling = telling or comparison_tables.telling(found)[:_COMPARISONS_MAX]
-    shown: list[Shown] = [link_endpoints(comparison_tables.comparisons(telling), "subject")]
+    shown: list[Drawable] = [link_endpoints(comparison_tables.comparisons(telling), "subject")]
     if len(telling) < len(found):
         shown.append(Link(f"All {len(found)} comparisons, with those that found nothing", COMPARISONS))
     note = (
@@ -119,7 +119,7 @@ def _usual(contents: Contents) -> Iterator[Section]:
     yield Section("comparisons", "Compared with the last nights", (table,), note)
 
 
-def _cause(contents: Contents, answer: Answer) -> Shown | None:
+def _cause(contents: Contents, answer: FirstScreen) -> Drawable | None:
     """Return the one picture that shows the cause: the plan that changed, or which part of the time grew."""
     first = answer.told[0] if answer.told else None
     if first is None or contents.compared is None:
@@ -135,7 +135,7 @@ def _cause(contents: Contents, answer: Answer) -> Shown | None:
     )
 
 
-def _change(change: SourceChange) -> Iterator[Shown]:
+def _change(change: SourceChange) -> Iterator[Drawable]:
     if change.commits:
         yield Words("\n".join(change.commits), "pre")
     if change.settings:
@@ -150,7 +150,7 @@ def _change(change: SourceChange) -> Iterator[Shown]:
 def _budgets(results: Sequence[BudgetResult]) -> Iterator[Section]:
     kept = [item for item in results if item.status == "pass"]
     rest = [item for item in results if item.status != "pass"]
-    shown: list[Shown] = [tables.budgets(rest)] if rest else []
+    shown: list[Drawable] = [tables.budgets(rest)] if rest else []
     if kept:
         closest = max(tables.limit_used(item) or 0.0 for item in kept)
         words = f"{len(kept)} budgets are kept; the closest uses {closest:.0%} of its limit"
@@ -213,7 +213,7 @@ def _rules(contents: Contents) -> Iterator[Section]:
 def _trust(verdict: Verdict) -> Iterator[Section]:
     passed = [check for check in verdict.validity if check.ok]
     failed = [check for check in verdict.validity if not check.ok]
-    shown: list[Shown] = [tables.validity(failed)] if failed else []
+    shown: list[Drawable] = [tables.validity(failed)] if failed else []
     if passed:
         shown.append(Folded(f"{len(passed)} checks pass", (tables.validity(passed),)))
     yield Section("validity", "Can this be trusted?", tuple(shown))
