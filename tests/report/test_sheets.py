@@ -11,11 +11,11 @@ from playwright.sync_api import Browser, Error, sync_playwright
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.nights.usual import UsualAnswer
 from adx_lab.analysis.verdict import Calibration
-from adx_lab.report.duet.calibration_page import write_calibration
-from adx_lab.report.nights.compared_page import write_compared
 from adx_lab.report.page.index import write_index
 from adx_lab.report.page.live import LivePage
-from adx_lab.report.switches.page import write_rules
+from adx_lab.report.page.sheets.calibration import write_calibration
+from adx_lab.report.page.sheets.rules import write_rules
+from adx_lab.report.page.sheets.two_runs import write_compared
 from adx_lab.settings import read_settings
 from adx_lab.store.rule_costs import RuleCost
 from tests.conftest import HEADLESS, Home

@@ -78,7 +78,7 @@ def run(
 
 
 def _print(settings: Settings, made: Calibrated) -> None:
-    from adx_lab.report.duet.calibration_page import trials_table, write_calibration
+    from adx_lab.report.page.sheets.calibration import trials_table, write_calibration
 
     print_table(trials_table(made.table))
     print(f"\nmachine  {calibration_line(made.calibration)}")

@@ -74,7 +74,7 @@ def run(
 
 
 def _print(settings: Settings, costs: Sequence[RuleCost], *, json: bool) -> None:
-    from adx_lab.report.switches.page import write_rules
+    from adx_lab.report.page.sheets.rules import write_rules
     from adx_lab.report.switches.worth_table import rules_table
 
     if json:

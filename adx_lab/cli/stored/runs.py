@@ -109,7 +109,7 @@ def compare(base: str, head: str, /, *, json: bool = False) -> int:
     """
     from adx_lab.conduct.nights.usual import compare_runs
     from adx_lab.report.duet.comparison_tables import comparisons, telling
-    from adx_lab.report.nights.compared_page import write_compared
+    from adx_lab.report.page.sheets.two_runs import write_compared
     from adx_lab.store.folders import open_run
 
     settings = read_settings()
