@@ -167,6 +167,7 @@ def _measured(judgement: Judgement) -> Iterator[Section]:
     first, rest = (link_endpoints(tables.endpoints(part)) for part in (rows[:_ROWS_MAX], rows[_ROWS_MAX:]))
     more = (Folded(f"{len(rest.rows)} more", (rest,)),) if rest.rows else ()
     yield Section("endpoints", "Endpoints", (first, *more))
+    yield _failed(judgement.record)
     distribution = figures.latency_distribution(judgement.samples, by="endpoint")
     yield Section("distribution", "Latency distribution", (distribution,), folded=True)
     yield Section("timeline", "Over time", (figures.latency_over_time(judgement.samples),), folded=True)
@@ -178,6 +179,12 @@ def _measured(judgement: Judgement) -> Iterator[Section]:
     if len(judgement.resources):
         shown = (figures.resources_over_time(judgement.resources), tables.capacity(judgement.part_costs))
         yield Section("resources", "Resources and capacity", shown, _CAPACITY_NOTE, folded=True)
+
+
+def _failed(record: RunRecord) -> Section:
+    audit = record.audit
+    found = (tables.failures(audit), tables.exceptions(audit)) if isinstance(audit, LoadAudit) else ()
+    return Section("failures", "What failed", tuple(table for table in found if table.rows), folded=True)
 
 
 def _plans(contents: Contents) -> Iterator[Section]:
