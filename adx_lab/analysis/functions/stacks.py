@@ -70,12 +70,15 @@ class Profile:
         How many they answered meanwhile.
     root : str
         The folder of the service's source; empty where files are told within it already.
+    endpoint : str
+        The only one that was asked meanwhile; empty where that was the whole load.
     """
 
     stacks: Mapping[Stack, int]
     cpu_us: float
     requests: int
     root: str = ""
+    endpoint: str = ""
 
     @property
     def samples(self) -> int:
@@ -108,6 +111,9 @@ class Cost:
 def read_folded(text: str) -> dict[Stack, int]:
     """Read folded stacks: frames with ``;`` between them, outermost first, a space, and a number of samples.
 
+    A line without frames is a thread that computes in no function known to the sampler, such as one of a
+    server's own in another language.
+
     Raises
     ------
     ValueError
@@ -118,7 +124,7 @@ def read_folded(text: str) -> dict[Stack, int]:
         if not line.strip():
             continue
         frames, _, count = line.rpartition(" ")
-        if not frames or not count.isdigit():
+        if not count.isdigit() or not (frames or line.startswith(" ")):
             raise ValueError(
                 f"line {number} of the folded stacks ends with no number of samples: {line[:60]!r}"
             )
@@ -128,6 +134,8 @@ def read_folded(text: str) -> dict[Stack, int]:
 
 def read_frames(text: str) -> Stack:
     """Read one folded stack."""
+    if not text.strip():
+        return ()
     return tuple(_frame(frame) for frame in text.split(";"))
 
 

@@ -7,7 +7,6 @@ processor; 400 cost 3%. What was torn while it was read is counted, and thrown a
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shlex
 import signal
@@ -136,8 +135,8 @@ class Sampler:
         words = [str(spy), "record", "--pid", str(pid), "--rate", str(self.rate_per_s), "--format", "raw"]
         return [*words, "--full-filenames", "--nonblocking", "--output", str(out)]
 
-    async def stop(self) -> dict[str, Sampled]:
-        """End sampling and return what was seen, by variant.
+    def stop(self) -> dict[str, Sampled]:
+        """End sampling and return what was seen, by variant; waits for the samplers to write it.
 
         Raises
         ------
@@ -154,12 +153,12 @@ class Sampler:
                 watch.sampler.send_signal(signal.SIGINT)
         try:
             for variant, own in self._watches.items():
-                found[variant] = await self._gather(own, spent, seconds)
+                found[variant] = self._gather(own, spent, seconds)
         finally:
             self.close()
         return found
 
-    async def _gather(self, own: Sequence[_Watch], spent: Mapping[int, float], seconds: float) -> Sampled:
+    def _gather(self, own: Sequence[_Watch], spent: Mapping[int, float], seconds: float) -> Sampled:
         """Put the processes of one variant together.
 
         One that can't be sampled and computes next to nothing, as a shell, does not count. Where what was not
@@ -169,7 +168,7 @@ class Sampler:
         cpu_us, unseen_us, cost_us, errors, failed = 0.0, 0.0, 0.0, 0, list[MeasurementError]()
         for watch in own:
             try:
-                part, torn, own_us = await self._end(watch)
+                part, torn, own_us = self._end(watch)
             except MeasurementError as error:
                 failed.append(error)
                 unseen_us += max(0.0, spent[watch.pid])
@@ -193,11 +192,11 @@ class Sampler:
             self._folder.cleanup()
             self._folder = None
 
-    async def _end(self, watch: _Watch) -> tuple[Mapping[Stack, int], int, float]:
+    def _end(self, watch: _Watch) -> tuple[Mapping[Stack, int], int, float]:
         """Wait for a sampler to write what it has; return its stacks, its errors and its own CPU."""
         cost_us = cpu_us_of(watch.sampler.pid)
         try:
-            await asyncio.to_thread(watch.sampler.wait, _STOP_S)
+            watch.sampler.wait(_STOP_S)
         except subprocess.TimeoutExpired as error:
             raise MeasurementError(f"the sampler of process {watch.pid} does not end") from error
         said = watch.out.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
