@@ -28,6 +28,7 @@ from adx_lab.errors import MeasurementError, UsageError
 RATE_PER_S = 400
 _WORDS = re.compile(r"Samples: (\d+) Errors: (\d+)")
 _STOP_S = 20.0
+_IDLE = 0.02
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Sampled:
         Samples that were torn, and thrown away.
     sampler_cpu_us
         What sampling cost the machine.
+    idle
+        The processes that computed next to nothing, or are none of this language.
     """
 
     stacks: Mapping[Stack, int]
@@ -53,6 +56,7 @@ class Sampled:
     seconds: float
     errors: int = 0
     sampler_cpu_us: float = 0.0
+    idle: frozenset[int] = frozenset()
 
     def profile(self, requests: int, root: Path | None = None) -> Profile:
         """Return it as a profile of so many requests."""
@@ -179,7 +183,8 @@ class Sampler:
             errors += torn
         if failed and unseen_us >= cpu_us:
             raise failed[0]
-        return Sampled(dict(stacks), cpu_us, seconds, errors, cost_us)
+        idle = {watch.pid for watch in own if spent[watch.pid] < _IDLE * sum(spent[one.pid] for one in own)}
+        return Sampled(dict(stacks), cpu_us, seconds, errors, cost_us, frozenset(idle))
 
     def close(self) -> None:
         """Leave no sampler behind."""

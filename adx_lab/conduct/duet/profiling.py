@@ -55,12 +55,15 @@ class Profiling:
     command: str | None = None
     trouble: str | None = None
     _sampler: Sampler | None = None
+    _idle: set[int] = field(default_factory=set)
+    """Processes that computed nothing so far: a sampler for each would cost more than they do."""
 
     def start(self, pids: Mapping[str, Sequence[int]], *, seconds: float) -> None:
         """Begin, where both variants' processes are known."""
         if not all(pids.get(side) for side in SIDES):
             self.trouble = "functions can't be sampled: nobody knows the variants' processes"
             return
+        pids = {side: [pid for pid in own if pid not in self._idle] for side, own in pids.items()}
         sampler = Sampler(self.command)
         try:
             sampler.start(pids, seconds=seconds)
@@ -76,12 +79,14 @@ class Profiling:
         if self._sampler is None:
             return {}
         try:
-            return self._sampler.stop()
+            seen = self._sampler.stop()
         except MeasurementError as error:
             self.trouble = error.message
             return {}
         finally:
             self.close()
+        self._idle |= {pid for one in seen.values() for pid in one.idle}
+        return seen
 
     def close(self) -> None:
         """Leave no sampler behind."""

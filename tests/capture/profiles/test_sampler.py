@@ -133,6 +133,7 @@ async def test_a_shell_around_the_service_does_not_matter(tmp_path: Path) -> Non
         await asyncio.sleep(0.3)
         seen = (await sampled({"base": [shell, pid]}, 1.0))["base"]
     assert sum(seen.stacks.values()) > 50
+    assert seen.idle == {shell}
 
 
 async def test_a_command_prints_the_stacks_of_any_language(tmp_path: Path) -> None:
