@@ -128,6 +128,25 @@ def _calls(companions: Any) -> float:
     return sum(float(one["calls"]) for one in companions["statements"].values())
 
 
+@pytest.mark.acceptance
+def test_a_bisection_finds_the_commit_that_asks_again_and_again(tmp_path: Path) -> None:
+    place = copied("shop", tmp_path)
+    app = place / "shop" / "app.py"
+    for number in range(8):
+        if number == 5:
+            git(place, "apply", str(REGRESSION))
+        app.write_text(f"{app.read_text()}\n\ndef unused_{number}() -> int:\n    return {number}\n")
+        git(place, "commit", "-qam", f"Change {number}")
+    try:
+        done = adx_lab(place, "bisect", "HEAD~8", "HEAD", "--limit", "200", "--json")
+        told = done.json()
+        assert told["status"] == "found", done.err
+        assert told["suspects"][0]["sha"] == commit_of(place, "HEAD~2")
+        assert len(told["steps"]) <= 8
+    finally:
+        adx_lab(place, "down", "--purge")
+
+
 TRACED = """\
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
