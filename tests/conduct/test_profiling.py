@@ -8,15 +8,15 @@ import numpy as np
 
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.functions.comparison import compare_functions, function_findings
-from adx_lab.analysis.functions.stacks import Frame, Profile, Stack
+from adx_lab.analysis.functions.stacks import Frame, Stack, StackProfile
 from adx_lab.analysis.functions.stored import PROFILED, known_lines, profiles_of
 from adx_lab.capture.profiles.sampler import Sampled
 from adx_lab.conduct.duet.judge import with_functions
-from adx_lab.conduct.duet.profiling import Asked, Profiles, Profiling
+from adx_lab.conduct.duet.profiling import Profiles, Profiling, SampledEndpoint
 from tests.analysis.functions.seeded import ROOT, Seeded, service
 
 
-def moved(profile: Profile, root: Path) -> Sampled:
+def moved(profile: StackProfile, root: Path) -> Sampled:
     """The same stacks, as if their sources lay in another folder."""
 
     def there(stack: Stack) -> Stack:
@@ -45,7 +45,7 @@ def test_profiles_are_kept_and_name_the_function_whose_lines_differ(tmp_path: Pa
             for (side, root), profile in zip(roots.items(), pair, strict=True)
             if root is not None
         }
-        told = kept.add(number, Asked("GET /x", seen, dict.fromkeys(roots, 1_500)), roots)
+        told = kept.add(number, SampledEndpoint("GET /x", seen, dict.fromkeys(roots, 1_500)), roots)
         companions.append({side: {PROFILED: {"GET /x": told[side]}} for side in roots})
     again = profiles_of(kept.table().to_pandas(), companions, range(1, 13))
     assert len(again) == 12

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.functions.stacks import Function, Profile, read_frames
+from adx_lab.analysis.functions.stacks import Function, StackProfile, read_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def profiles_of(
     rows: pd.DataFrame,
     companions: Sequence[Mapping[str, Mapping[str, Any]]],
     numbers: Sequence[int],
-) -> tuple[tuple[Profile, Profile], ...]:
+) -> tuple[tuple[StackProfile, StackProfile], ...]:
     """Return the profiles of base and head, of each block and each endpoint that was sampled.
 
     Parameters
@@ -53,7 +53,7 @@ def profiles_of(
         told = [sides[side].get(PROFILED) or {} for side in ("base", "head")]
         for endpoint in sorted(told[0].keys() & told[1].keys()):
             base, head = (
-                Profile(
+                StackProfile(
                     stacks.get((number, side, endpoint), {}),
                     one[endpoint]["cpu_us"],
                     one[endpoint]["requests"],

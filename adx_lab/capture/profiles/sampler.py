@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from adx_lab.analysis.functions.stacks import Profile, Stack, read_folded
+from adx_lab.analysis.functions.stacks import Stack, StackProfile, read_folded
 from adx_lab.capture.profiles.permission import why_not
 from adx_lab.errors import MeasurementError, UsageError
 
@@ -58,9 +58,9 @@ class Sampled:
     sampler_cpu_us: float = 0.0
     idle: frozenset[int] = frozenset()
 
-    def profile(self, requests: int, root: Path | None = None) -> Profile:
+    def profile(self, requests: int, root: Path | None = None) -> StackProfile:
         """Return it as a profile of so many requests."""
-        return Profile(self.stacks, self.cpu_us, requests, "" if root is None else str(root))
+        return StackProfile(self.stacks, self.cpu_us, requests, "" if root is None else str(root))
 
 
 @dataclass

@@ -13,7 +13,7 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class MetricSample:
     """One line of the page."""
 
     name: str
@@ -21,7 +21,7 @@ class Sample:
     value: float
 
 
-def read_metrics(url: str, *, timeout_s: float = 3.0) -> list[Sample]:
+def read_metrics(url: str, *, timeout_s: float = 3.0) -> list[MetricSample]:
     """Return the samples of a metrics page; none where nobody answers, which the caller records as a gap."""
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as answer:
@@ -31,7 +31,7 @@ def read_metrics(url: str, *, timeout_s: float = 3.0) -> list[Sample]:
     return parse_metrics(text)
 
 
-def parse_metrics(text: str) -> list[Sample]:
+def parse_metrics(text: str) -> list[MetricSample]:
     """Return the samples of a page's text; comments and malformed lines are passed over."""
     samples = []
     for line in text.splitlines():
@@ -41,5 +41,5 @@ def parse_metrics(text: str) -> list[Sample]:
                 value = float(found[3])
             except ValueError:
                 continue
-            samples.append(Sample(found[1], dict(_LABEL.findall(found[2] or "")), value))
+            samples.append(MetricSample(found[1], dict(_LABEL.findall(found[2] or "")), value))
     return samples

@@ -22,8 +22,8 @@ from typing import Any
 from adx_lab.analysis.duet.block_ratios import BASE
 from adx_lab.capture.allocations.places import counted
 from adx_lab.capture.database.companions import (
-    Reading,
-    Watched,
+    CompanionReading,
+    WatchedVariant,
     companions_between,
     execute,
     process_usage,
@@ -54,7 +54,7 @@ from adx_lab.services.starting.start import forget_files, start_service
 from adx_lab.services.starting.templates import adapt
 from adx_lab.services.variants import order_of
 from adx_lab.settings import Settings
-from adx_lab.stack.databases import clone, connected, drop
+from adx_lab.stack.databases import clone, connected, drop, hold_autovacuum
 
 _READ_BEFORE_S = 0.25
 _POLL_S = 0.05
@@ -67,7 +67,7 @@ _HOST_UNUSED = "http://127.0.0.1"
 class _Edges:
     """Readings of both sides just before the measured part and after it."""
 
-    before: dict[str, Reading] = field(default_factory=dict)
+    before: dict[str, CompanionReading] = field(default_factory=dict)
     ours: float = 0.0
     machine: MachineClock = field(default_factory=read_machine_clock)
     at: float = 0.0
@@ -153,16 +153,14 @@ class Bench:
                 watched = {side: one.watched for side, one in started.items()}
                 serial = await movements.play_serial(watched, Waiting(command, loading))
             write_rivals(rivals, Path(str(command.order.rivals_file)))
-            sampled = None
-            if profiling is not None:
-                sampled = partial(profiling.start, pids_of(started), seconds=seconds)
+            sampled = profiling and partial(profiling.start, pids_of(started), seconds=seconds)
             watching = asyncio.create_task(
                 self._read_first(started, Path(command.order.raw_dir), edges, sampled)
             )
             cleanup.push_async_callback(_cancel, watching)
             collected = await loading
-            lost = doubts_of(self._receiver, splits)
-            collected = replace(collected, caveats=(*collected.caveats, *lost))
+            more = doubts_of(self._receiver, splits)
+            collected = replace(collected, caveats=collected.caveats + more)
             if not watching.done():
                 raise MeasurementError(
                     "the variants' own figures could not be read before the load began",
@@ -230,7 +228,7 @@ class Bench:
         variant = prepared.variant
         if variant.url is not None:
             metrics_url = f"{variant.url}{self.settings.service.metrics}"
-            return Started(variant.url, Watched((), metrics_url, variant.database_url))
+            return Started(variant.url, WatchedVariant((), metrics_url, variant.database_url))
         database = f"adx_duet_{slot}" if prepared.template is not None else None
         try:
             url = ""
@@ -248,6 +246,8 @@ class Bench:
                 valkey_url=self.servers.valkey_database(1 if slot == "a" else 2),
             )
             await adapt(order, log=self._log(f"{side}-adapt"))
+            if url:
+                await hold_autovacuum(url)
             if variant.statements and url:
                 await execute(url, variant.statements)
             began = time.monotonic()
@@ -256,7 +256,7 @@ class Bench:
         except AdxLabError as error:
             raise VariantError(side, error) from error
         metrics_url = f"{core.url}{self.settings.service.metrics}"
-        watched = Watched(core.pids, metrics_url, url or None, order.valkey_url or None)
+        watched = WatchedVariant(core.pids, metrics_url, url or None, order.valkey_url or None)
         return Started(core.url, watched, core, database, start_s)
 
     async def _stop(self, jobs: Iterable[asyncio.Task[Started]]) -> None:
@@ -346,7 +346,7 @@ class Bench:
         after = await self._read(started)
         companions = {
             side: companions_between(
-                edges.before.get(side, Reading()),
+                edges.before.get(side, CompanionReading()),
                 after[side],
                 named_queries(self.sides[side].variant.queries_folder),
             )
@@ -364,7 +364,7 @@ class Bench:
             busy_s=ours,
         )
 
-    async def _read(self, started: Mapping[str, Started]) -> dict[str, Reading]:
+    async def _read(self, started: Mapping[str, Started]) -> dict[str, CompanionReading]:
         return {side: await read_companions(one.watched) for side, one in started.items()}
 
     def _ours_s(self, started: Mapping[str, Started]) -> float:

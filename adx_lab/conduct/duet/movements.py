@@ -11,11 +11,11 @@ from typing import Any
 
 from adx_lab.analysis.functions.growth import Place
 from adx_lab.capture.allocations.places import Allocations
-from adx_lab.capture.database.companions import Watched
+from adx_lab.capture.database.companions import WatchedVariant
 from adx_lab.capture.database.endpoint_counts import Counters
 from adx_lab.capture.profiles.sampler import Sampled
 from adx_lab.conduct.duet.order import DuetOrder
-from adx_lab.conduct.duet.profiling import Asked, Profiling
+from adx_lab.conduct.duet.profiling import Profiling, SampledEndpoint
 from adx_lab.conduct.duet.templates import VariantError
 from adx_lab.load.order import Rival, awaited_file
 from adx_lab.load.serial.core_movement import SerialOrder, SerialRecord, play_burst, play_core
@@ -59,7 +59,9 @@ class Movements:
     number: int
     folder: Path
 
-    async def play_serial(self, watched: Mapping[str, Watched], quiet: Callable[[], None]) -> SerialRecord:
+    async def play_serial(
+        self, watched: Mapping[str, WatchedVariant], quiet: Callable[[], None]
+    ) -> SerialRecord:
         """Ask both in every way, one request at a time, before any load.
 
         Raises
@@ -92,7 +94,7 @@ class Movements:
 
     async def play_sampled(
         self, pids: Mapping[str, Sequence[int]], profiling: Profiling, endpoints: Collection[str]
-    ) -> tuple[Asked, ...]:
+    ) -> tuple[SampledEndpoint, ...]:
         """Ask both for some endpoints, one after the other, and see where they compute; no times are kept.
 
         Raises
@@ -115,7 +117,8 @@ class Movements:
         finally:
             profiling.close()
         return tuple(
-            Asked(one.endpoint, one.after, dict.fromkeys(one.after, one.pairs)) for one in record.measured
+            SampledEndpoint(one.endpoint, one.after, dict.fromkeys(one.after, one.pairs))
+            for one in record.measured
         )
 
     async def play_counted(

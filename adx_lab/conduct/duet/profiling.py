@@ -24,7 +24,7 @@ COLUMNS = pa.schema(
 
 
 @dataclass(frozen=True)
-class Asked:
+class SampledEndpoint:
     """What was sampled while one endpoint was asked; an empty one is all of the load.
 
     Attributes
@@ -102,7 +102,9 @@ class Profiles:
     rows: list[dict[str, Any]] = field(default_factory=list)
     _texts: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
-    def add(self, number: int, asked: Asked, roots: Mapping[str, Path | None]) -> dict[str, dict[str, Any]]:
+    def add(
+        self, number: int, asked: SampledEndpoint, roots: Mapping[str, Path | None]
+    ) -> dict[str, dict[str, Any]]:
         """Keep a block's stacks; return by side what its companions keep beside them."""
         told: dict[str, dict[str, Any]] = {}
         functions: set[Function] = set()

@@ -22,7 +22,7 @@ from adx_lab.conduct.duet.block import Bench
 from adx_lab.conduct.duet.judge import comparisons_of
 from adx_lab.conduct.duet.left import SIDES, pids_of
 from adx_lab.conduct.duet.movements import Movements
-from adx_lab.conduct.duet.profiling import Asked, Profiling
+from adx_lab.conduct.duet.profiling import Profiling, SampledEndpoint
 from adx_lab.conduct.duet.stored import Gathered
 from adx_lab.conduct.duet.templates import VariantError
 from adx_lab.errors import MeasurementError
@@ -96,7 +96,7 @@ async def look_for_growth(bench: Bench, gathered: Gathered, scratch: Path, progr
 
 async def _asked(
     bench: Bench, number: int, folder: Path, profiling: Profiling, endpoints: Collection[str]
-) -> tuple[Asked, ...]:
+) -> tuple[SampledEndpoint, ...]:
     """Ask both, fresh ones, for one endpoint after the other."""
     await asyncio.to_thread(folder.mkdir, parents=True)
     async with AsyncExitStack() as cleanup:
@@ -109,7 +109,7 @@ async def _asked(
 
 async def _loaded(
     bench: Bench, number: int, folder: Path, profiling: Profiling, rate_per_s: float
-) -> tuple[Asked, ...]:
+) -> tuple[SampledEndpoint, ...]:
     """Sample both while they are loaded: nobody knows how to ask for one endpoint by itself."""
     try:
         await bench.run_block(
@@ -121,4 +121,4 @@ async def _loaded(
     table = pq.read_table(folder / "samples.parquet", columns=["variant"])
     sides = table["variant"].to_pylist()
     counts = {side: sides.count(side) for side in SIDES}
-    return (Asked("", seen, counts),) if seen else ()
+    return (SampledEndpoint("", seen, counts),) if seen else ()

@@ -17,13 +17,13 @@ from adx_lab.analysis.duet.block_ratios import HEAD
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.functions.growth import GROWTH, Growth, grown, growth_by_function
 from adx_lab.analysis.functions.stored import PROFILED
-from adx_lab.analysis.stats.sequential_design import Plan
+from adx_lab.analysis.stats.sequential_design import SequentialDesign
 from adx_lab.analysis.verdict import Calibration, Verdict
 from adx_lab.capture.database.companions import statement_names
 from adx_lab.capture.database.endpoint_counts import counted_between, statements_between
 from adx_lab.conduct.duet.judge import DuetEvidence
 from adx_lab.conduct.duet.left import SIDES, Block
-from adx_lab.conduct.duet.profiling import Asked, Profiles
+from adx_lab.conduct.duet.profiling import Profiles, SampledEndpoint
 from adx_lab.errors import UsageError
 from adx_lab.files import write_whole
 from adx_lab.load.serial.movement import Measured
@@ -51,7 +51,7 @@ from adx_lab.store.folders import (
 class Gathered:
     """The blocks of a duet that is under way, as one set of tables."""
 
-    plan: Plan
+    plan: SequentialDesign
     variants: Mapping[str, Mapping[str, Any]]
     calibration: Calibration | None = None
     queries: Mapping[str, Mapping[str, Query]] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Gathered:
         # Through JSON and back: what is judged now is what can be judged again.
         self.companions.append(json.loads(to_json(block.companions)))
 
-    def add_sampled(self, place: int, asked: Iterable[Asked]) -> None:
+    def add_sampled(self, place: int, asked: Iterable[SampledEndpoint]) -> None:
         """Keep where both variants computed, beside the block in this place."""
         number = int(self.audits[place]["block"])
         for one in asked:
@@ -254,7 +254,7 @@ def read_evidence(run: StoredRun) -> DuetEvidence:
         blocks=tuple(told.blocks),
         companions=tuple(run.companions()),
         variants=told.variants,
-        plan=Plan(**{**plan, "looks": tuple(plan["looks"])}),
+        plan=SequentialDesign(**{**plan, "looks": tuple(plan["looks"])}),
         calibration=None if calibration is None else Calibration(**calibration),
         calibrating=run.record.purpose == "calibrate",
         counts=_table_of(run, COUNTS),
