@@ -112,8 +112,6 @@ class Bench:
 
         Parameters
         ----------
-        number
-            Of the block.
         folder
             For its tables.
         rate_per_s, seconds
@@ -153,7 +151,9 @@ class Bench:
                 watched = {side: one.watched for side, one in started.items()}
                 serial = await movements.play_serial(watched, Waiting(command, loading))
             write_rivals(rivals, Path(str(command.order.rivals_file)))
-            sampled = profiling and partial(profiling.start, pids_of(started), seconds=seconds)
+            sampled = None
+            if profiling is not None:
+                sampled = partial(profiling.start, pids_of(started), seconds=seconds)
             watching = asyncio.create_task(
                 self._read_first(started, Path(command.order.raw_dir), edges, sampled)
             )
