@@ -15,7 +15,7 @@ import pytest
 
 from adx_lab.analysis.functions.comparison import compare_functions, function_findings
 from adx_lab.analysis.functions.sources import lines_differ
-from adx_lab.analysis.functions.stacks import Function, costs_of
+from adx_lab.analysis.functions.stacks import OUTSIDE, Function, costs_of
 from adx_lab.capture.database.companions import with_children
 from adx_lab.capture.profiles.permission import why_not
 from adx_lab.capture.profiles.sampler import Sampled, Sampler, cpu_us_of
@@ -193,8 +193,8 @@ import time
 
 
 def work():
-    until = time.perf_counter() + 0.001
-    while time.perf_counter() < until:
+    until = time.thread_time() + 0.001
+    while time.thread_time() < until:
         pass
 
 
@@ -226,8 +226,10 @@ def test_a_server_with_threads_of_another_language_is_sampled(tmp_path: Path) ->
         finally:
             server.terminate()
             server.wait(20)
-    work = costs_of(seen.profile(answered, tmp_path))[Function("work", "busy_app.py")]
-    assert 800 < work.self_us < 2_000
+    costs = costs_of(seen.profile(answered, tmp_path))
+    (work, spent), *_ = sorted(costs.items(), key=lambda one: one[0] == OUTSIDE or -one[1].self_us)
+    assert work == Function("work", "busy_app.py")
+    assert spent.self_us > 300
     assert seen.errors < sum(seen.stacks.values()) / 5
 
 
