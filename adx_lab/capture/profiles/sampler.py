@@ -2,7 +2,7 @@
 
 py-spy reads the stacks from outside and does not stop the process for it: on a process that computes all the
 time, 1,000 samples a second left its CPU a call as it was, within 3% of noise, and cost 5% of another
-processor; 400 cost 3%. What was torn while it was read is counted, and thrown away.
+processor. What was torn while it was read is counted, and thrown away.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from adx_lab.analysis.functions.stacks import Stack, StackProfile, read_folded
 from adx_lab.capture.profiles.permission import why_not
 from adx_lab.errors import MeasurementError, UsageError
 
-RATE_PER_S = 400
+RATE_PER_S = 1_000
 _WORDS = re.compile(r"Samples: (\d+) Errors: (\d+)")
 _STOP_S = 20.0
 _IDLE = 0.02
+_BEGIN_S, _LOOK_EVERY_S = 5.0, 0.005
+_BEGUN = b"Sampling process"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Sampled:
         What sampling cost the machine.
     idle
         The processes that computed next to nothing, or are none of this language.
+    rate_per_s
+        At which each thread that runs was sampled; 0 where only the sampler knows.
     """
 
     stacks: Mapping[Stack, int]
@@ -57,10 +61,20 @@ class Sampled:
     errors: int = 0
     sampler_cpu_us: float = 0.0
     idle: frozenset[int] = frozenset()
+    rate_per_s: float = 0.0
+
+    @property
+    def spent_us(self) -> float:
+        """What all samples together stand for.
+
+        At a known rate each stands for a part of a second. By their share of the processor's time it would be
+        less than was spent: a server's thread that waits for the next request often passes for one that runs.
+        """
+        return sum(self.stacks.values()) / self.rate_per_s * 1e6 if self.rate_per_s else self.cpu_us
 
     def profile(self, requests: int, root: Path | None = None) -> StackProfile:
         """Return it as a profile of so many requests."""
-        return StackProfile(self.stacks, self.cpu_us, requests, "" if root is None else str(root))
+        return StackProfile(self.stacks, self.spent_us, requests, "" if root is None else str(root))
 
 
 @dataclass
@@ -112,11 +126,16 @@ class Sampler:
         if self.command is None and (reason := why_not()) is not None:
             raise MeasurementError(reason)
         self._folder = tempfile.TemporaryDirectory(prefix="adx-lab-profile-")
-        self._began = time.monotonic()
         for variant, own in pids.items():
             self._watches[variant] = []
             for pid in own:
                 self._watches[variant].append(self._watch(pid, Path(self._folder.name), seconds))
+        watches = [one for own in self._watches.values() for one in own]
+        if self.command is None:
+            _await_samples(watches)
+        self._began = time.monotonic()
+        for watch in watches:
+            watch.cpu_us = cpu_us_of(watch.pid)
 
     def _watch(self, pid: int, folder: Path, seconds: float) -> _Watch:
         out, log = folder / f"{pid}.folded", folder / f"{pid}.log"
@@ -184,7 +203,8 @@ class Sampler:
         if failed and unseen_us >= cpu_us:
             raise failed[0]
         idle = {watch.pid for watch in own if spent[watch.pid] < _IDLE * sum(spent[one.pid] for one in own)}
-        return Sampled(dict(stacks), cpu_us, seconds, errors, cost_us, frozenset(idle))
+        rate_per_s = 0.0 if self.command else self.rate_per_s
+        return Sampled(dict(stacks), cpu_us, seconds, errors, cost_us, frozenset(idle), rate_per_s)
 
     def close(self) -> None:
         """Leave no sampler behind."""
@@ -214,6 +234,17 @@ class Sampler:
             raise MeasurementError(str(error), mend="service.profile must print folded stacks") from error
         counted = _WORDS.search(said)
         return stacks, int(counted[2]) if counted else 0, cost_us
+
+
+def _await_samples(watches: Sequence[_Watch]) -> None:
+    """Wait until every sampler has found its way into its process, or has given up: tenths of a second."""
+    deadline = time.monotonic() + _BEGIN_S
+    for watch in watches:
+        log = watch.out.with_suffix(".log")
+        while watch.sampler.poll() is None and time.monotonic() < deadline:
+            if _BEGUN in log.read_bytes():
+                break
+            time.sleep(_LOOK_EVERY_S)
 
 
 def _reason(said: str) -> str:

@@ -115,7 +115,7 @@ class Profiles:
                 self.rows.append({**where, "stack": folded(stack), "samples": samples})
             functions |= set(costs_of(one.profile(max(1, asked.requests[side]), root)))
             told[side] = {
-                "cpu_us": one.cpu_us,
+                "cpu_us": one.spent_us,
                 "requests": asked.requests[side],
                 "root": "" if root is None else str(root),
                 "seconds": one.seconds,

@@ -59,6 +59,29 @@ def test_a_library_is_charged_to_the_function_that_called_it() -> None:
     assert sum(one.self_us for one in costs.values()) == pytest.approx(1e4)
 
 
+def test_a_server_that_calls_back_is_nobodys_but_what_it_calls_is() -> None:
+    serve = Frame("serve", f"{ROOT}/main.py", 9)
+    loop = Frame("run_forever", "/usr/lib/site-packages/server.py", 40)
+    handle = Frame("handle", f"{ROOT}/users.py", 12)
+    dumps = Frame("dumps", "/usr/lib/python3.11/json/__init__.py", 231)
+    costs = costs_of(
+        StackProfile(
+            {
+                (serve, loop): 50,
+                (serve, loop, handle): 10,
+                (serve, loop, handle, dumps): 20,
+                (serve, dumps): 5,
+            },
+            8_500.0,
+            1,
+            ROOT,
+        )
+    )
+    assert costs[OUTSIDE].self_us == pytest.approx(5_000)
+    assert costs[Function("handle", "users.py")].self_us == pytest.approx(3_000)
+    assert costs[Function("serve", "main.py")].self_us == pytest.approx(500)
+
+
 def test_inclusive_time_counts_a_recursion_once() -> None:
     walk, leaf = Frame("walk", f"{ROOT}/a.py", 1), Frame("leaf", f"{ROOT}/a.py", 9)
     costs = costs_of(StackProfile({(walk, walk, leaf): 5, (walk,): 5}, 1e3, 1, ROOT))

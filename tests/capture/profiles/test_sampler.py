@@ -229,7 +229,8 @@ def test_a_server_with_threads_of_another_language_is_sampled(tmp_path: Path) ->
     costs = costs_of(seen.profile(answered, tmp_path))
     (work, spent), *_ = sorted(costs.items(), key=lambda one: one[0] == OUTSIDE or -one[1].self_us)
     assert work == Function("work", "busy_app.py")
-    assert spent.self_us > 300
+    # It computes for 1,000 µs, and may have to wait for a processor in between.
+    assert 500 < spent.self_us < 10_000
     assert seen.errors < sum(seen.stacks.values()) / 5
 
 
