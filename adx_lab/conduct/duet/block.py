@@ -113,8 +113,6 @@ class Bench:
 
         Parameters
         ----------
-        folder
-            For its tables.
         rate_per_s, seconds
             Of the load.
         profiling
