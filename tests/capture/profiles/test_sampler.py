@@ -227,10 +227,9 @@ def test_a_server_with_threads_of_another_language_is_sampled(tmp_path: Path) ->
             server.terminate()
             server.wait(20)
     costs = costs_of(seen.profile(answered, tmp_path))
-    (work, spent), *_ = sorted(costs.items(), key=lambda one: one[0] == OUTSIDE or -one[1].self_us)
-    assert work == Function("work", "busy_app.py")
-    # It computes for 1,000 µs, and may have to wait for a processor in between.
-    assert 500 < spent.self_us < 10_000
+    # It computes for 1,000 µs; how long the server takes around it depends on who else is on the machine.
+    assert costs[Function("work", "busy_app.py")].self_us > 300
+    assert costs[OUTSIDE].self_us > 0
     assert seen.errors < sum(seen.stacks.values()) / 5
 
 
