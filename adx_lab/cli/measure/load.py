@@ -39,7 +39,7 @@ def run(
     sample: Path | None = None,
     replay: str | None = None,
     expect_workers: int = 0,
-    bind: str = "127.0.0.1:5557",
+    bind: str = "127.0.0.1:0",
     master: str | None = None,
     json: bool = False,
 ) -> int:
@@ -85,7 +85,8 @@ def run(
     from adx_lab.conduct.nights import pages
     from adx_lab.conduct.run import recorded
     from adx_lab.conduct.run.request import load_request
-    from adx_lab.load.starting.headless import Machines, join_master
+    from adx_lab.load.starting.headless import join_master
+    from adx_lab.load.starting.machines import Machines
 
     flags = {
         "load.rate_per_s": rate,

@@ -45,6 +45,7 @@ def run(
         That service's PostgreSQL, for captures (or ADX_LAB_DATABASE_URL).
     """
     from adx_lab.conduct.run.request import find_scenario
+    from adx_lab.load.starting.machines import Machines
 
     if not 0 < port < 65_536:
         raise UsageError(f"--port {port} is not a port", mend="give one from 1 to 65535")
@@ -55,7 +56,7 @@ def run(
     options = [
         *(("--rate", str(rate)) if rate else ()),
         *(("--users", str(users)) if users else ()),
-        *(("--processes", str(workers)) if workers > 1 else ()),
+        *Machines(workers).settled().words(),
     ]
     try:
         asyncio.run(_serve(settings, file.resolve(), url, port, options))

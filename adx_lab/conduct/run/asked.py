@@ -54,7 +54,8 @@ async def ask_each(order: AskOrder, progress: Progress, *, seconds: float = _SEC
     told_read, told_write = os.pipe()
     go_read, go_write = os.pipe()
     environ = {**os.environ, **(order.environ or {}), SINGLE_VARIABLE: f"{told_write},{go_read}",
-               "ADX_LOAD_SEED": str(order.seed), "PYTHONUNBUFFERED": "1"}  # fmt: skip
+               "ADX_LOAD_SEED": str(order.seed), "PYTHONUNBUFFERED": "1",
+               "LOCUST_HOST": order.base_url}  # fmt: skip
     command = [
         *(
             sys.executable,
@@ -65,7 +66,7 @@ async def ask_each(order: AskOrder, progress: Progress, *, seconds: float = _SEC
             "-f",
             f"{_PLUGIN},{order.locustfile}",
         ),
-        *("--host", order.base_url, "--users", "1", "--spawn-rate", "1", "--loglevel", "WARNING"),
+        *("--users", "1", "--spawn-rate", "1", "--loglevel", "WARNING"),
         *("--exit-code-on-error", "0", "--stop-timeout", "1", *order.words),
     ]
     child = start_child("locust", command, log=order.log, environ=environ, pass_fds=(told_write, go_read))

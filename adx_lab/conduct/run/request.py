@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adx_lab.errors import UsageError, nearest
-from adx_lab.load.starting.headless import Machines
+from adx_lab.load.starting.machines import Machines
 from adx_lab.records.run import Purpose
 from adx_lab.settings import Settings
 

@@ -75,8 +75,8 @@ async def test_any_database_is_explained_without_executing_anything(shop: str) -
 
 
 @contextmanager
-def pgbouncer(url: str, folder: Path) -> Iterator[str]:
-    """Give the address of a real PgBouncer in front of a database: transactions share one connection."""
+def pgbouncer(url: str, folder: Path, connections: int = 1) -> Iterator[str]:
+    """Give the address of a real PgBouncer in front of a database: transactions share its connections."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
     if program is None:
         pytest.skip("needs PgBouncer, which is not installed")
@@ -90,7 +90,7 @@ def pgbouncer(url: str, folder: Path) -> Iterator[str]:
     target = f"host={host} dbname={name} user={user} port={settings.get('port', '5432')}"
     (folder / "pooler.ini").write_text(
         f"[databases]\n{name} = {target}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n"
-        "auth_type=any\npool_mode=transaction\ndefault_pool_size=1\nunix_socket_dir=\n"
+        f"auth_type=any\npool_mode=transaction\ndefault_pool_size={connections}\nunix_socket_dir=\n"
     )
     words = [program, "-q", str(folder / "pooler.ini")]
     if os.geteuid() == 0:  # it refuses to be root; only the server's own user may enter the socket's folder
