@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from adx_lab.cli.checks import check_positive, check_url
 from adx_lab.cli.console import ConsoleProgress
 from adx_lab.errors import UsageError
 from adx_lab.settings import Settings, read_settings
@@ -44,6 +45,8 @@ def run(
     database
         That service's PostgreSQL, for captures (or ADX_LAB_DATABASE_URL).
     """
+    check_positive({"--rate": rate, "--users": users, "--workers": workers})
+    check_url("--url", url)
     from adx_lab.conduct.run.request import find_scenario
     from adx_lab.load.starting.machines import Machines
 

@@ -84,10 +84,10 @@ def contents_of(
 ) -> Contents:
     """Return what a run's page shows: a duet alone, or a load with what was measured the same night."""
     if run.record.kind == "duet":
-        return Contents(compared=_compared(run), notes=notes)
+        return Contents(compared=_compared(settings, run), notes=notes)
     judgement = recorded.judge(settings, run)
     beside = list(of_the_night(settings, run))
-    compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
+    compared = next((_compared(settings, other) for other in beside if other.record.kind == "duet"), None)
     climbed = next((other.record.run_id for other in beside if other.record.kind == "climb"), None)
     # What the core's rules are worth says nothing of somebody else's service.
     known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
@@ -151,7 +151,7 @@ def of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:
     return found
 
 
-def _compared(run: StoredRun) -> NightDuet:
+def _compared(settings: Settings, run: StoredRun) -> NightDuet:
     evidence = read_evidence(run)
     verdict: Verdict = judge_duet(evidence).verdict
     base, head = run.record.variants
@@ -165,7 +165,7 @@ def _compared(run: StoredRun) -> NightDuet:
         base_plans=_plans(first["base"]),
         head_plans=_plans(first["head"]),
         duel=Duel(run, verdict.to_json()),
-        change=source_change(evidence.variants),
+        change=source_change(evidence.variants, settings.source_dir),
     )
 
 
