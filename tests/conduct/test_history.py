@@ -45,6 +45,7 @@ def store_nights(settings: Settings, slower: str, *, nights: int = 36) -> str:
             seed=1,
             audit=DuetAudit(design={}, variants={}, blocks=[]),
             git=Origin(commit=f"c{night:02}"),
+            variants=("base", "."),
         )
         store.save(record, status="pass", figures=figures(night))
     tonight = store_duet(settings, known_duet(np.random.default_rng(2)))

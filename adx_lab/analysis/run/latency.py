@@ -20,6 +20,7 @@ from adx_lab.analysis.stats.quantiles import (
     Estimate,
     at_least,
     batch_mean,
+    in_batches,
     quantile_estimates,
 )
 from adx_lab.records.run import Caveat

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,8 +58,8 @@ def measure(
     -------
     dict
         `group.NAME.pNN_ms`, `endpoint.NAME.pNN_ms`, `query.NAME.pNN_ms` (NN of 50, 95, 99, 99.9),
-        `throughput_per_s` (answered without error) and `error_rate` (a fraction). Percentiles of endpoints and
-        queries know their requests, and those of an endpoint its group, whose limit can be asked of each.
+        `throughput_per_s` (answered without error) and `error_rate` (a fraction). Percentiles of endpoints
+        and queries know their requests, those of an endpoint its group, whose limit is asked of each.
     """
     if samples.empty:
         return {}

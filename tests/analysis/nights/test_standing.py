@@ -60,9 +60,9 @@ def test_two_that_began_apart_are_two() -> None:
 
 def test_what_was_undone_stands_no_more() -> None:
     assert len(crept({"GET /b": {20: 1.1}})) == 1
-    assert crept({"GET /b": {20: 1.1, 30: 1.0}}) == ()
+    assert crept({"GET /b": {20: 1.1, 36: 1.0}}, nights=50) == ()
     # Half a mend is none.
-    assert len(crept({"GET /b": {20: 1.2, 30: 1.15}})) == 1
+    assert len(crept({"GET /b": {20: 1.2, 36: 1.15}}, nights=50)) == 1
 
 
 def test_a_new_baseline_accepts_what_crept_in() -> None:
