@@ -141,9 +141,10 @@ def _asked(
     unsure: int = 0,
 ) -> tuple[Estimate, ...]:
     """Let percentiles know their group, and their requests where these are at hand."""
-    own = {} if times is None or batch is None else {"times": times, "batch": batch}
+    own = np.zeros(0) if times is None else times
+    index = np.zeros(0, dtype=np.int16) if batch is None else batch
     return tuple(
-        Percentile(one.value, one.low, one.high, one.n, one.caveats, p, group, unsure=unsure, **own)
+        Percentile(one.value, one.low, one.high, one.n, one.caveats, p, group, own, index, unsure)
         for p, one in zip(PERCENTILES, estimates, strict=True)
     )
 
