@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ROOM ?= adx_lab.analysis.stats*
 INSTALLED := $(VENV)/.installed
 
-.PHONY: nightly test soak test-fast coverage mutation lint format lock clean
+.PHONY: nightly test soak test-fast coverage mutation lint format wheel lock clean
 
 nightly: $(INSTALLED)  ## the main job: stack, load, captures, analysis, report, verdict
 	@$(BIN)/adx-lab nightly --profile quick || [ $$? -eq 3 ]  # undecided: the page says what was missing
@@ -38,6 +38,9 @@ lint: $(INSTALLED)  ## format and rules, types, import contract
 format: $(INSTALLED)  ## let ruff mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+wheel: $(INSTALLED)  ## dist/adx_lab-*.whl, for a service's own environment; it brings all that it needs
+	$(BIN)/python -m hatchling build -t wheel -d dist
 
 lock:  ## resolve pyproject.toml anew into requirements.lock
 	$(PYTHON) -m venv $(VENV)-lock

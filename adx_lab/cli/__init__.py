@@ -16,7 +16,7 @@ from types import FrameType
 
 from cyclopts import App, CycloptsError
 
-from adx_lab.cli.console import say_error
+from adx_lab.cli.console import LOCUST_WORD, say_error
 from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.files import keep_private
 from adx_lab.secrecy import scrub
@@ -44,6 +44,7 @@ VERBS = {
     ),
     "nightly": ("measure.nightly:run", "Do everything: one verdict, one report, one exit code."),
     "plans": ("plans:app", "Capture query plans now, read any plan, compare two captures."),
+    "statements": ("stored.statements:run", "Show what the database was asked: calls, ms, pages, by whom."),
     "calibrate": ("measure.calibrate:run", "Find out what this machine's verdicts are worth."),
     "verdict": ("stored.verdict:run", "Compute the verdict of a stored duet again."),
     "baseline": ("stored.baseline:app", "Set or show what the working tree is compared with."),
@@ -69,10 +70,18 @@ def main() -> None:
     _spare_this_machine_the_proxy()
     words = sys.argv[1:]
     debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    words = _with_locust_words([word for word in words if word != "--debug"])
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGHUP, _terminate)
     sys.exit(_run(words, debug=debug))
+
+
+def _with_locust_words(words: list[str]) -> list[str]:
+    """Return a command line with what stands behind ``--`` as options: those of the locustfile."""
+    if "--" not in words:
+        return words
+    place = words.index("--")
+    return [*words[:place], *(f"{LOCUST_WORD}={word}" for word in words[place + 1 :])]
 
 
 def _spare_this_machine_the_proxy() -> None:

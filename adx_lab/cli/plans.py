@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 
 from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
 from adx_lab.analysis.plans.captures.headroom import headrooms
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
+from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, for_whom, read_matrix
 from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
 from adx_lab.cli.plans_show import read_text
 from adx_lab.errors import UsageError
@@ -177,7 +177,7 @@ def _show_cells(cells: list[Cell], *, json: bool) -> int:
         print_json([_cell(cell) for cell in cells])
         return 0
     for cell in cells:
-        print(f"{cell.query} for the {cell.tenant} tenant, {cell.mode} plan")
+        print(f"{cell.query} for {for_whom(cell.tenant)}, {cell.mode} plan")
         print_plans([cell.analysis])
     return 0
 

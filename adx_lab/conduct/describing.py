@@ -18,6 +18,7 @@ from adx_lab.progress import Progress
 from adx_lab.secrecy import shown_url
 from adx_lab.services.attached import postgres_url
 from adx_lab.services.project import (
+    DATA,
     Wish,
     budgets_text,
     grants_text,
@@ -69,6 +70,7 @@ async def describe(folder: Path, wish: Wish, progress: Progress, *, force: bool 
 
 async def _describe(folder: Path, file: Path, wish: Wish, progress: Progress) -> Described:
     written, notes, routes = [FILE], [], []
+    _keep_out_of_git(folder / DATA)
     if wish.url and not wish.command:
         await asyncio.to_thread(check_reachable, wish.url)
         progress.step(f"asking {wish.url} for its routes")
@@ -137,6 +139,12 @@ def _shape(endpoint: str) -> str:
     method, _, path = endpoint.partition(" ")
     parts = ["*" if part[:1] in {"{", "[", ":", "<"} else part for part in path.split("?")[0].split("/")]
     return f"{method} {'/'.join(parts)}"
+
+
+def _keep_out_of_git(data: Path) -> None:
+    """Let git see nothing of what is measured: else each run would change the tree that is measured."""
+    data.mkdir(mode=0o700, exist_ok=True)
+    _write(data / ".gitignore", "*\n")
 
 
 def _write(path: Path, text: str) -> None:

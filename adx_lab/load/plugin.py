@@ -6,6 +6,7 @@ from typing import Any
 
 from locust import events
 
+from adx_lab.load.process.certificates import trust_as_told
 from adx_lab.load.process.connections import mend_connections
 from adx_lab.load.process.master import MasterSession
 from adx_lab.load.process.session import Session, set_current
@@ -20,6 +21,7 @@ def register() -> None:
     """Take part in whatever this Locust process does; once, however many files ask for it."""
     if _start not in events.init._handlers:  # noqa: SLF001  # Locust has no other way to ask
         mend_connections()
+        trust_as_told()
         watch_locust()
         _listen(events.init_command_line_parser, _add_arguments)
         _listen(events.init, _start)

@@ -13,8 +13,12 @@ from pathlib import Path
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 from adx_lab.errors import AdxLabError
+from adx_lab.services.git import git
 from adx_lab.services.starting.start import expanded, tls_context
 from adx_lab.settings import ServiceSettings, Settings
+
+DATA = ".adx-lab"
+"""Where a described service's runs lie, seen from its project file."""
 
 _DOCUMENTS = (
     "/openapi.json",
@@ -38,14 +42,18 @@ class Wish:
     """As it stands in the file: a URL without a password, or ``$NAME``."""
 
     command: str | None = None
+    ready: str | None = None
+    build: str | None = None
     prepare: str | None = None
     locustfile: str | None = None
+    branch: str | None = None
+    """What a night is compared with, where the service can be started."""
 
 
 def project_text(wish: Wish) -> str:
     """Return a project file for a service, without its budgets."""
     lines = [
-        'data = ".adx-lab"  # runs, reports and logs; not for git',
+        f"data = {_q(DATA)}  # runs, reports and logs; not for git",
         "",
         "[service]",
         f"name = {_q(wish.name)}",
@@ -53,7 +61,17 @@ def project_text(wish: Wish) -> str:
     if wish.url and not wish.command:
         lines.append(f"url = {_q(wish.url)}")
     if wish.command:
-        lines += ["", "[service.start]", 'source = "."', f"command = {_q(wish.command)}", 'ready = "/"']
+        lines += ["", "[service.start]", 'source = "."', f"command = {_q(wish.command)}"]
+        lines.append(
+            f"ready = {_q(wish.ready)}"
+            if wish.ready
+            else '# ready = "/health"  # answers below 400 once it serves; without it any answer will do'
+        )
+        lines.append(
+            f"build = {_q(wish.build)}  # once for each lock file"
+            if wish.build
+            else '# build = "uv sync --frozen"  # where a commit needs libraries of its own'
+        )
         if wish.prepare:
             lines.append('env = { DATABASE_URL = "{database_url}" }  # postgresql+asyncpg://{database}, say')
     if wish.prepare or wish.database:
@@ -61,9 +79,10 @@ def project_text(wish: Wish) -> str:
         lines += [f"prepare = {_q(wish.prepare)}"] if wish.prepare else [f"url = {_q(str(wish.database))}"]
     if wish.locustfile:
         lines += ["", "[load]", f"locustfile = {_q(wish.locustfile)}", "users = 4"]
-    lines += ["", "[baseline]", "nights = 7"]
-    if wish.command:
-        lines.append('# ref = "main"  # then a night plays a duet against it')
+    lines += ["", "[baseline]"]
+    if wish.command and wish.branch:
+        lines.append(f"ref = {_q(wish.branch)}  # a night plays a duet against it, both up at once")
+    lines.append("nights = 7  # how many a night is compared with that can't start the service")
     return "\n".join(lines) + "\n"
 
 
@@ -153,7 +172,11 @@ def _start_faults(settings: Settings) -> Iterator[tuple[str, bool, str, str]]:
     source, start = settings.source_dir, settings.service.start
     git = any((folder / ".git").exists() for folder in (source, *source.parents))
     yield "source", source.is_dir(), f"{source}{'' if git else ' (no git repository: no refs)'}", "correct it"
-    first = shlex.split(start.command)[0] if start.command.strip() else ""
+    try:
+        first = shlex.split(start.command)[0]
+    except ValueError as error:
+        yield "command", False, f"{start.command}: {str(error).lower()}", "close what it quotes"
+        return
     found = first.startswith("{") or start.build or shutil.which(first) or (source / first).exists()
     yield "command", bool(found), first, "install it, or give its whole path"
 
@@ -165,6 +188,13 @@ def _round_up(value: float) -> float:
 
 def _q(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
+
+
+def branch_of(folder: Path) -> str | None:
+    """Return the branch that nights are compared with: the main one, or the one that is checked out."""
+    known = (git(folder, "for-each-ref", "--format=%(refname:short)", "refs/heads") or "").split()
+    out = git(folder, "rev-parse", "--abbrev-ref", "HEAD")
+    return next((name for name in ("main", "master", "trunk", out) if name in known), None)
 
 
 def name_of(folder: Path) -> str:

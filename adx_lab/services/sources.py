@@ -71,6 +71,8 @@ def digest_of(folder: Path, places: tuple[str, ...] = (), patterns: tuple[str, .
 def working_tree(source: Path, start: StartSettings | None = None) -> Tree:
     """Return the working tree as it is."""
     start = start or StartSettings()
+    if not source.is_dir():
+        raise UsageError(f"the service's source {source} is no folder", mend="correct service.start.source")
     commit = git(source, "rev-parse", "HEAD")
     changed = git(source, "status", "--porcelain", "--", *(_existing(source, start.paths) or ["."]))
     return Tree(source, commit, changed=bool(changed), identity=start.identity or start.paths)

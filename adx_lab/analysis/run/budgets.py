@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,14 +12,40 @@ from adx_lab.records.run import Caveat
 from adx_lab.settings.budgets import Budget, Direction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["NOT_MEASURED", "RARE", "Budget", "BudgetResult", "BudgetStatus", "Direction", "Estimate", "judge"]
+__all__ = [
+    "METRICS",
+    "NOT_MEASURED",
+    "RARE",
+    "Budget",
+    "BudgetResult",
+    "BudgetStatus",
+    "Direction",
+    "Estimate",
+    "judge",
+    "matches",
+]
 
 BudgetStatus = Literal["pass", "fail", "undecided"]
 
 RARE = "(rare)"
 """The name under which queries are measured together that are too rare to be told one by one."""
+
+METRICS: Mapping[str, str] = {
+    "endpoint.*.p95_ms": "ms of an endpoint as Locust calls it; p50_ms, p99_ms and p99.9_ms too",
+    "endpoint.*.error_rate": "failed requests of an endpoint, a fraction of 1",
+    "endpoint.*.statements_per_request": "statements that a request asks the database; known of nights",
+    "group.*.p95_ms": "ms of a group of endpoints, where the scenario has groups",
+    "query.*.p95_ms": "ms of a query that the service names in Server-Timing or in its spans",
+    "error_rate": "failed requests of all, a fraction of 1",
+    "throughput_per_s": "requests answered without an error, a second",
+    "service.rss_mb": "the most memory that a process of the service had",
+    "service.cpu_share": "what the service used of all processors, a fraction of 1",
+    "database.connections": "the most connections that were open",
+    "users.connected": "the most users of a crowd that were connected at once",
+}
+"""What a budget can limit; the asterisk stands for any text, in a budget too."""
 
 NOT_MEASURED = Caveat("not-measured", "not measured in this run")
 
@@ -77,14 +104,15 @@ def _told(results: list[BudgetResult]) -> Iterator[BudgetResult]:
 
 
 def _matching(pattern: str, measured: Mapping[str, Estimate]) -> Iterator[tuple[str, Estimate]]:
-    names = sorted(name for name in measured if _matches(name, pattern))
+    names = sorted(name for name in measured if matches(name, pattern))
     if not names:
         yield pattern, Estimate(None, None, None, 0, (NOT_MEASURED,))
     for name in names:
         yield name, measured[name]
 
 
-def _matches(name: str, pattern: str) -> bool:
+def matches(name: str, pattern: str) -> bool:
+    """Tell whether a metric's name is one that a pattern stands for."""
     # Only the asterisk means something: `GET /orders/[id]` is an endpoint, and no class of letters.
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name) is not None
 

@@ -15,7 +15,7 @@ def run(
     bad: str = "HEAD",
     /,
     *,
-    scenario: str = "mixed",
+    scenario: str | None = None,
     rate: float = 120.0,
     seconds: float | None = None,
     limit: float | None = None,
@@ -31,7 +31,7 @@ def run(
     bad
         A git ref that is slow.
     scenario
-        An open-loop locustfile, by name.
+        An open-loop locustfile, by name; left out, the project file's own, or mixed.
     rate
         Pairs of requests a second, in every duet.
     seconds
@@ -44,19 +44,21 @@ def run(
         Print the answer as one JSON document.
     """
     from adx_lab.conduct.bisection.play import BisectOrder, bisect
+    from adx_lab.conduct.run.request import usual_scenario
 
     if limit is not None and limit <= 0:
         raise UsageError(f"--limit {limit:g} is not a positive number of seconds")
+    settings = read_settings()
     order = BisectOrder(
         good,
         bad,
-        scenario=scenario,
+        scenario=scenario or usual_scenario(settings),
         rate_per_s=rate,
         seconds=seconds,
         limit_s=math.inf if limit is None else limit,
         seed=seed,
     )
-    bisected = asyncio.run(bisect(read_settings(), order, ConsoleProgress()))
+    bisected = asyncio.run(bisect(settings, order, ConsoleProgress()))
     answer = bisected.answer
     if json:
         print_json(answer.to_json() | {"report": str(bisected.page)})

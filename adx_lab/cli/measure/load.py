@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from adx_lab.analysis.verdict import EXIT_CODES
-from adx_lab.cli.console import ConsoleProgress, print_json, print_next, print_table
+from adx_lab.cli.console import LOCUST_WORD, ConsoleProgress, print_json, print_next, print_table
 from adx_lab.errors import UsageError
 from adx_lab.records.run import ClimbAudit
 from adx_lab.report.parts.numbers import number
@@ -27,7 +29,9 @@ def run(
     /,
     *,
     users: int | None = None,
+    spawn_rate: float | None = None,
     rate: float | None = None,
+    tags: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
     duration: float | None = None,
     warmup: float | None = None,
     seed: int | None = None,
@@ -41,9 +45,10 @@ def run(
     expect_workers: int = 0,
     bind: str = "127.0.0.1:5557",
     master: str | None = None,
+    arguments: Annotated[tuple[str, ...], Parameter(name=LOCUST_WORD, show=False, negative=())] = (),
     json: bool = False,
 ) -> int:
-    """Make one recorded headless load run.
+    """Make one recorded headless load run; what stands behind ``--`` goes to Locust.
 
     Parameters
     ----------
@@ -51,8 +56,12 @@ def run(
         A locustfile of ``locustfiles/``, by name.
     users
         How many users, of a crowd or of somebody else's locustfile.
+    spawn_rate
+        How many users somebody else's locustfile gains each second; left out, Locust's own default.
     rate
-        Requests a second, on average.
+        Requests a second, on average: somebody else's users are then sent by a schedule, too.
+    tags
+        Which tasks of somebody else's locustfile are done.
     duration
         Seconds of measured load.
     warmup
@@ -79,6 +88,8 @@ def run(
         Where to listen for them.
     master
         Be one of those workers: the master's HOST or HOST:PORT.
+    arguments
+        Words for Locust, behind ``--``.
     json
         Print the run's figures as one JSON document.
     """
@@ -92,12 +103,23 @@ def run(
         "load.duration_s": duration,
         "load.warmup_s": warmup,
         "load.users": users,
+        "load.spawn_per_s": spawn_rate,
+        "load.tags": tags or None,
+        "load.arguments": arguments or None,
         "load.seed": seed,
         "load.workers": workers,
         "database.url": database,
         "valkey.url": valkey,
     }
-    _check({"--rate": rate, "--duration": duration, "--users": users, "--workers": workers})
+    _check(
+        {
+            "--rate": rate,
+            "--duration": duration,
+            "--users": users,
+            "--spawn-rate": spawn_rate,
+            "--workers": workers,
+        }
+    )
     if warmup is not None and warmup < 0:
         raise UsageError(f"--warmup {warmup:g} is negative", mend="give 0 or more")
     settings = read_settings(flags=flags)

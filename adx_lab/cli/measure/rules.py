@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
+from adx_lab.records.documents import to_plain
 from adx_lab.settings import read_settings
 
 if TYPE_CHECKING:
+    from adx_lab.settings import Settings
     from adx_lab.store.rule_costs import RuleCost
 
 
@@ -31,7 +33,8 @@ def run(
     """Switch rules off one by one and measure what each is worth.
 
     The core runs against itself with one rule off, over what shows that rule. Each result is stored as it is
-    known, so that a call that was interrupted, or a later one, adds up.
+    known, so that a call that was interrupted, or a later one, adds up. Of another service each switch that
+    it tells of is measured by a duet.
 
     Parameters
     ----------
@@ -55,6 +58,10 @@ def run(
     from adx_lab.store.rule_costs import read_rule_costs
 
     settings = read_settings()
+    if settings.service.start.switches and not settings.is_reference:
+        return _of_any_service(
+            settings, rules, blocks=blocks, seconds=seconds, rate=rate, seed=seed, json=json
+        )
     if stored:
         names = [measure.rule for measure in measures_of(rules)]
         known = read_rule_costs(settings)
@@ -67,6 +74,41 @@ def run(
     measured = asyncio.run(measure_rules(settings, order, ConsoleProgress()))
     _print(measured, json=json)
     return UNDECIDED if any(cost.status == "undecided" for cost in measured) else 0
+
+
+def _of_any_service(
+    settings: Settings,
+    names: tuple[str, ...],
+    *,
+    blocks: int | None,
+    seconds: float | None,
+    rate: float | None,
+    seed: int,
+    json: bool,
+) -> int:
+    from adx_lab.conduct.duet.order import DuetOrder
+    from adx_lab.conduct.run.request import usual_scenario
+    from adx_lab.conduct.switches.by_duets import measure_switches
+    from adx_lab.report.switches.worth_table import switches_table
+
+    order = DuetOrder(
+        ".",
+        ".",
+        scenario=usual_scenario(settings),
+        rate_per_s=rate,
+        blocks=blocks,
+        seconds=seconds,
+        profile="quick",
+        seed=seed,
+    )
+    measured = asyncio.run(measure_switches(settings, names, order, ConsoleProgress()))
+    if json:
+        print_json({"switches": [to_plain(one) for one in measured]})
+    else:
+        print_table(
+            switches_table([(one.switch, one.status, one.shown, one.words, one.run_id) for one in measured])
+        )
+    return UNDECIDED if any(one.status == "undecided" for one in measured) else 0
 
 
 def _print(costs: Sequence[RuleCost], *, json: bool) -> None:

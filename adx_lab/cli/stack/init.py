@@ -15,6 +15,8 @@ def run(
     locustfile: str | None = None,
     command: str | None = None,
     prepare: str | None = None,
+    ready: str | None = None,
+    build: str | None = None,
     name: str | None = None,
     force: bool = False,
     json: bool = False,
@@ -33,6 +35,10 @@ def run(
         How it is started instead, with {port} for its port.
     prepare
         What fills its empty database, which the lab then makes and clones.
+    ready
+        The path that answers below 400 once it serves.
+    build
+        What makes a commit's libraries, once for each lock file.
     name
         What it is called; the folder's name where left out.
     force
@@ -41,10 +47,20 @@ def run(
         Print what was made as one JSON document.
     """
     from adx_lab.conduct.describing import describe
-    from adx_lab.services.project import Wish, name_of
+    from adx_lab.services.project import Wish, branch_of, name_of
 
     folder = Path.cwd()
-    wish = Wish(name or name_of(folder), url and url.rstrip("/"), database, command, prepare, locustfile)
+    wish = Wish(
+        name or name_of(folder),
+        url and url.rstrip("/"),
+        database,
+        command,
+        ready,
+        build,
+        prepare,
+        locustfile,
+        branch_of(folder),
+    )
     made = asyncio.run(describe(folder, wish, ConsoleProgress(), force=force))
     if json:
         print_json(made)

@@ -13,7 +13,7 @@ from adx_lab.analysis.bisection.search import Design
 from adx_lab.conduct.bisection.duets import DuetOpponent
 from adx_lab.conduct.bisection.find import Bisection
 from adx_lab.conduct.duet.order import DuetOrder
-from adx_lab.conduct.run.request import find_scenario
+from adx_lab.conduct.run.request import find_scenario, usual_scenario
 from adx_lab.errors import UsageError
 from adx_lab.progress import Progress
 from adx_lab.records.run import new_run_id
@@ -141,7 +141,9 @@ async def bisect_night(settings: Settings, good: str, progress: Progress) -> Bis
         return None
     if sum(one.weight > 0 for one in searched.commits) < 2:
         return None
-    return await bisect(settings, BisectOrder(good, "HEAD", limit_s=limit_s), progress)
+    return await bisect(
+        settings, BisectOrder(good, "HEAD", scenario=usual_scenario(settings), limit_s=limit_s), progress
+    )
 
 
 def places_of(settings: Settings) -> tuple[str, ...]:

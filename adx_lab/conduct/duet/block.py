@@ -38,6 +38,7 @@ from adx_lab.conduct.duet.movements import Movements, Waiting
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.profiling import Profiling
 from adx_lab.conduct.duet.templates import Prepared, VariantError
+from adx_lab.conduct.run.request import locust_trust, locust_words
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.order import LoadOrder, Rival, write_rivals
@@ -46,7 +47,7 @@ from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
 from adx_lab.services.servers import Servers
 from adx_lab.services.starting.login import log_in
-from adx_lab.services.starting.start import forget_files, start_service
+from adx_lab.services.starting.start import forget_files, start_service, tls_context
 from adx_lab.services.starting.templates import adapt
 from adx_lab.services.variants import order_of
 from adx_lab.settings import Settings
@@ -194,7 +195,8 @@ class Bench:
         variant = prepared.variant
         if variant.url is not None:
             metrics_url = f"{variant.url}{self.settings.service.metrics}"
-            return Started(variant.url, Watched((), metrics_url, variant.database_url))
+            tls = tls_context(self.settings.service, variant.url)
+            return Started(variant.url, Watched((), metrics_url, variant.database_url, tls=tls))
         database = f"adx_duet_{slot}" if prepared.template is not None else None
         try:
             url = ""
@@ -250,9 +252,18 @@ class Bench:
             seed=self.order.seed * _SEEDS_APART + number,
             timeout_s=self.settings.load.timeout_s,
             rivals_file=str(folder / "rivals.json"),
+            timed=self.settings.service.timing != "none",
         )
         assert self.locustfile is not None
-        return LocustCommand(order, self.locustfile, _HOST_UNUSED, self._log("locust"))
+        words = locust_words(self.settings, self.locustfile)
+        return LocustCommand(
+            order,
+            self.locustfile,
+            _HOST_UNUSED,
+            self._log("locust"),
+            more=words,
+            trust=locust_trust(self.settings.service),
+        )
 
     def _all_known(self) -> bool:
         """Tell whether all ways to ask are known: of the service whose people are."""
@@ -347,7 +358,9 @@ class Bench:
         for side, one in started.items():
             folder = self.sides[side].variant.queries_folder
             block.companions[side]["named"] = sorted(named_queries(folder))
-            block.companions[side]["routes"] = await asyncio.to_thread(read_routes, one.url)
+            block.companions[side]["routes"] = await asyncio.to_thread(
+                partial(read_routes, one.url, tls=one.watched.tls)
+            )
 
     async def _capture_plans(self, started: Mapping[str, Started], block: Block) -> None:
         if not self.plans:

@@ -24,7 +24,7 @@ from adx_lab.conduct.duet.play import play
 from adx_lab.conduct.duet.stored import write_unplayed
 from adx_lab.conduct.nights.pages import of_the_night, report
 from adx_lab.conduct.run import recorded
-from adx_lab.conduct.run.request import LoadRequest, find_scenario
+from adx_lab.conduct.run.request import LoadRequest, find_scenario, usual_scenario
 from adx_lab.conduct.run.surroundings import Surroundings, elsewhere, surroundings
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
@@ -32,6 +32,7 @@ from adx_lab.progress import Progress, Watched
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import Caveat
 from adx_lab.report.page.night_report import Report
+from adx_lab.services.sources import working_tree
 from adx_lab.services.stack_state import read_state
 from adx_lab.settings import LoadSettings, Settings
 from adx_lab.stack.locks import hold
@@ -135,12 +136,14 @@ class _Night:
         return started and (self.settings.is_reference or bool(self.settings.baseline.ref))
 
     async def _compare(self, run: StoredRun) -> None:
-        baseline = read_baseline(self.settings)
+        baseline = read_baseline(self.settings) or self._first_baseline()
         if baseline is None:
-            self._first_baseline()
             return
         self.progress.step(f"comparing with the baseline {baseline.ref} ({baseline.commit[:10]})")
-        order = DuetOrder(baseline.commit, ".", night=run.record.run_id, **self.profile.duet)
+        scenario = usual_scenario(self.settings)
+        order = DuetOrder(
+            baseline.commit, ".", scenario=scenario, night=run.record.run_id, **self.profile.duet
+        )
         played = await play(self.settings, order, self.progress)
         if played.run is None:
             write_unplayed(run.folder, played.answer.verdict.findings[0])
@@ -154,19 +157,24 @@ class _Night:
             self.progress.step(answer.answer.sentence)
             self.notes.append(Caveat("bisection", f"{answer.answer.sentence}; {answer.page}"))
 
-    def _first_baseline(self) -> None:
-        """Let this commit be what later nights are compared with: a first night has nothing else."""
+    def _first_baseline(self) -> Baseline | None:
+        """Set what this night and later ones are compared with; None where that is what is measured now."""
+        settings = self.settings
         try:
-            made: Baseline = set_baseline(self.settings, "HEAD")
+            made: Baseline = set_baseline(settings, settings.baseline.ref or "HEAD")
         except UsageError as error:
             text = f"nothing was compared, and nothing can be: {error.message}"
         else:
+            tree = working_tree(settings.source_dir, settings.service.start)
+            if settings.baseline.ref and (tree.commit, tree.changed) != (made.commit, False):
+                return made
             text = (
                 f"nothing was compared, since there was no baseline; this commit ({made.commit[:10]}) is the "
                 "baseline from now on"
             )
         self.progress.step(text)
         self.notes.append(Caveat("no-baseline", text))
+        return None
 
 
 async def nightly(

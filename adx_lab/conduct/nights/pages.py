@@ -24,7 +24,7 @@ from adx_lab.settings import Settings
 from adx_lab.store.folders import StoredRun, open_run, run_ids
 from adx_lab.store.rule_costs import read_rule_costs
 
-_PLANS, _USUAL_QUERY = "query_plans", "users.list"
+_PLANS, _CACHE = "query_plans", "cache"
 
 
 async def report(
@@ -76,10 +76,10 @@ def contents_of(
 ) -> Contents:
     """Return what a run's page shows: a duet alone, or a load with what was measured the same night."""
     if run.record.kind == "duet":
-        return Contents(compared=_compared(run), notes=notes)
+        return Contents(compared=_compared(settings, run), notes=notes)
     judgement = recorded.judge(settings, run)
     beside = list(of_the_night(settings, run))
-    compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
+    compared = next((_compared(settings, other) for other in beside if other.record.kind == "duet"), None)
     climbed = next((other.record.run_id for other in beside if other.record.kind == "climb"), None)
     # What the core's rules are worth says nothing of somebody else's service.
     known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
@@ -105,24 +105,19 @@ def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
         runs |= dict.fromkeys(DUET, contents.compared.run_id)
     if contents.knee_run_id is not None:
         runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
-    plans = contents.plans
-    shown = {} if plans is None else _shown_plan(plans)
-    of_runs = (
-        NotebookOrder(name, {"run_id": run_id} | (shown if name == _PLANS else {}))
-        for name, run_id in runs.items()
-        if name != _PLANS or (plans is not None and plans.cells)
-    )
-    of_all = () if contents.judgement is None else (*NIGHTS, *(RULES if contents.rules else ()))
-    return (*of_runs, *(NotebookOrder(name) for name in of_all))
+    empty = _empty_of(contents)
+    of_runs = (NotebookOrder(name, {"run_id": run_id}) for name, run_id in runs.items() if name not in empty)
+    if contents.judgement is None:
+        return tuple(of_runs)
+    of_nights = (NotebookOrder(name, {"scenario": contents.record.scenario}) for name in NIGHTS)
+    return (*of_runs, *of_nights, *(NotebookOrder(name) for name in RULES if contents.rules))
 
 
-def _shown_plan(matrix: Matrix) -> dict[str, str]:
-    """Return which plan the notebook shows as a picture, where the one that it names is not a service's."""
-    keys = list(matrix.cells)
-    if not keys or any(query.startswith(_USUAL_QUERY) for query, _, _ in keys):
-        return {}
-    query, tenant, mode = keys[0]
-    return {"query": query, "tenant": tenant, "mode": mode}
+def _empty_of(contents: Contents) -> set[str]:
+    """Return the notebooks that would be empty: the service tells nothing of what they show."""
+    judgement, plans = contents.judgement, contents.plans
+    empty = set() if plans is not None and plans.cells else {_PLANS}
+    return empty if judgement is not None and len(judgement.cache) else {*empty, _CACHE}
 
 
 def of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:
@@ -143,11 +138,12 @@ def of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:
     return found
 
 
-def _compared(run: StoredRun) -> Compared:
+def _compared(settings: Settings, run: StoredRun) -> Compared:
     evidence = read_evidence(run)
     verdict: Verdict = judge_duet(evidence).verdict
     base, head = run.record.variants
     first = evidence.companions[0]
+    start = settings.service.start
     return Compared(
         run_id=run.record.run_id,
         base=base,
@@ -157,7 +153,7 @@ def _compared(run: StoredRun) -> Compared:
         base_plans=_plans(first["base"]),
         head_plans=_plans(first["head"]),
         duel=Duel(run, verdict.to_json()),
-        change=source_change(evidence.variants),
+        change=source_change(evidence.variants, settings.source_dir, start.identity or start.paths),
     )
 
 

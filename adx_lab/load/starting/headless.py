@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -77,6 +77,9 @@ class LocustCommand:
     more: tuple[str, ...] = ()
     """Options for Locust besides: tags, and those of the file's own."""
 
+    trust: Mapping[str, str | None] = field(default_factory=dict)
+    """Variables that tell whose certificate is trusted; None unsets one."""
+
     def words(self) -> list[str]:
         """Return Locust's command line."""
         return [
@@ -91,7 +94,9 @@ class LocustCommand:
     def _users(self) -> Iterator[str]:
         # A scenario of the lab says itself what it needs; these reach somebody else's.
         if self.order.users is not None:
-            yield from ("--users", str(self.order.users), "--spawn-rate", str(max(1, self.order.users // 5)))
+            yield from ("--users", str(self.order.users))
+        if self.order.spawn_per_s is not None:
+            yield from ("--spawn-rate", str(self.order.spawn_per_s))
 
 
 async def run_locust(
@@ -127,7 +132,11 @@ async def run_locust(
     raw_dir = Path(command.order.raw_dir)
     order_file = raw_dir / "order.json"
     write_order(command.order, order_file)
-    environ = os.environ | {VARIABLE: str(order_file), "PYTHONUNBUFFERED": "1", _HOST: command.base_url}
+    environ = with_trust(os.environ, command.trust) | {
+        VARIABLE: str(order_file),
+        "PYTHONUNBUFFERED": "1",
+        _HOST: command.base_url,
+    }
     child = start_child("locust", command.words(), log=command.log, environ=environ)
     on_start(child.pid)
     try:
@@ -142,6 +151,12 @@ async def run_locust(
     if code > 0 and not collected.deaths:  # a code of the locustfile's own, at a whole end
         return with_exit_code(collected, code)
     return replace(collected, deaths=(asdict(death),))
+
+
+def with_trust(environ: Mapping[str, str], trust: Mapping[str, str | None]) -> dict[str, str]:
+    """Return an environment with variables set, and without those that are to be unset."""
+    changed = {**environ, **trust}
+    return {name: value for name, value in changed.items() if value is not None}
 
 
 async def serve_page(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
-from adx_lab.settings import CHECKOUT
+from adx_lab.services.git import git
 
 _LINES_MAX, _COMMITS_MAX = 400, 20
-_GIT_S = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +43,20 @@ class SourceChange:
         return "\n".join(line for line in kept if not line.startswith("---"))
 
 
-def source_change(variants: Mapping[str, Mapping[str, Any]]) -> SourceChange:
-    """Return what differs between a duet's variants, from what was stored of them and from git."""
+def source_change(
+    variants: Mapping[str, Mapping[str, Any]], repository: Path, paths: Sequence[str] = ()
+) -> SourceChange:
+    """Return what differs between a duet's variants, from what was stored of them and from git.
+
+    Parameters
+    ----------
+    repository
+        The service's source.
+    paths
+        What of it decides how the service behaves; all of it where none are named.
+    """
     base, head = variants[BASE], variants[HEAD]
-    commits, lines = _between(base.get("commit"), head.get("commit"))
+    commits, lines = _between(base.get("commit"), head.get("commit"), repository, paths)
     known = [dict(side.get("resolved") or {}) for side in (base, head)]
     settings = tuple(
         (name, known[0].get(name, "–"), known[1].get(name, "–"))
@@ -62,12 +70,14 @@ def source_change(variants: Mapping[str, Mapping[str, Any]]) -> SourceChange:
     )
 
 
-def _between(base: str | None, head: str | None) -> tuple[tuple[str, ...], str]:
+def _between(
+    base: str | None, head: str | None, repository: Path, paths: Sequence[str]
+) -> tuple[tuple[str, ...], str]:
     if not base or not head or base == head:
         return (), ""
     span = f"{base}..{head}"
-    told = _git("log", "--format=%h %s", f"--max-count={_COMMITS_MAX}", span)
-    lines = _git("diff", "--unified=2", "--no-color", span, "--", "adx_lab/core")
+    told = git(repository, "log", "--format=%h %s", f"--max-count={_COMMITS_MAX}", span, "--", ".") or ""
+    lines = git(repository, "diff", "--relative", "--unified=2", "--no-color", span, "--", *paths) or ""
     return tuple(told.splitlines()), "\n".join(lines.splitlines()[:_LINES_MAX])
 
 
@@ -76,14 +86,3 @@ def _patches(text: str) -> list[str]:
     names = [option.partition("=")[2] for option in text.split("+") if option.startswith("patch=")]
     found = [Path(name) for name in names if Path(name).is_file()]
     return [path.read_text(encoding="utf-8", errors="replace").partition("\n\n")[2] for path in found]
-
-
-def _git(*words: str) -> str:
-    """Return what git says; nothing where there is no git, no repository or no such commit any more."""
-    try:
-        done = subprocess.run(
-            ["git", *words], cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=_GIT_S
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""

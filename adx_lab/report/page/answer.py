@@ -11,6 +11,7 @@ import pandas as pd
 from adx_lab.analysis.duet.block_ratios import ALL, BASE
 from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.plans.captures.matrix import for_whom
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.report.page.measured_night import Compared, Contents
@@ -350,6 +351,6 @@ def _slow_for_somebody(contents: Contents) -> Iterator[str]:
         if took is not None and took > BUDGET_MS and cell.mode == "custom":
             worst[cell.query] = max(worst.get(cell.query, (0.0, "")), (took, cell.tenant))
     for query, (took, tenant) in sorted(worst.items(), key=lambda entry: -entry[1][0]):
-        whom = "largest" if tenant == "whale" else tenant
+        whom = "the largest tenant" if tenant == "whale" else for_whom(tenant)
         away = "" if not asked or query in asked else "; it is not in this load"
-        yield f"{query} needs {number(took)} ms for the {whom} tenant{away}"
+        yield f"{query} needs {number(took)} ms for {whom}{away}"
