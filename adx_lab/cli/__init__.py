@@ -53,6 +53,8 @@ VERBS = {
 }
 """Where each verb is, and its one line of help, in the order in which they are used."""
 
+_LOCUST_VERBS = frozenset({"load", "ui"})
+
 app = App(
     name="adx-lab",
     help="Did the service get slower, where, and which query plan, cache layer or change did it?\n\n"
@@ -70,7 +72,7 @@ def main() -> None:
     _spare_this_machine_the_proxy()
     words = sys.argv[1:]
     debug = "--debug" in words
-    words = _with_locust_words([word for word in words if word != "--debug"])
+    words = [word for word in words if word != "--debug"]
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGHUP, _terminate)
     sys.exit(_run(words, debug=debug))
@@ -80,6 +82,8 @@ def _with_locust_words(words: list[str]) -> list[str]:
     """Return a command line with what stands behind ``--`` as options: those of the locustfile."""
     if "--" not in words:
         return words
+    if words[0] not in _LOCUST_VERBS:
+        raise UsageError(f"{words[0]} hands nothing to Locust", mend="leave out what stands behind --")
     place = words.index("--")
     return [*words[:place], *(f"{LOCUST_WORD}={word}" for word in words[place + 1 :])]
 
@@ -94,6 +98,7 @@ def _spare_this_machine_the_proxy() -> None:
 def _run(words: list[str], *, debug: bool) -> int:
     try:
         _check_verb(words)
+        words = _with_locust_words(words)
         code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # here every error becomes a line and a code
         if debug:

@@ -255,4 +255,5 @@ def test_words_behind_two_dashes_are_refused_where_nobody_takes_them(home: Home)
         [sys.executable, "-m", "adx_lab.cli", "status", "--", "--users", "5"],
         cwd=home.path, env=home.environ(), capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 2, done.stderr
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "status hands nothing to Locust" in done.stderr

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from adx_lab.cli.console import ConsoleProgress, print_json, print_table
+from adx_lab.cli.console import ConsoleProgress, print_json, print_pairs, print_table
 from adx_lab.records.documents import to_plain
 from adx_lab.settings import read_settings
 
@@ -41,7 +41,7 @@ def run(
     rules
         Which; left out, all of them.
     stored
-        Measure nothing; print what is stored.
+        Measure nothing; print what is stored, or which switches another service has.
     blocks
         Of each rule, with fresh processes and databases; left out, 6: fewer can't tell anything.
     seconds
@@ -58,7 +58,9 @@ def run(
     from adx_lab.store.rule_costs import read_rule_costs
 
     settings = read_settings()
-    if settings.service.start.switches and not settings.is_reference:
+    if stored and not settings.is_reference:
+        return _list(settings, json=json)
+    if not settings.is_reference:
         return _of_any_service(
             settings, rules, blocks=blocks, seconds=seconds, rate=rate, seed=seed, json=json
         )
@@ -74,6 +76,17 @@ def run(
     measured = asyncio.run(measure_rules(settings, order, ConsoleProgress()))
     _print(measured, json=json)
     return UNDECIDED if any(cost.status == "undecided" for cost in measured) else 0
+
+
+def _list(settings: Settings, *, json: bool) -> int:
+    from adx_lab.conduct.switches.by_duets import switches_of
+
+    known = switches_of(settings)
+    if json:
+        print_json({"switches": known})
+    else:
+        print_pairs({name: "on" if on else "off" for name, on in known.items()})
+    return 0
 
 
 def _of_any_service(

@@ -5,7 +5,7 @@ Whose rules the lab knows, with a probe for each, is measured by `adx_lab.conduc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from adx_lab.analysis.duet.comparison import Comparison
@@ -60,13 +60,7 @@ async def measure_switches(
     UsageError
         The service has no such switch, or none at all.
     """
-    start = settings.service.start
-    known = ask_switches(working_tree(settings.source_dir, start), settings, start).switches
-    if not known:
-        raise UsageError(
-            f"{settings.service.name} tells of no switches",
-            mend="let service.start.switches name a command that prints them as JSON",
-        )
+    known = switches_of(settings)
     unknown = next((name for name in names if name not in known), None)
     if unknown is not None:
         raise UsageError(
@@ -78,6 +72,24 @@ async def measure_switches(
         played = await play(settings, replace(order, base=".", head=f".+{name}=off"), progress)
         found.append(worth_of(name, played.answer.verdict, measured=played.run is not None))
     return tuple(found)
+
+
+def switches_of(settings: Settings) -> Mapping[str, bool]:
+    """Return which switches a service has, and whether each is on.
+
+    Raises
+    ------
+    UsageError
+        It tells of none.
+    """
+    start = settings.service.start
+    known = ask_switches(working_tree(settings.source_dir, start), settings, start).switches
+    if not known:
+        raise UsageError(
+            f"{settings.service.name} tells of no switches",
+            mend="let service.start.switches name a command that prints them as JSON",
+        )
+    return known
 
 
 def worth_of(switch: str, verdict: Verdict, *, measured: bool = True) -> SwitchWorth:
