@@ -17,7 +17,7 @@ def print_report(made: Report) -> None:
     print_answer(made.answer)
     print_status("verdict", verdict.status, f": {made.summary}")
     print(f"page     {made.index}")
-    print_next(made.answer.next_words(verdict.run_id))
+    print_next(made.answer.next_words(verdict.run_id, whole=True))
 
 
 def print_answer(answer: Answer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from adx_lab.secrecy import shown_url
 from adx_lab.services.attached import postgres_url
 from adx_lab.services.project import (
     DATA,
+    Asked,
     Wish,
     budgets_text,
     grants_text,
@@ -29,6 +31,9 @@ from adx_lab.services.project import (
 from adx_lab.settings import FILE, ServiceSettings, read_settings
 
 _SHORT_RUN = {"load.duration_s": 8.0, "load.warmup_s": 2.0}
+_NIGHT_S = 40.0
+"""Of load in a quick night."""
+
 GRANTS, STARTER = "adx-lab-grants.sql", "locustfile.py"
 
 
@@ -38,7 +43,7 @@ class Described:
 
     file: Path
     written: tuple[str, ...]
-    endpoints: dict[str, float]
+    endpoints: dict[str, Asked]
     not_asked: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -84,7 +89,7 @@ async def _describe(folder: Path, file: Path, wish: Wish, progress: Progress) ->
     if wish.database:
         written.append(GRANTS)
     _write(file, project_text(wish))
-    endpoints: dict[str, float] = {}
+    endpoints: dict[str, Asked] = {}
     if wish.locustfile:
         progress.step("a short run, to see which endpoints there are")
         endpoints = await _short_run(folder, progress)
@@ -115,7 +120,7 @@ async def _database(folder: Path, wish: Wish) -> tuple[Wish, list[str]]:
     return wish, notes
 
 
-async def _short_run(folder: Path, progress: Progress) -> dict[str, float]:
+async def _short_run(folder: Path, progress: Progress) -> dict[str, Asked]:
     settings = read_settings(flags={"home": str(folder), **_SHORT_RUN})
     request = load_request(settings, None, None, given=frozenset({"duration_s", "warmup_s"}))
     if request.url is not None:
@@ -123,12 +128,18 @@ async def _short_run(folder: Path, progress: Progress) -> dict[str, float]:
     else:
         async with surroundings(settings, progress) as around:
             run = await record_load(settings, around, request, progress)
-    rows = judge(settings, run).endpoints
-    slowest = ((row.subject, row.p95_ms.value or row.max_ms) for row in rows if row.count > row.errors)
-    return {name: float(value) for name, value in slowest if value is not None}
+    return {
+        row.subject: Asked(
+            float(row.p50_ms.value or row.max_ms or 0),
+            float(row.p95_ms.value or row.max_ms or 0),
+            row.count * _NIGHT_S / _SHORT_RUN["load.duration_s"],
+        )
+        for row in judge(settings, run).endpoints
+        if row.count > row.errors
+    }
 
 
-def _not_asked(routes: list[str], endpoints: dict[str, float]) -> tuple[str, ...]:
+def _not_asked(routes: list[str], endpoints: Mapping[str, Asked]) -> tuple[str, ...]:
     """Return the routes that no request of the short run can have been."""
     asked = {_shape(name) for name in endpoints}
     return tuple(route for route in routes if _shape(route) not in asked)

@@ -29,6 +29,9 @@ _DOCUMENTS = (
 )
 _METHODS = ("get", "post", "put", "patch", "delete")
 _ASK_S = 5.0
+_FOR_A_P95, _FOR_A_P50 = 250, 30
+"""Requests: with fewer a percentile's interval seldom keeps a limit of twice its value."""
+
 _NO_DOCUMENT = (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException)
 
 
@@ -77,6 +80,10 @@ def project_text(wish: Wish) -> str:
     if wish.prepare or wish.database:
         lines += ["", "[service.database]"]
         lines += [f"prepare = {_q(wish.prepare)}"] if wish.prepare else [f"url = {_q(str(wish.database))}"]
+        if wish.prepare:
+            lines.append(
+                '# files = ["migrations/**/*"]  # what of the source decides what it makes; else all of it'
+            )
     if wish.locustfile:
         lines += ["", "[load]", f"locustfile = {_q(wish.locustfile)}", "users = 4"]
     lines += ["", "[baseline]"]
@@ -86,14 +93,32 @@ def project_text(wish: Wish) -> str:
     return "\n".join(lines) + "\n"
 
 
-def budgets_text(p95_ms: Mapping[str, float]) -> str:
-    """Return budgets proposed from what a short run measured: room for twice of it."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a short run measured of an endpoint; ``requests`` are those that a quick night will make."""
+
+    p50_ms: float
+    p95_ms: float
+    requests: float
+
+    @property
+    def limit(self) -> str | None:
+        """A budget with room for twice its time, of a percentile that so many requests can tell."""
+        if self.requests >= _FOR_A_P95:
+            return f"p95_ms = {_round_up(2 * self.p95_ms):g}"
+        return f"p50_ms = {_round_up(2 * self.p50_ms):g}" if self.requests >= _FOR_A_P50 else None
+
+
+def budgets_text(asked: Mapping[str, Asked]) -> str:
+    """Return budgets proposed from what a short run measured."""
     lines = [
         "",
         "# Proposed from a short run, with room for twice its times: say what you promise instead.",
+        "# A p95 needs some 250 requests of its endpoint in a night: more load.users, or a longer night.",
     ]
-    for endpoint, value in p95_ms.items():
-        lines += ["[[budget]]", f"endpoint = {_q(endpoint)}", f"p95_ms = {_round_up(2 * value):g}"]
+    for endpoint, one in asked.items():
+        if one.limit is not None:
+            lines += ["[[budget]]", f"endpoint = {_q(endpoint)}", one.limit]
     lines += ["[[budget]]", 'endpoint = "*"', "error_rate = 0.01"]
     return "\n".join(lines) + "\n"
 

@@ -10,7 +10,7 @@ import pytest
 
 from adx_lab.errors import UsageError
 from adx_lab.services.attached import postgres_url
-from adx_lab.services.project import Wish, budgets_text, project_text
+from adx_lab.services.project import Asked, Wish, budgets_text, project_text
 from adx_lab.settings import CHECKOUT, read_budgets, read_settings
 
 SHOP = '[service]\nname = "shop"\nurl = "http://127.0.0.1:1"\n'
@@ -137,7 +137,10 @@ def test_what_init_writes_can_be_read(tmp_path: Path) -> None:
         locustfile="load.py",
         branch="trunk",
     )
-    text = project_text(wish) + budgets_text({"GET /a": 4.2, "GET /b": 130.0})
+    text = project_text(wish) + budgets_text(
+        {"GET /a": Asked(2.0, 4.2, 400), "GET /b": Asked(60.0, 130.0, 900), "GET /c": Asked(3.0, 9.0, 60)}
+        | {"GET /d": Asked(3.0, 9.0, 4)}
+    )
     file = write(tmp_path, text)
     settings = read_settings({}, {"home": str(tmp_path)})
     assert settings.service.name == 'a "shop"'
@@ -145,6 +148,9 @@ def test_what_init_writes_can_be_read(tmp_path: Path) -> None:
     limits = {one.metric: one.limit for one in read_budgets(file, "any")}
     assert limits["endpoint.GET /a.p95_ms"] == 9
     assert limits["endpoint.GET /b.p95_ms"] == 300
+    # What a night can't tell makes it undecided for ever.
+    assert limits["endpoint.GET /c.p50_ms"] == 6
+    assert not [name for name in limits if "/d" in name]
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ def run(
         return 0
     for file in made.written:
         print(f"wrote    {folder / file}")
-    for endpoint, p95_ms in made.endpoints.items():
-        print(f"found    {endpoint}  p95 {p95_ms:.3g} ms")
+    for endpoint, asked in made.endpoints.items():
+        print(f"found    {endpoint}  p50 {asked.p50_ms:.3g} ms, p95 {asked.p95_ms:.3g} ms")
     for route in made.not_asked:
         print(f"unasked  {route}: the locustfile asks nothing of it")
     for note in made.notes:

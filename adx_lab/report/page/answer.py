@@ -21,6 +21,9 @@ from adx_lab.report.parts.table import change, percentage
 from adx_lab.report.parts.words import budget_words, metric_words, quantity, sentence_case, trouble
 
 BUDGET_MS = 10.0
+_NAME = re.compile(r"[\w.]+")
+"""A query that the service names; others are called by their texts."""
+
 """What a query may take."""
 
 _NEAR = 0.8
@@ -75,14 +78,19 @@ class Answer:
     warnings: tuple[str, ...]
     troubles: tuple[tuple[str, str], ...]
 
-    def next_words(self, run_id: str) -> str:
-        """Return what to do now, as a terminal's last line."""
+    def next_words(self, run_id: str, *, whole: bool = False) -> str:
+        """Return what to do now, as a terminal's last line; ``whole``: the page has its notebooks already."""
         if self.status == "invalid":
             return self.troubles[0][1] if self.troubles else "run it again"
-        if self.status == "regressed" and self.told and self.told[0].query:
-            return f"adx-lab plans --query {self.told[0].query} shows that query's plan"
+        query = self.told[0].query if self.told else None
+        if self.status == "regressed" and query:
+            if _NAME.fullmatch(query):
+                return f"adx-lab plans --query {query} shows that query's plan"
+            return "adx-lab statements shows what the database was asked, and by whom"
         if self.status in {"regressed", "undecided"}:
-            return f"adx-lab report {run_id} adds the notebooks to the page"
+            more = {"undecided": "adx-lab nightly --profile nightly measures for longer"}
+            shown = more.get(self.status, "the page shows what changed, and where the time goes now")
+            return shown if whole else f"adx-lab report {run_id} adds the notebooks to the page"
         return "adx-lab runs history shows the nights before"
 
 
