@@ -152,6 +152,8 @@ class Bench:
             if number == 1:
                 await self._look_around(started, block)
                 await self._capture_plans(started, block)
+                if serial is None and self.plans:
+                    await movements.ask_each(self.locustfile, started, block.companions, self._log("asked"))
         block.took_s = time.monotonic() - began
         return block
 

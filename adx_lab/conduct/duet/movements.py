@@ -14,18 +14,24 @@ import pyarrow.parquet as pq
 
 from adx_lab.capture.database.companions import Watched
 from adx_lab.capture.database.endpoint_counts import Counters
+from adx_lab.conduct.duet.left import SIDES, Started
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.profiling import Profiling
 from adx_lab.conduct.duet.templates import VariantError
+from adx_lab.conduct.run.asked import AskOrder, ask_each
+from adx_lab.conduct.run.request import locust_trust, locust_words
 from adx_lab.load.order import Rival, awaited_file
 from adx_lab.load.serial.core_movement import SerialOrder, SerialRecord, play_burst, play_core
 from adx_lab.load.serial.core_ways import RefusedError
 from adx_lab.load.starting.headless import LocustCommand
+from adx_lab.progress import Silent
+from adx_lab.services.starting.login import log_in
 from adx_lab.settings import Settings
 
 _LOCUST_STARTS_S = 60.0
 _LOOK_EVERY_S = 0.05
 _PROFILED_S = 60.0
+_ASKED_S = 4.0
 _CROWD = 12
 """Connections that are always busy in a burst."""
 
@@ -105,6 +111,40 @@ class Movements:
             table = pq.read_table(order.folder / movement / "samples.parquet", columns=["variant"])
             asked.update(table["variant"].to_pylist())
         return dict(asked)
+
+    async def ask_each(
+        self,
+        locustfile: Path | None,
+        started: Mapping[str, Started],
+        companions: Mapping[str, dict[str, Any]],
+        log: Path,
+    ) -> None:
+        """Keep which statements each endpoint asks for, where no movement counts them.
+
+        Both are asked at once: nothing is timed here.
+        """
+        watched = {side: one for side, one in started.items() if one.watched.database_url is not None}
+        if locustfile is None or len(watched) < len(SIDES):
+            return
+        service = self.settings.service
+        orders = {
+            side: AskOrder(
+                locustfile,
+                one.url,
+                str(one.watched.database_url),
+                log.with_stem(f"{log.stem}-{side}"),
+                seed=self.order.seed,
+                words=locust_words(self.settings, locustfile),
+                trust=locust_trust(service),
+                headers=await asyncio.to_thread(log_in, service, one.url),
+            )
+            for side, one in watched.items()
+        }
+        told = await asyncio.gather(
+            *(ask_each(order, Silent(), seconds=_ASKED_S) for order in orders.values())
+        )
+        for side, asked in zip(orders, told, strict=True):
+            companions[side]["asked"] = asked
 
     def _order(self, seconds: float) -> SerialOrder:
         return SerialOrder(
