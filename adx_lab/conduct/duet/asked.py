@@ -27,7 +27,7 @@ from adx_lab.analysis.plans.records import PlanAnalysis
 from adx_lab.analysis.run.latency import failed
 from adx_lab.capture.database.statements import normal
 
-_GENERIC = frozenset({"service", "cpu", "blocking", "dependency", "waiting", "query", "tail"})
+_GENERIC = frozenset({"service", "cpu", "blocking", "dependency", "waiting", "query"})
 """Kinds that say where time goes and no more: a statement that is named says why."""
 
 
@@ -52,9 +52,14 @@ def explain_asked(
 
 def with_named(findings: Sequence[Finding], named: Sequence[Finding]) -> tuple[Finding, ...]:
     """Put findings that name a statement first, and let the others speak of what they do not explain."""
+    if not named:
+        return tuple(findings)
     told = {endpoint for finding in named for endpoint in finding.endpoints}
+    slower = told.union(*(one.endpoints for one in findings if one.kind in _GENERIC))
     left = []
     for one in findings:
+        if one.kind == "strays" and slower.issuperset(one.endpoints):
+            continue
         rest = tuple(endpoint for endpoint in one.endpoints if endpoint not in told)
         if one.kind not in _GENERIC or not one.endpoints or rest == one.endpoints:
             left.append(one)
