@@ -20,7 +20,7 @@ from adx_lab.conduct.run.surroundings import surroundings
 from adx_lab.progress import Silent
 from adx_lab.services.sources import commit_of
 from adx_lab.settings import read_settings
-from adx_lab.store.folders import StoredRun, open_run
+from adx_lab.store.folders import StoredRun, open_run, run_ids
 from tests.conftest import CHECKOUT, Finished
 
 REGRESSION = CHECKOUT / "examples" / "shop" / "regression" / "n_plus_one_and_dropped_index.patch"
@@ -83,6 +83,9 @@ async def test_a_night_after_the_regression_names_endpoint_statement_and_plan(sh
     assert judged.measured[f"endpoint.{ORDERS}.statements_per_request"].value == 2
     # Whatever else this machine does meanwhile: here it counts as a valid night.
     recorded.keep_row(settings, judged, status="pass")
+
+    # Who asks one request at a time records no run beside.
+    assert run_ids(settings.runs_dir) == [first.record.run_id]
 
     same = compare_night(settings, recorded.judge(settings, await load_as_a_night(shop)))
     assert same.nights == (first.record.run_id,)

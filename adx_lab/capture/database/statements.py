@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +122,17 @@ def statement_name(text: str) -> str:
 
 
 def is_asked(text: str) -> bool:
-    """Tell whether a statement asks for something: transactions and looks at the statistics do not."""
+    """Tell whether a service asks for something: transactions and looks at the statistics do not."""
     line = normal(text)
-    return not (line.startswith(_CONTROL) or "pg_stat_" in line or "pg_catalog" in line)
+    return line not in _own_texts() and not (
+        line.startswith(_CONTROL) or "pg_stat_" in line or "pg_catalog" in line
+    )
+
+
+@cache
+def _own_texts() -> frozenset[str]:
+    """Return what the lab itself asks a service's database, which says nothing of the service."""
+    return frozenset(normal(query.sql) for query in _QUERIES.values())
 
 
 def normal(sql: str) -> str:

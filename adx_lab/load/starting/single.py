@@ -16,7 +16,7 @@ from locust import events
 
 from adx_lab.load.order import HEADERS_VARIABLE, SINGLE_VARIABLE
 from adx_lab.load.process.certificates import trust_as_told
-from adx_lab.load.users.logged_in import log_users_in
+from adx_lab.load.process.logged_in import log_users_in
 
 
 def _prepare(environment: Any, **_: Any) -> None:
