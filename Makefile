@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-ROOM ?= adx_lab.analysis.stats*
+ROOM ?= adx_lab/store
+TESTS ?= tests/store
 INSTALLED := $(VENV)/.installed
 
-.PHONY: nightly test soak test-fast coverage mutation lint format wheel lock clean
+.PHONY: nightly test acceptance soak test-fast coverage mutation lint format wheel lock clean
 
 nightly: $(INSTALLED)  ## the main job: stack, load, captures, analysis, report, verdict
 	@$(BIN)/adx-lab nightly --profile quick || [ $$? -eq 3 ]  # undecided: the page says what was missing
@@ -22,9 +23,11 @@ test-fast: $(INSTALLED)  ## those that need no stack, in a minute
 coverage: $(INSTALLED)  ## what the fast tests reach of analysis and store, with a floor
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not stack and not browser and not acceptance" --cov --cov-report=term --cov-fail-under=85
 
-mutation: $(INSTALLED)  ## mutants of a room that its tests let live; ROOM names another, such as adx_lab.store*
-	$(BIN)/mutmut run "$(ROOM)" || true
-	$(BIN)/mutmut results
+mutation: $(INSTALLED)  ## mutants of a room that its tests let live; ROOM=adx_lab/analysis/run TESTS=tests/analysis/run names another
+	rm -rf .mutation && mkdir .mutation && git ls-files -z | xargs -0 cp --parents -t .mutation
+	sed -i 's|ROOM|$(ROOM)|; s|TESTS|$(TESTS)|' .mutation/pyproject.toml
+	cd .mutation && ../$(BIN)/mutmut run --max-children 2
+	cd .mutation && ../$(BIN)/mutmut results --all true | sed 's/.*: //' | sort | uniq -c
 
 soak: $(INSTALLED)  ## fifty nights with a random kill each (an hour or two); SOAK="--nights 10 --seed 3"
 	$(BIN)/python -m tests.soak $(SOAK)
@@ -50,7 +53,7 @@ lock:  ## resolve pyproject.toml anew into requirements.lock
 	rm -rf $(VENV)-lock
 
 clean:  ## remove what make made; stored runs stay
-	rm -rf $(VENV)
+	rm -rf $(VENV) .mutation
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@echo "Installing the locked dependencies into $(VENV) (one to two minutes, once)"

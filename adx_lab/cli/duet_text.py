@@ -47,7 +47,7 @@ def print_duet(answer: DuetAnswer, caveats: Sequence[Caveat] = (), page: Report 
     print(f"run      {verdict.run_id}")
     if page is not None:
         print(f"page     {page.index}")
-        print_next(page.answer.next_words(verdict.run_id))
+        print_next(page.answer.next_words())
 
 
 def _companion(one: Companion) -> tuple[Any, ...] | None:

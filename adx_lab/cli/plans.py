@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 
 from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
 from adx_lab.analysis.plans.captures.headroom import headrooms
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, for_whom, read_matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell, for_whom, read_matrix
 from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
 from adx_lab.cli.plans_show import read_text
 from adx_lab.errors import UsageError
@@ -172,7 +172,7 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
     return 1 if any(change.worse and not change.tie for change, _ in explained) else 0
 
 
-def _show_cells(cells: list[Cell], *, json: bool) -> int:
+def _show_cells(cells: list[PlanCell], *, json: bool) -> int:
     if json:
         print_json([_cell(cell) for cell in cells])
         return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adx_lab.cli.console import print_next, print_status, print_table
-from adx_lab.report.page.answer import Answer
+from adx_lab.report.page.answer import FirstScreen
 from adx_lab.report.page.night_report import Report
 from adx_lab.report.run.tables import budgets
 
@@ -17,10 +17,10 @@ def print_report(made: Report) -> None:
     print_answer(made.answer)
     print_status("verdict", verdict.status, f": {made.summary}")
     print(f"page     {made.index}")
-    print_next(made.answer.next_words(verdict.run_id, whole=True))
+    print_next(made.answer.next_words())
 
 
-def print_answer(answer: Answer) -> None:
+def print_answer(answer: FirstScreen) -> None:
     """Print each finding: what, how much, why, and what to do; and why nothing can be said."""
     for words, mend in answer.troubles:
         print(f"invalid  {words}; {mend}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell, read_matrix
 from adx_lab.analysis.plans.captures.tried import key_of
 from adx_lab.capture.plans.causes import Statement, try_changes
 from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
@@ -103,7 +103,7 @@ def proposals_of(document: dict[str, Any]) -> list[Proposal]:
     return list(found.values())
 
 
-def _proposal(matrix: Matrix, cell: Cell, indexes: tuple[str, ...]) -> Proposal:
+def _proposal(matrix: Matrix, cell: PlanCell, indexes: tuple[str, ...]) -> Proposal:
     query = matrix.queries[cell.query]
     of_any = "planned" in query  # a statement of any database: its arguments are SQL already
     values = [str(value) if of_any else quoted(str(value)) for value in cell.arguments.values()]
@@ -141,7 +141,7 @@ def query_names(query: str) -> list[str]:
     return names
 
 
-def cells_of(matrix: Matrix, tenant: str, mode: str) -> list[Cell]:
+def cells_of(matrix: Matrix, tenant: str, mode: str) -> list[PlanCell]:
     """Return the plans of one kind of tenant in one plan mode.
 
     Raises

@@ -21,7 +21,7 @@ _PAGE = 50
 _UPLOAD_BYTES = (1_024, 16_384, 65_536)
 
 
-class Ask(Protocol):
+class Asking(Protocol):
     """Sends requests on behalf of an account: Locust's way, or over a bare connection."""
 
     account: Account
@@ -33,55 +33,55 @@ class Ask(Protocol):
         """Send one request and return its answer."""
 
 
-def _health(ask: Ask) -> None:
+def _health(ask: Asking) -> None:
     ask("GET", f"{_API}/health")
 
 
-def _ready(ask: Ask) -> None:
+def _ready(ask: Asking) -> None:
     ask("GET", f"{_API}/ready")
 
 
-def _login(ask: Ask) -> None:
+def _login(ask: Asking) -> None:
     ask("POST", f"{_API}/auth/login", body=ask.account.credentials)
 
 
-def _me(ask: Ask) -> None:
+def _me(ask: Asking) -> None:
     ask("GET", f"{_API}/auth/me")
 
 
-def _tenant(ask: Ask) -> None:
+def _tenant(ask: Asking) -> None:
     ask("GET", f"{_API}/tenants/current")
 
 
-def _get_user(ask: Ask) -> None:
+def _get_user(ask: Asking) -> None:
     ask("GET", f"{_API}/users/{_person(ask)}")
 
 
-def _list_users(ask: Ask) -> None:
+def _list_users(ask: Asking) -> None:
     ask("GET", f"{_API}/users?page_size={_PAGE}")
 
 
-def _users_by_page(ask: Ask) -> None:
+def _users_by_page(ask: Asking) -> None:
     page = ask.choose.randrange(max(1, ask.account.tenant["user_count"] // _PAGE))
     ask("GET", f"{_API}/users?page_size={_PAGE}&page={page}")
 
 
-def _users_by_cursor(ask: Ask) -> None:
+def _users_by_cursor(ask: Asking) -> None:
     cursor = f"&cursor={ask.account.cursor}" if ask.account.cursor else ""
     answer = ask("GET", f"{_API}/users?page_size={_PAGE}{cursor}")
     if answer.status_code == HTTPStatus.OK:
         ask.account.cursor = json.loads(answer.text)["next_cursor"]
 
 
-def _create_user(ask: Ask) -> None:
+def _create_user(ask: Asking) -> None:
     ask("POST", f"{_API}/users", body=_new_user())
 
 
-def _create_users(ask: Ask) -> None:
+def _create_users(ask: Asking) -> None:
     ask("POST", f"{_API}/users/batch", body={"users": [_new_user() for _ in range(10)]})
 
 
-def _rename_user(ask: Ask) -> None:
+def _rename_user(ask: Asking) -> None:
     name = f"Load {ask.choose.randrange(1_000_000)}"
     # Nobody may change who holds more than himself: an editor asks for no administrator.
     people = [user["id"] for user in ask.account.tenant["users"] if user["role"] == "viewer"]
@@ -89,48 +89,48 @@ def _rename_user(ask: Ask) -> None:
     ask("PATCH", f"{_API}/users/{person}", body={"name": name})
 
 
-def _export_users(ask: Ask) -> None:
+def _export_users(ask: Asking) -> None:
     ask("GET", f"{_API}/users/export")
 
 
-def _events(ask: Ask) -> None:
+def _events(ask: Asking) -> None:
     ask("GET", f"{_API}/events?limit=1000")
 
 
-def _list_files(ask: Ask) -> None:
+def _list_files(ask: Asking) -> None:
     ask("GET", f"{_API}/files?page_size={_PAGE}")
 
 
-def _get_file(ask: Ask) -> None:
+def _get_file(ask: Asking) -> None:
     _with_file(ask, "GET", "")
 
 
-def _content(ask: Ask) -> None:
+def _content(ask: Asking) -> None:
     _with_file(ask, "GET", "/content")
 
 
-def _content_range(ask: Ask) -> None:
+def _content_range(ask: Asking) -> None:
     _with_file(ask, "GET", "/content", headers={"Range": "bytes=0-1023"})
 
 
-def _upload(ask: Ask) -> None:
+def _upload(ask: Asking) -> None:
     content = ask.choose.randbytes(ask.choose.choice(_UPLOAD_BYTES))
     headers = {"Content-Type": "application/octet-stream"}
     ask("POST", f"{_API}/files?name=load-{uuid.uuid4().hex[:8]}", data=content, headers=headers)
 
 
-def _process(ask: Ask) -> None:
+def _process(ask: Asking) -> None:
     _with_file(ask, "POST", "/process")
 
 
-def _start_report(ask: Ask) -> None:
+def _start_report(ask: Asking) -> None:
     headers = {"Idempotency-Key": uuid.uuid4().hex}
     answer = ask("POST", f"{_API}/workflows/tenant-report/runs", body={"input": {}}, headers=headers)
     if answer.status_code == HTTPStatus.ACCEPTED:
         ask.account.runs.append(json.loads(answer.text)["id"])
 
 
-def _get_run(ask: Ask) -> None:
+def _get_run(ask: Asking) -> None:
     if ask.account.runs:
         ask("GET", f"{_API}/workflows/runs/{ask.choose.choice(ask.account.runs)}")
     else:
@@ -170,7 +170,7 @@ ASKS: Mapping[str, tuple[str, Callable[[Any], None]]] = {
 """Group and ask, by endpoint."""
 
 
-def _person(ask: Ask) -> str:
+def _person(ask: Asking) -> str:
     person: str = ask.choose.choice(ask.account.tenant["users"])["id"]
     return person
 
@@ -180,7 +180,7 @@ def _new_user() -> dict[str, str]:
     return {"email": f"{name}@load.test", "name": f"Load {name[:8]}", "password": f"pass-{name}"}
 
 
-def _with_file(ask: Ask, method: str, rest: str, **more: Any) -> None:
+def _with_file(ask: Asking, method: str, rest: str, **more: Any) -> None:
     files = ask.account.tenant["file_ids"]
     if files:
         ask(method, f"{_API}/files/{ask.choose.choice(files)}{rest}", **more)

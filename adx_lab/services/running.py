@@ -25,7 +25,7 @@ from adx_lab.processes import Child
 from adx_lab.progress import Progress
 from adx_lab.records.documents import to_json
 from adx_lab.secrecy import shown_url
-from adx_lab.services.sources import Tree, working_tree
+from adx_lab.services.sources import SourceTree, working_tree
 from adx_lab.services.stack_state import StackState, lock_file, logs_dir, sample_file, state_file
 from adx_lab.services.starting.building import built
 from adx_lab.services.starting.leftovers import end_leftovers
@@ -328,7 +328,7 @@ def _needs_database(settings: Settings) -> bool:
     return named is None and wanted(settings.service, "database")
 
 
-def _working_tree(settings: Settings) -> Tree:
+def _working_tree(settings: Settings) -> SourceTree:
     if not settings.service.start.command:
         raise UsageError(
             f"{settings.service.name} can't be started: its project file does not say how",

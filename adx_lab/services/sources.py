@@ -30,7 +30,7 @@ LOCKS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class SourceTree:
     """A source tree whose service can be started.
 
     Attributes
@@ -69,14 +69,14 @@ def digest_of(folder: Path, places: tuple[str, ...] = (), patterns: tuple[str, .
     return whole.hexdigest()[:12]
 
 
-def working_tree(source: Path, start: StartSettings | None = None) -> Tree:
+def working_tree(source: Path, start: StartSettings | None = None) -> SourceTree:
     """Return the working tree as it is."""
     start = start or StartSettings()
     if not source.is_dir():
         raise UsageError(f"the service's source {source} is no folder", mend="correct service.start.source")
     commit = git(source, "rev-parse", "HEAD")
     changed = git(source, "status", "--porcelain", "--", *(_existing(source, start.paths) or ["."]))
-    return Tree(source, commit, changed=bool(changed), identity=start.identity or start.paths)
+    return SourceTree(source, commit, changed=bool(changed), identity=start.identity or start.paths)
 
 
 def commit_of(source: Path, ref: str) -> str | None:
@@ -84,7 +84,7 @@ def commit_of(source: Path, ref: str) -> str | None:
     return git(source, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
 
 
-def export_ref(source: Path, ref: str, folder: Path, start: StartSettings | None = None) -> Tree:
+def export_ref(source: Path, ref: str, folder: Path, start: StartSettings | None = None) -> SourceTree:
     """Return the tree of a git ref, exported once and kept.
 
     Raises
@@ -116,10 +116,10 @@ def export_ref(source: Path, ref: str, folder: Path, start: StartSettings | None
             archive.extraction_filter = getattr(tarfile, "data_filter", None)
             archive.extractall(target)  # noqa: S202
     _used(target)
-    return Tree(target, commit, identity=start.identity or start.paths)
+    return SourceTree(target, commit, identity=start.identity or start.paths)
 
 
-def copied(tree: Tree, folder: Path, start: StartSettings) -> Tree:
+def copied(tree: SourceTree, folder: Path, start: StartSettings) -> SourceTree:
     """Return a copy of a working tree as it is now: what is built in it is nobody's but ours."""
     target = folder / f"copy-{digest_of(tree.path, start.paths)}"
     if not (target / _COMPLETE).exists():
@@ -129,7 +129,7 @@ def copied(tree: Tree, folder: Path, start: StartSettings) -> Tree:
     return replace(tree, path=target)
 
 
-def patched(tree: Tree, patch: Path, folder: Path, start: StartSettings | None = None) -> Tree:
+def patched(tree: SourceTree, patch: Path, folder: Path, start: StartSettings | None = None) -> SourceTree:
     """Return a copy of a tree with a patch applied.
 
     Raises
@@ -152,13 +152,13 @@ def patched(tree: Tree, patch: Path, folder: Path, start: StartSettings | None =
     return replace(tree, path=target, changed=True)
 
 
-def locked(tree: Tree) -> str:
+def locked(tree: SourceTree) -> str:
     """Return a digest of a tree's lock files; empty where it has none."""
     found = [tree.path / name for name in LOCKS if (tree.path / name).is_file()]
     return digest_of(tree.path, patterns=tuple(file.name for file in found)) if found else ""
 
 
-def same_lock(one: Tree, other: Tree) -> bool:
+def same_lock(one: SourceTree, other: SourceTree) -> bool:
     """Return whether two trees ask for the same libraries."""
     return locked(one) == locked(other)
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from adx_lab.errors import UsageError
-from adx_lab.services.sources import Tree, working_tree
+from adx_lab.services.sources import SourceTree, working_tree
 from adx_lab.services.starting.start import StartOrder, filled
 from adx_lab.settings import Settings, StartSettings
 
@@ -20,7 +20,7 @@ _ASK_S = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SwitchList:
     """What a service says of itself: switches that are on or off, and settings with their values."""
 
     switches: Mapping[str, bool] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Known:
         return [*self.switches, *(name for name in self.settings if self.settable(name, start))]
 
 
-def ask_switches(tree: Tree, settings: Settings, start: StartSettings) -> Known:
+def ask_switches(tree: SourceTree, settings: Settings, start: StartSettings) -> SwitchList:
     """Ask a tree's service for its switches and settings; one without the command has none.
 
     One that is too old to tell, or does not run at all, is taken for the working tree's: what is wrong with
@@ -49,7 +49,7 @@ def ask_switches(tree: Tree, settings: Settings, start: StartSettings) -> Known:
         It refuses a setting, or the working tree's own command fails.
     """
     if not start.switches:
-        return Known()
+        return SwitchList()
     service = msgspec.structs.replace(settings.service, start=start)
     order = StartOrder("asked", service, tree.path, tree.path / "none")
     words = {name: shlex.quote(value) for name, value in order.words().items()}
@@ -74,10 +74,12 @@ def ask_switches(tree: Tree, settings: Settings, start: StartSettings) -> Known:
     raise UsageError(f"the command `switches` fails in {tree.path}: {last}")
 
 
-def _read(text: str) -> Known:
+def _read(text: str) -> SwitchList:
     try:
         told = json.loads(text)
-        return Known(dict(told.get("switches") or told.get("rules") or {}), dict(told.get("settings") or {}))
+        return SwitchList(
+            dict(told.get("switches") or told.get("rules") or {}), dict(told.get("settings") or {})
+        )
     except (ValueError, AttributeError, TypeError) as error:
         raise UsageError(
             f"the command `switches` did not print what can be switched as JSON: {error}",

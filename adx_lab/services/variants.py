@@ -25,7 +25,7 @@ from adx_lab.records.documents import digest
 from adx_lab.records.run import Caveat
 from adx_lab.services.attached import postgres_url
 from adx_lab.services.sources import (
-    Tree,
+    SourceTree,
     export_ref,
     patched,
     same_lock,
@@ -33,7 +33,7 @@ from adx_lab.services.sources import (
     working_tree,
 )
 from adx_lab.services.starting.start import StartOrder, expanded
-from adx_lab.services.switches import Known, ask_switches
+from adx_lab.services.switches import SwitchList, ask_switches
 from adx_lab.settings import ServiceSettings, Settings, StartSettings
 
 _OPTION = re.compile(r"\+(?=[\w.]+=)")
@@ -68,7 +68,7 @@ class Variant:
 
     text: str
     url: str | None = None
-    tree: Tree | None = None
+    tree: SourceTree | None = None
     service: ServiceSettings = field(default_factory=ServiceSettings)
     statements: str = ""
     resolved: Mapping[str, str] = field(default_factory=dict)
@@ -178,7 +178,7 @@ def as_shipped(variant: Variant, settings: Settings) -> Variant:
 
 
 def _configure(
-    tree: Tree, settings: Settings, values: Mapping[str, str]
+    tree: SourceTree, settings: Settings, values: Mapping[str, str]
 ) -> tuple[StartSettings, dict[str, str]]:
     """Sort options into switches, settings and variables, as the tree's own service knows them."""
     # Two are up at once: each takes a free port.
@@ -213,7 +213,7 @@ def variable_of(name: str, start: StartSettings) -> str:
     return start.setting_env.replace("{NAME}", name.replace(".", "_").upper())
 
 
-def _lowered(start: StartSettings, known: Known, values: Mapping[str, str]) -> dict[str, str]:
+def _lowered(start: StartSettings, known: SwitchList, values: Mapping[str, str]) -> dict[str, str]:
     """Return settings that go down with another: a pool of five asks for no least of ten."""
     found = {}
     for low, high in start.lowered.items():

@@ -30,7 +30,7 @@ _SOCKET_PATH_MAX = 107 - len("/.s.PGSQL.5432.lock")
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ServerAccount:
     """An unprivileged account that root lends its servers to."""
 
     name: str
@@ -69,7 +69,7 @@ class Places:
     borrowed: Path | None
 
 
-def server_account() -> Account | None:
+def server_account() -> ServerAccount | None:
     """Return the account that servers run as, or None where we are unprivileged ourselves."""
     if os.geteuid() != 0:
         return None
@@ -78,14 +78,14 @@ def server_account() -> Account | None:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
-        return Account(name, entry.pw_uid, entry.pw_gid)
+        return ServerAccount(name, entry.pw_uid, entry.pw_gid)
     raise StackError(
         "PostgreSQL can't run as root, and there is no account postgres or nobody to lend it to",
         mend="create one of them, or run as an ordinary user",
     )
 
 
-def choose_places(stack_dir: Path, account: Account | None) -> Places:
+def choose_places(stack_dir: Path, account: ServerAccount | None) -> Places:
     """Find folders that the servers can use, making them where they are missing."""
     stack_dir = stack_dir.resolve()
     name = f"adx-lab-{os.geteuid()}-{hashlib.sha256(str(stack_dir).encode()).hexdigest()[:10]}"
@@ -136,18 +136,18 @@ def remove_orphans() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _runs(account: Account, binary: Path) -> bool:
+def _runs(account: ServerAccount, binary: Path) -> bool:
     try:
         return _as_account(account, [str(binary), "--version"])
     except OSError:  # it can't even enter the folder: that is the answer, not a fault
         return False
 
 
-def _enters(account: Account, folder: Path) -> bool:
+def _enters(account: ServerAccount, folder: Path) -> bool:
     return _as_account(account, ["test", "-x", str(folder)])
 
 
-def _as_account(account: Account, command: list[str]) -> bool:
+def _as_account(account: ServerAccount, command: list[str]) -> bool:
     finished = subprocess.run(
         command, check=False, capture_output=True, cwd="/", timeout=20, **account.popen_arguments()
     )
@@ -166,7 +166,7 @@ def _own_folder(folder: Path, mode: int) -> Path:
     return folder
 
 
-def _private_folder(folder: Path, account: Account | None) -> None:
+def _private_folder(folder: Path, account: ServerAccount | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     if account is not None and folder.stat().st_uid != account.uid:

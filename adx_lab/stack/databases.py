@@ -101,6 +101,12 @@ async def gather_statistics(url: str) -> None:
         await connection.execute("VACUUM (ANALYZE)")
 
 
+async def hold_autovacuum(url: str) -> None:
+    """Keep autovacuum off a clone's tables: one of two is visited first, and has other plans by chance."""
+    async with connected(url) as connection:
+        await connection.execute(_QUERIES["databases.hold_autovacuum"].sql)
+
+
 async def drop(postgres: Cluster, name: str) -> None:
     """Remove a clone, cutting whoever is still connected."""
     async with connected(postgres.url()) as connection:

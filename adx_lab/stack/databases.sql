@@ -19,3 +19,17 @@ SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public';
 -- name: databases.may_create
 -- Whether the account may make tables.
 SELECT has_schema_privilege('public', 'CREATE');
+
+-- name: databases.hold_autovacuum
+-- Keep autovacuum off this database's tables: by chance it visits one of two clones first.
+DO $$
+DECLARE named regclass;
+BEGIN
+    FOR named IN
+        SELECT c.oid FROM pg_class AS c
+        WHERE c.relkind IN ('r', 'm') AND c.relpersistence = 'p'
+            AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+    LOOP
+        EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', named);
+    END LOOP;
+END $$;

@@ -20,7 +20,7 @@ import psutil
 from adx_lab.errors import StackError
 from adx_lab.processes import Child, start_child, stop_child, terminate_pid, wait_until_ready
 from adx_lab.settings import DatabaseSettings
-from adx_lab.stack.accounts import Account, Places
+from adx_lab.stack.accounts import Places, ServerAccount
 
 SUPERUSER = "adx"
 _START_S = 60.0  # a cluster that was killed replays its log first
@@ -48,7 +48,7 @@ def database_url(sockets: Path, database: str) -> str:
 
 
 async def start_postgres(
-    places: Places, account: Account | None, settings: DatabaseSettings, *, log: Path
+    places: Places, account: ServerAccount | None, settings: DatabaseSettings, *, log: Path
 ) -> Postgres:
     """Start the cluster, making it at first use and recovering it after a kill.
 
@@ -81,7 +81,7 @@ async def start_postgres(
     return postgres
 
 
-def _make_cluster(places: Places, cluster: Path, account: Account | None) -> None:
+def _make_cluster(places: Places, cluster: Path, account: ServerAccount | None) -> None:
     # An interrupted initdb leaves a folder that looks like a cluster; the marker tells them apart.
     shutil.rmtree(cluster, ignore_errors=True)
     command = [places.binaries / "initdb", "-D", cluster, "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell, read_matrix
 from adx_lab.analysis.switches.worth import BLOCKS_DECISIVE
 from adx_lab.capture.plans.foreign.statement import explain_statement
 from adx_lab.capture.plans.matrix import capture_matrix
@@ -322,7 +322,7 @@ def _database(around: Surroundings) -> str:
     return around.target.database_url
 
 
-def _pictures(cells: list[Cell], caveats: tuple[Caveat, ...] = ()) -> Result:
+def _pictures(cells: list[PlanCell], caveats: tuple[Caveat, ...] = ()) -> Result:
     shown: list[Any] = []
     for cell in cells:
         took = cell.analysis.execution_ms

@@ -11,8 +11,8 @@ import pytest
 from valkey import Valkey
 
 from adx_lab.capture.database.companions import (
-    Reading,
-    Watched,
+    CompanionReading,
+    WatchedVariant,
     companions_between,
     process_usage,
     read_companions,
@@ -22,7 +22,9 @@ NUMBER = 9
 
 
 def commands(before: dict[int, int] | None, after: dict[int, int] | None) -> int | None:
-    found = companions_between(Reading(valkey_commands=before), Reading(valkey_commands=after), {})
+    found = companions_between(
+        CompanionReading(valkey_commands=before), CompanionReading(valkey_commands=after), {}
+    )
     count: int | None = found["valkey_commands"]
     return count
 
@@ -45,9 +47,9 @@ def test_commands_are_counted_by_connection(
 
 def test_neither_our_own_commands_count_nor_those_of_other_databases(valkey_url: str) -> None:
     url = f"{valkey_url.split('?', maxsplit=1)[0]}?db={NUMBER}"
-    watched = Watched(valkey_url=url)
+    watched = WatchedVariant(valkey_url=url)
 
-    def read() -> Reading:
+    def read() -> CompanionReading:
         return asyncio.run(read_companions(watched))
 
     with Valkey.from_url(url) as one, Valkey.from_url(url.replace(f"db={NUMBER}", "db=8")) as other:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from adx_lab.analysis.stats.sequential_design import Plan
+from adx_lab.analysis.stats.sequential_design import SequentialDesign
 from adx_lab.conduct.duet.judge import DuetEvidence
 from adx_lab.conduct.duet.order import SMALLEST
 
@@ -88,7 +88,7 @@ def known_duet(
         blocks=audits,
         companions=companions,
         variants={side: {"identity": side, "commit": side, "resolved": {}} for side in ("base", "head")},
-        plan=Plan(looks=(blocks,), smallest=SMALLEST),
+        plan=SequentialDesign(looks=(blocks,), smallest=SMALLEST),
         counts=pd.DataFrame(counts),
     )
 

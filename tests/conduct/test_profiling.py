@@ -8,7 +8,7 @@ import numpy as np
 
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.functions.comparison import compare_functions, function_findings
-from adx_lab.analysis.functions.stacks import Frame, Profile, Stack
+from adx_lab.analysis.functions.stacks import Frame, Stack, StackProfile
 from adx_lab.analysis.functions.stored import PROFILED, known_lines, profiles_of
 from adx_lab.capture.profiles.sampler import Sampled
 from adx_lab.conduct.duet.judge import with_functions
@@ -16,7 +16,7 @@ from adx_lab.conduct.duet.profiling import Profiles, Profiling
 from tests.analysis.functions.seeded import ROOT, Seeded, service
 
 
-def moved(profile: Profile, root: Path) -> Sampled:
+def moved(profile: StackProfile, root: Path) -> Sampled:
     """The same stacks, as if their sources lay in another folder."""
 
     def there(stack: Stack) -> Stack:

@@ -20,7 +20,7 @@ import pytest
 
 from adx_lab.core.database.sample import Sample
 from adx_lab.settings import DatabaseSettings, ValkeySettings
-from adx_lab.stack.accounts import Account, Places, choose_places, purge, server_account
+from adx_lab.stack.accounts import Places, ServerAccount, choose_places, purge, server_account
 from adx_lab.stack.postgres import Postgres, start_postgres
 from adx_lab.stack.valkey import Valkey, start_valkey
 from tests.core.harness import (
@@ -41,7 +41,7 @@ class Servers:
     """A PostgreSQL and a Valkey that a test may kill, and start again."""
 
     places: Places
-    account: Account | None
+    account: ServerAccount | None
     folder: Path
     postgres: Postgres
     valkey: Valkey

@@ -14,7 +14,7 @@ from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict, decide
 from adx_lab.records.run import LoadAudit, RunRecord
-from adx_lab.report.page.answer import Answer
+from adx_lab.report.page.answer import FirstScreen
 from adx_lab.report.page.exports import junit, markdown
 from adx_lab.report.page.index import write_index, write_line
 from adx_lab.report.page.verdict_words import summarise_verdict
@@ -109,7 +109,7 @@ def test_the_index_lists_nights_and_draws_the_trend_of_each_budget(tmp_path: Pat
         record = RunRecord(
             folder.name, "nightly", "mixed", f"2026-11-2{number}T01:00:00+00:00", 30.0, 1, AUDIT
         )
-        write_line(folder, record, verdict, Answer("pass", "said <once>", (), "", (), ()))
+        write_line(folder, record, verdict, FirstScreen("pass", "said <once>", (), "", (), ()))
         store.save(record, status="pass", figures={"group.users.p95_ms": 50.0 * number})
     store.close()
     (settings.reports_dir / ".20261124T010000-bbbbbb.partial").mkdir()

@@ -13,7 +13,7 @@ from adx_lab.analysis.run.capacity import Step
 from adx_lab.errors import nearest
 from adx_lab.records.run import DuetAudit, LoadAudit, Origin, RunRecord
 from adx_lab.report.nights import night_series, trend_figures
-from adx_lab.report.nights.night_series import History
+from adx_lab.report.nights.night_series import NightSeries
 from adx_lab.report.parts.row_chart import stacked_rows
 from adx_lab.report.run import cache_figures, service_figures
 from adx_lab.report.run.climb import Capacity, knee_figure, law_figure, users_table
@@ -51,7 +51,7 @@ def keep(
 
 
 def test_an_empty_store_says_what_would_fill_it(settings: Settings) -> None:
-    nights = History(settings, "mixed")
+    nights = NightSeries(settings, "mixed")
     assert trend_figures.budgets_over_nights(nights).sentence == "No load of mixed has been stored yet."
     assert "adx-lab baseline set REF" in trend_figures.ratios_over_nights(nights, "pair_ms").sentence
     for table in (
@@ -72,7 +72,7 @@ def test_budgets_are_drawn_as_shares_of_their_limits(settings: Settings) -> None
     keep(settings, 2, "nightly", {"group.auth.p95_ms": 60.0, "throughput_per_s": 150.0})
     keep(settings, 3, "nightly", {"group.auth.p95_ms": 900.0}, status="invalid")
     keep(settings, 4, "duet", {"ratio all pair_ms": 1.0})
-    nights = History(settings, "mixed")
+    nights = NightSeries(settings, "mixed")
     used = {trend.budget.name: trend.used for trend in nights.budgets}
     assert used["Authentication"] == (0.5, 2.0)
     assert used["Each database query"] == (0.5,)
@@ -92,7 +92,7 @@ def test_a_change_is_marked_where_it_came_in(settings: Settings) -> None:
             "duet",
             {"ratio GET /users pair_ms": ratio, "ratio all pair_ms": 1.0, "cause index users_email": 1.0},
         )
-    nights = History(settings, "mixed")
+    nights = NightSeries(settings, "mixed")
     figure = trend_figures.ratios_over_nights(nights, "pair_ms")
     marks = [trace for trace in figure.plot.data if trace.mode == "markers" and len(trace.x)]
     assert [list(trace.x) for trace in marks] == [["2026-01-21T03:00:00+00:00"]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from adx_lab.analysis.functions.stacks import Frame, Profile
+from adx_lab.analysis.functions.stacks import Frame, StackProfile
 from adx_lab.analysis.functions.tree import call_tree, prune
 from adx_lab.report.duet.flame import FRAMES_MAX, FlameGraph, flame_graph
 from adx_lab.report.page.assets import copy_script, environment
@@ -20,9 +20,9 @@ MAIN, WORK = Frame("main", f"{ROOT}/a.py", 1), Frame("work", f"{ROOT}/a.py", 9)
 OLD, NEW = Frame("old", f"{ROOT}/a.py", 20), Frame("<new>", f"{ROOT}/a.py", 30)
 
 
-def pair() -> tuple[Profile, Profile]:
-    base = Profile({(MAIN, WORK): 6, (MAIN, OLD): 4}, 1e4, 10, ROOT)
-    head = Profile({(MAIN, WORK): 12, (MAIN, NEW): 8}, 2e4, 10, ROOT)
+def pair() -> tuple[StackProfile, StackProfile]:
+    base = StackProfile({(MAIN, WORK): 6, (MAIN, OLD): 4}, 1e4, 10, ROOT)
+    head = StackProfile({(MAIN, WORK): 12, (MAIN, NEW): 8}, 2e4, 10, ROOT)
     return base, head
 
 

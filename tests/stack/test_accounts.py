@@ -8,7 +8,7 @@ import pytest
 
 from adx_lab.errors import StackError
 from adx_lab.stack import accounts
-from adx_lab.stack.accounts import Account, choose_places, give_back, purge, server_account
+from adx_lab.stack.accounts import ServerAccount, choose_places, give_back, purge, server_account
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root lends its servers to another account")
 
@@ -82,7 +82,7 @@ def test_a_name_that_somebody_else_took_is_refused(tmp_path: Path, monkeypatch: 
 
 
 def test_an_account_that_does_not_exist_cannot_be_lent_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(name: str) -> Account:
+    def nobody(name: str) -> ServerAccount:
         raise KeyError(name)
 
     monkeypatch.setattr("pwd.getpwnam", nobody)

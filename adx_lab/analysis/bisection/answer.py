@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from adx_lab.analysis.bisection.history import Commit
     from adx_lab.analysis.finding import Finding
 
-__all__ = ["EXIT_CODES", "Answer", "Step"]
+__all__ = ["EXIT_CODES", "Culprit", "SearchStep"]
 
 AnswerStatus = Literal["found", "narrowed", "same", "stopped"]
 
@@ -21,7 +21,7 @@ EXIT_CODES: dict[AnswerStatus, int] = {"found": 1, "narrowed": 3, "same": 0, "st
 
 
 @dataclass(frozen=True)
-class Step:
+class SearchStep:
     """One duet of the search.
 
     Attributes
@@ -51,7 +51,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Culprit:
     """The answer; `to_json` is the form that machines read.
 
     Attributes
@@ -79,7 +79,7 @@ class Answer:
     probability: float = 0.0
     suspects: tuple[Commit, ...] = ()
     slowdown: tuple[tuple[str, str, float], ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[SearchStep, ...] = ()
     findings: tuple[Finding, ...] = ()
     likelihoods: tuple[Likelihood, ...] = ()
     diff: str = ""

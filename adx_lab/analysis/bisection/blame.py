@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from adx_lab.analysis.finding import Finding
 
-__all__ = ["Hunk", "Likelihood", "Patch", "Target", "blame", "read_patch", "targets_of", "touch"]
+__all__ = ["Hunk", "Likelihood", "Patch", "Suspect", "blame", "read_patch", "targets_of", "touch"]
 
 TargetKind = Literal["function", "query", "setting"]
 
@@ -61,7 +61,7 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Target:
+class Suspect:
     """What is looked for: a function, a query or a setting by its name; a function's file, where known."""
 
     kind: TargetKind
@@ -105,22 +105,22 @@ def read_patch(sha: str, text: str) -> Patch:
     return Patch(sha, tuple(hunks))
 
 
-def targets_of(findings: Iterable[Finding]) -> tuple[Target, ...]:
+def targets_of(findings: Iterable[Finding]) -> tuple[Suspect, ...]:
     """Return what findings are about, as far as it can be found in a source."""
-    targets: list[Target] = []
+    targets: list[Suspect] = []
     for finding in findings:
         evidence = finding.evidence
         if isinstance(function := evidence.get("function"), str):
             file = evidence.get("file")
-            targets.append(Target("function", function, file if isinstance(file, str) else None))
+            targets.append(Suspect("function", function, file if isinstance(file, str) else None))
         names = [finding.subject, *_texts(evidence.get("queries")), *_texts(evidence.get("query"))]
-        targets += [Target("query", name) for text in names for name in _QUERY_NAME.findall(text)]
+        targets += [Suspect("query", name) for text in names for name in _QUERY_NAME.findall(text)]
         settings = evidence.get("settings")
-        targets += [Target("setting", name) for name in (settings if isinstance(settings, dict) else ())]
+        targets += [Suspect("setting", name) for name in (settings if isinstance(settings, dict) else ())]
     return tuple(dict.fromkeys(targets))
 
 
-def touch(hunk: Hunk, target: Target) -> float:
+def touch(hunk: Hunk, target: Suspect) -> float:
     """Return how closely a hunk touches a target: 1 within it, 0 elsewhere."""
     word = re.compile(rf"(?<![\w.]){re.escape(_short(target))}(?![\w.])")
     same_file = target.file is None or hunk.file.endswith(target.file)
@@ -135,7 +135,7 @@ def touch(hunk: Hunk, target: Target) -> float:
     return SAME_FILE if target.file is not None and same_file else 0.0
 
 
-def blame(patches: Sequence[Patch], targets: Sequence[Target]) -> tuple[Likelihood, ...]:
+def blame(patches: Sequence[Patch], targets: Sequence[Suspect]) -> tuple[Likelihood, ...]:
     """Rank commits by whether they touch what the findings are about.
 
     Parameters
@@ -159,7 +159,7 @@ def blame(patches: Sequence[Patch], targets: Sequence[Target]) -> tuple[Likeliho
     return tuple(sorted(told, key=lambda one: -one.share))
 
 
-def _closest(patch: Patch, targets: Sequence[Target]) -> tuple[float, str, tuple[Hunk, ...]]:
+def _closest(patch: Patch, targets: Sequence[Suspect]) -> tuple[float, str, tuple[Hunk, ...]]:
     """Return a commit's score, what it touches in words, and its places, the closest first."""
     if not patch.hunks:
         return 0.0, "nothing of the service", ()
@@ -175,7 +175,7 @@ def _closest(patch: Patch, targets: Sequence[Target]) -> tuple[float, str, tuple
     return best, words, tuple(patch.hunks[i] for i in order)
 
 
-def _short(target: Target) -> str:
+def _short(target: Suspect) -> str:
     # A method is called `Class.method` by a profile, and `def method` by its source.
     return target.name.rpartition(".")[2] if target.kind in {"function", "setting"} else target.name
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Commit", "History"]
+__all__ = ["Commit", "CommitHistory"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Commit:
 
 
 @dataclass(frozen=True)
-class History:
+class CommitHistory:
     """Commits, parents before their children; the last is the bad one."""
 
     commits: tuple[Commit, ...]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from adx_lab.analysis.bisection.history import Commit, History
+    from adx_lab.analysis.bisection.history import Commit, CommitHistory
 
 __all__ = ["Design", "Search", "middle"]
 
@@ -84,7 +84,7 @@ class Search:
         Fixed before the first block.
     """
 
-    history: History
+    history: CommitHistory
     slowdown: NDArray[np.float64]
     design: Design = field(default_factory=Design)
     blocks: dict[str, list[float]] = field(default_factory=dict)

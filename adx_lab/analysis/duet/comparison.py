@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from adx_lab.analysis.duet.block_ratios import BlockSeries
-    from adx_lab.analysis.stats.sequential_design import Plan
+    from adx_lab.analysis.stats.sequential_design import SequentialDesign
 
 __all__ = ["Comparison", "ComparisonStatus", "compare", "needs_more"]
 
@@ -123,7 +123,7 @@ class _Column:
     place: int
 
 
-def compare(series: Sequence[BlockSeries], plan: Plan) -> tuple[Comparison, ...]:
+def compare(series: Sequence[BlockSeries], plan: SequentialDesign) -> tuple[Comparison, ...]:
     """Judge all comparisons of a duet at the present number of blocks.
 
     Parameters
@@ -157,7 +157,9 @@ def compare(series: Sequence[BlockSeries], plan: Plan) -> tuple[Comparison, ...]
     return tuple(judged[id(one)] for one in series)
 
 
-def _columns(series: Sequence[BlockSeries], plan: Plan, blocks: int, *, alpha: float) -> Iterable[_Column]:
+def _columns(
+    series: Sequence[BlockSeries], plan: SequentialDesign, blocks: int, *, alpha: float
+) -> Iterable[_Column]:
     if not series:
         return []
     table = np.full((blocks, len(series)), np.nan)
@@ -173,7 +175,7 @@ def _columns(series: Sequence[BlockSeries], plan: Plan, blocks: int, *, alpha: f
     ]
 
 
-def _effect(one: BlockSeries, plan: Plan) -> float:
+def _effect(one: BlockSeries, plan: SequentialDesign) -> float:
     effect = plan.effect(one.metric) if one.matters is None else one.matters
     return effect if one.difference else math.log1p(effect)
 
@@ -207,7 +209,7 @@ def _closed(columns: Sequence[_Column]) -> list[bool]:
     return closed
 
 
-def _judge(column: _Column, plan: Plan, look: int, *, closed: bool, alpha: float) -> Comparison:
+def _judge(column: _Column, plan: SequentialDesign, look: int, *, closed: bool, alpha: float) -> Comparison:
     one, values, test = column.series, column.values, column.test
     tail = plan.beta_at(look) or plan.beta
     caveats: tuple[Caveat, ...] = () if test.exact else (RANDOM_FLIPS,)
@@ -268,7 +270,7 @@ def _status(
     return "same" if closed and middle > -effect else "undecided"
 
 
-def _could_see(column: _Column, plan: Plan) -> float | None:
+def _could_see(column: _Column, plan: SequentialDesign) -> float | None:
     """Return the effect that would have been found with the planned power, from this duet's own noise.
 
     Another duet's estimate falls short of the true value by chance, and its noise is known no better than
@@ -284,7 +286,7 @@ def _could_see(column: _Column, plan: Plan) -> float | None:
     return seen if column.series.difference else math.expm1(min(seen, 700.0))
 
 
-def needs_more(comparisons: Sequence[Comparison], plan: Plan, *, blocks: int) -> int:
+def needs_more(comparisons: Sequence[Comparison], plan: SequentialDesign, *, blocks: int) -> int:
     """Return how many blocks to add before judging again; 0 when the answer stands or the cap is reached.
 
     A slowdown found ends the duet: nothing measured later could undo it without looking twice at the same

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from adx_lab.analysis.stats.sequential_design import Plan
+    from adx_lab.analysis.stats.sequential_design import SequentialDesign
 
-__all__ = ["Coverage", "DuetTables", "Known", "compare_duet", "cover", "movement_of"]
+__all__ = ["Coverage", "DuetTables", "KnownWays", "compare_duet", "cover", "movement_of"]
 
 OPEN, SERIAL, COLD, BURST = "open", "serial", "cold", "burst"
 
@@ -77,7 +77,7 @@ class DuetTables:
     blocks: Sequence[Mapping[str, Any]]
 
 
-def compare_duet(tables: DuetTables, plan: Plan) -> tuple[Comparison, ...]:
+def compare_duet(tables: DuetTables, plan: SequentialDesign) -> tuple[Comparison, ...]:
     """Compare all that can be compared with the blocks so far.
 
     Parameters
@@ -167,7 +167,7 @@ def _processor(
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownWays:
     """What a variant is known to have, whether or not anybody asked: routes and named queries."""
 
     routes: frozenset[str] = frozenset()
@@ -202,8 +202,8 @@ def cover(
     samples: pd.DataFrame,
     executed: Collection[str],
     comparisons: Sequence[Comparison],
-    base: Known,
-    head: Known,
+    base: KnownWays,
+    head: KnownWays,
 ) -> Coverage:
     """Tell what of two variants was asked and judged.
 

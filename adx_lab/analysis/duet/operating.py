@@ -8,7 +8,7 @@ import numpy as np
 
 from adx_lab.analysis.duet.block_ratios import ALL, BlockSeries
 from adx_lab.analysis.duet.comparison import compare
-from adx_lab.analysis.stats.sequential_design import Plan
+from adx_lab.analysis.stats.sequential_design import SequentialDesign
 
 __all__ = ["World", "operate"]
 
@@ -70,7 +70,7 @@ def operate(
         The smallest effect that matters, as in a duet's serial movement.
     """
     rng = np.random.default_rng(seed)
-    plan = Plan(looks=(world.blocks,), smallest={_METRIC: 0.03})
+    plan = SequentialDesign(looks=(world.blocks,), smallest={_METRIC: 0.03})
     ms = np.append(world.endpoint_ms, np.geomspace(0.15, 10.0, world.endpoints - 1))
     passed = found = alarmed = 0
     for _ in range(tries):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from adx_lab.analysis.finding import Finding
-from adx_lab.analysis.functions.stacks import OUTSIDE, Cost, Function, costs_of
+from adx_lab.analysis.functions.stacks import OUTSIDE, Function, FunctionCost, costs_of
 from adx_lab.analysis.stats.sign_flip import bootstrap_t, step_down
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from adx_lab.analysis.functions.stacks import Profile
+    from adx_lab.analysis.functions.stacks import StackProfile
 
 __all__ = ["FunctionChange", "FunctionDesign", "compare_functions", "function_findings"]
 
@@ -84,7 +84,7 @@ class FunctionChange:
 
 
 def compare_functions(
-    blocks: Sequence[tuple[Profile, Profile]], design: FunctionDesign | None = None
+    blocks: Sequence[tuple[StackProfile, StackProfile]], design: FunctionDesign | None = None
 ) -> tuple[FunctionChange, ...]:
     """Compare what functions cost.
 
@@ -146,14 +146,18 @@ def _status(change_us: float, slower: float, faster: float, design: FunctionDesi
     return "faster" if faster <= design.alpha and change_us <= -design.smallest_us else "undecided"
 
 
-def _table(blocks: Sequence[Mapping[Function, Cost]], functions: Sequence[Function]) -> NDArray[np.float64]:
+def _table(
+    blocks: Sequence[Mapping[Function, FunctionCost]], functions: Sequence[Function]
+) -> NDArray[np.float64]:
     """Return blocks x functions x (self, inclusive): what a sampler never saw costs nothing."""
-    nothing = Cost(0.0, 0.0, {}, {})
+    nothing = FunctionCost(0.0, 0.0, {}, {})
     found = ([costs.get(one, nothing) for one in functions] for costs in blocks)
     return np.array([[(cost.self_us, cost.inclusive_us) for cost in row] for row in found])
 
 
-def _place(blocks: Sequence[Mapping[Function, Cost]], function: Function) -> tuple[int, Function | None]:
+def _place(
+    blocks: Sequence[Mapping[Function, FunctionCost]], function: Function
+) -> tuple[int, Function | None]:
     """Return the line where most is computed, and who calls it most."""
     lines: dict[int, float] = defaultdict(float)
     callers: dict[Function, float] = defaultdict(float)

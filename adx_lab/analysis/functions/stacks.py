@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OUTSIDE",
-    "Cost",
     "Frame",
     "Function",
-    "Profile",
+    "FunctionCost",
     "Stack",
+    "StackProfile",
     "costs_of",
     "read_folded",
     "read_frames",
@@ -57,7 +57,7 @@ OUTSIDE = Function("(outside of the service)")
 
 
 @dataclass(frozen=True)
-class Profile:
+class StackProfile:
     """What was sampled of one variant in one block.
 
     Attributes
@@ -84,7 +84,7 @@ class Profile:
 
 
 @dataclass
-class Cost:
+class FunctionCost:
     """What a function costs, microseconds a request.
 
     Attributes
@@ -148,7 +148,7 @@ def relative(file: str, root: str) -> str | None:
     return str(path.relative_to(root)) if path.is_relative_to(root) else None
 
 
-def costs_of(profile: Profile) -> dict[Function, Cost]:
+def costs_of(profile: StackProfile) -> dict[Function, FunctionCost]:
     """Return what each function of the service costs a request.
 
     Where no frame tells a file (another language's sampler), every function counts as the service's own.
@@ -158,7 +158,9 @@ def costs_of(profile: Profile) -> dict[Function, Cost]:
         return {}
     each_us = profile.cpu_us / total / profile.requests
     located = any(frame.file for stack in profile.stacks for frame in stack)
-    costs: dict[Function, Cost] = defaultdict(lambda: Cost(0.0, 0.0, defaultdict(float), defaultdict(float)))
+    costs: dict[Function, FunctionCost] = defaultdict(
+        lambda: FunctionCost(0.0, 0.0, defaultdict(float), defaultdict(float))
+    )
     known: dict[Frame, Function | None] = {}
     for stack, samples in profile.stacks.items():
         own = list(_own(stack, profile.root, known, located=located))

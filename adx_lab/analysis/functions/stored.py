@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.functions.stacks import Function, Profile, read_frames
+from adx_lab.analysis.functions.stacks import Function, StackProfile, read_frames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def profiles_of(
     rows: pd.DataFrame,
     companions: Sequence[Mapping[str, Mapping[str, Any]]],
     numbers: Sequence[int],
-) -> tuple[tuple[Profile, Profile], ...]:
+) -> tuple[tuple[StackProfile, StackProfile], ...]:
     """Return the profiles of base and head in each block that was sampled.
 
     Parameters
@@ -53,7 +53,7 @@ def profiles_of(
         told = [sides[side].get(PROFILED) for side in ("base", "head")]
         if all(told):
             base, head = (
-                Profile(stacks.get((number, side), {}), one["cpu_us"], one["requests"], one["root"])
+                StackProfile(stacks.get((number, side), {}), one["cpu_us"], one["requests"], one["root"])
                 for side, one in zip(("base", "head"), told, strict=True)
                 if one is not None
             )

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from adx_lab.analysis.functions.stacks import relative
 
 if TYPE_CHECKING:
-    from adx_lab.analysis.functions.stacks import Frame, Profile
+    from adx_lab.analysis.functions.stacks import Frame, StackProfile
 
-__all__ = ["Call", "call_tree", "prune"]
+__all__ = ["CallNode", "call_tree", "prune"]
 
 OTHERS = "(smaller ones)"
 
 
 @dataclass
-class Call:
+class CallNode:
     """A function as it is called here, with everything that it calls.
 
     Attributes
@@ -31,7 +31,7 @@ class Call:
     file: str = ""
     base_us: float = 0.0
     head_us: float = 0.0
-    calls: dict[tuple[str, str], Call] = field(default_factory=dict)
+    calls: dict[tuple[str, str], CallNode] = field(default_factory=dict)
 
     @property
     def width_us(self) -> float:
@@ -43,7 +43,7 @@ class Call:
         """Head less base."""
         return self.head_us - self.base_us
 
-    def walk(self, depth: int = 0) -> Iterator[tuple[int, Call]]:
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, CallNode]]:
         """Yield this and all below, with their depths."""
         yield depth, self
         for call in self.calls.values():
@@ -57,9 +57,9 @@ class Call:
             self.base_us += us
 
 
-def call_tree(blocks: Sequence[tuple[Profile, Profile]]) -> Call:
+def call_tree(blocks: Sequence[tuple[StackProfile, StackProfile]]) -> CallNode:
     """Merge the stacks of all blocks into one tree; each block counts alike."""
-    root = Call("all")
+    root = CallNode("all")
     count = max(1, len(blocks))
     for pair in blocks:
         for head, profile in enumerate(pair):
@@ -71,27 +71,27 @@ def call_tree(blocks: Sequence[tuple[Profile, Profile]]) -> Call:
     return root
 
 
-def _add(root: Call, stack: Sequence[Frame], us: float, source: str, *, head: bool) -> None:
+def _add(root: CallNode, stack: Sequence[Frame], us: float, source: str, *, head: bool) -> None:
     here = root
     here.add(us, head=head)
     for frame in stack:
         # The variants' sources lie in folders of their own: within them their files are the same.
         file = (relative(frame.file, source) or frame.file) if frame.file else ""
         key = (frame.name, file)
-        here = here.calls.setdefault(key, Call(frame.name, file))
+        here = here.calls.setdefault(key, CallNode(frame.name, file))
         here.add(us, head=head)
 
 
-def prune(root: Call, count: int) -> Call:
+def prune(root: CallNode, count: int) -> CallNode:
     """Return the tree with at most about so many calls: the narrowest of each parent become one."""
     widths = sorted((call.width_us for _, call in root.walk()), reverse=True)
     least = widths[count] if len(widths) > count else 0.0
     return _pruned(root, least)
 
 
-def _pruned(call: Call, least: float) -> Call:
-    made = Call(call.name, call.file, call.base_us, call.head_us)
-    small = Call(OTHERS)
+def _pruned(call: CallNode, least: float) -> CallNode:
+    made = CallNode(call.name, call.file, call.base_us, call.head_us)
+    small = CallNode(OTHERS)
     for key, below in call.calls.items():
         if below.width_us > least:
             made.calls[key] = _pruned(below, least)

@@ -17,7 +17,7 @@ _INVALID = "invalid"
 
 
 @dataclass(frozen=True)
-class Series:
+class RatioSeries:
     """One subject's and metric's nights, and the changes found in them."""
 
     subject: str
@@ -28,7 +28,7 @@ class Series:
 
 def series_of(
     rows: Iterable[Mapping[str, Any]], *, scenario: str = "mixed", metric: str | None = None
-) -> tuple[Series, ...]:
+) -> tuple[RatioSeries, ...]:
     """Look for change points in the ratios of the duets among a run store's rows.
 
     Parameters
@@ -41,7 +41,7 @@ def series_of(
         Only this one, such as ``p50_ms``.
     """
     return tuple(
-        Series(*key, nights, _changes(nights))
+        RatioSeries(*key, nights, _changes(nights))
         for key, nights in sorted(nights_of(rows, scenario).items())
         if metric is None or key[1] == metric
     )

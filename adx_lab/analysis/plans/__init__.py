@@ -6,16 +6,16 @@ proves that they add up, fingerprints the shape and says what will cost time and
 
 from adx_lab.analysis.plans.analyse import analyse
 from adx_lab.analysis.plans.reading.scan import Reading, read_plans, scan_plans
-from adx_lab.analysis.plans.records import Certificate, Finding, PlanAnalysis, PlanDocument, PlanNode
+from adx_lab.analysis.plans.records import Certificate, PlanAnalysis, PlanDocument, PlanFinding, PlanNode
 from adx_lab.analysis.plans.rules.context import Context, TableFacts, Thresholds
 from adx_lab.analysis.plans.shape import shape_of
 
 __all__ = [
     "Certificate",
     "Context",
-    "Finding",
     "PlanAnalysis",
     "PlanDocument",
+    "PlanFinding",
     "PlanNode",
     "Reading",
     "TableFacts",

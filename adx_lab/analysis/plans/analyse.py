@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.labels import is_known, label, relation_of
-from adx_lab.analysis.plans.records import Finding, PlanAnalysis, PlanDocument, PlanNode
+from adx_lab.analysis.plans.records import PlanAnalysis, PlanDocument, PlanFinding, PlanNode
 from adx_lab.analysis.plans.rules.context import Context
 from adx_lab.analysis.plans.rules.find import find
 from adx_lab.analysis.plans.shape import shape_of
 from adx_lab.analysis.plans.times.certificate import certify, outside_of_nodes
 from adx_lab.analysis.plans.times.estimates import early_stops, estimate_factor
-from adx_lab.analysis.plans.times.settle import Account, bounded_self, settle
-from adx_lab.analysis.plans.tree import Tree, count, flatten, number, text, workers
+from adx_lab.analysis.plans.times.settle import TimeAccount, bounded_self, settle
+from adx_lab.analysis.plans.tree import PlanTree, count, flatten, number, text, workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,8 +78,8 @@ def analyse(document: PlanDocument, context: Context | None = None) -> PlanAnaly
     return _with_findings(bare, find(bare, tree, context or Context()))
 
 
-def _with_findings(analysis: PlanAnalysis, findings: tuple[Finding, ...]) -> PlanAnalysis:
-    by_path: dict[str, list[Finding]] = {}
+def _with_findings(analysis: PlanAnalysis, findings: tuple[PlanFinding, ...]) -> PlanAnalysis:
+    by_path: dict[str, list[PlanFinding]] = {}
     for finding in findings:
         by_path.setdefault(finding.path, []).append(finding)
     nodes = tuple(
@@ -89,7 +89,7 @@ def _with_findings(analysis: PlanAnalysis, findings: tuple[Finding, ...]) -> Pla
     return replace(analysis, nodes=nodes, findings=findings)
 
 
-def _node(tree: Tree, account: Account, index: int, *, stopped_early: bool) -> PlanNode:
+def _node(tree: PlanTree, account: TimeAccount, index: int, *, stopped_early: bool) -> PlanNode:
     node = tree.nodes[index]
     loops, rows = number(node, "Actual Loops"), number(node, "Actual Rows")
     inclusive, own = account.times.clock[index], bounded_self(tree, account, index)
@@ -158,7 +158,7 @@ def _query_id(body: Mapping[str, Any]) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _jit_ms(body: Mapping[str, Any], tree: Tree) -> float | None:
+def _jit_ms(body: Mapping[str, Any], tree: PlanTree) -> float | None:
     jit = body.get("JIT")
     timing = jit.get("Timing") if isinstance(jit, dict) else None
     total = number(timing, "Total") if isinstance(timing, dict) else None

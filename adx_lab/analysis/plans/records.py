@@ -60,7 +60,7 @@ class PlanDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PlanFinding:
     """One thing about a plan that will cost somebody time, why, and what mends it."""
 
     kind: str
@@ -98,7 +98,7 @@ class PlanNode:
     shared_read: int | None
     temp_written: int | None
     rows_removed: float | None
-    findings: tuple[Finding, ...]
+    findings: tuple[PlanFinding, ...]
     label: str = ""
     parent: int | None = None
     depth: int = 0
@@ -180,7 +180,7 @@ class PlanAnalysis:
     unattributed_ms: float | None
     certificate: Certificate
     nodes: tuple[PlanNode, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[PlanFinding, ...]
     query_text: str | None = None
     query_id: int | None = None
     triggers: tuple[Trigger, ...] = ()

@@ -15,7 +15,7 @@ _FIGURE_MAX = 1e15
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class PlanTree:
     """The raw nodes, their parents, their children and their addresses (``0``, ``0.0``, ``0.1``, …)."""
 
     nodes: tuple[RawNode, ...]
@@ -46,7 +46,7 @@ class Tree:
         return range(index, end)
 
 
-def flatten(root: RawNode) -> Tree:
+def flatten(root: RawNode) -> PlanTree:
     """Lay a plan flat."""
     nodes: list[RawNode] = []
     parents: list[int | None] = []
@@ -64,7 +64,7 @@ def flatten(root: RawNode) -> Tree:
         if isinstance(below, list):
             plans = [item for item in below if isinstance(item, Mapping)]
             waiting += [(item, index, f"{path}.{i}") for i, item in reversed(list(enumerate(plans)))]
-    return Tree(tuple(nodes), tuple(parents), children_of(parents), tuple(paths), tuple(depths))
+    return PlanTree(tuple(nodes), tuple(parents), children_of(parents), tuple(paths), tuple(depths))
 
 
 def number(node: Mapping[str, Any], key: str) -> float | None:

@@ -34,7 +34,14 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["CurvePoint", "MissRatioCurves", "Trace", "miss_ratio_curves", "read_trace", "stack_distances"]
+__all__ = [
+    "CacheTrace",
+    "CurvePoint",
+    "MissRatioCurves",
+    "miss_ratio_curves",
+    "read_trace",
+    "stack_distances",
+]
 
 ACCESSES_MAX = 200_000
 SIZES = 24
@@ -49,7 +56,7 @@ NO_END = Caveat("short-trace", "a time to live longer than the trace can't be to
 
 
 @dataclass(frozen=True)
-class Trace:
+class CacheTrace:
     """One worker's events in order, as arrays of one length.
 
     Attributes
@@ -159,7 +166,7 @@ def miss_ratio_curves(
     return MissRatioCurves(accesses, whole, measured, curves, tuple(caveats))
 
 
-def read_trace(events: pd.DataFrame, *, accesses_max: int) -> Trace:
+def read_trace(events: pd.DataFrame, *, accesses_max: int) -> CacheTrace:
     """Give numbers to the scopes and entries of one worker's events, and leave out what is too much.
 
     An access counts when it fell into the measured time, unless it is the entry's first one in the trace and
@@ -186,7 +193,7 @@ def read_trace(events: pd.DataFrame, *, accesses_max: int) -> Trace:
     hit = (events["event"] == "hit").to_numpy(dtype=np.bool_)
     counted = (kind == _HIT_OR_MISS) & (t_s >= 0) & ~(first & hit)
     numbered = np.unique(scope, return_inverse=True)[1].astype(np.int64)
-    return Trace(t_s, numbered, entry.astype(np.int64), kind, counted, hit & counted, share)
+    return CacheTrace(t_s, numbered, entry.astype(np.int64), kind, counted, hit & counted, share)
 
 
 def stack_distances(scope: NDArray[np.int64], kind: NDArray[np.int8]) -> NDArray[np.float64]:
@@ -266,7 +273,7 @@ class _Stack:
 class _Prepared:
     """One trace, ordered by entry and time, with all that does not depend on size and time to live."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: CacheTrace) -> None:
         used = np.flatnonzero((trace.kind == _HIT_OR_MISS) | (trace.kind == _PUT))
         reach = _reach(trace.scope[used], trace.item[used], stack_distances(trace.scope, trace.kind)[used])
         order = np.argsort(trace.item[used], kind="stable")

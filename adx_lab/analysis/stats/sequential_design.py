@@ -17,7 +17,7 @@ from scipy import stats
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SMALLEST_EFFECTS", "Plan", "spent"]
+__all__ = ["SMALLEST_EFFECTS", "SequentialDesign", "spent"]
 
 SMALLEST_EFFECTS: Mapping[str, float] = {
     "p50_ms": 0.05,
@@ -41,7 +41,7 @@ def spent(alpha: float, information: float) -> float:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SequentialDesign:
     """What is fixed before the first block is measured.
 
     Each look spends the increment of the spending function, as a plain sum: for any test, exact ones

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BLOCKS_DECISIVE", "Cost", "CostStatus", "Effect", "RuleBlock", "estimate", "keeps", "weigh"]
+__all__ = ["BLOCKS_DECISIVE", "CostStatus", "Effect", "RuleBlock", "SwitchCost", "estimate", "keeps", "weigh"]
 
 Effect = Literal["ratio", "difference"]
 CostStatus = Literal["costs", "nothing", "saves", "undecided"]
@@ -64,7 +64,7 @@ class RuleBlock:
 
 
 @dataclass(frozen=True)
-class Cost:
+class SwitchCost:
     """What breaking a rule costs.
 
     Attributes
@@ -96,7 +96,7 @@ class Cost:
     caveats: tuple[Caveat, ...] = ()
 
 
-def weigh(blocks: Sequence[RuleBlock], figure: str, effect: Effect) -> Cost:
+def weigh(blocks: Sequence[RuleBlock], figure: str, effect: Effect) -> SwitchCost:
     """Weigh what breaking a rule does to one figure, of which less is better.
 
     Parameters
@@ -116,14 +116,14 @@ def weigh(blocks: Sequence[RuleBlock], figure: str, effect: Effect) -> Cost:
     middle = (float(np.median(kept)), float(np.median(broken))) if both else (None, None)
     if changes.size < BLOCKS_MIN:
         few = int(changes.size)
-        return Cost(middle[0], middle[1], None, None, None, LEVEL, 1.0, "undecided", few, (FEW_BLOCKS,))
+        return SwitchCost(middle[0], middle[1], None, None, None, LEVEL, 1.0, "undecided", few, (FEW_BLOCKS,))
     tail = (1 - LEVEL) / 2
     test = step_down(changes[:, None], alpha=tail, seed=_SEED, inflation=1.0)
     mean = float(changes.mean())
     low, high = bootstrap_t(changes, tail=tail, seed=_SEED)
     p = float((test.slower if mean >= 0 else test.faster)[0])
     read = math.exp if effect == "ratio" else float
-    return Cost(
+    return SwitchCost(
         kept=middle[0],
         broken=middle[1],
         value=_read(read, mean),

@@ -24,7 +24,7 @@ from valkey.exceptions import ValkeyError
 
 from adx_lab.capture.database.statements import connected, is_asked, statement_name, statement_rows
 from adx_lab.capture.service.cache import LAYERS
-from adx_lab.capture.service.metrics import Sample, read_metrics
+from adx_lab.capture.service.metrics import MetricSample, read_metrics
 from adx_lab.errors import UsageError
 from adx_lab.sql import Query, load_queries
 
@@ -34,7 +34,7 @@ _SCHEDULER_CLOCK = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class WatchedVariant:
     """Where a variant can be looked at; what is None is somebody else's, or does not exist."""
 
     pids: tuple[int, ...] = ()
@@ -46,21 +46,21 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class CompanionReading:
     """Everything that grows, as it stood at one moment."""
 
     cpu_s: float = 0.0
     rss_mb: float = 0.0
-    metrics: Sequence[Sample] = ()
+    metrics: Sequence[MetricSample] = ()
     statements: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     valkey_commands: Mapping[int, int] | None = None
     """By connection: the server counts for each connection, and forgets the count when it closes."""
 
 
-async def read_companions(watched: Watched) -> Reading:
+async def read_companions(watched: WatchedVariant) -> CompanionReading:
     """Read a variant's counters."""
     cpu_s, rss_mb = process_usage(watched.pids)
-    page: Sequence[Sample] = []
+    page: Sequence[MetricSample] = []
     if watched.metrics_url:
         page = await asyncio.to_thread(partial(read_metrics, watched.metrics_url, tls=watched.tls))
     statements: dict[int, Mapping[str, Any]] = {}
@@ -69,7 +69,7 @@ async def read_companions(watched: Watched) -> Reading:
             rows = await connection.fetch(_QUERIES["companions.statements"].sql)
             statements = {row["queryid"]: dict(row) for row in rows}
     commands = await asyncio.to_thread(valkey_commands, watched.valkey_url) if watched.valkey_url else None
-    return Reading(cpu_s, rss_mb, page, statements, commands)
+    return CompanionReading(cpu_s, rss_mb, page, statements, commands)
 
 
 async def read_unanalysed(database_url: str) -> list[str]:
@@ -93,7 +93,9 @@ async def execute(database_url: str, statements: str) -> None:
             raise UsageError(f"the database refused a variant's statements: {error}") from error
 
 
-def companions_between(before: Reading, after: Reading, named: Mapping[str, Query]) -> dict[str, Any]:
+def companions_between(
+    before: CompanionReading, after: CompanionReading, named: Mapping[str, Query]
+) -> dict[str, Any]:
     """Return what a variant did between two readings, as the run keeps it.
 
     Parameters
@@ -166,7 +168,7 @@ def _clock_s(pid: int) -> float | None:
         return None
 
 
-def _cache(page: Sequence[Sample]) -> dict[str, float]:
+def _cache(page: Sequence[MetricSample]) -> dict[str, float]:
     found = dict.fromkeys(("l1", "l2", "miss"), 0.0)
     for sample in page:
         name = sample.name.removesuffix("_total")
@@ -178,7 +180,7 @@ def _cache(page: Sequence[Sample]) -> dict[str, float]:
     return found
 
 
-def _lag(page: Sequence[Sample]) -> dict[str, float]:
+def _lag(page: Sequence[MetricSample]) -> dict[str, float]:
     return {sample.labels["le"]: sample.value for sample in page if sample.name == "event_loop_lag_ms_bucket"}
 
 
@@ -214,7 +216,7 @@ def statement_names(after: Mapping[int, Mapping[str, Any]], named: Mapping[str, 
     return {row["queryid"]: row["query"] for row in rows if row["query"]}
 
 
-def _invalidations(before: Sequence[Sample], after: Sequence[Sample]) -> float | None:
+def _invalidations(before: Sequence[MetricSample], after: Sequence[MetricSample]) -> float | None:
     counts = [
         [s.value for s in page if s.name.removesuffix("_total") == "cache_invalidations"]
         for page in (before, after)

@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from adx_lab.capture.database.companions import Watched, process_usage, valkey_commands
+from adx_lab.capture.database.companions import WatchedVariant, process_usage, valkey_commands
 from adx_lab.errors import StackError
 from adx_lab.sql import load_queries
 
@@ -47,7 +47,7 @@ class Counters:
         Where each variant can be looked at.
     """
 
-    watched: Mapping[str, Watched]
+    watched: Mapping[str, WatchedVariant]
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _connections: dict[str, asyncpg.Connection] = field(default_factory=dict)
 
@@ -71,7 +71,7 @@ class Counters:
         """Return every variant's counters."""
         return {variant: self._read_side(variant, one) for variant, one in self.watched.items()}
 
-    def _read_side(self, variant: str, watched: Watched) -> SideCount:
+    def _read_side(self, variant: str, watched: WatchedVariant) -> SideCount:
         cpu_s, rss_mb = process_usage(watched.pids)
         commands = valkey_commands(watched.valkey_url) if watched.valkey_url else None
         statements = backend_s = None

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from adx_lab.analysis.functions.stacks import Profile, Stack, read_folded
+from adx_lab.analysis.functions.stacks import Stack, StackProfile, read_folded
 from adx_lab.capture.profiles.permission import why_not
 from adx_lab.errors import MeasurementError, UsageError
 
@@ -55,9 +55,9 @@ class Sampled:
     errors: int = 0
     sampler_cpu_us: float = 0.0
 
-    def profile(self, requests: int, root: Path | None = None) -> Profile:
+    def profile(self, requests: int, root: Path | None = None) -> StackProfile:
         """Return it as a profile of so many requests."""
-        return Profile(self.stacks, self.cpu_us, requests, "" if root is None else str(root))
+        return StackProfile(self.stacks, self.cpu_us, requests, "" if root is None else str(root))
 
 
 @dataclass

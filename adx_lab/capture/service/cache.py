@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from adx_lab.capture.service.metrics import Sample
+from adx_lab.capture.service.metrics import MetricSample
 
 LAYERS = {"memory": "l1", "redis": "l2", "valkey": "l2", "l1": "l1", "l2": "l2"}
 """The rules call the layers by what they are made of; the lab by their order."""
 
 
-def cache_rows(samples: list[Sample], t_s: float) -> list[dict[str, Any]]:
+def cache_rows(samples: list[MetricSample], t_s: float) -> list[dict[str, Any]]:
     """Return one row a layer and family: how often it answered, since the service began.
 
     A miss of both layers is the database's hit: the layers of one family add up to its look-ups.

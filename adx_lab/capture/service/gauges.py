@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from adx_lab.capture.service.metrics import Sample
+from adx_lab.capture.service.metrics import MetricSample
 
 _GAUGES = (
     "db_connections_active",
@@ -19,7 +19,7 @@ KEPT = frozenset((*_GAUGES, *(f"{name}_{part}" for name in _HISTOGRAMS for part 
 """Of a histogram the sum and the count are kept: their growth gives the mean of each second."""
 
 
-def service_rows(samples: Iterable[Sample], t_s: float) -> list[dict[str, Any]]:
+def service_rows(samples: Iterable[MetricSample], t_s: float) -> list[dict[str, Any]]:
     """Return one row a kept series: its value now, added up over its labels."""
     rows: dict[str, float] = {}
     for sample in samples:

@@ -14,7 +14,7 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class MetricSample:
     """One line of the page."""
 
     name: str
@@ -22,7 +22,9 @@ class Sample:
     value: float
 
 
-def read_metrics(url: str, *, tls: ssl.SSLContext | None = None, timeout_s: float = 3.0) -> list[Sample]:
+def read_metrics(
+    url: str, *, tls: ssl.SSLContext | None = None, timeout_s: float = 3.0
+) -> list[MetricSample]:
     """Return the samples of a metrics page; none where nobody answers, which the caller records as a gap."""
     try:
         with urllib.request.urlopen(url, timeout=timeout_s, context=tls) as answer:
@@ -32,7 +34,7 @@ def read_metrics(url: str, *, tls: ssl.SSLContext | None = None, timeout_s: floa
     return parse_metrics(text)
 
 
-def parse_metrics(text: str) -> list[Sample]:
+def parse_metrics(text: str) -> list[MetricSample]:
     """Return the samples of a page's text; comments and malformed lines are passed over."""
     samples = []
     for line in text.splitlines():
@@ -42,5 +44,5 @@ def parse_metrics(text: str) -> list[Sample]:
                 value = float(found[3])
             except ValueError:
                 continue
-            samples.append(Sample(found[1], dict(_LABEL.findall(found[2] or "")), value))
+            samples.append(MetricSample(found[1], dict(_LABEL.findall(found[2] or "")), value))
     return samples

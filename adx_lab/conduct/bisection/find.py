@@ -11,15 +11,15 @@ from typing import Protocol
 
 import numpy as np
 
-from adx_lab.analysis.bisection.answer import Answer, AnswerStatus, Step
+from adx_lab.analysis.bisection.answer import AnswerStatus, Culprit, SearchStep
 from adx_lab.analysis.bisection.blame import Likelihood, blame, targets_of
 from adx_lab.analysis.bisection.contrast import Contrast, Key, contrast_of
-from adx_lab.analysis.bisection.history import History
+from adx_lab.analysis.bisection.history import CommitHistory
 from adx_lab.analysis.bisection.search import Design, Search, middle
 from adx_lab.analysis.duet.block_ratios import BlockSeries
 from adx_lab.analysis.duet.comparison import compare
 from adx_lab.analysis.finding import Finding
-from adx_lab.analysis.stats.sequential_design import Plan
+from adx_lab.analysis.stats.sequential_design import SequentialDesign
 from adx_lab.errors import MeasurementError, StackError
 from adx_lab.progress import Progress
 from adx_lab.services.history.commits import Range
@@ -70,16 +70,16 @@ class Bisection:
     opponent: Opponent
     progress: Progress
     design: Design = field(default_factory=Design)
-    keep: Callable[[Answer], None] = lambda _: None
+    keep: Callable[[Culprit], None] = lambda _: None
     limit_s: float = math.inf
     first_blocks: int = FIRST_BLOCKS
-    steps: list[Step] = field(default_factory=list)
+    steps: list[SearchStep] = field(default_factory=list)
     findings: tuple[Finding, ...] = ()
     likelihoods: tuple[Likelihood, ...] = ()
     contrast: Contrast | None = None
     began: float = field(default_factory=time.monotonic)
 
-    async def run(self) -> Answer:
+    async def run(self) -> Culprit:
         """Search to the end.
 
         Raises
@@ -118,12 +118,12 @@ class Bisection:
                 if lost >= _LOST_MAX:
                     raise
         series = _series(rows)
-        comparisons = compare(series, Plan(looks=(count,)))
+        comparisons = compare(series, SequentialDesign(looks=(count,)))
         self.contrast = contrast_of(series, comparisons)
         self.findings = self.opponent.findings()
         return rows
 
-    def _history(self) -> History:
+    def _history(self) -> CommitHistory:
         self.likelihoods = blame(self.searched.patches, targets_of(self.findings))
         # Without a finding that names a place in the source every commit is as likely as the next.
         named = any(
@@ -172,7 +172,7 @@ class Bisection:
         effect = middle(finite) / search.effect if finite.size else None
         error = 1.96 * search.spread[0] / search.effect / math.sqrt(max(1, finite.size))
         suspects = len(search.suspects())
-        step = Step(
+        step = SearchStep(
             sha=sha,
             subject=self.searched.commit(sha).subject,
             blocks=int(finite.size),
@@ -188,11 +188,11 @@ class Bisection:
             self.progress.step(f"{sha[:10]} has {effect:.0%} of the slowdown; {suspects} commits are left")
         self.keep(self._answer("stopped", search))
 
-    def _answer(self, status: AnswerStatus, search: Search | None) -> Answer:
+    def _answer(self, status: AnswerStatus, search: Search | None) -> Culprit:
         posterior = search.posterior() if search else np.zeros(0)
         suspects = search.suspects() if search else ()
         contrast = self.contrast
-        return Answer(
+        return Culprit(
             bisection_id=self.bisection_id,
             status=status,
             good=self.searched.good,

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from adx_lab.analysis.bisection.answer import Answer
+from adx_lab.analysis.bisection.answer import Culprit
 from adx_lab.analysis.bisection.search import Design
 from adx_lab.conduct.bisection.duets import DuetOpponent
 from adx_lab.conduct.bisection.find import Bisection
@@ -54,7 +54,7 @@ class BisectOrder:
 class Bisected:
     """The answer, and its page."""
 
-    answer: Answer
+    answer: Culprit
     page: Path
 
 

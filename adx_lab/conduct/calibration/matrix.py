@@ -16,13 +16,13 @@ import pandas as pd
 from adx_lab.analysis.duet.block_ratios import HEAD
 from adx_lab.conduct.duet.judge import DuetEvidence, judge_duet
 
-__all__ = ["DEFECTS", "Cell", "defective", "endpoints_of", "matrix"]
+__all__ = ["DEFECTS", "DefectCell", "defective", "endpoints_of", "matrix"]
 
 Defect = Callable[[DuetEvidence, str, np.random.Generator], DuetEvidence]
 
 
 @dataclass(frozen=True)
-class Cell:
+class DefectCell:
     """One endpoint with one defect.
 
     Attributes
@@ -48,7 +48,7 @@ def endpoints_of(evidence: DuetEvidence) -> tuple[str, ...]:
 
 def matrix(
     evidence: DuetEvidence, *, seed: int = 1, defects: Sequence[str] = (), endpoints: Sequence[str] = ()
-) -> Iterator[Cell]:
+) -> Iterator[DefectCell]:
     """Judge a duet with each defect at each endpoint.
 
     Parameters
@@ -65,7 +65,7 @@ def matrix(
         for endpoint in endpoints or endpoints_of(evidence):
             verdict = judge_duet(defective(evidence, defect, endpoint, rng)).verdict
             worse = {one.subject.split(" (")[0] for one in verdict.comparisons if one.status == "slower"}
-            yield Cell(defect, endpoint, verdict.status, endpoint.split(" (")[0] in worse)
+            yield DefectCell(defect, endpoint, verdict.status, endpoint.split(" (")[0] in worse)
 
 
 def defective(evidence: DuetEvidence, defect: str, endpoint: str, rng: np.random.Generator) -> DuetEvidence:

@@ -21,8 +21,8 @@ from typing import Any
 
 from adx_lab.analysis.duet.block_ratios import BASE
 from adx_lab.capture.database.companions import (
-    Reading,
-    Watched,
+    CompanionReading,
+    WatchedVariant,
     companions_between,
     execute,
     process_usage,
@@ -52,7 +52,7 @@ from adx_lab.services.starting.templates import adapt
 from adx_lab.services.variants import order_of
 from adx_lab.settings import Settings
 from adx_lab.sql import Query, load_queries
-from adx_lab.stack.databases import clone, connected, drop
+from adx_lab.stack.databases import clone, connected, drop, hold_autovacuum
 
 _READ_BEFORE_S = 0.25
 _POLL_S = 0.05
@@ -65,7 +65,7 @@ _HOST_UNUSED = "http://127.0.0.1"
 class _Edges:
     """Readings of both sides just before the measured part and after it."""
 
-    before: dict[str, Reading] = field(default_factory=dict)
+    before: dict[str, CompanionReading] = field(default_factory=dict)
     ours: float = 0.0
     machine: MachineClock = field(default_factory=read_machine_clock)
     at: float = 0.0
@@ -198,7 +198,7 @@ class Bench:
         if variant.url is not None:
             metrics_url = f"{variant.url}{self.settings.service.metrics}"
             tls = tls_context(self.settings.service, variant.url)
-            return Started(variant.url, Watched((), metrics_url, variant.database_url, tls=tls))
+            return Started(variant.url, WatchedVariant((), metrics_url, variant.database_url, tls=tls))
         database = f"adx_duet_{slot}" if prepared.template is not None else None
         try:
             url = ""
@@ -213,6 +213,8 @@ class Bench:
                 valkey_url=self.servers.valkey_database(1 if slot == "a" else 2),
             )
             await adapt(order, log=self._log(f"{side}-adapt"))
+            if url:
+                await hold_autovacuum(url)
             if variant.statements and url:
                 await execute(url, variant.statements)
             began = time.monotonic()
@@ -221,7 +223,7 @@ class Bench:
         except AdxLabError as error:
             raise VariantError(side, error) from error
         metrics_url = f"{core.url}{self.settings.service.metrics}"
-        watched = Watched(core.pids, metrics_url, url or None, order.valkey_url or None)
+        watched = WatchedVariant(core.pids, metrics_url, url or None, order.valkey_url or None)
         return Started(core.url, watched, core, database, start_s)
 
     async def _stop(self, jobs: Iterable[asyncio.Task[Started]]) -> None:
@@ -329,7 +331,7 @@ class Bench:
         after = await self._read(started)
         companions = {
             side: companions_between(
-                edges.before.get(side, Reading()),
+                edges.before.get(side, CompanionReading()),
                 after[side],
                 named_queries(self.sides[side].variant.queries_folder),
             )
@@ -347,7 +349,7 @@ class Bench:
             busy_s=ours,
         )
 
-    async def _read(self, started: Mapping[str, Started]) -> dict[str, Reading]:
+    async def _read(self, started: Mapping[str, Started]) -> dict[str, CompanionReading]:
         return {side: await read_companions(one.watched) for side, one in started.items()}
 
     def _ours_s(self, started: Mapping[str, Started]) -> float:

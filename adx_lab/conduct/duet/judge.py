@@ -17,16 +17,16 @@ from adx_lab.analysis.duet.causes.time_changes import EndpointChange
 from adx_lab.analysis.duet.companions import Companion, companions_of
 from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.duet.failures import fails_plainly
-from adx_lab.analysis.duet.gates import Coverage, DuetTables, Known, compare_duet, cover
+from adx_lab.analysis.duet.gates import Coverage, DuetTables, KnownWays, compare_duet, cover
 from adx_lab.analysis.duet.validity import check_duet, check_equal
 from adx_lab.analysis.duet.worse import findings_of
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.functions.comparison import compare_functions, function_findings
-from adx_lab.analysis.functions.stacks import Profile
+from adx_lab.analysis.functions.stacks import StackProfile
 from adx_lab.analysis.functions.stored import known_lines, profiles_of
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.run.latency import failed
-from adx_lab.analysis.stats.sequential_design import Plan
+from adx_lab.analysis.stats.sequential_design import SequentialDesign
 from adx_lab.analysis.verdict import Calibration, Verdict, decide
 from adx_lab.conduct.duet.asked import explain_asked, with_named
 
@@ -71,7 +71,7 @@ class DuetEvidence:
     blocks: tuple[Mapping[str, Any], ...]
     companions: tuple[Mapping[str, Any], ...]
     variants: Mapping[str, Mapping[str, Any]]
-    plan: Plan
+    plan: SequentialDesign
     calibration: Calibration | None = None
     calibrating: bool = False
     counts: pd.DataFrame | None = None
@@ -83,7 +83,7 @@ class DuetEvidence:
     """Where both variants computed, by block; None where nobody looked."""
 
     @property
-    def sampled(self) -> tuple[tuple[Profile, Profile], ...]:
+    def sampled(self) -> tuple[tuple[StackProfile, StackProfile], ...]:
         """The profiles of base and head, block by block."""
         if self.profiles is None:
             return ()
@@ -116,7 +116,7 @@ def coverage_of(evidence: DuetEvidence, comparisons: tuple[Comparison, ...]) -> 
     """Tell what was asked and judged of what both variants are known to have."""
     first = evidence.companions[0] if evidence.companions else {BASE: {}, HEAD: {}}
     known = [
-        Known(frozenset(first[side].get("routes") or ()), frozenset(first[side].get("named") or ()))
+        KnownWays(frozenset(first[side].get("routes") or ()), frozenset(first[side].get("named") or ()))
         for side in SIDES
     ]
     executed = set(evidence.queries["query"].astype(str))

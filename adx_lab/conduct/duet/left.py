@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
-from adx_lab.capture.database.companions import Watched
+from adx_lab.capture.database.companions import WatchedVariant
 from adx_lab.capture.profiles.sampler import Sampled
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.serial.core_movement import SerialRecord
@@ -22,7 +22,7 @@ class Started:
     """A variant that answers."""
 
     url: str
-    watched: Watched
+    watched: WatchedVariant
     core: Running | None = None
     database: str | None = None
     start_s: float | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from adx_lab.capture.database.companions import Watched
+from adx_lab.capture.database.companions import WatchedVariant
 from adx_lab.capture.database.endpoint_counts import Counters
 from adx_lab.conduct.duet.left import SIDES, Started
 from adx_lab.conduct.duet.order import DuetOrder
@@ -61,7 +61,9 @@ class Movements:
     number: int
     folder: Path
 
-    async def play_serial(self, watched: Mapping[str, Watched], quiet: Callable[[], None]) -> SerialRecord:
+    async def play_serial(
+        self, watched: Mapping[str, WatchedVariant], quiet: Callable[[], None]
+    ) -> SerialRecord:
         """Ask both in every way, one request at a time, before any load.
 
         Raises

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
-from adx_lab.analysis.stats.sequential_design import SMALLEST_EFFECTS, Plan
+from adx_lab.analysis.stats.sequential_design import SMALLEST_EFFECTS, SequentialDesign
 from adx_lab.errors import UsageError
 from adx_lab.records.run import Purpose
 
@@ -18,7 +18,7 @@ DECISIVE_MIN = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class DuetProfile:
     """How much time a duet may take.
 
     Attributes
@@ -40,9 +40,9 @@ class Profile:
     burst_s: float
 
 
-PROFILES: Mapping[str, Profile] = {
-    "quick": Profile((10,), seconds=1.0, warmup_s=0.4, serial_s=0.04, burst_s=0.3),
-    "nightly": Profile((12, 16), seconds=5.0, warmup_s=1.5, serial_s=0.12, burst_s=1.0),
+PROFILES: Mapping[str, DuetProfile] = {
+    "quick": DuetProfile((10,), seconds=1.0, warmup_s=0.4, serial_s=0.04, burst_s=0.3),
+    "nightly": DuetProfile((12, 16), seconds=5.0, warmup_s=1.5, serial_s=0.12, burst_s=1.0),
 }
 """Blocks differ from one another by more than the seconds within a block do: ten of them in any haste, since
 fewer can't reach the level that a verdict needs. What is left of a block's time goes to the serial movement,
@@ -129,12 +129,14 @@ class DuetOrder:
         return PROFILES[self.profile].burst_s
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> SequentialDesign:
         """The looks and what each may spend."""
         if self.blocks is None or self.blocks < DECISIVE_MIN:
-            return Plan(looks=PROFILES[self.profile].looks, smallest=SMALLEST)
+            return SequentialDesign(looks=PROFILES[self.profile].looks, smallest=SMALLEST)
         first = math.ceil(0.75 * self.blocks)
-        return Plan(looks=(first, self.blocks) if first >= 12 else (self.blocks,), smallest=SMALLEST)
+        return SequentialDesign(
+            looks=(first, self.blocks) if first >= 12 else (self.blocks,), smallest=SMALLEST
+        )
 
     @property
     def cap(self) -> int:

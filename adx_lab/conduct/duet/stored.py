@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.functions.stored import PROFILED
-from adx_lab.analysis.stats.sequential_design import Plan
+from adx_lab.analysis.stats.sequential_design import SequentialDesign
 from adx_lab.analysis.verdict import Calibration, Verdict
 from adx_lab.capture.database.companions import statement_names
 from adx_lab.capture.database.endpoint_counts import counted_between, statements_between
@@ -47,7 +47,7 @@ from adx_lab.store.folders import (
 class Gathered:
     """The blocks of a duet that is under way, as one set of tables."""
 
-    plan: Plan
+    plan: SequentialDesign
     variants: Mapping[str, Mapping[str, Any]]
     calibration: Calibration | None = None
     queries: Mapping[str, Mapping[str, Query]] = field(default_factory=dict)
@@ -235,7 +235,7 @@ def read_evidence(run: StoredRun) -> DuetEvidence:
         blocks=tuple(told.blocks),
         companions=tuple(run.companions()),
         variants=told.variants,
-        plan=Plan(**{**plan, "looks": tuple(plan["looks"])}),
+        plan=SequentialDesign(**{**plan, "looks": tuple(plan["looks"])}),
         calibration=None if calibration is None else Calibration(**calibration),
         calibrating=run.record.purpose == "calibrate",
         counts=_table_of(run, COUNTS),

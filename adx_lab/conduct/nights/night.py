@@ -44,7 +44,7 @@ _WEBHOOK_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class NightProfile:
     """How thorough a night is.
 
     Attributes
@@ -68,11 +68,11 @@ class Profile:
     bisect: bool = False
 
 
-PROFILES: dict[ProfileName, Profile] = {
-    "quick": Profile(
+PROFILES: dict[ProfileName, NightProfile] = {
+    "quick": NightProfile(
         {"load.rate_per_s": 300.0, "load.duration_s": 40.0, "load.warmup_s": 5.0}, {"profile": "quick"}
     ),
-    "nightly": Profile(
+    "nightly": NightProfile(
         {"load.rate_per_s": 300.0, "load.duration_s": 240.0, "load.warmup_s": 10.0},
         {"profile": "nightly"},
         steps=True,
@@ -87,7 +87,7 @@ class _Night:
     """One night under way: what it has so far."""
 
     settings: Settings
-    profile: Profile
+    profile: NightProfile
     progress: Progress
     run: StoredRun | None = None
     notes: list[Caveat] = field(default_factory=list)
@@ -180,7 +180,7 @@ class _Night:
 async def nightly(
     settings: Settings,
     request: LoadRequest,
-    profile: Profile,
+    profile: NightProfile,
     progress: Progress,
     *,
     resumed: StoredRun | None = None,

@@ -18,7 +18,7 @@ from adx_lab.report.duet.source_change import source_change
 from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.page.index import write_index
-from adx_lab.report.page.measured_night import Compared, Contents
+from adx_lab.report.page.measured_night import Contents, NightDuet
 from adx_lab.report.page.night_report import NotebookOrder, Report, make_report
 from adx_lab.settings import Settings
 from adx_lab.store.folders import StoredRun, open_run, run_ids
@@ -138,13 +138,13 @@ def of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:
     return found
 
 
-def _compared(settings: Settings, run: StoredRun) -> Compared:
+def _compared(settings: Settings, run: StoredRun) -> NightDuet:
     evidence = read_evidence(run)
     verdict: Verdict = judge_duet(evidence).verdict
     base, head = run.record.variants
     first = evidence.companions[0]
     start = settings.service.start
-    return Compared(
+    return NightDuet(
         run_id=run.record.run_id,
         base=base,
         head=head,

@@ -32,7 +32,7 @@ _SCALE = Caveat("scale", "grows with the size of the tenant, and the data set's 
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class EvidenceFigure:
     """A figure that stands in the evidence: ``words`` before its two values, kept and broken."""
 
     figure: str
@@ -91,7 +91,7 @@ class Measure:
     effect: Effect = "ratio"
     probe: Probe | None = None
     against: Against | None = None
-    shows: tuple[Shown, ...] = ()
+    shows: tuple[EvidenceFigure, ...] = ()
     options: str = ""
     rate_per_s: float = 60.0
     signal: Signal | None = None
@@ -107,7 +107,7 @@ class Measure:
 _PRICE_RATE_PER_S = 120.0
 """A price is a few microseconds: it takes many requests to see it, and these cost little."""
 
-_QUERIES = Shown("queries", "database queries a request")
+_QUERIES = EvidenceFigure("queries", "database queries a request")
 _QUERY_BUDGET = "query.*.p95_ms"
 
 
@@ -136,7 +136,7 @@ _ALL = (
         "p50_ms",
         "p50 of pairs",
         against=Against("query_p95_ms", _QUERY_BUDGET),
-        shows=(Shown("query_p95_ms", "p95 of its queries", "ms"),),
+        shows=(EvidenceFigure("query_p95_ms", "p95 of its queries", "ms"),),
         caveats=(_SCALE,),
     ),
     Measure(
@@ -147,8 +147,8 @@ _ALL = (
         "p50 of pairs",
         against=Against("p95_ms GET /users (greedy)", "group.users.p95_ms"),
         shows=(
-            Shown("p50_ms GET /users (greedy)", "who asks for 100,000 users waits", "ms"),
-            Shown("bytes GET /users (greedy)", "and gets", "bytes"),
+            EvidenceFigure("p50_ms GET /users (greedy)", "who asks for 100,000 users waits", "ms"),
+            EvidenceFigure("bytes GET /users (greedy)", "and gets", "bytes"),
         ),
         caveats=(_SCALE,),
     ),
@@ -159,7 +159,10 @@ _ALL = (
         "p50_ms",
         "p50 of pairs",
         against=Against("query_p95_ms", _QUERY_BUDGET),
-        shows=(Shown("query_p95_ms", "p95 of its queries", "ms"), Shown("cpu_us", "CPU a request", "µs")),
+        shows=(
+            EvidenceFigure("query_p95_ms", "p95 of its queries", "ms"),
+            EvidenceFigure("cpu_us", "CPU a request", "µs"),
+        ),
     ),
     _price("db.slow_log", "uncached", Signal("log", "slow query", slow_query=True)),
     Measure(
@@ -170,7 +173,7 @@ _ALL = (
         "p95 of everybody else",
         probe=probes.slow_readers,
         against=Against("p95_ms", "group.files.p95_ms"),
-        shows=(Shown("pool_ms", "longest wait for a connection", "ms"),),
+        shows=(EvidenceFigure("pool_ms", "longest wait for a connection", "ms"),),
     ),
     _price("pool.monitor", "uncached", Signal("series", "db_connections"), caveats=(_STEADY,)),
     Measure(
@@ -180,7 +183,10 @@ _ALL = (
         "p50_ms",
         "p50 of pairs",
         against=Against("p95_ms", "group.auth.p95_ms"),
-        shows=(Shown("valkey_ms", "waiting for Valkey", "ms"), Shown("cpu_us", "CPU a request", "µs")),
+        shows=(
+            EvidenceFigure("valkey_ms", "waiting for Valkey", "ms"),
+            EvidenceFigure("cpu_us", "CPU a request", "µs"),
+        ),
     ),
     Measure(
         "cache.l2",
@@ -201,7 +207,7 @@ _ALL = (
         "granted at another replica after it was taken",
         effect="difference",
         probe=probes.taken_permission,
-        shows=(Shown("let_in", "requests let in after it was taken from two people"),),
+        shows=(EvidenceFigure("let_in", "requests let in after it was taken from two people"),),
         against=Against("stale_ms", name="Stale permission", limit=100.0),
         options=_REPLICAS,
         caveats=(_CUT,),
@@ -215,7 +221,7 @@ _ALL = (
         "queries",
         probe=probes.after_warming,
         against=Against("p95_ms", "group.auth.p95_ms"),
-        shows=(Shown("p50_ms", "p50 of it", "ms"), Shown("p95_ms", "p95", "ms")),
+        shows=(EvidenceFigure("p50_ms", "p50 of it", "ms"), EvidenceFigure("p95_ms", "p95", "ms")),
         options="+warming.every_s=4",
     ),
     Measure(
@@ -226,7 +232,7 @@ _ALL = (
         "wait of a login meanwhile",
         probe=probes.batches,
         against=Against("login_ms", "group.auth.p95_ms"),
-        shows=(Shown("lost", "of a batch of 100 fail"),),
+        shows=(EvidenceFigure("lost", "of a batch of 100 fail"),),
     ),
     Measure(
         "async.streaming",
@@ -236,7 +242,10 @@ _ALL = (
         "time to the first byte",
         probe=probes.export,
         against=Against("first_byte_ms", "group.users.p95_ms"),
-        shows=(Shown("grown_mb", "memory of 4 at once grows by", "MB"), Shown("bytes_mb", "each", "MB")),
+        shows=(
+            EvidenceFigure("grown_mb", "memory of 4 at once grows by", "MB"),
+            EvidenceFigure("bytes_mb", "each", "MB"),
+        ),
         caveats=(_SCALE,),
     ),
     Measure(
@@ -249,7 +258,7 @@ _ALL = (
         effect="difference",
         probe=probes.export,
         against=Against("grown_mb", name="Memory that streams add", limit=50.0),
-        shows=(Shown("first_byte_ms", "first byte", "ms"), Shown("bytes_mb", "each", "MB")),
+        shows=(EvidenceFigure("first_byte_ms", "first byte", "ms"), EvidenceFigure("bytes_mb", "each", "MB")),
         caveats=(_SCALE,),
     ),
     Measure(
@@ -262,7 +271,10 @@ _ALL = (
         effect="difference",
         probe=probes.large_files,
         against=Against("peak_mb", "service.rss_mb"),
-        shows=(Shown("peak_mb", "peak of the core", "MB"), Shown("whole_ms", "all of it takes", "ms")),
+        shows=(
+            EvidenceFigure("peak_mb", "peak of the core", "MB"),
+            EvidenceFigure("whole_ms", "all of it takes", "ms"),
+        ),
     ),
     _price("metrics.http", "cached", Signal("series", "http_request_duration_ms")),
     _price("metrics.db", "uncached", Signal("series", "db_query_duration_ms")),

@@ -22,7 +22,7 @@ _CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Received:
     """What came back; ``first_byte_ms`` and ``ms`` count from the send, to the body's first and last byte."""
 
     status: int
@@ -67,7 +67,7 @@ class Person:
         body: Any = None,
         content: bytes | None = None,
         kept: bool = True,
-    ) -> Answer:
+    ) -> Received:
         """Ask for something and read the answer to its end.
 
         Parameters
@@ -104,11 +104,11 @@ class Person:
                 f"{method} {path} got no answer: {error or type(error).__name__}"
             ) from error
         split = parse(answer.getheader("Server-Timing"))
-        return Answer(
+        return Received(
             answer.status, 1e3 * (first - began), 1e3 * (ended - began), size, split, b"".join(pieces)
         )
 
-    def must(self, method: str, path: str, **more: Any) -> Answer:
+    def must(self, method: str, path: str, **more: Any) -> Received:
         """Ask for something that has to succeed.
 
         Raises

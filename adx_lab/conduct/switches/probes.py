@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 from valkey import Valkey
 
-from adx_lab.conduct.switches.client import Answer, Person, admin, log_in
+from adx_lab.conduct.switches.client import Person, Received, admin, log_in
 from adx_lab.errors import MeasurementError
 from adx_lab.services.starting.start import Running, StartOrder, start_beside, start_service
 
@@ -275,11 +275,11 @@ async def _replica(ground: Ground) -> AsyncIterator[str]:
         await core.stop()
 
 
-def _ask_each(person: Person, ids: Sequence[str]) -> list[Answer]:
+def _ask_each(person: Person, ids: Sequence[str]) -> list[Received]:
     return [person.must("GET", f"/users/{one}") for one in ids]
 
 
-def _first_answers(answers: Sequence[Answer]) -> Figures:
+def _first_answers(answers: Sequence[Received]) -> Figures:
     times = sorted(answer.ms for answer in answers)
     return {
         "p50_ms": statistics.median(times),
@@ -297,7 +297,7 @@ def _people(count: int) -> dict[str, Any]:
     }
 
 
-def _at_once(jobs: Sequence[Callable[[], Answer]]) -> list[Answer]:
+def _at_once(jobs: Sequence[Callable[[], Received]]) -> list[Received]:
     with ThreadPoolExecutor(len(jobs)) as pool:
         return [job.result() for job in [pool.submit(one) for one in jobs]]
 

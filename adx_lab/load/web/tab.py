@@ -43,7 +43,7 @@ class _Endpoint:
     parts: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
 
 
-class View:
+class TabView:
     """What the tab shows of the test that runs, or of the last one."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class View:
 
 def add_tab(environment: Any) -> None:
     """Add the tab to Locust's web page, and narrow who may use the page."""
-    web_ui, view = environment.web_ui, View()
+    web_ui, view = environment.web_ui, TabView()
     listeners.append(view.watch)
     web_ui.template_args["extended_tabs"] = [{"title": TITLE, "key": KEY}]
     pages = Blueprint("adx", __name__, url_prefix="/adx")

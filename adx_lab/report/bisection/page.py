@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from adx_lab.analysis.bisection.answer import Answer
+from adx_lab.analysis.bisection.answer import Culprit
 from adx_lab.errors import StoreError
 from adx_lab.records.documents import to_json
 from adx_lab.report.bisection.tables import findings_table, likelihoods_table, slowdown_table, steps_table
@@ -16,7 +16,7 @@ DOCUMENT, PAGE = "bisection.json", "index.html"
 _STATUS = {"found": "regressed", "narrowed": "undecided", "stopped": "undecided", "same": "pass"}
 
 
-def write_bisection(folder: Path, answer: Answer) -> None:
+def write_bisection(folder: Path, answer: Culprit) -> None:
     """Write what there is; each file appears whole or not at all.
 
     Raises

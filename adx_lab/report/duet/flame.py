@@ -16,8 +16,8 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from adx_lab.analysis.functions.stacks import Profile
-from adx_lab.analysis.functions.tree import Call, call_tree, prune
+from adx_lab.analysis.functions.stacks import StackProfile
+from adx_lab.analysis.functions.tree import CallNode, call_tree, prune
 from adx_lab.report.parts.figure import Figure, styled
 
 FRAMES_MAX = 2_000
@@ -53,7 +53,7 @@ class FlameGraph(Figure):
 
 
 def flame_graph(
-    blocks: Sequence[tuple[Profile, Profile]], *, base: str = "base", head: str = "head"
+    blocks: Sequence[tuple[StackProfile, StackProfile]], *, base: str = "base", head: str = "head"
 ) -> FlameGraph:
     """Draw what both variants compute for a request, head over base.
 
@@ -106,11 +106,11 @@ def flame_graph(
     )
 
 
-def _rows(root: Call) -> Sequence[tuple[int, int | None, Call, float]]:
+def _rows(root: CallNode) -> Sequence[tuple[int, int | None, CallNode, float]]:
     """Return the calls, numbered from the root, each as wide as it needs to hold what it calls."""
-    rows: list[tuple[int, int | None, Call, float]] = []
+    rows: list[tuple[int, int | None, CallNode, float]] = []
 
-    def visit(call: Call, parent: int | None) -> float:
+    def visit(call: CallNode, parent: int | None) -> float:
         number = len(rows)
         rows.append((number, parent, call, 0.0))
         ordered = sorted(call.calls.values(), key=lambda one: (one.name, one.file))

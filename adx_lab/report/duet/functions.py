@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.analysis.functions.comparison import compare_functions
-from adx_lab.analysis.functions.stacks import Profile
+from adx_lab.analysis.functions.stacks import StackProfile
 from adx_lab.analysis.functions.stored import PROFILED, known_lines, profiles_of
 from adx_lab.report.duet.flame import FlameGraph, flame_graph
 from adx_lab.report.duet.stored_duet import Duel
@@ -15,7 +15,7 @@ _ROWS = 20
 _LINES = {True: "differ", False: "the same", None: "–"}
 
 
-def sampled_blocks(duel: Duel) -> tuple[tuple[Profile, Profile], ...]:
+def sampled_blocks(duel: Duel) -> tuple[tuple[StackProfile, StackProfile], ...]:
     """Return the profiles of base and head, block by block; none where nobody sampled."""
     if not (duel.run.folder / f"{PROFILES}.parquet").exists():
         return ()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from adx_lab.analysis.bisection.blame import blame, targets_of
 from adx_lab.analysis.finding import Finding
-from adx_lab.analysis.nights.ratio_series import Series
+from adx_lab.analysis.nights.ratio_series import RatioSeries
 from adx_lab.errors import UsageError
-from adx_lab.report.nights.night_series import History
+from adx_lab.report.nights.night_series import NightSeries
 from adx_lab.report.parts.table import Column, Table
 from adx_lab.services.history.commits import CORE, Range, read_range
 from adx_lab.settings import CHECKOUT
@@ -17,12 +17,12 @@ from adx_lab.settings import CHECKOUT
 _EACH = 8
 
 
-def commits_table(history: History, metric: str) -> Table:
+def commits_table(history: NightSeries, metric: str) -> Table:
     """Return the commits behind every change found in the ratios, the likeliest of each first."""
     return commits_of(history.series(metric), checkout=CHECKOUT)
 
 
-def commits_of(found: Iterable[Series], *, checkout: Path, paths: tuple[str, ...] = CORE) -> Table:
+def commits_of(found: Iterable[RatioSeries], *, checkout: Path, paths: tuple[str, ...] = CORE) -> Table:
     """Return the commits behind every change in some series.
 
     Parameters

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
-from adx_lab.analysis.nights.ratio_series import Series, series_of
+from adx_lab.analysis.nights.ratio_series import RatioSeries, series_of
 from adx_lab.analysis.run.budgets import Budget
 from adx_lab.report.nights.stored import stored_runs
 from adx_lab.report.parts.numbers import number
@@ -35,7 +35,7 @@ class BudgetTrend:
 
 
 @dataclass(frozen=True)
-class History:
+class NightSeries:
     """The rows of the run store for one scenario, oldest first."""
 
     settings: Settings
@@ -55,22 +55,22 @@ class History:
         trends = (_trend(budget, nights) for budget in limits)
         return tuple(trend for trend in trends if trend.values)
 
-    def series(self, metric: str) -> tuple[Series, ...]:
+    def series(self, metric: str) -> tuple[RatioSeries, ...]:
         """Return the paired ratios against the baseline, with their change points."""
         return series_of(self.rows, scenario=self.scenario, metric=metric)
 
 
-def runs_table(history: History) -> Table:
+def runs_table(history: NightSeries) -> Table:
     """Return the latest runs of the scenario."""
     return stored_runs(history.rows[: -_LATEST - 1 : -1])
 
 
-def changes_table(history: History, metric: str) -> Table:
+def changes_table(history: NightSeries, metric: str) -> Table:
     """Return every change found in the ratios: when, between which commits, by how much, and why."""
     return changes_of(history.series(metric))
 
 
-def changes_of(found: Iterable[Series]) -> Table:
+def changes_of(found: Iterable[RatioSeries]) -> Table:
     """Return every change in some series of ratios."""
     columns = (
         *(Column("subject"), Column("metric"), Column("became", kind="status"), Column("by", kind="ratio")),
@@ -93,7 +93,7 @@ def changes_of(found: Iterable[Series]) -> Table:
     return Table(columns, tuple(rows))
 
 
-def budgets_table(history: History) -> Table:
+def budgets_table(history: NightSeries) -> Table:
     """Return where each budget stands: its first night, its latest, its worst."""
     columns = (
         *(Column("budget"), Column("limit", kind="number"), Column("unit"), Column("nights", kind="number")),

@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 
 import plotly.graph_objects as go
 
-from adx_lab.analysis.nights.ratio_series import Series
-from adx_lab.report.nights.night_series import History
+from adx_lab.analysis.nights.ratio_series import RatioSeries
+from adx_lab.report.nights.night_series import NightSeries
 from adx_lab.report.parts.figure import COLOURS, Figure, cycle, styled
 
 _SERIES_MAX = 8
 _HALF_DAY = timedelta(hours=12)
 
 
-def budgets_over_nights(history: History) -> Figure:
+def budgets_over_nights(history: NightSeries) -> Figure:
     """Draw the share of its limit that each budget used, night by night."""
     trends = history.budgets
     plot = go.Figure()
@@ -46,7 +46,7 @@ def budgets_over_nights(history: History) -> Figure:
     return Figure(styled(plot, height_px=460), sentence)
 
 
-def ratios_over_nights(history: History, metric: str) -> Figure:
+def ratios_over_nights(history: NightSeries, metric: str) -> Figure:
     """Draw the paired ratios of the tree over its baseline, with the changes that were found in them."""
     found = sorted(history.series(metric), key=_weight)
     shown = found[:_SERIES_MAX]
@@ -83,12 +83,12 @@ def _date_axis(plot: go.Figure, dates: Sequence[str]) -> None:
     plot.update_xaxes(title="night [UTC]", type="date", nticks=6, range=ends)
 
 
-def _weight(series: Series) -> tuple[int, float]:
+def _weight(series: RatioSeries) -> tuple[int, float]:
     """Order series by what deserves a look: changes first, then the latest ratio."""
     return -len(series.changes), -abs(math.log(series.nights[-1].ratio))
 
 
-def _ratios_in_words(history: History, found: list[Series], metric: str) -> str:
+def _ratios_in_words(history: NightSeries, found: list[RatioSeries], metric: str) -> str:
     if not found:
         return (
             f"No duet of {history.scenario} against the baseline has been stored yet: adx-lab baseline set "

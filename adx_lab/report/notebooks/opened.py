@@ -8,7 +8,7 @@ from __future__ import annotations
 from adx_lab.errors import UsageError
 from adx_lab.records.run import Kind
 from adx_lab.report.duet.stored_duet import Duel
-from adx_lab.report.nights.night_series import History
+from adx_lab.report.nights.night_series import NightSeries
 from adx_lab.report.notebooks.parameters import check_injected, check_type
 from adx_lab.report.run.judged_run import Judgement
 from adx_lab.settings import Settings, read_settings
@@ -56,7 +56,7 @@ def open_duel(*, run_id: str = LATEST, home: str = "") -> Duel:
     return Duel(_open(settings, run_id, "duet"))
 
 
-def open_history(*, scenario: str = "mixed", home: str = "") -> History:
+def open_history(*, scenario: str = "mixed", home: str = "") -> NightSeries:
     """Return what the run store knows of all nights of a scenario.
 
     Raises
@@ -67,7 +67,7 @@ def open_history(*, scenario: str = "mixed", home: str = "") -> History:
         The store can't be opened.
     """
     check_type("scenario", scenario, str)
-    return History(_settings(home), scenario)
+    return NightSeries(_settings(home), scenario)
 
 
 def open_rules(*, home: str = "") -> tuple[RuleCost, ...]:

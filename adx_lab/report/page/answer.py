@@ -14,7 +14,7 @@ from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.plans.captures.matrix import for_whom
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.verdict import Verdict
-from adx_lab.report.page.measured_night import Compared, Contents
+from adx_lab.report.page.measured_night import Contents, NightDuet
 from adx_lab.report.page.verdict_words import summarise_verdict
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import change, percentage
@@ -68,7 +68,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FirstScreen:
     """The first screen of a page."""
 
     status: str
@@ -78,8 +78,8 @@ class Answer:
     warnings: tuple[str, ...]
     troubles: tuple[tuple[str, str], ...]
 
-    def next_words(self, run_id: str, *, whole: bool = False) -> str:
-        """Return what to do now, as a terminal's last line; ``whole``: the page has its notebooks already."""
+    def next_words(self) -> str:
+        """Return what to do now, as a terminal's last line."""
         if self.status == "invalid":
             return self.troubles[0][1] if self.troubles else "run it again"
         query = self.told[0].query if self.told else None
@@ -87,10 +87,12 @@ class Answer:
             if _NAME.fullmatch(query):
                 return f"adx-lab plans --query {query} shows that query's plan"
             return "adx-lab statements shows what the database was asked, and by whom"
-        if self.status in {"regressed", "undecided"}:
-            more = {"undecided": "adx-lab nightly --profile nightly measures for longer"}
-            shown = more.get(self.status, "the page shows what changed, and where the time goes now")
-            return shown if whole else f"adx-lab report {run_id} adds the notebooks to the page"
+        if self.status == "regressed":
+            return (
+                "adx-lab duet BASE HEAD --functions names the function, adx-lab bisect BASE HEAD the commit"
+            )
+        if self.status == "undecided":
+            return "run it again with --profile nightly: more blocks can decide more"
         return "adx-lab runs history shows the nights before"
 
 
@@ -109,14 +111,14 @@ def query_address(query: str) -> str:
     return f"queries.html#query-{slug(query)}"
 
 
-def answer_of(contents: Contents, verdict: Verdict) -> Answer:
+def answer_of(contents: Contents, verdict: Verdict) -> FirstScreen:
     """Return the first screen."""
     troubles = tuple(dict.fromkeys(trouble(check) for check in verdict.validity if not check.ok))
     told = tuple(_each_once(_tell(contents, verdict)))
     if verdict.status != "regressed":
         # A fact that hardly varies (an index that is gone) is told even where no time has changed.
         told = tuple(replace(one, cause=f"{one.cause}; no slowdown is shown by it") for one in told)
-    return Answer(
+    return FirstScreen(
         status=verdict.status,
         headline=_headline(verdict, troubles),
         told=told,
@@ -222,7 +224,7 @@ def _found(contents: Contents, verdict: Verdict, finding: Finding | None, suffer
     )
 
 
-def size_words(compared: Compared | None, comparisons: Sequence[Comparison], endpoint: str) -> str:
+def size_words(compared: NightDuet | None, comparisons: Sequence[Comparison], endpoint: str) -> str:
     """Return an endpoint's times before and after with their interval, and the change."""
     own = [one for one in comparisons if one.subject == endpoint and one.low is not None]
     own.sort(key=lambda one: (one.status != "slower", not one.metric.endswith("_ms"), not one.gate))
@@ -244,7 +246,7 @@ def size_words(compared: Compared | None, comparisons: Sequence[Comparison], end
     return f"{of}{number(after)} ms{between} instead of {number(before)} ms, {ratio}"
 
 
-def _before_and_after(compared: Compared | None, one: Comparison) -> tuple[float | None, float | None]:
+def _before_and_after(compared: NightDuet | None, one: Comparison) -> tuple[float | None, float | None]:
     """Return base's and head's time: the verdict's own, or base's median with the ratio that was found."""
     if one.base is not None and one.head is not None:
         return one.base, one.head
@@ -296,7 +298,7 @@ def _mend(contents: Contents, finding: Finding | None) -> tuple[str, str]:
     return _lines(compared), "look at what changed" if compared.change else ""
 
 
-def _lines(compared: Compared | None) -> str:
+def _lines(compared: NightDuet | None) -> str:
     """Return the lines, statements and settings that changed, no more than can be read at a glance."""
     if compared is None or not compared.change:
         return ""

@@ -13,9 +13,9 @@ from adx_lab.errors import StoreError
 from adx_lab.files import make_private_folder, write_whole
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import RunRecord
-from adx_lab.report.nights.night_series import History
+from adx_lab.report.nights.night_series import NightSeries
 from adx_lab.report.nights.trend_figures import budgets_over_nights
-from adx_lab.report.page.answer import Answer
+from adx_lab.report.page.answer import FirstScreen
 from adx_lab.report.page.assets import copy_script, environment
 from adx_lab.report.page.blocks.block import Section
 from adx_lab.report.parts.table import Cell, Column, Table
@@ -38,7 +38,7 @@ class NightLine:
     kind: str = "night"
 
 
-def write_line(folder: Path, record: RunRecord, verdict: Verdict, answer: Answer) -> None:
+def write_line(folder: Path, record: RunRecord, verdict: Verdict, answer: FirstScreen) -> None:
     """Write what the index needs into a report's folder."""
     first = answer.told[0] if answer.told and verdict.status == "regressed" else None
     summary = answer.headline if first is None else f"{first.subject}: {first.size}. {first.cause}"
@@ -99,7 +99,7 @@ def read_lines(reports_dir: Path) -> list[NightLine]:
 
 def _trends(settings: Settings, nights: Sequence[NightLine]) -> list[Section]:
     """Return the trend of each budget, one picture a scenario: loads of two scenarios do not compare."""
-    histories = [History(settings, name) for name in sorted({night.scenario for night in nights})]
+    histories = [NightSeries(settings, name) for name in sorted({night.scenario for night in nights})]
     return [
         Section(
             f"trends-{history.scenario}",

@@ -10,7 +10,7 @@ from functools import cached_property
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.nights.usual import UsualAnswer
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.run.deaths import death_findings
 from adx_lab.analysis.verdict import Verdict, decide
@@ -35,7 +35,7 @@ def variant_words(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Compared:
+class NightDuet:
     """A duet beside the run.
 
     Attributes
@@ -82,7 +82,7 @@ class Compared:
         found = compare_matrices(self.base_plans, self.head_plans)
         return tuple(change for change in found if change.worse and not change.tie)
 
-    def plan_pairs(self) -> Iterator[tuple[PlanChange, Cell, Cell]]:
+    def plan_pairs(self) -> Iterator[tuple[PlanChange, PlanCell, PlanCell]]:
         """Yield each change with the plan before it and after it."""
         for change in self.plan_changes:
             assert self.base_plans is not None
@@ -115,7 +115,7 @@ class Contents:
     """
 
     judgement: Judgement | None = None
-    compared: Compared | None = None
+    compared: NightDuet | None = None
     knee_run_id: str | None = None
     rules: tuple[RuleCost, ...] = ()
     stopped: str | None = None

@@ -15,7 +15,7 @@ from adx_lab.errors import StoreError, UsageError
 from adx_lab.files import make_private_folder, seal, sweep, sync
 from adx_lab.progress import Progress
 from adx_lab.report.notebooks.execute import NotebookOutcome, execute_notebook
-from adx_lab.report.page.answer import Answer, answer_of
+from adx_lab.report.page.answer import FirstScreen, answer_of
 from adx_lab.report.page.assets import copy_script, environment, packed_script
 from adx_lab.report.page.blocks.block import Section
 from adx_lab.report.page.blocks.endpoints import endpoint_blocks
@@ -40,7 +40,7 @@ class Report:
     verdict: Verdict
     index: Path
     summary: str
-    answer: Answer
+    answer: FirstScreen
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ def _blocks(contents: Contents, verdict: Verdict) -> dict[str, tuple[str, list[S
     return {name: (title, blocks) for name, (title, blocks) in found.items() if blocks}
 
 
-def _index(contents: Contents, verdict: Verdict, answer: Answer) -> dict[str, Any]:
+def _index(contents: Contents, verdict: Verdict, answer: FirstScreen) -> dict[str, Any]:
     """Return what the first page shows."""
     compared = contents.compared
     requests = 0 if compared is None or compared.duel is None else len(compared.duel.samples)

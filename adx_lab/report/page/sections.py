@@ -11,8 +11,8 @@ from adx_lab.records.run import LoadAudit, RunRecord
 from adx_lab.report.duet import comparison_tables
 from adx_lab.report.duet.comparison_figures import forest, moved_parts
 from adx_lab.report.duet.source_change import SourceChange
-from adx_lab.report.page.answer import Answer
-from adx_lab.report.page.blocks.block import Folded, Section, Shown, Words
+from adx_lab.report.page.answer import FirstScreen
+from adx_lab.report.page.blocks.block import Drawable, Folded, Section, Words
 from adx_lab.report.page.blocks.endpoints import link_endpoints
 from adx_lab.report.page.blocks.queries import changed_plan, link_queries
 from adx_lab.report.page.measured_night import Contents
@@ -27,7 +27,7 @@ from adx_lab.report.switches.worth_figure import worth_of_rules
 from adx_lab.report.switches.worth_table import rules_table
 
 
-def sections_of(contents: Contents, verdict: Verdict, answer: Answer) -> list[Section]:
+def sections_of(contents: Contents, verdict: Verdict, answer: FirstScreen) -> list[Section]:
     """Return the sections that have something to show."""
     parts = [
         *_compared(contents, answer),
@@ -59,7 +59,7 @@ def calibration_note(verdict: Verdict) -> str:
     return f"This machine: {calibration_line(verdict.calibration)}."
 
 
-def _compared(contents: Contents, answer: Answer) -> Iterator[Section]:
+def _compared(contents: Contents, answer: FirstScreen) -> Iterator[Section]:
     compared = contents.compared
     if compared is None:
         yield from _usual(contents)
@@ -76,7 +76,7 @@ def _compared(contents: Contents, answer: Answer) -> Iterator[Section]:
     found = compared.verdict.comparisons
     gates = [one for one in found if one.gate and (one.metric == PAIR or one.status != "same")]
     more = [one for one in found if one not in gates]
-    shown: list[Shown] = [link_endpoints(comparison_tables.comparisons(gates), "subject")]
+    shown: list[Drawable] = [link_endpoints(comparison_tables.comparisons(gates), "subject")]
     if more:
         table = link_endpoints(comparison_tables.comparisons(more), "subject")
         shown.append(Folded(f"{len(more)} more: percentiles, failures, sizes, statements, CPU", (table,)))
@@ -95,7 +95,7 @@ def _usual(contents: Contents) -> Iterator[Section]:
     yield Section("comparisons", "Compared with the last nights", (table,), note)
 
 
-def _cause(contents: Contents, answer: Answer) -> Shown | None:
+def _cause(contents: Contents, answer: FirstScreen) -> Drawable | None:
     """Return the one picture that shows the cause: the plan that changed, or which part of the time grew."""
     first = answer.told[0] if answer.told else None
     if first is None or contents.compared is None:
@@ -107,7 +107,7 @@ def _cause(contents: Contents, answer: Answer) -> Shown | None:
     return None if duel is None or first.endpoint is None else moved_parts(duel)
 
 
-def _change(change: SourceChange) -> Iterator[Shown]:
+def _change(change: SourceChange) -> Iterator[Drawable]:
     if change.commits:
         yield Words("\n".join(change.commits), "pre")
     if change.settings:
@@ -122,7 +122,7 @@ def _change(change: SourceChange) -> Iterator[Shown]:
 def _budgets(results: Sequence[BudgetResult]) -> Iterator[Section]:
     kept = [item for item in results if item.status == "pass"]
     rest = [item for item in results if item.status != "pass"]
-    shown: list[Shown] = [tables.budgets(rest)] if rest else []
+    shown: list[Drawable] = [tables.budgets(rest)] if rest else []
     if kept:
         closest = max(tables.limit_used(item) or 0.0 for item in kept)
         words = f"{len(kept)} budgets are kept; the closest uses {closest:.0%} of its limit"

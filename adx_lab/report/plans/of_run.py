@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, for_whom
+from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell, for_whom
 from adx_lab.errors import UsageError, nearest
 from adx_lab.report.plans.svg import PlanFigure, plan_figure
 from adx_lab.report.run.judged_run import Judgement
@@ -42,7 +42,7 @@ def plan_picture(
     return plan_figure(cell.analysis, None if before is None else before.analysis, title=title)
 
 
-def find_cell(matrix: Matrix, query: str, tenant: str, mode: str) -> Cell:
+def find_cell(matrix: Matrix, query: str, tenant: str, mode: str) -> PlanCell:
     """Return one cell of a matrix by name; see `plan_picture`."""
     if not matrix.cells:
         raise UsageError("this run has no plans", mend="load the stack, or a service with its database's URL")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.captures.flips import find_flips, generic_of
 from adx_lab.analysis.plans.captures.headroom import headrooms
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
 from adx_lab.analysis.plans.captures.notable import matters, notables
 from adx_lab.analysis.plans.captures.slow import SlowQuery
-from adx_lab.analysis.plans.records import Finding, PlanAnalysis
+from adx_lab.analysis.plans.records import PlanAnalysis, PlanFinding
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell as TextCell
 from adx_lab.report.parts.table import Column, Table
@@ -171,7 +171,7 @@ def nodes_table(analyses: Iterable[tuple[str, PlanAnalysis]]) -> Table:
     return Table(tuple(columns), tuple(rows))
 
 
-def findings_table(found: Sequence[Finding]) -> Table:
+def findings_table(found: Sequence[PlanFinding]) -> Table:
     """Return one row a finding of a plan, with its mend."""
     names = ("kind", "subject", "reason", "mend")
     rows = (
@@ -188,7 +188,7 @@ def _waited(judgement: Judgement, place: int) -> str:
     return f"{judgement.samples['endpoint'].iloc[row]}, {number(latency_ms)} ms"
 
 
-def _cost(cell: Cell) -> tuple[float | None, int | None]:
+def _cost(cell: PlanCell) -> tuple[float | None, int | None]:
     return cell.analysis.execution_ms, cell.analysis.pages
 
 

@@ -13,7 +13,7 @@ from adx_lab.report.plans.view import NodeView, count_text, cut, node_views
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adx_lab.analysis.plans import Finding, PlanAnalysis
+    from adx_lab.analysis.plans import PlanAnalysis, PlanFinding
     from adx_lab.analysis.plans.grouping import PlanGroup
 
 _DEPTH_MAX = 30
@@ -143,7 +143,7 @@ def _node(view: NodeView, *, conditions: bool) -> Text:
     return words
 
 
-def _finding(finding: Finding) -> Text:
+def _finding(finding: PlanFinding) -> Text:
     words = Text("◆ ", style="bold magenta")
     words.append(f"{finding.kind} at {finding.path}", style="bold")
     words.append(f" {cut(finding.subject, 120)}: {cut(finding.reason, 300)}\n")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from adx_lab.analysis.plans.captures.causes import Cause
     from adx_lab.analysis.plans.captures.compare import PlanChange
-    from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
+    from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
 
 _HEADROOM_TIMES_MAX = 10.0
 _KINDS = ("whale", "median", "small", "absent")
@@ -70,7 +70,7 @@ def _cell(matrix: Matrix, query: str, tenant: str) -> Text:
     return words
 
 
-def _figures(cell: Cell) -> str:
+def _figures(cell: PlanCell) -> str:
     analysis = cell.analysis
     if not analysis.analysed:
         return f"cost {number(analysis.root.cost)}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from adx_lab.analysis.plans.captures.matrix import Cell
+from adx_lab.analysis.plans.captures.matrix import PlanCell
 from adx_lab.capture.database.statements import is_asked, normal, statement_name
 from adx_lab.errors import UsageError
 from adx_lab.report.parts.numbers import number
@@ -107,7 +107,7 @@ def statement_table(costs: tuple[StatementCost, ...]) -> Table:
     return Table(columns, tuple(rows))
 
 
-def cell_of(judgement: Judgement, costs: tuple[StatementCost, ...], place: int) -> Cell:
+def cell_of(judgement: Judgement, costs: tuple[StatementCost, ...], place: int) -> PlanCell:
     """Return the captured plan of the statement with this number: for any value, where there is one.
 
     Raises

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adx_lab.analysis.bisection.blame import Likelihood, Patch, read_patch
-from adx_lab.analysis.bisection.history import Commit, History
+from adx_lab.analysis.bisection.history import Commit, CommitHistory
 from adx_lab.errors import UsageError
 
 CORE = ("adx_lab/core", "requirements.lock")
@@ -56,7 +56,7 @@ class Range:
     commits: tuple[Commit, ...]
     patches: tuple[Patch, ...]
 
-    def history(self, likelihoods: Sequence[Likelihood] = ()) -> History:
+    def history(self, likelihoods: Sequence[Likelihood] = ()) -> CommitHistory:
         """Return what is searched; commits that touch what the findings are about count more."""
         shares = {one.sha: one.share for one in likelihoods}
         top = max(shares.values(), default=0.0) or 1.0
@@ -69,7 +69,7 @@ class Range:
             )
             for one in self.commits
         )
-        return History(tuple(weighed))
+        return CommitHistory(tuple(weighed))
 
     def commit(self, sha: str) -> Commit:
         """Return one of the commits."""

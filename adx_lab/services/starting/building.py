@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adx_lab.progress import Progress
 from adx_lab.records.documents import digest
-from adx_lab.services.sources import Tree, copied, locked, trees_folder
+from adx_lab.services.sources import SourceTree, copied, locked, trees_folder
 from adx_lab.services.starting.start import StartOrder, run_to_end
 from adx_lab.settings import Settings
 
@@ -16,7 +16,7 @@ _BUILT, _COMPILED = ".adx-built", ".adx-compiled"
 _BUILD_S = 1800.0
 
 
-async def built(tree: Tree, settings: Settings, progress: Progress) -> Tree:
+async def built(tree: SourceTree, settings: Settings, progress: Progress) -> SourceTree:
     """Return the tree ready to run; where nothing is to be built it is the tree itself.
 
     The folders that ``build`` made in the first tree with the same lock files are linked into the others, so
@@ -52,7 +52,7 @@ def _is_made_by(command: str, mark: Path) -> bool:
     return mark.exists() and mark.read_text(encoding="utf-8") == command
 
 
-async def _build(tree: Tree, settings: Settings, progress: Progress, log: Path) -> None:
+async def _build(tree: SourceTree, settings: Settings, progress: Progress, log: Path) -> None:
     start, lock = settings.service.start, locked(tree)
     if not lock:  # nobody knows what the build depends on: it is the tree's own
         progress.step(f"building {tree.path.name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from adx_lab.analysis.bisection.blame import Target, blame, read_patch, targets_of
+from adx_lab.analysis.bisection.blame import Suspect, blame, read_patch, targets_of
 from adx_lab.analysis.finding import Finding
 
 ELSEWHERE = """diff --git a/shop/app.py b/shop/app.py
@@ -42,7 +42,7 @@ PATCHES = tuple(
 
 
 def test_a_commit_within_the_function_is_the_likeliest() -> None:
-    ranked = blame(PATCHES, [Target("function", "total", "shop/orders.py")])
+    ranked = blame(PATCHES, [Suspect("function", "total", "shop/orders.py")])
     assert [one.sha for one in ranked][:2] == ["c", "b"]
     assert ranked[0].share > 0.7
     assert ranked[0].touches == "function total"
@@ -51,11 +51,11 @@ def test_a_commit_within_the_function_is_the_likeliest() -> None:
 
 
 def test_a_query_is_found_by_the_heading_of_its_hunk() -> None:
-    ranked = blame(PATCHES, [Target("query", "users.list")])
+    ranked = blame(PATCHES, [Suspect("query", "users.list")])
     assert ranked[0].sha == "d"
     assert ranked[0].touches == "query users.list"
     # `users.list.page` is another query.
-    assert blame(PATCHES, [Target("query", "users.list.page")])[0].touches == "other parts of the service"
+    assert blame(PATCHES, [Suspect("query", "users.list.page")])[0].touches == "other parts of the service"
 
 
 def test_without_anything_to_look_for_all_are_alike() -> None:
@@ -76,7 +76,7 @@ def test_targets_come_from_what_findings_say() -> None:
         Finding("pool", "pool", "", {"settings": {"pool.max": "5 -> 1"}}),
     )
     assert targets_of(found) == (
-        Target("function", "get_user", "shop/users.py"),
-        Target("query", "users.list"),
-        Target("setting", "pool.max"),
+        Suspect("function", "get_user", "shop/users.py"),
+        Suspect("query", "users.list"),
+        Suspect("setting", "pool.max"),
     )

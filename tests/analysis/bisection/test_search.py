@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 
 from adx_lab.analysis.bisection.contrast import contrast_of
-from adx_lab.analysis.bisection.history import Commit, History
+from adx_lab.analysis.bisection.history import Commit, CommitHistory
 from adx_lab.analysis.bisection.search import Search, middle
 from adx_lab.analysis.duet.block_ratios import BlockSeries
 from adx_lab.analysis.duet.comparison import compare
-from adx_lab.analysis.stats.sequential_design import Plan
+from adx_lab.analysis.stats.sequential_design import SequentialDesign
 
-LINE = History(tuple(Commit(f"c{i}", (f"c{i - 1}",) if i else ()) for i in range(32)))
+LINE = CommitHistory(tuple(Commit(f"c{i}", (f"c{i - 1}",) if i else ()) for i in range(32)))
 
 Block = Callable[[str], float]
 
 
-def noisy(guilty: int, rng: np.random.Generator, *, effect: float = 0.1, history: History = LINE) -> Block:
+def noisy(
+    guilty: int, rng: np.random.Generator, *, effect: float = 0.1, history: CommitHistory = LINE
+) -> Block:
     """Blocks as machines give them: noise, small effects of each commit's own, and a stall now and then."""
     own = rng.normal(0, 0.005, len(history.commits))
     own[-1] = 0
@@ -32,7 +34,9 @@ def noisy(guilty: int, rng: np.random.Generator, *, effect: float = 0.1, history
     return block
 
 
-def search_to_the_end(block: Block, history: History = LINE, broken: frozenset[str] = frozenset()) -> Search:
+def search_to_the_end(
+    block: Block, history: CommitHistory = LINE, broken: frozenset[str] = frozenset()
+) -> Search:
     search = Search(history, np.array([block(history.bad) for _ in range(12)]))
     while (sha := search.next_commit()) is not None:
         if sha in broken:
@@ -70,7 +74,7 @@ def test_noise_asks_a_commit_again_and_never_hurries_an_answer() -> None:
 
 
 def test_a_commit_on_a_merged_branch_is_found_and_so_is_a_guilty_merge() -> None:
-    history = History(
+    history = CommitHistory(
         (
             Commit("a"),
             Commit("b1", ("a",)),
@@ -103,7 +107,7 @@ def test_what_the_log_suspects_is_asked_first_and_does_not_convict() -> None:
         Commit(one.sha, one.parents, weight=8.0 if one.sha == "c20" else 1.0) for one in LINE.commits
     )
     rng = np.random.default_rng(24)
-    suspected = History(commits)
+    suspected = CommitHistory(commits)
     right = search_to_the_end(noisy(20, rng, effect=0.2, history=suspected), suspected)
     assert right.guilty is not None
     assert (right.guilty.sha, right.duets <= 6) == ("c20", True)
@@ -116,7 +120,7 @@ def test_commits_that_leave_the_service_alone_are_never_named() -> None:
     commits = tuple(
         Commit(one.sha, one.parents, weight=float(i % 4 == 0)) for i, one in enumerate(LINE.commits)
     )
-    history = History(commits)
+    history = CommitHistory(commits)
     search = search_to_the_end(noisy(8, np.random.default_rng(25), effect=0.2, history=history), history)
     assert search.guilty is not None
     assert search.guilty.sha == "c8"
@@ -138,9 +142,9 @@ def test_the_contrast_weighs_what_shows_the_slowdown() -> None:
     wide = BlockSeries("GET /a", "p95_ms", tuple((0.2 + 0.05 * rng.normal(size=12)).tolist()))
     same = BlockSeries("GET /b", "pair_ms", tuple((0.01 * rng.normal(size=12)).tolist()))
     series = (slow, wide, same)
-    contrast = contrast_of(series, compare(series, Plan(looks=(12,))))
+    contrast = contrast_of(series, compare(series, SequentialDesign(looks=(12,))))
     assert contrast is not None
     assert set(contrast.weights) == {("GET /a", "pair_ms")}
     assert abs(contrast({("GET /a", "pair_ms"): 0.2, ("GET /b", "pair_ms"): 9.0}) - 1) < 0.05
     assert np.isnan(contrast({("GET /b", "pair_ms"): 0.2}))
-    assert contrast_of([same], compare([same], Plan(looks=(12,)))) is None
+    assert contrast_of([same], compare([same], SequentialDesign(looks=(12,)))) is None

@@ -11,13 +11,13 @@ import pytest
 from adx_lab.analysis.duet.block_ratios import ALL, BlockSeries, block_quantiles, value_series
 from adx_lab.analysis.duet.comparison import Comparison, compare, needs_more
 from adx_lab.analysis.stats.quantiles import harrell_davis
-from adx_lab.analysis.stats.sequential_design import Plan
+from adx_lab.analysis.stats.sequential_design import SequentialDesign
 from adx_lab.analysis.stats.sign_flip import step_down
 from adx_lab.records.documents import to_json
 from tests.analysis.noise import KINDS, duet_noise
 
 ENDPOINTS = 3
-PLAN = Plan(smallest={"p50_ms": 0.03, "p95_ms": 0.05})
+PLAN = SequentialDesign(smallest={"p50_ms": 0.03, "p95_ms": 0.05})
 
 
 def judged(
@@ -89,7 +89,7 @@ def test_ten_percent_in_the_tail_alone_is_found() -> None:
 def test_power_is_what_the_could_see_says() -> None:
     """Inject what an A/A duet said it would see in 90%: it must be found in 80 to 98% of 120 tries."""
     rng = np.random.default_rng(15)
-    plan = Plan(looks=(12,), smallest={"p50_ms": 0.001, "p95_ms": 0.001})
+    plan = SequentialDesign(looks=(12,), smallest={"p50_ms": 0.001, "p95_ms": 0.001})
     found = 0
     for _ in range(120):
         quiet = [

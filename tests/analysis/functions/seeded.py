@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from adx_lab.analysis.functions.stacks import Frame, Profile, Stack
+from adx_lab.analysis.functions.stacks import Frame, Stack, StackProfile
 
 ROOT = "/srv/app"
 
@@ -47,14 +47,14 @@ class Seeded:
     jitter: float = 0.05
     machine: float = field(default=0.1)
 
-    def blocks(self, count: int = 12) -> list[tuple[Profile, Profile]]:
+    def blocks(self, count: int = 12) -> list[tuple[StackProfile, StackProfile]]:
         return [self._block() for _ in range(count)]
 
-    def _block(self) -> tuple[Profile, Profile]:
+    def _block(self) -> tuple[StackProfile, StackProfile]:
         pace = self.rng.lognormal(0, self.machine)
         return self._profile(0.0, pace), self._profile(self.added_us, pace)
 
-    def _profile(self, added_us: float, pace: float) -> Profile:
+    def _profile(self, added_us: float, pace: float) -> StackProfile:
         costs = np.array([cost for _, cost in self.stacks]) * self.rng.lognormal(
             0, self.jitter, len(self.stacks)
         )
@@ -62,4 +62,4 @@ class Seeded:
         costs *= pace * self.rng.lognormal(0, 0.02)
         seen = self.rng.poisson(costs * self.requests * self.rate_per_s / 1e6)
         stacks = {stack: int(count) for (stack, _), count in zip(self.stacks, seen, strict=True) if count}
-        return Profile(stacks, float(costs.sum() * self.requests), self.requests, ROOT)
+        return StackProfile(stacks, float(costs.sum() * self.requests), self.requests, ROOT)

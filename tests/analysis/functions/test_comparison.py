@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adx_lab.analysis.functions.comparison import compare_functions, function_findings
-from adx_lab.analysis.functions.stacks import Frame, Function, Profile, costs_of, read_folded
+from adx_lab.analysis.functions.stacks import Frame, Function, StackProfile, costs_of, read_folded
 from tests.analysis.functions.seeded import ROOT, Seeded, service
 
 FIFTY = 50
@@ -46,7 +46,7 @@ def test_a_library_is_charged_to_the_function_that_called_it() -> None:
         Frame("encode", "/usr/lib/x.py", 9),
     )
     installed = Frame("run", f"{ROOT}/.venv/lib/python3.11/site-packages/asgi.py", 1)
-    profile = Profile(
+    profile = StackProfile(
         {(installed, own, *library): 30, (installed, own): 10, (installed,): 60}, 1e6, 100, ROOT
     )
     costs = costs_of(profile)
@@ -59,7 +59,7 @@ def test_a_library_is_charged_to_the_function_that_called_it() -> None:
 
 def test_inclusive_time_counts_a_recursion_once() -> None:
     walk, leaf = Frame("walk", f"{ROOT}/a.py", 1), Frame("leaf", f"{ROOT}/a.py", 9)
-    costs = costs_of(Profile({(walk, walk, leaf): 5, (walk,): 5}, 1e3, 1, ROOT))
+    costs = costs_of(StackProfile({(walk, walk, leaf): 5, (walk,): 5}, 1e3, 1, ROOT))
     assert costs[Function("walk", "a.py")].inclusive_us == pytest.approx(1e3)
     assert costs[Function("walk", "a.py")].self_us == pytest.approx(500)
     assert costs[Function("leaf", "a.py")].callers == {Function("walk", "a.py"): pytest.approx(500.0)}
@@ -74,7 +74,7 @@ def test_a_function_whose_lines_differ_comes_before_one_that_is_called_more_ofte
     merged = [
         (
             base,
-            Profile(
+            StackProfile(
                 {**head.stacks, **{k: v for k, v in more.stacks.items() if k == stacks[11][0]}},
                 head.cpu_us * 1.3,
                 head.requests,
@@ -101,7 +101,7 @@ def test_too_few_blocks_say_nothing() -> None:
 def test_folded_stacks_of_any_sampler_are_read() -> None:
     stacks = read_folded("main;handle (shop/users.py:12);json::dumps 3\nmain;handle (shop/users.py:12) 2\n\n")
     assert stacks[Frame("main"), Frame("handle", "shop/users.py", 12), Frame("json::dumps")] == 3
-    costs = costs_of(Profile(read_folded("main;work;inner 3\nmain 1\n"), 4e3, 1))
+    costs = costs_of(StackProfile(read_folded("main;work;inner 3\nmain 1\n"), 4e3, 1))
     assert costs[Function("inner")].self_us == pytest.approx(3e3)
     with pytest.raises(ValueError, match="line 2 of the folded stacks"):
         read_folded("main 1\nno number\n")

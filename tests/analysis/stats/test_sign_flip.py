@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from adx_lab.analysis.stats.sequential_design import Plan, spent
+from adx_lab.analysis.stats.sequential_design import SequentialDesign, spent
 from adx_lab.analysis.stats.sign_flip import bootstrap_t, clipped, error_inflation, step_down
 from tests.analysis.noise import autoregressive
 
@@ -105,7 +105,7 @@ def test_spending_is_obrien_flemings() -> None:
     # Lan and DeMets (1983), table 1 for one-sided 0.025: 0.0000, 0.0015, 0.0092, 0.025 at quarters, doubled
     # here to the two-sided 0.05 that the function's alpha/2 refers to.
     assert [round(spent(0.05, t), 4) for t in (0.25, 0.5, 0.75, 1.0)] == [0.0001, 0.0056, 0.0236, 0.05]
-    plan = Plan(looks=(12, 14, 16))
+    plan = SequentialDesign(looks=(12, 14, 16))
     assert sum(plan.alpha_at(n) for n in range(20)) == pytest.approx(plan.alpha)
     assert sum(plan.beta_at(n) for n in range(20)) == pytest.approx(plan.beta)
     assert plan.alpha_at(13) == 0
@@ -114,11 +114,11 @@ def test_spending_is_obrien_flemings() -> None:
 
 def test_a_plan_that_could_find_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="look later"):
-        Plan(looks=(8, 16))
+        SequentialDesign(looks=(8, 16))
     with pytest.raises(ValueError, match="must rise"):
-        Plan(looks=(12, 12))
+        SequentialDesign(looks=(12, 12))
     with pytest.raises(ValueError, match="must rise"):
-        Plan(looks=())
+        SequentialDesign(looks=())
 
 
 def test_a_stalled_block_counts_no_more_than_a_slow_one() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from adx_lab.analysis.bisection.answer import Answer
+from adx_lab.analysis.bisection.answer import Culprit
 from adx_lab.analysis.bisection.contrast import Key
 from adx_lab.analysis.finding import Finding
 from adx_lab.conduct.bisection.find import Bisection
@@ -97,7 +97,7 @@ def known(shas: list[str], guilty: int, seed: int = 1, **more: object) -> Known:
     return Known(frozenset(shas[guilty:]), random.Random(seed), **more)  # type: ignore[arg-type]
 
 
-async def found(repository: Repository, shas: list[str], opponent: Known, **more: object) -> Answer:
+async def found(repository: Repository, shas: list[str], opponent: Known, **more: object) -> Culprit:
     searched = read_range(repository.path, shas[0], shas[-1], paths=PATHS)
     return await Bisection("b", searched, opponent, Silent(), **more).run()  # type: ignore[arg-type]
 
@@ -139,7 +139,7 @@ async def test_a_bad_commit_that_is_not_slower_ends_at_once(repository: Reposito
 
 async def test_a_search_whose_time_is_up_says_what_is_left(repository: Repository) -> None:
     shas = history(repository, 17)
-    kept: list[Answer] = []
+    kept: list[Culprit] = []
     answer = await found(repository, shas, known(shas, 8), limit_s=0.0, keep=kept.append)
     assert answer.status == "stopped"
     assert len(answer.suspects) > 10

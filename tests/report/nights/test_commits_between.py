@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from adx_lab.analysis.nights.change_points import ChangePoint, Night
-from adx_lab.analysis.nights.ratio_series import Series
+from adx_lab.analysis.nights.ratio_series import RatioSeries
 from adx_lab.report.nights.commits_between import commits_of
 from tests.conduct.bisection.tiny_service import Repository
 
 
-def series(before: str, after: str, cause: str | None) -> Series:
+def series(before: str, after: str, cause: str | None) -> RatioSeries:
     nights = [Night(run_id=sha, date="2026-03-01", commit=sha, ratio=1.0) for sha in (before, after)]
     change = ChangePoint(
         direction="slower",
@@ -26,7 +26,7 @@ def series(before: str, after: str, cause: str | None) -> Series:
         found=nights[1],
         cause=cause,
     )
-    return Series("GET /", "pair_ms", tuple(nights), (change,))
+    return RatioSeries("GET /", "pair_ms", tuple(nights), (change,))
 
 
 def test_the_commit_that_touches_the_cause_comes_first(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adx_lab.analysis.duet.causes.variant_traits import QueryFacts, VariantFacts
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, read_matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell, read_matrix
 from adx_lab.records.documents import digest
 
 _COUNTERS = ("calls", "plans", "exec_ms", "plan_ms", "rows", "buffers")
@@ -89,14 +89,14 @@ def _queries(statements: Mapping[str, Mapping[str, float]], matrix: Matrix | Non
     return {name: _query(statements.get(name), _cells(matrix, name)) for name in sorted(names)}
 
 
-def _cells(matrix: Matrix | None, query: str) -> list[Cell]:
+def _cells(matrix: Matrix | None, query: str) -> list[PlanCell]:
     if matrix is None:
         return []
     wanted = [(query, tenant, "custom") for tenant in _TENANTS]
     return [matrix.cells[key] for key in wanted if key in matrix.cells]
 
 
-def _query(counted: Mapping[str, float] | None, cells: Sequence[Cell]) -> QueryFacts:
+def _query(counted: Mapping[str, float] | None, cells: Sequence[PlanCell]) -> QueryFacts:
     nodes = [node for cell in cells for node in cell.analysis.nodes]
     factors = [max(f, 1 / f) for node in nodes if (f := node.estimate_factor) is not None and f > 0]
     scans = dict.fromkeys(
@@ -121,7 +121,7 @@ def _query(counted: Mapping[str, float] | None, cells: Sequence[Cell]) -> QueryF
     )
 
 
-def _rows(cells: Sequence[Cell]) -> float | None:
+def _rows(cells: Sequence[PlanCell]) -> float | None:
     """Return the rows that a query finds, its mean over the tenants.
 
     A query that answers with one JSON text returns one row, however many went into it: what stands below the

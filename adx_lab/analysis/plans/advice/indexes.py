@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from adx_lab.analysis.plans.advice.served import Served, Table, serve
-from adx_lab.analysis.plans.sql.expression import Column, conjuncts, parse
+from adx_lab.analysis.plans.advice.served import ScannedTable, Served, serve
+from adx_lab.analysis.plans.sql.expression import ColumnName, conjuncts, parse
 from adx_lab.analysis.plans.sql.tokens import quoted_name
 
 _TRIGRAMS = "CREATE EXTENSION IF NOT EXISTS pg_trgm; "
@@ -53,7 +53,7 @@ class _Index:
 
 def advise(
     target: str,
-    table: Table,
+    table: ScannedTable,
     conditions: Iterable[str],
     *,
     order: Sequence[str] = (),
@@ -95,7 +95,7 @@ def advise(
     )
 
 
-def condition_columns(table: Table, conditions: Iterable[str]) -> tuple[str, ...]:
+def condition_columns(table: ScannedTable, conditions: Iterable[str]) -> tuple[str, ...]:
     """Return the columns that conditions compare with values, as SQL."""
     parsed = (part for text in conditions for part in conjuncts(parse(text)))
     served = [item for part in parsed if (item := serve(part, table))]
@@ -190,14 +190,14 @@ def _plain(text: str) -> str:
     return re.sub(r"[()\s\"]|asc|nullslast", "", text)
 
 
-def _sort_keys(keys: Sequence[str], table: Table) -> list[str]:
+def _sort_keys(keys: Sequence[str], table: ScannedTable) -> list[str]:
     """Return sort keys as an index would have them; none where one of them can't be indexed."""
     found = []
     for key in keys:
         match = re.fullmatch(r"(.+?)((?: DESC)?(?: NULLS (?:FIRST|LAST))?)", key, re.DOTALL)
         assert match is not None
         expression = parse(match.group(1))
-        if isinstance(expression, Column):
+        if isinstance(expression, ColumnName):
             if not table.owns(expression):
                 return []
             found.append(expression.sql + match.group(2))
@@ -206,10 +206,10 @@ def _sort_keys(keys: Sequence[str], table: Table) -> list[str]:
     return found
 
 
-def table_of(node: Mapping[str, object], types: Mapping[str, str] | None = None) -> Table:
+def table_of(node: Mapping[str, object], types: Mapping[str, str] | None = None) -> ScannedTable:
     """Return what a scan's raw node says of its table."""
     relation = str(node.get("Relation Name") or "")
-    return Table(str(node.get("Alias") or relation), relation, types or {})
+    return ScannedTable(str(node.get("Alias") or relation), relation, types or {})
 
 
 def target_of(node: Mapping[str, object], parent: str | None = None) -> str:

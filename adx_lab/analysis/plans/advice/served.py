@@ -11,7 +11,7 @@ from adx_lab.analysis.plans.advice.types import is_unchanging, literal_type, met
 from adx_lab.analysis.plans.sql.expression import (
     Call,
     Cast,
-    Column,
+    ColumnName,
     Constant,
     Expression,
     Operation,
@@ -48,25 +48,25 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ScannedTable:
     """What is known of a scan's table: the alias that its columns have, and their types where known."""
 
     alias: str
     relation: str
     types: Mapping[str, str]
 
-    def owns(self, column: Column) -> bool:
+    def owns(self, column: ColumnName) -> bool:
         """Tell whether a column is this table's."""
         return column.qualifier in {"", self.alias, self.relation}
 
 
-def serve(condition: Expression, table: Table) -> Served | None:
+def serve(condition: Expression, table: ScannedTable) -> Served | None:
     """Return what serves a condition of a scan; None where nothing is known that does."""
-    if isinstance(condition, Column) and table.owns(condition):
+    if isinstance(condition, ColumnName) and table.owns(condition):
         return Served("partial", condition.sql, predicate=condition.sql, column=condition.name)
     if not isinstance(condition, Operation):
         return None
-    special: dict[str, Callable[[Operation, Table], Served | None]] = {
+    special: dict[str, Callable[[Operation, ScannedTable], Served | None]] = {
         "NOT": _negation,
         "OR": _alternatives,
         "IS NULL": _null,
@@ -80,33 +80,33 @@ def serve(condition: Expression, table: Table) -> Served | None:
     return _comparison(condition, table) if len(condition.operands) == 2 else None
 
 
-def _negation(condition: Operation, table: Table) -> Served | None:
+def _negation(condition: Operation, table: ScannedTable) -> Served | None:
     (inner,) = condition.operands
-    if isinstance(inner, Column) and table.owns(inner):
+    if isinstance(inner, ColumnName) and table.owns(inner):
         return Served("partial", inner.sql, predicate=condition.sql, column=inner.name)
     if isinstance(inner, Operation) and inner.operator == "IS DISTINCT FROM":
         left, right = inner.operands
-        if isinstance(left, Column) and _is_fixed(right, table):
+        if isinstance(left, ColumnName) and _is_fixed(right, table):
             return Served("equal", rewrite=f"write {left.sql} = {right.sql}", column=left.name, key=left.sql)
     return None
 
 
-def _null(condition: Operation, table: Table) -> Served | None:
+def _null(condition: Operation, table: ScannedTable) -> Served | None:
     (inner,) = condition.operands
-    if not isinstance(inner, Column) or not table.owns(inner):
+    if not isinstance(inner, ColumnName) or not table.owns(inner):
         return None
     return Served("partial", inner.sql, predicate=condition.sql.strip("()"), column=inner.name)
 
 
-def _other_than(condition: Operation, table: Table) -> Served | None:
+def _other_than(condition: Operation, table: ScannedTable) -> Served | None:
     left, right = condition.operands
     column = _bare(left)
-    if isinstance(column, Column) and table.owns(column) and isinstance(_bare(right), Constant):
+    if isinstance(column, ColumnName) and table.owns(column) and isinstance(_bare(right), Constant):
         return Served("partial", column.sql, predicate=condition.sql.strip("()"), column=column.name)
     return None
 
 
-def _alternatives(condition: Operation, table: Table) -> Served | None:
+def _alternatives(condition: Operation, table: ScannedTable) -> Served | None:
     """Serve an OR by an index for each of its arms, which a BitmapOr puts together."""
     arms = [_arm(operand, table) for operand in condition.operands]
     if any(arm is None or arm.use == "partial" or arm.rewrite for arm in arms):
@@ -114,7 +114,7 @@ def _alternatives(condition: Operation, table: Table) -> Served | None:
     return Served("lookup", arms=tuple(arm for arm in arms if arm is not None))
 
 
-def _arm(operand: Expression, table: Table) -> Served | None:
+def _arm(operand: Expression, table: ScannedTable) -> Served | None:
     if isinstance(operand, Operation) and operand.operator == "AND":
         found = [item for part in operand.operands if (item := serve(part, table))]
         order = ("equal", "any", "lookup", "range")
@@ -123,10 +123,10 @@ def _arm(operand: Expression, table: Table) -> Served | None:
     return serve(operand, table)
 
 
-def _comparison(condition: Operation, table: Table) -> Served | None:
+def _comparison(condition: Operation, table: ScannedTable) -> Served | None:
     left, right = condition.operands
     operator = condition.operator
-    if operator == "= ANY" and _is_fixed(left, table) and isinstance(right, Column) and table.owns(right):
+    if operator == "= ANY" and _is_fixed(left, table) and isinstance(right, ColumnName) and table.owns(right):
         array = f"{right.sql} @> ARRAY[{left.sql}]"
         rewrite = f"write {array}; an index USING gin ({right.sql}) then serves it"
         return Served("lookup", right.sql, "gin", rewrite=rewrite, column=right.name)
@@ -150,29 +150,29 @@ def _comparison(condition: Operation, table: Table) -> Served | None:
 
 
 def _between_columns(
-    condition: Operation, left: Expression, right: Expression, table: Table
+    condition: Operation, left: Expression, right: Expression, table: ScannedTable
 ) -> Served | None:
     """Serve a comparison of a row's own columns by a partial index that says the same."""
-    columns = [item for item in (left, right) if isinstance(item, Column) and table.owns(item)]
+    columns = [item for item in (left, right) if isinstance(item, ColumnName) and table.owns(item)]
     if len(columns) == 2 and condition.operator in _EQUAL | _RANGES:
         predicate = condition.sql.strip("()")
         return Served("partial", columns[0].sql, predicate=predicate, column=columns[0].name)
     return None
 
 
-def _row(left: Call, operator: str, table: Table) -> Served | None:
-    columns = [item for item in left.arguments if isinstance(item, Column) and table.owns(item)]
+def _row(left: Call, operator: str, table: ScannedTable) -> Served | None:
+    columns = [item for item in left.arguments if isinstance(item, ColumnName) and table.owns(item)]
     if len(columns) < len(left.arguments) or operator not in _RANGES:
         return None
     return Served("range", ", ".join(item.sql for item in columns), column=columns[0].name)
 
 
-def _ordered(left: Expression, right: Expression, use: Use, table: Table) -> Served | None:
+def _ordered(left: Expression, right: Expression, use: Use, table: ScannedTable) -> Served | None:
     """Serve an equality or a range by a btree on the column or on the expression."""
     column = _bare(left)
-    if isinstance(left, Column):
+    if isinstance(left, ColumnName):
         return Served(use, left.sql, column=left.name) if table.owns(left) else None
-    if isinstance(left, Cast) and isinstance(column, Column) and table.owns(column):
+    if isinstance(left, Cast) and isinstance(column, ColumnName) and table.owns(column):
         return _cast(left, column, right, use, table)
     if not _own_columns(left, table):
         return None
@@ -184,7 +184,7 @@ def _ordered(left: Expression, right: Expression, use: Use, table: Table) -> Ser
     return Served(use, _expression_key(left), column=_own_columns(left, table)[0].name)
 
 
-def _cast(left: Cast, column: Column, right: Expression, use: Use, table: Table) -> Served:
+def _cast(left: Cast, column: ColumnName, right: Expression, use: Use, table: ScannedTable) -> Served:
     """Tell a cast that only says what a varchar is anyway from one that keeps an index from being used."""
     if relabelled(left, column, right, table.types):
         return Served(use, column.sql, column=column.name)
@@ -202,14 +202,14 @@ def _cast(left: Cast, column: Column, right: Expression, use: Use, table: Table)
     return Served(use, rewrite=rewrite, column=column.name)
 
 
-def _pattern(left: Expression, right: Expression, operator: str, table: Table) -> Served | None:
+def _pattern(left: Expression, right: Expression, operator: str, table: ScannedTable) -> Served | None:
     """Serve LIKE and regular expressions: by a btree for a known beginning, else by trigrams."""
     if operator.startswith("!") or not _own_columns(left, table):
         return None
     column = _bare(left)
     name = _own_columns(left, table)[0].name
-    plain = isinstance(column, Column) and (
-        isinstance(left, Column) or relabelled(left, column, right, table.types)
+    plain = isinstance(column, ColumnName) and (
+        isinstance(left, ColumnName) or relabelled(left, column, right, table.types)
     )
     key = _bare(left).sql if plain else _expression_key(left)
     if literal_type(right) == "citext":
@@ -246,18 +246,18 @@ def _literals(pattern: str) -> list[str]:
     return re.findall(r"[\w ]+", re.sub(r"[%^$.|(){}+]", "\n", without_sets).replace("_", "\n"))
 
 
-def _lookup(left: Expression, right: Expression, operator: str, table: Table) -> Served | None:
+def _lookup(left: Expression, right: Expression, operator: str, table: ScannedTable) -> Served | None:
     """Serve containment, overlap, text search and the like by GIN or GiST, as the type has it."""
     owned = _own_columns(left, table)
     if not owned:
         return None
     column = _bare(left)
-    type_name = table.types.get(column.name, "") if isinstance(column, Column) else ""
+    type_name = table.types.get(column.name, "") if isinstance(column, ColumnName) else ""
     found = method_for(operator, type_name or literal_type(right), left)
     if found is None:
         return None
     method, operator_class, extension = found
-    key = column.sql if isinstance(column, Column) else _expression_key(left)
+    key = column.sql if isinstance(column, ColumnName) else _expression_key(left)
     return Served(
         "lookup", f"{key} {operator_class}".strip(), method, extension=extension, column=owned[0].name
     )
@@ -269,7 +269,7 @@ def _expression_key(expression: Expression) -> str:
 
 
 def _as_range(left: Expression) -> str:
-    columns = [item.sql for item in walk(left) if isinstance(item, Column)]
+    columns = [item.sql for item in walk(left) if isinstance(item, ColumnName)]
     name = columns[0] if columns else "the column"
     return (
         f"compare {name} itself with values, such as {name} >= from AND {name} < to: its expression can "
@@ -277,20 +277,20 @@ def _as_range(left: Expression) -> str:
     )
 
 
-def _own_columns(expression: Expression, table: Table) -> list[Column]:
-    found = [item for item in walk(expression) if isinstance(item, Column | Other)]
+def _own_columns(expression: Expression, table: ScannedTable) -> list[ColumnName]:
+    found = [item for item in walk(expression) if isinstance(item, ColumnName | Other)]
     if any(isinstance(item, Other) for item in found):
         return []
-    columns = [item for item in found if isinstance(item, Column)]
+    columns = [item for item in found if isinstance(item, ColumnName)]
     return columns if all(table.owns(column) for column in columns) else []
 
 
-def _is_fixed(expression: Expression, table: Table) -> bool:
+def _is_fixed(expression: Expression, table: ScannedTable) -> bool:
     """Tell whether something has one value for a whole scan: no column of this table in it."""
     items = list(walk(expression))
     if any(isinstance(item, Other) and not item.parts and item.sql == "(SubPlan)" for item in items):
         return False
-    return not any(isinstance(item, Column) and table.owns(item) for item in items)
+    return not any(isinstance(item, ColumnName) and table.owns(item) for item in items)
 
 
 def _bare(expression: Expression) -> Expression:

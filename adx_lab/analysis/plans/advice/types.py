@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from adx_lab.analysis.plans.sql.expression import Call, Cast, Column, Constant, Expression, Operation, walk
+from adx_lab.analysis.plans.sql.expression import (
+    Call,
+    Cast,
+    ColumnName,
+    Constant,
+    Expression,
+    Operation,
+    walk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +65,7 @@ def _by_type(operator: str, type_name: str, left: Expression) -> tuple[str, str,
     return (*found, "")
 
 
-def relabelled(cast: Expression, column: Column, right: Expression, types: Mapping[str, str]) -> bool:
+def relabelled(cast: Expression, column: ColumnName, right: Expression, types: Mapping[str, str]) -> bool:
     """Tell whether a cast says only what PostgreSQL says of every varchar, so that an index still serves."""
     if not isinstance(cast, Cast) or cast.type not in {"text", "bpchar", "character varying"}:
         return False
@@ -102,5 +110,5 @@ def _knows(expression: Expression, types: Mapping[str, str]) -> bool:
     return all(column.name in types for column in _columns(expression))
 
 
-def _columns(expression: Expression) -> list[Column]:
-    return [item for item in walk(expression) if isinstance(item, Column)]
+def _columns(expression: Expression) -> list[ColumnName]:
+    return [item for item in walk(expression) if isinstance(item, ColumnName)]

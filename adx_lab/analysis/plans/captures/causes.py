@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.analyse import analyse
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_cells
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
+from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
 from adx_lab.analysis.plans.records import PlanAnalysis, PlanDocument
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _ORDER = ("query", "index", "setting", "settings", "statistics", "rows")
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Reversal:
     """One thing to change back. ``details`` is what `adx_lab.capture.plans.causes` needs to do it."""
 
     kind: str
@@ -45,7 +45,7 @@ class Cause:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-def plan_trials(base: Matrix, head: Matrix, change: PlanChange) -> tuple[Trial, ...]:
+def plan_trials(base: Matrix, head: Matrix, change: PlanChange) -> tuple[Reversal, ...]:
     """Return what to change back for one change, that which leaves no trace first."""
     relations = _relations(base.cells[change.key].analysis) | _relations(head.cells[change.key].analysis)
     return (
@@ -53,7 +53,7 @@ def plan_trials(base: Matrix, head: Matrix, change: PlanChange) -> tuple[Trial, 
         *_setting_trials(base, head),
         *_index_trials(base, head, relations),
         *(
-            [Trial("statistics", ", ".join(sorted(relations)), {"tables": sorted(relations)})]
+            [Reversal("statistics", ", ".join(sorted(relations)), {"tables": sorted(relations)})]
             if relations
             else ()
         ),
@@ -89,31 +89,31 @@ def name_cause(base: Matrix, head: Matrix, change: PlanChange, tried: Sequence[M
     )
 
 
-def _query_trials(base: Matrix, head: Matrix, change: PlanChange) -> Iterator[Trial]:
+def _query_trials(base: Matrix, head: Matrix, change: PlanChange) -> Iterator[Reversal]:
     old, new = (matrix.queries.get(change.query, {}).get("text") for matrix in (base, head))
     if old and new and _squeezed(old) != _squeezed(new):
-        yield Trial("query", change.query, {"text": old})
+        yield Reversal("query", change.query, {"text": old})
 
 
-def _setting_trials(base: Matrix, head: Matrix) -> Iterator[Trial]:
+def _setting_trials(base: Matrix, head: Matrix) -> Iterator[Reversal]:
     changed = {
         name: value
         for name, value in base.settings.items()
         if head.settings.get(name, value) != value and name not in _NOT_SETTABLE
     }
     for name, value in changed.items():
-        yield Trial("setting", name, {"settings": {name: value}})
+        yield Reversal("setting", name, {"settings": {name: value}})
     if len(changed) > 1:
-        yield Trial("settings", ", ".join(changed), {"settings": changed})
+        yield Reversal("settings", ", ".join(changed), {"settings": changed})
 
 
-def _index_trials(base: Matrix, head: Matrix, relations: frozenset[str]) -> Iterator[Trial]:
+def _index_trials(base: Matrix, head: Matrix, relations: frozenset[str]) -> Iterator[Reversal]:
     for name in dict.fromkeys([*base.indexes, *head.indexes]):
         old, new = base.indexes.get(name), head.indexes.get(name)
         table = (old or new or {}).get("table")
         if table in relations and _usable(old) != _usable(new):
             details = {"drop": name if new else None, "create": old["definition"] if old else None}
-            yield Trial("index", name, details)
+            yield Reversal("index", name, details)
 
 
 def _usable(index: Mapping[str, Any] | None) -> str | None:
@@ -123,7 +123,7 @@ def _usable(index: Mapping[str, Any] | None) -> str | None:
 
 def _rows_trials(
     base: Matrix, head: Matrix, change: PlanChange, relations: frozenset[str]
-) -> Iterator[Trial]:
+) -> Iterator[Reversal]:
     tenant = head.tenants.get(change.tenant, {}).get("id")
     grown = {
         table: (was, now)
@@ -132,12 +132,12 @@ def _rows_trials(
     }
     if "shape" in change.kinds and tenant and grown:
         excess = {table: int(now - was) for table, (was, now) in grown.items()}
-        yield Trial("rows", ", ".join(sorted(grown)), {"tenant": tenant, "excess": excess})
+        yield Reversal("rows", ", ".join(sorted(grown)), {"tenant": tenant, "excess": excess})
 
 
-def _restores(target: Cell, item: Mapping[str, Any]) -> bool:
+def _restores(target: PlanCell, item: Mapping[str, Any]) -> bool:
     """Tell whether a trial's plan is the old one again: its shape, and no more pages or files than then."""
-    again = Cell(
+    again = PlanCell(
         target.query, target.tenant, target.mode, target.arguments, analyse(PlanDocument(item["plan"]))
     )
     if again.analysis.shape != target.analysis.shape:

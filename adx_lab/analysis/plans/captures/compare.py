@@ -15,7 +15,7 @@ from adx_lab.analysis.plans.captures.matrix import for_whom
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from adx_lab.analysis.plans.captures.matrix import Cell, Key, Matrix
+    from adx_lab.analysis.plans.captures.matrix import Key, Matrix, PlanCell
     from adx_lab.analysis.plans.records import PlanAnalysis, PlanNode
 
 _PAGES_RATIO, _PAGES_MIN = 1.25, 16
@@ -66,7 +66,7 @@ def compare_matrices(base: Matrix, head: Matrix) -> tuple[PlanChange, ...]:
     return tuple(sorted(named, key=lambda change: (change.pages_base or 0) - (change.pages_head or 0)))
 
 
-def compare_cells(base: Cell, head: Cell) -> PlanChange | None:
+def compare_cells(base: PlanCell, head: PlanCell) -> PlanChange | None:
     """Return what changed for one query and tenant, or None."""
     kinds = tuple(_kinds(base.analysis, head.analysis))
     if not kinds:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
+    from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
 
 ANY_VALUE = "any"
 """What a plan was made for that was made for no value: the generic plan of a statement."""
@@ -33,8 +33,8 @@ class Flip:
 
     query: str
     tenant: str
-    custom: Cell
-    generic: Cell
+    custom: PlanCell
+    generic: PlanCell
     settles_generic: bool
     settled_by: tuple[str, ...]
     words: str
@@ -79,7 +79,7 @@ def find_flips(matrix: Matrix) -> tuple[Flip, ...]:
     return tuple(sorted(found, key=lambda flip: -flip.pages_more))
 
 
-def generic_of(matrix: Matrix, query: str, tenant: str) -> Cell | None:
+def generic_of(matrix: Matrix, query: str, tenant: str) -> PlanCell | None:
     """Return the plan that a connection settles on; where nothing was executed there is one for any value."""
     return matrix.cells.get((query, tenant, "generic")) or matrix.cells.get((query, ANY_VALUE, "generic"))
 
@@ -93,19 +93,19 @@ def find_ties(matrix: Matrix) -> tuple[Tie, ...]:
     )
 
 
-def _custom_of(matrix: Matrix, query: str) -> Mapping[str, Cell]:
+def _custom_of(matrix: Matrix, query: str) -> Mapping[str, PlanCell]:
     return {
         cell.tenant: cell for cell in matrix.cells.values() if cell.query == query and cell.mode == "custom"
     }
 
 
-def _settles_generic(custom: Cell, generic: Cell) -> bool:
+def _settles_generic(custom: PlanCell, generic: PlanCell) -> bool:
     relations = sum(1 for node in generic.analysis.nodes if node.relation is not None)
     planned = (custom.analysis.root.cost or 0.0) + _PLANNING_COST_A_RELATION * (relations + 1)
     return (generic.analysis.root.cost or 0.0) < planned
 
 
-def _words(custom: Cell, generic: Cell, settled_by: tuple[str, ...], *, everybody: bool) -> str:
+def _words(custom: PlanCell, generic: PlanCell, settled_by: tuple[str, ...], *, everybody: bool) -> str:
     pages = f"{custom.analysis.pages or 0:,} -> {generic.analysis.pages or 0:,} pages"
     if not custom.analysis.analysed:
         costs = [cell.analysis.root.cost or 0.0 for cell in (custom, generic)]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from adx_lab.analysis.plans.captures.matrix import Cell, Matrix
+    from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
     from adx_lab.analysis.plans.records import PlanAnalysis, PlanNode
 
 BUDGET_MS = 10.0
@@ -84,7 +84,7 @@ def headrooms(matrix: Matrix, *, budget_ms: float = BUDGET_MS) -> tuple[Headroom
     return tuple(sorted(found, key=lambda room: float("inf") if room.times is None else room.times))
 
 
-def _headroom(matrix: Matrix, cell: Cell, budget_ms: float) -> Headroom:
+def _headroom(matrix: Matrix, cell: PlanCell, budget_ms: float) -> Headroom:
     analysis = cell.analysis
     pages = analysis.pages or 0
     planning = (analysis.planning_ms or 0.0) if cell.mode == "custom" else 0.0
@@ -130,7 +130,7 @@ def _rows_at(
     )
 
 
-def _growth(matrix: Matrix, cell: Cell) -> _Growth | None:
+def _growth(matrix: Matrix, cell: PlanCell) -> _Growth | None:
     """Return what the plan's time follows, where it follows anything: the tenant's rows before all rows."""
     tenant_rows = matrix.tenant_rows(cell.tenant)
     own = _grown(cell, tenant_rows, _other(matrix, cell))
@@ -147,7 +147,7 @@ def _growth(matrix: Matrix, cell: Cell) -> _Growth | None:
 
 
 def _grown(
-    cell: Cell, rows: Mapping[str, float], other: tuple[Cell, Mapping[str, float]] | None
+    cell: PlanCell, rows: Mapping[str, float], other: tuple[PlanCell, Mapping[str, float]] | None
 ) -> _Growth | None:
     nodes = cell.analysis.nodes
     growing = [_leaf_grows(cell.analysis, index, rows, other) for index in range(len(nodes))]
@@ -173,7 +173,7 @@ def _leaf_grows(
     analysis: PlanAnalysis,
     index: int,
     rows: Mapping[str, float],
-    other: tuple[Cell, Mapping[str, float]] | None,
+    other: tuple[PlanCell, Mapping[str, float]] | None,
 ) -> bool:
     """Tell whether the rows that a scan handles follow the rows that there are."""
     node = analysis.nodes[index]
@@ -189,7 +189,7 @@ def _leaf_grows(
 
 
 def _follows(
-    handled: float, rows: float, index: int, relation: str, other: tuple[Cell, Mapping[str, float]]
+    handled: float, rows: float, index: int, relation: str, other: tuple[PlanCell, Mapping[str, float]]
 ) -> bool:
     """Tell by a tenant of another size with the same plan whether a node's rows follow its tenant's."""
     cell, theirs = other
@@ -202,7 +202,7 @@ def _follows(
     return math.log(handled / handled_there) / math.log(apart) >= _EXPONENT_MIN
 
 
-def _other(matrix: Matrix, cell: Cell) -> tuple[Cell, Mapping[str, float]] | None:
+def _other(matrix: Matrix, cell: PlanCell) -> tuple[PlanCell, Mapping[str, float]] | None:
     """Return the cell of the tenant that is farthest in size and has the same plan."""
     mine = sum(matrix.tenant_rows(cell.tenant).values())
     others = [
@@ -233,7 +233,7 @@ def _relation_above(analysis: PlanAnalysis, index: int) -> str | None:
 
 
 def _words(
-    cell: Cell,
+    cell: PlanCell,
     growth: _Growth | None,
     rows: tuple[float | None, float | None, float | None],
     budget_ms: float,

@@ -31,7 +31,7 @@ _VALUES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class PlanCell:
     """One plan of the matrix; ``near`` holds the shapes that other costs or another sample would give."""
 
     query: str
@@ -51,7 +51,7 @@ class Cell:
 class Matrix:
     """A capture: its cells by key, and what the planner knew when they were made."""
 
-    cells: Mapping[Key, Cell]
+    cells: Mapping[Key, PlanCell]
     settings: Mapping[str, str] = field(default_factory=dict)
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
     indexes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -144,12 +144,12 @@ def _tenant(facts: dict[str, Any]) -> dict[str, Any]:
     return {"id": facts.get("id"), "rows": rows}
 
 
-def _cell(item: dict[str, Any], context: Context) -> Cell:
+def _cell(item: dict[str, Any], context: Context) -> PlanCell:
     plan = item["plan"]
     document = PlanDocument(plan) if "Plan" in plan else read_plans(str(plan))[0]
     near = {shape_of(other["Plan"]) for other in item.get("near", ())}
     analysis = analyse(document, context)
-    return Cell(
+    return PlanCell(
         query=str(item["query"]),
         tenant=str(item.get("tenant", "")),
         mode=str(item.get("mode", "custom")),

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adx_lab.analysis.plans.rules.place import View, amount
+from adx_lab.analysis.plans.rules.place import NodePlace, amount
 from adx_lab.analysis.plans.sql.expression import columns_of, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from adx_lab.analysis.plans.advice.indexes import Advice
-    from adx_lab.analysis.plans.records import Finding
+    from adx_lab.analysis.plans.records import PlanFinding
 
 _NO_INDEX = "no index is known to serve this condition as it is written: compare plain columns with values"
 _INDEX_SCANS = frozenset({"Index Scan", "Index Only Scan", "Bitmap Heap Scan"})
 
 
-def seq_scan(view: View) -> Finding | None:
+def seq_scan(view: NodePlace) -> PlanFinding | None:
     """Find a sequential scan that reads many rows and keeps few; one for all partitions of a table."""
     parts = view.partitions()
     if view.node.type != "Seq Scan" or not view.text("Filter") or not view.node.relation:
@@ -45,7 +45,7 @@ def seq_scan(view: View) -> Finding | None:
     )
 
 
-def rows_removed(view: View) -> Finding | None:
+def rows_removed(view: NodePlace) -> PlanFinding | None:
     """Find an index that leads to many rows, most of which a filter then throws away."""
     removed = view.figure("Rows Removed by Filter") * (view.node.loops or 0.0)
     if view.node.type not in _INDEX_SCANS or not _many_removed(view, removed):
@@ -64,7 +64,7 @@ def rows_removed(view: View) -> Finding | None:
     )
 
 
-def join_filter(view: View) -> Finding | None:
+def join_filter(view: NodePlace) -> PlanFinding | None:
     """Find a join that compares every row with every row."""
     removed = view.figure("Rows Removed by Join Filter") * (view.node.loops or 0.0)
     if not view.text("Join Filter") or not _many_removed(view, removed):
@@ -78,7 +78,7 @@ def join_filter(view: View) -> Finding | None:
     )
 
 
-def heap_fetches(view: View) -> Finding | None:
+def heap_fetches(view: NodePlace) -> PlanFinding | None:
     """Find an index-only scan that has to look into the table all the same."""
     fetches = view.figure("Heap Fetches")  # a total already
     if fetches < view.limits.heap_fetches_min or fetches < view.rows * view.limits.heap_fetches_share_min:
@@ -92,7 +92,7 @@ def heap_fetches(view: View) -> Finding | None:
     )
 
 
-def lossy_bitmap(view: View) -> Finding | None:
+def lossy_bitmap(view: NodePlace) -> PlanFinding | None:
     """Find a bitmap that no longer fits into memory and remembers whole pages only."""
     lossy = view.figure("Lossy Heap Blocks")
     if lossy < view.limits.lossy_blocks_min:
@@ -111,7 +111,7 @@ def lossy_bitmap(view: View) -> Finding | None:
     )
 
 
-def sort_index(view: View) -> Finding | None:
+def sort_index(view: NodePlace) -> PlanFinding | None:
     """Find a sort of many rows, few of them wanted, in an order that an index could give."""
     if view.node.type not in {"Sort", "Incremental Sort"}:
         return None
@@ -137,7 +137,7 @@ def sort_index(view: View) -> Finding | None:
     )
 
 
-def offset(view: View) -> Finding | None:
+def offset(view: NodePlace) -> PlanFinding | None:
     """Find a LIMIT with an OFFSET that reads its way to the page it wants."""
     children = list(view.children())
     if view.node.type != "Limit" or not children or view.node.rows is None:
@@ -154,7 +154,7 @@ def offset(view: View) -> Finding | None:
     )
 
 
-ACCESS_RULES: tuple[Callable[[View], Finding | None], ...] = (
+ACCESS_RULES: tuple[Callable[[NodePlace], PlanFinding | None], ...] = (
     seq_scan,
     rows_removed,
     join_filter,
@@ -165,26 +165,26 @@ ACCESS_RULES: tuple[Callable[[View], Finding | None], ...] = (
 )
 
 
-def _rows_read(view: View) -> float | None:
+def _rows_read(view: NodePlace) -> float | None:
     """Return how many rows a scan looked at, or would: by the catalogue, where it was not executed."""
     if view.node.loops is not None:
         return view.rows + (view.node.rows_removed or 0.0)
     return view.table.rows if view.table is not None else None
 
 
-def _rounds(view: View) -> float:
+def _rounds(view: NodePlace) -> float:
     """Return how often a scan began anew; workers that share one scan count as one."""
     return 1.0 if view.raw.get("Parallel Aware") is True else view.node.loops or 0.0
 
 
-def _many_removed(view: View, removed: float) -> bool:
+def _many_removed(view: NodePlace, removed: float) -> bool:
     return (
         removed >= view.limits.rows_read_min
         and removed >= max(view.rows, 1.0) * view.limits.removed_per_kept_min
     )
 
 
-def _mend(view: View, advice: Advice | None) -> str:
+def _mend(view: NodePlace, advice: Advice | None) -> str:
     if advice is not None:
         return advice.words
     if view.text("Schema") == "pg_catalog" or (view.node.relation or "").startswith("pg_"):
@@ -192,7 +192,7 @@ def _mend(view: View, advice: Advice | None) -> str:
     return _NO_INDEX
 
 
-def _is_scattered(parts: Sequence[View], read: float, kept: float, advice: Advice) -> bool:
+def _is_scattered(parts: Sequence[NodePlace], read: float, kept: float, advice: Advice) -> bool:
     """Tell whether an index would lead to so many places that reading everything is as good."""
     limits = parts[0].limits
     if advice.by_range or kept <= read * limits.scattered_share_max or parts[0].raw.get("Plan Width") == 0:
@@ -203,14 +203,14 @@ def _is_scattered(parts: Sequence[View], read: float, kept: float, advice: Advic
     return pages > 0 and kept > pages * limits.pages_kept_share_max
 
 
-def _only_needs(view: View, advice: Advice) -> bool:
+def _only_needs(view: NodePlace, advice: Advice) -> bool:
     """Tell whether the index alone could answer: nothing else of the table is asked for."""
     output = view.texts("Output")
     wanted = {column.name for text in output for column in columns_of(parse(text))}
     return bool(output) and wanted <= set(advice.columns)
 
 
-def _gives_order(advice: Advice, order: Sequence[str], source: View) -> bool:
+def _gives_order(advice: Advice, order: Sequence[str], source: NodePlace) -> bool:
     """Tell whether the proposed index has the sort keys in it: not all kinds of index have an order."""
     (statement, *_) = advice.indexes
     named = [columns_of(parse(key.partition(" ")[0])) for key in order]
@@ -218,7 +218,7 @@ def _gives_order(advice: Advice, order: Sequence[str], source: View) -> bool:
     return known and "USING" not in statement and all(columns[0].sql in statement for columns in named)
 
 
-def _below_limit(view: View) -> bool:
+def _below_limit(view: NodePlace) -> bool:
     for above in view.tree.ancestors(view.index):
         kind = view.analysis.nodes[above].type
         if kind == "Limit":

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from adx_lab.analysis.plans.records import Finding
-from adx_lab.analysis.plans.rules.place import View, amount
-from adx_lab.analysis.plans.sql.expression import Cast, Column, Operation, conjuncts, parse, walk
+from adx_lab.analysis.plans.records import PlanFinding
+from adx_lab.analysis.plans.rules.place import NodePlace, amount
+from adx_lab.analysis.plans.sql.expression import Cast, ColumnName, Operation, conjuncts, parse, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ _ALL_CONDITIONS = (
 _MANY_ROWS, _FEW_SHARE = 10_000, 0.01
 
 
-def dead_rows(view: View) -> Finding | None:
+def dead_rows(view: NodePlace) -> PlanFinding | None:
     """Find a scan of many more pages than its rows can fill: dead ones are on the others."""
     pages, loops = view.node.self_pages or 0, view.node.loops or 0.0
     if view.node.type not in _HEAP_SCANS or pages < view.limits.dead_pages_min or view.node.stopped_early:
@@ -51,7 +51,7 @@ def dead_rows(view: View) -> Finding | None:
     )
 
 
-def cartesian(view: View) -> Finding | None:
+def cartesian(view: NodePlace) -> PlanFinding | None:
     """Find a nested loop that joins everything with everything, since nothing says what belongs together."""
     sides = list(view.children())
     if view.node.type != "Nested Loop" or view.text("Join Filter") or len(sides) != 2:
@@ -70,7 +70,7 @@ def cartesian(view: View) -> Finding | None:
     )
 
 
-def unlaunched(view: View) -> Finding | None:
+def unlaunched(view: NodePlace) -> PlanFinding | None:
     """Find a Gather that did not get the workers that it was planned for."""
     planned, launched = view.figure("Workers Planned"), view.figure("Workers Launched")
     if not planned or "Workers Launched" not in view.raw or launched >= planned:
@@ -85,7 +85,7 @@ def unlaunched(view: View) -> Finding | None:
     )
 
 
-def foreign_rows(view: View) -> Finding | None:
+def foreign_rows(view: NodePlace) -> PlanFinding | None:
     """Find rows that another server sends only to be thrown away here."""
     if not view.node.type.endswith("Foreign Scan") or not view.text("Filter"):
         return None
@@ -106,7 +106,7 @@ def foreign_rows(view: View) -> Finding | None:
     )
 
 
-def implicit_cast(view: View) -> Finding | None:
+def implicit_cast(view: NodePlace) -> PlanFinding | None:
     """Find a column that is cast to be compared, which keeps its index from being used."""
     removed = view.node.rows_removed or 0.0
     if removed < view.limits.rows_read_min or removed < view.rows or view.node.type != "Seq Scan":
@@ -127,7 +127,7 @@ def implicit_cast(view: View) -> Finding | None:
     )
 
 
-def join_index(view: View) -> Finding | None:
+def join_index(view: NodePlace) -> PlanFinding | None:
     """Find a join that reads a whole large table for the few rows that match a small side."""
     kinds = {"Inner", "Left", "Semi"}
     if view.node.type not in {"Hash Join", "Merge Join"} or view.text("Join Type") not in kinds:
@@ -153,7 +153,7 @@ def join_index(view: View) -> Finding | None:
     return None
 
 
-AROUND_RULES: tuple[Callable[[View], Finding | None], ...] = (
+AROUND_RULES: tuple[Callable[[NodePlace], PlanFinding | None], ...] = (
     dead_rows,
     cartesian,
     unlaunched,
@@ -163,7 +163,7 @@ AROUND_RULES: tuple[Callable[[View], Finding | None], ...] = (
 )
 
 
-def planning(analysis: PlanAnalysis, context: Context) -> list[Finding]:
+def planning(analysis: PlanAnalysis, context: Context) -> list[PlanFinding]:
     """Find a statement that takes longer to plan than to execute."""
     planned, executed = analysis.planning_ms, analysis.execution_ms
     if planned is None or executed is None or planned < max(context.thresholds.planning_ms_min, executed):
@@ -176,10 +176,10 @@ def planning(analysis: PlanAnalysis, context: Context) -> list[Finding]:
         mend += "; let the planner prune by a constant of the partition key, or make fewer partitions"
     reason = f"planning took {planned:.1f} ms{many}, execution {executed:.1f} ms"
     evidence = {"planning_ms": planned, "execution_ms": executed, "tables": scans + removed}
-    return [Finding("planning", "0", "planning", reason, mend, evidence)]
+    return [PlanFinding("planning", "0", "planning", reason, mend, evidence)]
 
 
-def io_wait(analysis: PlanAnalysis, context: Context) -> list[Finding]:
+def io_wait(analysis: PlanAnalysis, context: Context) -> list[PlanFinding]:
     """Find a statement that mostly waits for pages to be read or written."""
     limits, whole = context.thresholds, analysis.execution_ms or analysis.root.inclusive_ms
     waited = analysis.root.io_ms
@@ -191,19 +191,21 @@ def io_wait(analysis: PlanAnalysis, context: Context) -> list[Finding]:
     reason = f"{waited:.1f} of {whole:.1f} ms are waits for the disk{side_by_side}: {pages} pages read"
     mend = "touch fewer pages (an index, fewer columns, VACUUM), or keep them in memory (shared_buffers)"
     return [
-        Finding("io_wait", slowest.path, slowest.label, reason, mend, {"io_ms": waited, "whole_ms": whole})
+        PlanFinding(
+            "io_wait", slowest.path, slowest.label, reason, mend, {"io_ms": waited, "whole_ms": whole}
+        )
     ]
 
 
-AROUND_PLAN_RULES: tuple[Callable[[PlanAnalysis, Context], list[Finding]], ...] = (planning, io_wait)
+AROUND_PLAN_RULES: tuple[Callable[[PlanAnalysis, Context], list[PlanFinding]], ...] = (planning, io_wait)
 
 
-def _aliases(view: View) -> frozenset[str]:
+def _aliases(view: NodePlace) -> frozenset[str]:
     below = view.tree.below(view.index)
     return frozenset(str(view.tree.nodes[index].get("Alias") or "") for index in below) - {""}
 
 
-def _depends(inner: View, outer: frozenset[str]) -> bool:
+def _depends(inner: NodePlace, outer: frozenset[str]) -> bool:
     """Tell whether the inner side is found for each outer row: by a condition, a function, or a cache."""
     for index in inner.tree.below(inner.index):
         place = inner.at(index)
@@ -215,9 +217,9 @@ def _depends(inner: View, outer: frozenset[str]) -> bool:
     return False
 
 
-def _casts(view: View) -> Iterator[Cast]:
+def _casts(view: NodePlace) -> Iterator[Cast]:
     for text in view.printed("Filter"):
         for part in conjuncts(parse(text)):
             for item in walk(part):
-                if isinstance(item, Cast) and isinstance(item.operand, Column | Operation):
+                if isinstance(item, Cast) and isinstance(item.operand, ColumnName | Operation):
                     yield item

@@ -10,31 +10,31 @@ from typing import TYPE_CHECKING
 
 from adx_lab.analysis.plans.rules.access import ACCESS_RULES
 from adx_lab.analysis.plans.rules.around import AROUND_PLAN_RULES, AROUND_RULES
-from adx_lab.analysis.plans.rules.place import View
+from adx_lab.analysis.plans.rules.place import NodePlace
 from adx_lab.analysis.plans.rules.work import PLAN_RULES, WORK_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adx_lab.analysis.plans.records import Finding, PlanAnalysis
+    from adx_lab.analysis.plans.records import PlanAnalysis, PlanFinding
     from adx_lab.analysis.plans.rules.context import Context
-    from adx_lab.analysis.plans.tree import Tree
+    from adx_lab.analysis.plans.tree import PlanTree
 
 
-def find(analysis: PlanAnalysis, tree: Tree, context: Context) -> tuple[Finding, ...]:
+def find(analysis: PlanAnalysis, tree: PlanTree, context: Context) -> tuple[PlanFinding, ...]:
     """Return a plan's findings in the order of its nodes, those of the whole plan last."""
-    found: list[Finding] = []
+    found: list[PlanFinding] = []
     for index, node in enumerate(analysis.nodes):
         if node.never_executed:
             continue
-        view = View(analysis, tree, index, context)
+        view = NodePlace(analysis, tree, index, context)
         found += [finding for rule in (*ACCESS_RULES, *WORK_RULES, *AROUND_RULES) if (finding := rule(view))]
     for plan_rule in (*PLAN_RULES, *AROUND_PLAN_RULES):
         found += plan_rule(analysis, context)
     return tuple(item for item in found if not _is_said_better(item, found))
 
 
-def _is_said_better(finding: Finding, found: Sequence[Finding]) -> bool:
+def _is_said_better(finding: PlanFinding, found: Sequence[PlanFinding]) -> bool:
     """Tell whether another finding proposes an index that begins with this one's and serves more."""
     own = finding.evidence.get("indexes", ())
     if len(own) != 1:

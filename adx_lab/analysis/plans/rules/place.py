@@ -7,27 +7,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.advice.indexes import Advice, advise, table_of, target_of
-from adx_lab.analysis.plans.records import Finding
+from adx_lab.analysis.plans.records import PlanFinding
 from adx_lab.analysis.plans.times.deferred import is_debt
 from adx_lab.analysis.plans.tree import number, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from adx_lab.analysis.plans.advice.served import Table
+    from adx_lab.analysis.plans.advice.served import ScannedTable
     from adx_lab.analysis.plans.records import PlanAnalysis, PlanNode, RawNode
     from adx_lab.analysis.plans.rules.context import Context, TableFacts, Thresholds
-    from adx_lab.analysis.plans.tree import Tree
+    from adx_lab.analysis.plans.tree import PlanTree
 
 _PASS_ROWS_ON = frozenset({"Gather", "Gather Merge", "Subquery Scan", "Result", "Materialize", "LockRows"})
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class NodePlace:
     """A node in its plan."""
 
     analysis: PlanAnalysis
-    tree: Tree
+    tree: PlanTree
     index: int
     context: Context
 
@@ -82,7 +82,7 @@ class View:
         return tuple(self.text(key) for key in keys if self.text(key))
 
     @property
-    def described(self) -> Table:
+    def described(self) -> ScannedTable:
         """The node's table as its conditions call it, with the types of its columns where they are known."""
         return table_of(self.raw, self.context.columns.get(self.key, {}))
 
@@ -100,7 +100,7 @@ class View:
         belongs = len(names) > 1 and all(name.startswith(alias) and name != alias for name in names)
         return target_of(self.raw, alias) if alias and belongs else None
 
-    def partitions(self) -> tuple[View, ...]:
+    def partitions(self) -> tuple[NodePlace, ...]:
         """Return the scans of one partitioned table that this one is of, in order; itself where it isn't."""
         parent = self.node.parent
         if parent is None or self.analysis.nodes[parent].type not in {"Append", "Merge Append"}:
@@ -123,29 +123,29 @@ class View:
             partitioned=self._whole_table() is not None,
         )
 
-    def at(self, index: int) -> View:
+    def at(self, index: int) -> NodePlace:
         """Return another node of the plan."""
-        return View(self.analysis, self.tree, index, self.context)
+        return NodePlace(self.analysis, self.tree, index, self.context)
 
-    def children(self) -> Iterator[View]:
+    def children(self) -> Iterator[NodePlace]:
         """Yield the nodes that feed this one: no CTEs, no InitPlans, no SubPlans."""
         for child in self.tree.children[self.index]:
             node = self.tree.nodes[child]
             if not is_debt(node) and text(node, "Parent Relationship") != "SubPlan":
                 yield self.at(child)
 
-    def source(self) -> View | None:
+    def source(self) -> NodePlace | None:
         """Return the scan that all of this node's rows come from unchanged, or None."""
-        view: View | None = self
+        view: NodePlace | None = self
         while view is not None and not view.node.relation:
             children = list(view.children())
             passes = view is self or view.node.type in _PASS_ROWS_ON
             view = children[0] if passes and len(children) == 1 else None
         return view
 
-    def finding(self, kind: str, reason: str, mend: str, **evidence: Any) -> Finding:
+    def finding(self, kind: str, reason: str, mend: str, **evidence: Any) -> PlanFinding:
         """Build a finding about this node."""
-        return Finding(kind, self.node.path, self.node.label, reason, mend, evidence)
+        return PlanFinding(kind, self.node.path, self.node.label, reason, mend, evidence)
 
 
 def amount(value: float) -> str:

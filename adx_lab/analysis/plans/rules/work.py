@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.plans.advice.indexes import condition_columns
-from adx_lab.analysis.plans.records import Finding
-from adx_lab.analysis.plans.rules.place import View, amount
+from adx_lab.analysis.plans.records import PlanFinding
+from adx_lab.analysis.plans.rules.place import NodePlace, amount
 from adx_lab.analysis.plans.sql.tokens import quoted_name
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _NOT_JUDGED = frozenset({
 })  # fmt: skip
 
 
-def nested_loop(view: View) -> Finding | None:
+def nested_loop(view: NodePlace) -> PlanFinding | None:
     """Find a nested loop whose inner side runs very often, and costs."""
     if view.node.type != "Nested Loop":
         return None
@@ -54,7 +54,7 @@ def nested_loop(view: View) -> Finding | None:
     )
 
 
-def sub_plan(view: View) -> Finding | None:
+def sub_plan(view: NodePlace) -> PlanFinding | None:
     """Find a subquery that runs once a row."""
     if view.text("Parent Relationship") != "SubPlan" or not (_costs_by_loops(view) or _takes_time(view)):
         return None
@@ -67,7 +67,7 @@ def sub_plan(view: View) -> Finding | None:
     )
 
 
-def spill(view: View) -> Finding | None:
+def spill(view: NodePlace) -> PlanFinding | None:
     """Find a node that had to write to disk what did not fit into memory."""
     if view.node.type == "Hash Join":
         return None  # its hash table's node tells of it
@@ -93,7 +93,7 @@ def spill(view: View) -> Finding | None:
     )
 
 
-def _more_memory(view: View, need_mb: float) -> str:
+def _more_memory(view: NodePlace, need_mb: float) -> str:
     """Say what mends a spill: more memory where a machine bears it for each of many statements."""
     bearable_mb = (view.context.memory_mb or _MEMORY_MB_GUESS) * _MEMORY_SHARE_MAX
     if need_mb <= bearable_mb:
@@ -104,7 +104,7 @@ def _more_memory(view: View, need_mb: float) -> str:
     )
 
 
-def misestimate(view: View) -> Finding | None:
+def misestimate(view: NodePlace) -> PlanFinding | None:
     """Find a row estimate that is far off, at the node where the error begins."""
     factor, least = view.node.estimate_factor, view.limits.misestimate_min
     if factor is None or 1 / least < factor < least or view.node.type in _NOT_JUDGED:
@@ -124,7 +124,7 @@ def misestimate(view: View) -> Finding | None:
     )
 
 
-def stale_statistics(view: View) -> Finding | None:
+def stale_statistics(view: NodePlace) -> PlanFinding | None:
     """Find a table that changed much since it was last analysed."""
     if not _is_stale(view) or _seen_before(view):
         return None
@@ -141,7 +141,7 @@ def stale_statistics(view: View) -> Finding | None:
     )
 
 
-WORK_RULES: tuple[Callable[[View], Finding | None], ...] = (
+WORK_RULES: tuple[Callable[[NodePlace], PlanFinding | None], ...] = (
     nested_loop,
     sub_plan,
     spill,
@@ -150,7 +150,7 @@ WORK_RULES: tuple[Callable[[View], Finding | None], ...] = (
 )
 
 
-def jit(analysis: PlanAnalysis, context: Context) -> list[Finding]:
+def jit(analysis: PlanAnalysis, context: Context) -> list[PlanFinding]:
     """Find compilation that takes a notable part of a short query."""
     spent, whole = analysis.jit_ms, analysis.execution_ms
     limits = context.thresholds
@@ -158,14 +158,16 @@ def jit(analysis: PlanAnalysis, context: Context) -> list[Finding]:
         return []
     where = " in each process" if any(node.type.startswith("Gather") for node in analysis.nodes) else ""
     reason = f"compiling took {spent:.1f} of {whole:.1f} ms{where}"
-    return [Finding("jit", "0", "JIT", reason, "SET jit = off; or raise jit_above_cost", {"jit_ms": spent})]
+    return [
+        PlanFinding("jit", "0", "JIT", reason, "SET jit = off; or raise jit_above_cost", {"jit_ms": spent})
+    ]
 
 
-def triggers(analysis: PlanAnalysis, context: Context) -> list[Finding]:
+def triggers(analysis: PlanAnalysis, context: Context) -> list[PlanFinding]:
     """Find triggers that are slow at each call: a foreign key without an index is the usual cause."""
     limits = context.thresholds
     return [
-        Finding(
+        PlanFinding(
             "trigger",
             "0",
             f"trigger {item.name}",
@@ -178,24 +180,24 @@ def triggers(analysis: PlanAnalysis, context: Context) -> list[Finding]:
     ]
 
 
-PLAN_RULES: tuple[Callable[[PlanAnalysis, Context], list[Finding]], ...] = (jit, triggers)
+PLAN_RULES: tuple[Callable[[PlanAnalysis, Context], list[PlanFinding]], ...] = (jit, triggers)
 
 
-def _takes_time(view: View) -> bool:
+def _takes_time(view: NodePlace) -> bool:
     """Tell whether what runs a hundred times or more is a notable part of the whole."""
     whole = view.analysis.execution_ms or view.analysis.root.inclusive_ms or 0.0
     spent = view.node.inclusive_ms or 0.0
     return (view.node.loops or 0.0) >= 100 and spent >= max(1.0, whole * 0.2)
 
 
-def _costs_by_loops(view: View) -> bool:
+def _costs_by_loops(view: NodePlace) -> bool:
     loops, pages = view.node.loops or 0.0, view.node.pages
     if loops < view.limits.loops_min:
         return False
     return pages is None or pages >= view.limits.loop_pages_min
 
 
-def _excused(view: View, factor: float) -> bool:
+def _excused(view: NodePlace, factor: float) -> bool:
     """Tell whether an estimate that is far off is no news, or nobody's fault."""
     decided_nothing = view.node.parent is None or bool(view.text("One-Time Filter"))
     unknowable = "SubPlan" in view.text("Filter")
@@ -204,7 +206,7 @@ def _excused(view: View, factor: float) -> bool:
     return decided_nothing or unknowable or too_few or _is_stale(view)
 
 
-def _comes_from_below(view: View, factor: float) -> bool:
+def _comes_from_below(view: NodePlace, factor: float) -> bool:
     """Tell whether a node that feeds this one was off likewise, and explains most of the error."""
     for child in view.children():
         below = child.node.estimate_factor
@@ -216,7 +218,7 @@ def _comes_from_below(view: View, factor: float) -> bool:
     return False
 
 
-def _is_stale(view: View) -> bool:
+def _is_stale(view: NodePlace) -> bool:
     table = view.table
     if table is None or view.node.type in {"ModifyTable", "CTE Scan"}:
         return False
@@ -224,18 +226,18 @@ def _is_stale(view: View) -> bool:
     return table.modified >= max(view.limits.modified_min, known * view.limits.modified_share_min)
 
 
-def _seen_before(view: View) -> bool:
+def _seen_before(view: NodePlace) -> bool:
     same = (node.relation == view.node.relation for node in view.analysis.nodes[: view.index])
     return any(same)
 
 
-def _is_generic(view: View) -> bool:
+def _is_generic(view: NodePlace) -> bool:
     """Tell whether a node's conditions hold parameters whose values the planner did not know."""
     keys = ("Filter", "Index Cond", "Recheck Cond")
     return any(re.search(r"\$\d", view.text(key)) for key in keys)
 
 
-def _better_statistics(view: View) -> str:
+def _better_statistics(view: NodePlace) -> str:
     relation = view.node.relation
     if relation is None or view.node.type in {"Function Scan", "CTE Scan"}:
         return (

@@ -21,7 +21,7 @@ class Expression:
 
 
 @dataclass(frozen=True, slots=True)
-class Column(Expression):
+class ColumnName(Expression):
     """A column, and the alias it was qualified with."""
 
     name: str
@@ -82,7 +82,7 @@ def parse(text: str) -> Expression:
             return found
     except (_UnreadableError, RecursionError):
         pass
-    names = [Column(quoted_name(name_of(t)), name_of(t)) for t in reader.tokens if t.kind == "name"]
+    names = [ColumnName(quoted_name(name_of(t)), name_of(t)) for t in reader.tokens if t.kind == "name"]
     return Other(text, tuple(names))
 
 
@@ -110,15 +110,15 @@ def walk(expression: Expression) -> Iterator[Expression]:
         waiting += parts_of(item)
 
 
-def columns_of(expression: Expression) -> tuple[Column, ...]:
+def columns_of(expression: Expression) -> tuple[ColumnName, ...]:
     """Return the columns that an expression mentions, each once."""
-    found = (item for item in walk(expression) if isinstance(item, Column))
+    found = (item for item in walk(expression) if isinstance(item, ColumnName))
     return tuple({column.name: column for column in found}.values())
 
 
 def is_fixed(expression: Expression) -> bool:
     """Tell whether an expression has one value for the whole scan: it mentions no column."""
-    return not any(isinstance(item, Column | Other) for item in walk(expression))
+    return not any(isinstance(item, ColumnName | Other) for item in walk(expression))
 
 
 def conjuncts(expression: Expression) -> tuple[Expression, ...]:
@@ -365,7 +365,7 @@ class _Reader:
             token = self.take()
             depth += (token.word == "CASE") - (token.word == "END")
             if token.kind == "name" and token.word not in _ENDS:
-                names.append(Column(quoted_name(name_of(token)), name_of(token)))
+                names.append(ColumnName(quoted_name(name_of(token)), name_of(token)))
         return Other("CASE", tuple(names))
 
     def reference(self, token: Token) -> Expression:
@@ -385,10 +385,10 @@ class _Reader:
             called = ".".join(item.text for item in names)
             return Call(f"{called}({inside.sql})", name_of(names[-1]), _listed(inside))
         if any(item.kind != "name" for item in names):
-            return Other(names[0].text, (Column(quoted_name(name_of(names[0])), name_of(names[0])),))
+            return Other(names[0].text, (ColumnName(quoted_name(name_of(names[0])), name_of(names[0])),))
         qualifier = name_of(names[-2]) if len(names) > 1 else ""
         name = name_of(names[-1])
-        return Column(quoted_name(name), name, qualifier)
+        return ColumnName(quoted_name(name), name, qualifier)
 
 
 def _listed(inside: Expression) -> tuple[Expression, ...]:
@@ -398,5 +398,5 @@ def _listed(inside: Expression) -> tuple[Expression, ...]:
 
 
 def _enclosed(expression: Expression) -> str:
-    plain = isinstance(expression, Column | Constant | Parameter | Call | Cast)
+    plain = isinstance(expression, ColumnName | Constant | Parameter | Call | Cast)
     return expression.sql if plain or expression.sql.startswith("(") else f"({expression.sql})"

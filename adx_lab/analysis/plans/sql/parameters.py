@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.plans.sql.expression import Cast, Column, Expression, Operation, Parameter, parse, walk
+from adx_lab.analysis.plans.sql.expression import (
+    Cast,
+    ColumnName,
+    Expression,
+    Operation,
+    Parameter,
+    parse,
+    walk,
+)
 from adx_lab.analysis.plans.tree import flatten, text
 
 if TYPE_CHECKING:
@@ -16,7 +24,7 @@ _COMPARISONS = frozenset({"=", "<", ">", "<=", ">=", "<>", "= ANY", "~~", "~~*"}
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedParameter:
     """A parameter and the column it is compared with."""
 
     schema: str
@@ -25,7 +33,7 @@ class Compared:
     operator: str
 
 
-def compared_parameters(plan: Mapping[str, Any]) -> dict[int, Compared]:
+def compared_parameters(plan: Mapping[str, Any]) -> dict[int, ComparedParameter]:
     """Return for each parameter of a plan the column that it is compared with, where it is.
 
     Parameters
@@ -39,25 +47,25 @@ def compared_parameters(plan: Mapping[str, Any]) -> dict[int, Compared]:
         for node in tree.nodes
         if text(node, "Relation Name")
     }
-    found: dict[int, Compared] = {}
+    found: dict[int, ComparedParameter] = {}
     for node in tree.nodes:
         own = (text(node, "Schema"), text(node, "Relation Name"))
         for condition in (parse(text(node, key)) for key in _CONDITIONS if text(node, key)):
             for number, column, operator in _comparisons(condition):
                 schema, table = tables.get(column.qualifier, own)
                 if table:
-                    found.setdefault(number, Compared(schema, table, column.name, operator))
+                    found.setdefault(number, ComparedParameter(schema, table, column.name, operator))
     return found
 
 
-def _comparisons(condition: Expression) -> Iterator[tuple[int, Column, str]]:
+def _comparisons(condition: Expression) -> Iterator[tuple[int, ColumnName, str]]:
     for item in walk(condition):
         if not isinstance(item, Operation) or item.operator not in _COMPARISONS or len(item.operands) != 2:
             continue
         left, right = (_bare(operand) for operand in item.operands)
-        if isinstance(right, Column) and isinstance(left, Parameter):
+        if isinstance(right, ColumnName) and isinstance(left, Parameter):
             left, right = right, left
-        if isinstance(left, Column) and isinstance(right, Parameter) and right.number > 0:
+        if isinstance(left, ColumnName) and isinstance(right, Parameter) and right.number > 0:
             yield right.number, left, item.operator
 
 

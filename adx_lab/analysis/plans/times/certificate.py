@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.plans.records import ZERO, Certificate, Interval, PlanDocument, Trigger
-from adx_lab.analysis.plans.tree import Tree, number, text
+from adx_lab.analysis.plans.tree import PlanTree, number, text
 
 if TYPE_CHECKING:
-    from adx_lab.analysis.plans.times.settle import Account
+    from adx_lab.analysis.plans.times.settle import TimeAccount
 
 _HALF_MS = 0.0005
 _FLOAT_SLACK_MS = 1e-9
@@ -34,7 +34,7 @@ class Outside:
     rest: Interval | None
 
 
-def outside_of_nodes(document: PlanDocument, tree: Tree, account: Account) -> Outside:
+def outside_of_nodes(document: PlanDocument, tree: PlanTree, account: TimeAccount) -> Outside:
     """Split what the execution took beyond the root node."""
     execution, target = _execution(document)
     serialization = _serialization(document)
@@ -51,7 +51,7 @@ def outside_of_nodes(document: PlanDocument, tree: Tree, account: Account) -> Ou
     return Outside(execution, target, triggers, serialization, rest)
 
 
-def certify(tree: Tree, account: Account, outside: Outside) -> Certificate:
+def certify(tree: PlanTree, account: TimeAccount, outside: Outside) -> Certificate:
     """Add everything up afresh and compare with what PostgreSQL measured."""
     root = account.times.clock[0]
     selfs = [item for item in account.selfs if item is not None]
@@ -112,7 +112,7 @@ def _serialization(document: PlanDocument) -> float | None:
     return number(value, "Time") if isinstance(value, dict) else None
 
 
-def _triggers(document: PlanDocument, tree: Tree, room: Interval | None) -> tuple[Trigger, ...]:
+def _triggers(document: PlanDocument, tree: PlanTree, room: Interval | None) -> tuple[Trigger, ...]:
     """Read the triggers, and tell those that ran inside a node from those that ran after it.
 
     Constraint triggers are always AFTER. Of the others the plan does not say; those that find no room

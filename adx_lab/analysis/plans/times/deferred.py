@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from adx_lab.analysis.plans.tree import Tree, cte_name, init_plan_name, is_gather, number, text
+from adx_lab.analysis.plans.tree import PlanTree, cte_name, init_plan_name, is_gather, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +42,7 @@ def is_debt(node: RawNode) -> bool:
     return text(node, "Parent Relationship") == "InitPlan" or init_plan_name(node) is not None
 
 
-def ctes(tree: Tree) -> dict[int, tuple[int, ...]]:
+def ctes(tree: PlanTree) -> dict[int, tuple[int, ...]]:
     """Return for each CTE (its top node) the CTE Scans that read it: a name means the nearest owner's CTE."""
     found: dict[int, list[int]] = {
         index: [] for index, node in enumerate(tree.nodes) if is_debt(node) and cte_name(node) is not None
@@ -58,12 +58,12 @@ def ctes(tree: Tree) -> dict[int, tuple[int, ...]]:
     return {index: tuple(scans) for index, scans in found.items()}
 
 
-def init_plans(tree: Tree) -> tuple[int, ...]:
+def init_plans(tree: PlanTree) -> tuple[int, ...]:
     """Return the top nodes of the InitPlans."""
     return tuple(index for index, node in enumerate(tree.nodes) if is_debt(node) and cte_name(node) is None)
 
 
-def charged_node(tree: Tree, source: int, has_room: Callable[[int], bool]) -> int:
+def charged_node(tree: PlanTree, source: int, has_room: Callable[[int], bool]) -> int:
     """Return the node on whose clock an InitPlan ran.
 
     Parameters
@@ -88,7 +88,7 @@ def charged_node(tree: Tree, source: int, has_room: Callable[[int], bool]) -> in
     return next((index for index in others if has_room(index)), users[0] if users else owner)
 
 
-def _users(tree: Tree, source: int, owner: int) -> list[int]:
+def _users(tree: PlanTree, source: int, owner: int) -> list[int]:
     """Return the executed nodes that mention an InitPlan, those that run first before the others."""
     pattern = _mention(tree.nodes[source])
     inside = set(tree.below(source))
@@ -119,7 +119,7 @@ def _texts(node: RawNode) -> Iterator[str]:
             yield from (item for item in value if isinstance(item, str))
 
 
-def _nearby(tree: Tree, user: int, owner: int) -> list[int]:
+def _nearby(tree: PlanTree, user: int, owner: int) -> list[int]:
     """Return where a use's time can have passed: a Gather above it, the node, or a join that rescans it."""
     above: list[int] = []
     for ancestor in () if user == owner else tree.ancestors(user):
@@ -131,7 +131,7 @@ def _nearby(tree: Tree, user: int, owner: int) -> list[int]:
     return [*reversed(gathers), user, *(above[: joins[0] + 1] if joins else [])]
 
 
-def _post_order(tree: Tree, top: int) -> Iterator[int]:
+def _post_order(tree: PlanTree, top: int) -> Iterator[int]:
     """Yield the nodes below ``top``, and itself last, each after those below it."""
     open_nodes: list[int] = []
     for index in tree.below(top):

@@ -9,7 +9,7 @@ merge join, below an EXISTS, or on the outer side of a hash join whose table tur
 from __future__ import annotations
 
 from adx_lab.analysis.plans.times.deferred import is_debt
-from adx_lab.analysis.plans.tree import Tree, number, text
+from adx_lab.analysis.plans.tree import PlanTree, number, text
 
 _BLOCKING = frozenset(
     {"Sort", "Incremental Sort", "Hash", "BitmapAnd", "BitmapOr", "Bitmap Index Scan", "ModifyTable"}
@@ -18,7 +18,7 @@ _UNCOUNTED = frozenset({"BitmapAnd", "BitmapOr", "ModifyTable"})
 _FIRST_MATCH = frozenset({"Semi", "Anti"})
 
 
-def early_stops(tree: Tree) -> tuple[bool, ...]:
+def early_stops(tree: PlanTree) -> tuple[bool, ...]:
     """Tell for each node whether it may have been left before its end."""
     stops = [False] * len(tree)
     for index in range(1, len(tree)):  # parents come before their children
@@ -30,7 +30,7 @@ def early_stops(tree: Tree) -> tuple[bool, ...]:
     return tuple(stops)
 
 
-def estimate_factor(tree: Tree, index: int, *, stopped_early: bool) -> float | None:
+def estimate_factor(tree: PlanTree, index: int, *, stopped_early: bool) -> float | None:
     """Return rows over planned rows, or None where the two can't be held against each other.
 
     Both are a loop's, and at least 1: the planner never expects less.
@@ -45,7 +45,7 @@ def estimate_factor(tree: Tree, index: int, *, stopped_early: bool) -> float | N
     return None if factor > 1 and _reads_again(tree, index) else factor
 
 
-def _starts_here(tree: Tree, parent: int, index: int) -> bool:
+def _starts_here(tree: PlanTree, parent: int, index: int) -> bool:
     above, node = tree.nodes[parent], tree.nodes[index]
     kind = text(above, "Node Type")
     if text(node, "Parent Relationship") in {"SubPlan", "InitPlan"} or is_debt(node):
@@ -62,12 +62,12 @@ def _starts_here(tree: Tree, parent: int, index: int) -> bool:
     return kind == "Merge Join" or (kind == "WindowAgg" and "Run Condition" in above)
 
 
-def _is_empty_hash(tree: Tree, index: int) -> bool:
+def _is_empty_hash(tree: PlanTree, index: int) -> bool:
     node = tree.nodes[index]
     return text(node, "Node Type") == "Hash" and number(node, "Actual Rows") == 0
 
 
-def _passes_on(tree: Tree, parent: int, index: int) -> bool:
+def _passes_on(tree: PlanTree, parent: int, index: int) -> bool:
     """Tell whether a node that is left early leaves this child early too."""
     above, node = tree.nodes[parent], tree.nodes[index]
     kind = text(above, "Node Type")
@@ -76,7 +76,7 @@ def _passes_on(tree: Tree, parent: int, index: int) -> bool:
     return not (kind == "Aggregate" and text(above, "Strategy") in {"Plain", "Hashed", "Mixed"})
 
 
-def _reads_again(tree: Tree, index: int) -> bool:
+def _reads_again(tree: PlanTree, index: int) -> bool:
     """Tell whether a merge join goes back over a node's rows, which counts them again."""
     parent = tree.parents[index]
     if parent is None or text(tree.nodes[parent], "Node Type") != "Merge Join":

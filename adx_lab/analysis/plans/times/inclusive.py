@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.plans.records import ZERO, Interval
-from adx_lab.analysis.plans.tree import Tree, is_gather, is_sub_plan, number, text, workers
+from adx_lab.analysis.plans.tree import PlanTree, is_gather, is_sub_plan, number, text, workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ class Times:
     regions: tuple[Region, ...]
 
 
-def inclusive_times(tree: Tree) -> Times:
+def inclusive_times(tree: PlanTree) -> Times:
     """Return every node's inclusive time."""
     regions = parallel_regions(tree)
     clock = [_total(tree, index) for index in range(len(tree))]
@@ -66,7 +66,7 @@ def inclusive_times(tree: Tree) -> Times:
     return Times(tuple(clock), everywhere, regions)
 
 
-def parallel_regions(tree: Tree) -> tuple[Region, ...]:
+def parallel_regions(tree: PlanTree) -> tuple[Region, ...]:
     """Find what runs below each Gather, and how its time is brought onto the query's clock."""
     verbose = any("Output" in node for node in tree.nodes)
     found = []
@@ -86,7 +86,7 @@ def parallel_regions(tree: Tree) -> tuple[Region, ...]:
     return tuple(found)
 
 
-def _total(tree: Tree, index: int) -> Interval | None:
+def _total(tree: PlanTree, index: int) -> Interval | None:
     node = tree.nodes[index]
     loops, average = number(node, "Actual Loops"), number(node, "Actual Total Time")
     if loops == 0:
@@ -97,7 +97,7 @@ def _total(tree: Tree, index: int) -> Interval | None:
 
 
 def _on_clock(
-    tree: Tree, clock: Sequence[Interval | None], index: int, total: Interval, region: Region
+    tree: PlanTree, clock: Sequence[Interval | None], index: int, total: Interval, region: Region
 ) -> Interval:
     if region.processes is not None:
         scan = _scan_of_bitmap(tree, index)
@@ -113,7 +113,7 @@ def _on_clock(
     return Interval(leader.value, max(0.0, leader.low), max(0.0, leader.high))
 
 
-def _scan_of_bitmap(tree: Tree, index: int) -> int | None:
+def _scan_of_bitmap(tree: PlanTree, index: int) -> int | None:
     """Return the parallel scan that a bitmap is made for, by one process while the others wait for it."""
     if text(tree.nodes[index], "Node Type") not in MADE_BY_ONE:
         return None
@@ -123,7 +123,7 @@ def _scan_of_bitmap(tree: Tree, index: int) -> int | None:
     return None
 
 
-def _share_of_one(tree: Tree, clock: Sequence[Interval | None], scan: int, processes: float) -> float:
+def _share_of_one(tree: PlanTree, clock: Sequence[Interval | None], scan: int, processes: float) -> float:
     """Return how much of a shared bitmap's time is on the query's clock: all, but what nobody waited for."""
     bitmap = next((_total(tree, child) for child in tree.children[scan]), None)
     waited = clock[scan]
@@ -138,13 +138,13 @@ def _worker_total(worker: Mapping[str, object]) -> Interval:
     return Interval(average * loops, (average - _HALF_MS) * loops, (average + _HALF_MS) * loops)
 
 
-def _leader_loops(tree: Tree, index: int) -> float:
+def _leader_loops(tree: PlanTree, index: int) -> float:
     node = tree.nodes[index]
     taken = sum(number(worker, "Actual Loops") or 0.0 for worker in workers(node))
     return (number(node, "Actual Loops") or 0.0) - taken
 
 
-def _processes(tree: Tree, gather: int, child: int) -> float:
+def _processes(tree: PlanTree, gather: int, child: int) -> float:
     """Return how many processes ran the child: it runs once in each, each time that the Gather runs.
 
     Not ``Workers Launched``, which tells of the last run only, and counts workers that came too late to work.

@@ -20,7 +20,7 @@ from adx_lab.analysis.plans.times.deferred import (
     whole_shares,
 )
 from adx_lab.analysis.plans.times.inclusive import MADE_BY_ONE, Times, inclusive_times
-from adx_lab.analysis.plans.tree import Tree, count, is_gather, number, text
+from adx_lab.analysis.plans.tree import PlanTree, count, is_gather, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ COUNTERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class TimeAccount:
     """Where a plan's time and pages went.
 
     ``outside`` and ``outside_pages`` are what data-modifying CTEs did after the main plan had ended: no part
@@ -52,7 +52,7 @@ class Account:
     outside_pages: Mapping[str, int]
 
 
-def settle(tree: Tree) -> Account:
+def settle(tree: PlanTree) -> TimeAccount:
     """Give every node its own time and its own pages."""
     times = inclusive_times(tree)
     selfs = [_own_time(tree, times.clock, index) for index in range(len(tree))]
@@ -63,12 +63,12 @@ def settle(tree: Tree) -> Account:
     for source in init_plans(tree):
         _charge(tree, source, times.clock, selfs, pages)
     outside += _settle_shutdown(tree, selfs)
-    return Account(
+    return TimeAccount(
         times, tuple(selfs), outside, {key: tuple(held) for key, held in pages.items()}, outside_pages
     )
 
 
-def bounded_self(tree: Tree, account: Account, index: int) -> Interval | None:
+def bounded_self(tree: PlanTree, account: TimeAccount, index: int) -> Interval | None:
     """Return a node's own time with the bounds that are certain, also where averages stand for processes.
 
     Below a Gather whose processes are not told apart the leader's part is between what the others can't have
@@ -88,7 +88,7 @@ def bounded_self(tree: Tree, account: Account, index: int) -> Interval | None:
     return Interval(own.value, min(low, own.low), max(own.high, min(everywhere, gather.high)))
 
 
-def _own_time(tree: Tree, clock: Sequence[Interval | None], index: int) -> Interval | None:
+def _own_time(tree: PlanTree, clock: Sequence[Interval | None], index: int) -> Interval | None:
     own = clock[index]
     if own is None:
         return None
@@ -98,7 +98,7 @@ def _own_time(tree: Tree, clock: Sequence[Interval | None], index: int) -> Inter
     return own
 
 
-def _own_count(tree: Tree, key: str, index: int) -> int | None:
+def _own_count(tree: PlanTree, key: str, index: int) -> int | None:
     own = count(tree.nodes[index], key)
     if own is None:
         return None
@@ -107,7 +107,7 @@ def _own_count(tree: Tree, key: str, index: int) -> int | None:
 
 
 def _take_from_scans(
-    tree: Tree,
+    tree: PlanTree,
     clock: Sequence[Interval | None],
     selfs: list[Interval | None],
     sources: Mapping[int, tuple[int, ...]],
@@ -137,7 +137,7 @@ def _take_from_scans(
     return outside
 
 
-def _outlives(tree: Tree, source: int, selfs: Sequence[Interval | None], rest: Interval) -> bool:
+def _outlives(tree: PlanTree, source: int, selfs: Sequence[Interval | None], rest: Interval) -> bool:
     """Tell whether what no scan waited for passed after the main plan, and not in the CTE's owner.
 
     A data-modifying CTE is run to its end after the main plan. Any other that is still at work when the plan
@@ -155,7 +155,7 @@ def _lower(selfs: list[Interval | None], index: int, amount: Interval) -> None:
 
 
 def _take_pages_from_scans(
-    tree: Tree, key: str, held: list[int | None], sources: Mapping[int, tuple[int, ...]]
+    tree: PlanTree, key: str, held: list[int | None], sources: Mapping[int, tuple[int, ...]]
 ) -> int:
     outside = 0
     for source, scans in sources.items():
@@ -181,7 +181,7 @@ def _lower_count(held: list[int | None], index: int, amount: int) -> None:
 
 
 def _charge(
-    tree: Tree,
+    tree: PlanTree,
     source: int,
     clock: Sequence[Interval | None],
     selfs: list[Interval | None],
@@ -213,7 +213,7 @@ def _charge(
         _lower_count(pages[key], owner, amount - part)
 
 
-def _settle_shutdown(tree: Tree, selfs: list[Interval | None]) -> Interval:
+def _settle_shutdown(tree: PlanTree, selfs: list[Interval | None]) -> Interval:
     """Charge the shutdown of a Gather to the node that waited for it, where those between were not timed.
 
     A LIMIT that is done shuts down the workers below it. Before PostgreSQL 12 that time counted for the

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from adx_lab.analysis.plans.sql.parameters import Compared
+    from adx_lab.analysis.plans.sql.parameters import ComparedParameter
 
 _OWN = load_queries(Path(__file__).parent)
 KINDS = ("common", "rare", "absent")
@@ -40,7 +40,7 @@ _ANYTHING = "10"
 
 
 async def values_by_kind(
-    connection: asyncpg.Connection, types: Sequence[str], compared: Mapping[int, Compared]
+    connection: asyncpg.Connection, types: Sequence[str], compared: Mapping[int, ComparedParameter]
 ) -> dict[str, list[str]]:
     """Return the arguments of each kind, as SQL; a kind that is the same as an earlier one is left out.
 
@@ -67,14 +67,16 @@ async def values_by_kind(
     return found
 
 
-async def _statistics(connection: asyncpg.Connection, column: Compared) -> dict[str, str | None]:
+async def _statistics(connection: asyncpg.Connection, column: ComparedParameter) -> dict[str, str | None]:
     row = await connection.fetchrow(_OWN["anywhere.values"].sql, column.schema, column.table, column.column)
     return (
         {} if row is None else {"common": row["common"] or row["rare"], "rare": row["rare"] or row["common"]}
     )
 
 
-def _value(kind: str, type_name: str, known: Mapping[str, str | None], column: Compared | None) -> str:
+def _value(
+    kind: str, type_name: str, known: Mapping[str, str | None], column: ComparedParameter | None
+) -> str:
     many = type_name.endswith("[]")
     one = type_name.removesuffix("[]")
     value = known.get(kind)

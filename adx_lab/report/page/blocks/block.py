@@ -9,7 +9,7 @@ from typing import Protocol
 from adx_lab.report.parts.table import Table
 
 
-class Shown(Protocol):
+class Drawable(Protocol):
     """A figure, a table, or words."""
 
     def html(self) -> str:
@@ -39,7 +39,7 @@ class Folded:
     """Something that most readers pass over, behind a line that says what it is."""
 
     summary: str
-    shown: tuple[Shown, ...]
+    shown: tuple[Drawable, ...]
     address: str = ""
 
     def html(self) -> str:
@@ -55,7 +55,7 @@ class Section:
 
     anchor: str
     title: str
-    shown: tuple[Shown, ...]
+    shown: tuple[Drawable, ...]
     note: str = ""
     folded: bool = False
 

@@ -11,7 +11,7 @@ from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.report.page.answer import endpoint_address, query_address, size_words, slower_endpoints, slug
-from adx_lab.report.page.blocks.block import Section, Shown, Words
+from adx_lab.report.page.blocks.block import Drawable, Section, Words
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.parts.table import Cell, Column, Table
 from adx_lab.report.parts.words import part_words
@@ -40,7 +40,7 @@ def _names(contents: Contents) -> list[str]:
     return list(found)
 
 
-def _shown(contents: Contents, verdict: Verdict, name: str) -> Iterator[Shown]:
+def _shown(contents: Contents, verdict: Verdict, name: str) -> Iterator[Drawable]:
     size = size_words(contents.compared, verdict.comparisons, name)
     if size:
         yield Words(f"Against the baseline: {size}.")
@@ -100,7 +100,7 @@ def _quantile(times: pd.Series[float], share: float) -> float | None:
     return float(times.quantile(share)) if len(times) >= np.ceil(2 / (1 - share)) else None
 
 
-def _time(contents: Contents, name: str) -> Iterator[Shown]:
+def _time(contents: Contents, name: str) -> Iterator[Drawable]:
     duel = None if contents.compared is None else contents.compared.duel
     change = None if duel is None else next((one for one in duel.changes if one.endpoint == name), None)
     if change is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from adx_lab.analysis.plans.captures.matrix import Cell, Matrix, for_whom
+from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell, for_whom
 from adx_lab.report.page.answer import endpoint_address, query_address, slug
-from adx_lab.report.page.blocks.block import Folded, Section, Shown, Words
+from adx_lab.report.page.blocks.block import Drawable, Folded, Section, Words
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell as TableCell
@@ -49,7 +49,7 @@ def link_queries(contents: Contents, table: Table, name: str = "query") -> Table
     return table.linked(name, lambda text: query_address(text) if text in known else None)
 
 
-def _shown(contents: Contents, plans: Matrix, name: str) -> Iterator[Shown]:
+def _shown(contents: Contents, plans: Matrix, name: str) -> Iterator[Drawable]:
     own = [cell for cell in plans.cells.values() if cell.query == name]
     if contents.compared is not None:
         for change in contents.compared.plan_changes:
@@ -76,7 +76,7 @@ def _shown(contents: Contents, plans: Matrix, name: str) -> Iterator[Shown]:
         yield Folded("Its text", (Words(text, "pre"),))
 
 
-def _costs(contents: Contents, own: list[Cell]) -> Table:
+def _costs(contents: Contents, own: list[PlanCell]) -> Table:
     before = None if contents.compared is None else contents.compared.base_plans
     columns = [
         *(
@@ -101,7 +101,7 @@ def _costs(contents: Contents, own: list[Cell]) -> Table:
     return Table(tuple(columns), tuple(rows))
 
 
-def _slow(contents: Contents, name: str) -> Iterator[Shown]:
+def _slow(contents: Contents, name: str) -> Iterator[Drawable]:
     """Yield the slowest execution under load, with the plan that it really had."""
     if contents.judgement is None:
         return
