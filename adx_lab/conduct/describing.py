@@ -20,7 +20,7 @@ from adx_lab.secrecy import shown_url
 from adx_lab.services.attached import postgres_url
 from adx_lab.services.project import (
     DATA,
-    Asked,
+    FirstFigures,
     Wish,
     budgets_text,
     grants_text,
@@ -43,7 +43,7 @@ class Described:
 
     file: Path
     written: tuple[str, ...]
-    endpoints: dict[str, Asked]
+    endpoints: dict[str, FirstFigures]
     not_asked: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -89,7 +89,7 @@ async def _describe(folder: Path, file: Path, wish: Wish, progress: Progress) ->
     if wish.database:
         written.append(GRANTS)
     _write(file, project_text(wish))
-    endpoints: dict[str, Asked] = {}
+    endpoints: dict[str, FirstFigures] = {}
     if wish.locustfile:
         progress.step("a short run, to see which endpoints there are")
         endpoints = await _short_run(folder, progress)
@@ -120,7 +120,7 @@ async def _database(folder: Path, wish: Wish) -> tuple[Wish, list[str]]:
     return wish, notes
 
 
-async def _short_run(folder: Path, progress: Progress) -> dict[str, Asked]:
+async def _short_run(folder: Path, progress: Progress) -> dict[str, FirstFigures]:
     settings = read_settings(flags={"home": str(folder), **_SHORT_RUN})
     request = load_request(settings, None, None, given=frozenset({"duration_s", "warmup_s"}))
     if request.url is not None:
@@ -129,7 +129,7 @@ async def _short_run(folder: Path, progress: Progress) -> dict[str, Asked]:
         async with surroundings(settings, progress) as around:
             run = await record_load(settings, around, request, progress)
     return {
-        row.subject: Asked(
+        row.subject: FirstFigures(
             float(row.p50_ms.value or row.max_ms or 0),
             float(row.p95_ms.value or row.max_ms or 0),
             row.count * _NIGHT_S / _SHORT_RUN["load.duration_s"],
@@ -139,7 +139,7 @@ async def _short_run(folder: Path, progress: Progress) -> dict[str, Asked]:
     }
 
 
-def _not_asked(routes: list[str], endpoints: Mapping[str, Asked]) -> tuple[str, ...]:
+def _not_asked(routes: list[str], endpoints: Mapping[str, FirstFigures]) -> tuple[str, ...]:
     """Return the routes that no request of the short run can have been."""
     asked = {_shape(name) for name in endpoints}
     return tuple(route for route in routes if _shape(route) not in asked)

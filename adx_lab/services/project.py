@@ -94,7 +94,7 @@ def project_text(wish: Wish) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class FirstFigures:
     """What a short run measured of an endpoint; ``requests`` are those that a quick night will make."""
 
     p50_ms: float
@@ -109,7 +109,7 @@ class Asked:
         return f"p50_ms = {_round_up(2 * self.p50_ms):g}" if self.requests >= _FOR_A_P50 else None
 
 
-def budgets_text(asked: Mapping[str, Asked]) -> str:
+def budgets_text(asked: Mapping[str, FirstFigures]) -> str:
     """Return budgets proposed from what a short run measured."""
     lines = [
         "",

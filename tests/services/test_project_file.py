@@ -10,7 +10,7 @@ import pytest
 
 from adx_lab.errors import UsageError
 from adx_lab.services.attached import postgres_url
-from adx_lab.services.project import Asked, Wish, budgets_text, project_text
+from adx_lab.services.project import FirstFigures, Wish, budgets_text, project_text
 from adx_lab.settings import CHECKOUT, read_budgets, read_settings
 
 SHOP = '[service]\nname = "shop"\nurl = "http://127.0.0.1:1"\n'
@@ -138,8 +138,12 @@ def test_what_init_writes_can_be_read(tmp_path: Path) -> None:
         branch="trunk",
     )
     text = project_text(wish) + budgets_text(
-        {"GET /a": Asked(2.0, 4.2, 400), "GET /b": Asked(60.0, 130.0, 900), "GET /c": Asked(3.0, 9.0, 60)}
-        | {"GET /d": Asked(3.0, 9.0, 4)}
+        {
+            "GET /a": FirstFigures(2.0, 4.2, 400),
+            "GET /b": FirstFigures(60.0, 130.0, 900),
+            "GET /c": FirstFigures(3.0, 9.0, 60),
+        }
+        | {"GET /d": FirstFigures(3.0, 9.0, 4)}
     )
     file = write(tmp_path, text)
     settings = read_settings({}, {"home": str(tmp_path)})
