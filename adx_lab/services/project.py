@@ -8,7 +8,7 @@ import math
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
@@ -49,6 +49,7 @@ class Wish:
     build: str | None = None
     prepare: str | None = None
     locustfile: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
     branch: str | None = None
     """What a night is compared with, where the service can be started."""
 
@@ -75,8 +76,10 @@ def project_text(wish: Wish) -> str:
             if wish.build
             else '# build = "uv sync --frozen"  # where a commit needs libraries of its own'
         )
-        if wish.prepare:
-            lines.append('env = { DATABASE_URL = "{database_url}" }  # postgresql+asyncpg://{database}, say')
+        env = wish.env or ({"DATABASE_URL": "{database_url}"} if wish.prepare else {})
+        if env:
+            told = ", ".join(f"{_q(name)} = {_q(value)}" for name, value in env.items())
+            lines.append(f"env = {{ {told} }}")
     if wish.prepare or wish.database:
         lines += ["", "[service.database]"]
         lines += [f"prepare = {_q(wish.prepare)}"] if wish.prepare else [f"url = {_q(str(wish.database))}"]

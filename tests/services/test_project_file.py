@@ -135,6 +135,7 @@ def test_what_init_writes_can_be_read(tmp_path: Path) -> None:
         command="uvicorn shop:app --port {port}",
         prepare="python -m seed",
         locustfile="load.py",
+        env={"DATABASE_URL": "postgresql+asyncpg://{database}", "POOL.SIZE": "5"},
         branch="trunk",
     )
     text = project_text(wish) + budgets_text(
@@ -149,6 +150,8 @@ def test_what_init_writes_can_be_read(tmp_path: Path) -> None:
     settings = read_settings({}, {"home": str(tmp_path)})
     assert settings.service.name == 'a "shop"'
     assert settings.service.database.prepare == "python -m seed"
+    assert settings.service.start.env == wish.env
+    assert settings.baseline.ref == "trunk"
     limits = {one.metric: one.limit for one in read_budgets(file, "any")}
     assert limits["endpoint.GET /a.p95_ms"] == 9
     assert limits["endpoint.GET /b.p95_ms"] == 300

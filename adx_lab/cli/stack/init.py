@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from adx_lab.cli.console import ConsoleProgress, print_json
+from adx_lab.errors import UsageError
 
 
 def run(
@@ -17,6 +18,7 @@ def run(
     prepare: str | None = None,
     ready: str | None = None,
     build: str | None = None,
+    env: tuple[str, ...] = (),
     name: str | None = None,
     force: bool = False,
     json: bool = False,
@@ -39,6 +41,8 @@ def run(
         The path that answers below 400 once it serves.
     build
         What makes a commit's libraries, once for each lock file.
+    env
+        NAME=VALUE, a variable of its environment: DATABASE_URL=postgresql+asyncpg://{database}; several.
     name
         What it is called; the folder's name where left out.
     force
@@ -49,6 +53,9 @@ def run(
     from adx_lab.conduct.describing import describe
     from adx_lab.services.project import Wish, branch_of, name_of
 
+    wrong = next((pair for pair in env if "=" not in pair), None)
+    if wrong is not None:
+        raise UsageError(f"--env {wrong} sets nothing", mend="write NAME=VALUE")
     folder = Path.cwd()
     wish = Wish(
         name or name_of(folder),
@@ -59,6 +66,7 @@ def run(
         build,
         prepare,
         locustfile,
+        dict(pair.split("=", 1) for pair in env),
         branch_of(folder),
     )
     made = asyncio.run(describe(folder, wish, ConsoleProgress(), force=force))
