@@ -30,6 +30,11 @@ HEADLESS = (
 )
 """Chromium's words for a browser that draws and talks to nobody."""
 
+OF_A_BUSY_MACHINE = frozenset(
+    ("foreign_cpu_share", "steal_share", "loop_lag_p99_ms", "schedule_lag_p99_ms", "cpu_share_max")
+)
+"""Checks that fail where others use the machine too: they make a run invalid, and no test red."""
+
 # A shell starts what it puts into the background with Ctrl-C ignored, and children inherit that: the tests
 # that interrupt a verb would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -216,7 +221,6 @@ def night(stack_home: Home, webhook: str) -> Any:
         assert stack_home.adx_lab("baseline", "set", "HEAD").code == 0
     done = stack_home.adx_lab("nightly", *SHORT, "--webhook", webhook, "--json", timeout_s=600)
     assert done.code in {0, 1, 3, 4}, done.err
-    # A machine that others use too makes a night invalid; nothing else may.
     wrong = {check["check"] for check in done.json()["validity"] if not check["ok"]}
-    assert {name.removeprefix("duet_") for name in wrong} <= {"foreign_cpu_share"}, wrong
+    assert {name.removeprefix("duet_") for name in wrong} <= OF_A_BUSY_MACHINE, wrong
     return done

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 import pytest
+from playwright.sync_api import sync_playwright
 
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.verdict import decide
@@ -180,22 +181,16 @@ def test_a_webhook_that_can_not_be_told_is_no_fault_of_the_night(url: str, night
 
 @pytest.mark.browser
 @pytest.mark.parametrize(("page", "charts"), [("index.html", 1), ("latency.html", 7)])
-def test_the_pages_draw_their_charts(
-    night: Any, chromium: str, tmp_path: Path, page: str, charts: int
-) -> None:
-    address = f"file://{folder_of(night) / page}"
-    profile = f"--user-data-dir={tmp_path / 'profile'}"
-    tall = "--window-size=1280,20000"  # a chart is drawn when it comes into view
-    done = subprocess.run(
-        [chromium, *HEADLESS, "--virtual-time-budget=15000", tall, "--dump-dom", profile, address],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    # Of the first page's charts those are drawn that are not folded.
-    assert done.stdout.count('class="main-svg"') >= charts
-    assert done.stdout.count('class="adx-figure"') >= charts
+def test_the_pages_draw_their_charts(night: Any, chromium: str, page: str, charts: int) -> None:
+    drawn = f"""() => document.querySelectorAll('.main-svg').length >= {charts}
+        && document.querySelectorAll('.adx-figure').length >= {charts}"""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(HEADLESS))
+        # A chart is drawn when it comes into view; of the first page's those that are not folded.
+        opened = browser.new_page(viewport={"width": 1280, "height": 20_000})
+        opened.goto((folder_of(night) / page).as_uri())
+        opened.wait_for_function(drawn)
+        browser.close()
 
 
 def test_a_broken_notebook_makes_the_verdict_invalid(night: Any, stack_home: Home, tmp_path: Path) -> None:
