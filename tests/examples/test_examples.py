@@ -125,6 +125,8 @@ def test_two_commits_of_it_are_compared_both_up_at_once(shop: Path) -> None:
     block = run.companions()[0]
     asked = {side: _calls(block[side]) / block[side]["requests"] for side in ("base", "head")}
     assert asked["head"] > asked["base"] + 0.5
+    # What the locustfile does not ask is not to be judged: else nothing could ever pass.
+    assert not [line for line in done.json()["coverage"]["unjudged"] if "no request" in line]
     found = {one["kind"]: one for one in done.json()["findings"]}
     assert found["n+1"]["endpoints"] == [ORDERS]
     assert "from products where products.id" in found["n+1"]["cause"]

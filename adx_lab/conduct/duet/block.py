@@ -362,9 +362,10 @@ class Bench:
         for side, one in started.items():
             folder = self.sides[side].variant.queries_folder
             block.companions[side]["named"] = sorted(named_queries(folder))
-            block.companions[side]["routes"] = await asyncio.to_thread(
-                partial(read_routes, one.url, tls=one.watched.tls)
-            )
+            # Somebody's locustfile says itself what is to be judged; only where all ways to ask are known is a
+            # route that nobody asks a gap.
+            asked = partial(read_routes, one.url, tls=one.watched.tls)
+            block.companions[side]["routes"] = await asyncio.to_thread(asked) if self._all_known() else []
 
     async def _capture_plans(self, started: Mapping[str, Started], block: Block) -> None:
         if not self.plans:
