@@ -362,7 +362,7 @@ class Bench:
         for side, one in started.items():
             folder = self.sides[side].variant.queries_folder
             block.companions[side]["named"] = sorted(named_queries(folder))
-            # Somebody's locustfile says itself what is to be judged: a route that nobody asks is a gap only where
+            # Somebody's locustfile says itself what is judged: a route that nobody asks is a gap only where
             # all ways to ask are known.
             asked = partial(read_routes, one.url, tls=one.watched.tls)
             block.companions[side]["routes"] = await asyncio.to_thread(asked) if self._all_known() else []
