@@ -7,7 +7,10 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _UMASK = 0o077
@@ -72,6 +75,18 @@ def sweep(folder: Path) -> None:
         named = _LEFTOVER.fullmatch(leftover.name)
         if named is not None and leftover.is_dir() and not _in_use(leftover, int(named["pid"])):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def scratch(folder: Path, name: str) -> Iterator[Path]:
+    """Give a folder for as long as the block runs, and remove those of its name that killed processes left.
+
+    For whoever holds a lock: nobody else may be using one of that name.
+    """
+    for left in folder.glob(f".{name}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as made:
+        yield Path(made)
 
 
 def _in_use(folder: Path, pid: int) -> bool:

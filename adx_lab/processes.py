@@ -228,9 +228,16 @@ def _last_words(log: Path, *, lines: int = 3) -> str:
     return f": {words[-400:]}" if words else ""
 
 
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies, or at once where that has died already."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main() -> None:
     """Become the command that the arguments name; the kernel kills it when its parent dies."""
-    _die_with_parent(signal.SIGKILL, os.getppid())()
+    die_with(os.getppid())
     os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606  # no shell: that is the point
 
 

@@ -7,11 +7,12 @@ driver's error message quotes whatever it likes.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, unquote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
 HIDDEN = "***"
 
@@ -34,9 +35,13 @@ _ACCOUNTS = tuple(
 _SHORTEST = 4
 """Of what `scrub` takes out of any text: a shorter value is found by its place in a URL only."""
 
+_PLAIN = re.compile(r"[a-z]{1,8}|[\d.]{1,8}")
+"""A secret like any word: to take `postgres` or 3600 out of every text would ruin reports and hide little."""
+
 _TEXTS = frozenset({".html", ".ipynb", ".json", ".log", ".md", ".xml", ".csv"})
 
 _known: set[str] = set()
+_plain: set[str] = set()
 
 
 def shown_url(url: str) -> str:
@@ -63,8 +68,22 @@ def is_secret_name(name: str) -> bool:
 def remember(*values: str | None) -> None:
     """Remember secrets as they are, so that `scrub` knows them."""
     for value in values:
-        if value is not None and len(value) >= _SHORTEST:
-            _known.update({value, quote(value, safe=""), quote(value)})
+        if value and _PLAIN.fullmatch(value):
+            _plain.add(value)
+        elif value is not None and len(value) >= _SHORTEST:
+            _known.update(_forms(value))
+
+
+def _forms(secret: str) -> set[str]:
+    """Return how a secret stands in a URL, in JSON, in a page and in XML."""
+    escaped = secret.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    as_json = {json.dumps(secret, ensure_ascii=plain)[1:-1] for plain in (True, False)}
+    as_page = {
+        escaped.replace('"', quoted).replace("'", single)
+        for quoted in ('"', "&quot;", "&#34;")
+        for single in ("'", "&#x27;", "&#39;")
+    }
+    return {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), *as_json, *as_page}
 
 
 def remember_url(url: str | None) -> None:
@@ -106,9 +125,14 @@ def shown_named(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def scrub(text: str) -> str:
-    """Return a text without any secret that this process has met."""
+    """Return a text without any secret that this process has met; a plain word only where it is named one."""
     for secret in sorted(_known, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
+    if _plain:
+        any_of = "|".join(map(re.escape, _plain))
+        text = re.sub(rf":(?:{any_of})@", f":{HIDDEN}@", text)
+        named = rf"((?:{_PARTS})[\w.-]*[\"']?\s*[=:]\s*[\"']?)(?:{any_of})(?!\w)"
+        text = re.sub(named, rf"\g<1>{HIDDEN}", text, flags=re.IGNORECASE)
     return text
 
 
@@ -125,7 +149,7 @@ def scrubbed(value: Any) -> Any:
 
 def scrub_files(folder: Path) -> None:
     """Take every secret that this process has met out of the texts in a folder."""
-    for path in folder.rglob("*") if _known else ():
+    for path in folder.rglob("*") if _known or _plain else ():
         if path.suffix in _TEXTS and path.is_file() and not path.is_symlink():
             scrub_file(path)
 

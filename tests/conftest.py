@@ -49,7 +49,7 @@ STARTERS = frozenset({"home", "stack_home", "start_truth_server"})
 ACCEPTANCE = (
     *(
         f"tests/conduct/test_{name}.py"
-        for name in ("duet", "kills", "leaks", "profiling", "soak", "switches")
+        for name in ("duet", "kills", "leaks", "profiling", "resume", "soak", "switches")
     ),
     *("tests/conduct/bisection/", "tests/examples/", "tests/promises/test_verdicts.py::test_a_slow_patch"),
     *("tests/report/test_answer.py", "tests/load/test_recorded_whole.py", "tests/load/test_scenarios.py"),

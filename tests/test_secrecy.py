@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
+import html
+import json
+import xml.etree.ElementTree as ET
+from urllib.parse import quote, quote_plus
 
+import markupsafe
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +15,7 @@ from hypothesis import strategies as st
 from adx_lab.conduct.run.built import describe_settings
 from adx_lab.errors import StackError
 from adx_lab.records.documents import to_json
-from adx_lab.secrecy import scrub, shown_url, shown_webhook
+from adx_lab.secrecy import remember, remember_url, scrub, shown_url, shown_webhook
 from adx_lab.settings import read_settings
 
 SECRETS = st.text(st.sampled_from("abcXYZ019@:/?#%&+=-_.~!$"), min_size=1, max_size=12).map("S3CR".__add__)
@@ -52,6 +56,27 @@ def test_a_url_is_shown_without_its_secret(form: str, secret: str) -> None:
 )
 def test_what_is_not_secret_is_shown_as_it_is(url: str) -> None:
     assert shown_url(url) == url
+
+
+@given(secret=st.text(st.sampled_from("aZ9&<>\"'\\/ é+%"), min_size=1, max_size=9).map("S3CR".__add__))
+def test_a_remembered_secret_is_found_however_it_is_written(secret: str) -> None:
+    remember(secret)
+    tag = ET.Element("x", y=secret)
+    tag.text = secret
+    for text in (
+        *(to_json({"a": secret}), json.dumps(secret), str(markupsafe.escape(secret)), html.escape(secret)),
+        *(ET.tostring(tag, encoding="unicode"), quote(secret), quote_plus(secret), secret),
+    ):
+        assert "S3CR" not in scrub(text)
+
+
+@pytest.mark.parametrize("plain", ["postgres", "load", "users", "kind", "3600", "0.5"])
+def test_a_plain_word_is_hidden_where_it_is_a_secret_and_nowhere_else(plain: str) -> None:
+    remember_url(f"postgresql://u:{plain}@h/x")
+    said = to_json({"kind": "load", "role": "postgres", "users": 3600, "share": 0.5})
+    assert scrub(said) == said
+    for text in (f"postgresql://u:{plain}@h/x", f"password={plain} host=h", f'"db_password": "{plain}"'):
+        assert plain not in scrub(text).replace("postgresql:", "")
 
 
 def test_a_webhook_is_shown_by_its_host() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncpg
 
+from adx_lab import clock
 from adx_lab.capture.database.statements import count_connections
 from adx_lab.capture.database.waits import Waits, read_waits
 from adx_lab.capture.resources import read_machine_clock, sample_processes, used_seconds
@@ -111,7 +112,7 @@ async def _sample(
     tls: ssl.SSLContext | None,
 ) -> None:
     while True:
-        now = time.time()
+        now = clock.now()
         samples.resources += await asyncio.to_thread(sample_processes, roots(), now)
         if metrics_url is not None:
             page = await asyncio.to_thread(partial(read_metrics, metrics_url, tls=tls))
@@ -121,7 +122,7 @@ async def _sample(
         try:
             if connection is not None:
                 samples.connections.append((now, await count_connections(connection)))
-            while (rest_s := _EVERY_S - (time.time() - now)) > 0:
+            while (rest_s := _EVERY_S - (clock.now() - now)) > 0:
                 if connection is not None:
                     samples.waits.update(await read_waits(connection))
                 await asyncio.sleep(min(rest_s, _WAITS_EVERY_S))

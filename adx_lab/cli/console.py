@@ -8,7 +8,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.records.documents import to_json
 from adx_lab.secrecy import scrub
 
 if TYPE_CHECKING:
@@ -111,6 +110,8 @@ def say_error(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON document and nothing else."""
+    from adx_lab.records.documents import to_json  # only what prints JSON waits for it
+
     print(to_json(value, indent=2))
 
 

@@ -13,17 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
-from adx_lab.analysis.plans.captures.headroom import headrooms
-from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell, for_whom, read_matrix
 from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
-from adx_lab.cli.plans_show import read_text
 from adx_lab.errors import UsageError
-from adx_lab.report.plans.document import plan_document
-from adx_lab.report.plans.terminal import print_plans
-from adx_lab.settings import read_settings
 
 if TYPE_CHECKING:
+    from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
     from adx_lab.capture.plans.foreign.anywhere import Asking
 
 app = App(name="plans", help="Capture query plans now, read any plan, compare two captures.")
@@ -41,6 +35,7 @@ def capture(
     role: str | None = None,
     set_: Annotated[tuple[str, ...], Parameter(name="--set")] = (),
     resample: int = 0,
+    grow: int = 0,
     out: Path | None = None,
     json: bool = False,
 ) -> int:
@@ -67,6 +62,9 @@ def capture(
     resample
         Clone the data set, analyse the clone so many times and plan again after each: a plan that another
         sample of the same rows turns over is a tie, and no reason for an alarm.
+    grow
+        Clone the data set, copy the whale's rows until it has so many times as many, and hold what was
+        forecast for each query against what it then takes.
     out
         Save the capture there, for ``plans compare``.
     json
@@ -74,9 +72,15 @@ def capture(
     """
     import asyncio
 
+    from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
+    from adx_lab.analysis.plans.captures.headroom import headrooms
+    from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
     from adx_lab.conduct import plans as conductor
     from adx_lab.report.plans.terminal_matrix import matrix_text
+    from adx_lab.settings import read_settings
 
+    if grow:
+        return _show_growth(grow, query, alone=database is None and not resample, json=json)
     if resample < 0:
         raise UsageError(f"--resample {resample} is not a number of times")
     if resample and database is not None:
@@ -113,6 +117,34 @@ def capture(
         print()
     print_rich(matrix_text(matrix, headline=named))
     _say_what_is_missing(document)
+    return 0
+
+
+def _show_growth(times: int, query: str | None, *, alone: bool, json: bool) -> int:
+    import asyncio
+
+    from adx_lab.conduct import plans as conductor
+    from adx_lab.records.documents import to_plain
+    from adx_lab.report.parts.table_text import table_text
+    from adx_lab.report.plans.tables import growth_table
+    from adx_lab.settings import read_settings
+
+    if times < 2:
+        raise UsageError(f"--grow {times} does not grow", mend="ask for twice as many rows or more")
+    if not alone:
+        raise UsageError("--grow needs a clone of the stack's own data, and nothing else with it")
+    only = None if query is None else conductor.query_names(query)
+    checking = conductor.check_growth(
+        read_settings(), ConsoleProgress(), times=times, tenant="whale", only=only
+    )
+    forecasts = asyncio.run(checking)
+    if json:
+        print_json([{**to_plain(item), "factor": item.factor, "holds": item.holds} for item in forecasts])
+        return 0
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(table_text(growth_table(forecasts), width=width))
+    known = [item for item in forecasts if item.known]
+    print(f"{sum(item.holds for item in known)} of {len(known)} forecasts were within a factor of two")
     return 0
 
 
@@ -162,6 +194,7 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
 
     from adx_lab.conduct import plans as conductor
     from adx_lab.report.plans.terminal_matrix import changes_text
+    from adx_lab.settings import read_settings
 
     before, after = _load(base), _load(head)
     explained = asyncio.run(conductor.explain_changes(read_settings(), before, after, ConsoleProgress()))
@@ -173,6 +206,9 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
 
 
 def _show_cells(cells: list[PlanCell], *, json: bool) -> int:
+    from adx_lab.analysis.plans.captures.matrix import for_whom
+    from adx_lab.report.plans.terminal import print_plans
+
     if json:
         print_json([_cell(cell) for cell in cells])
         return 0
@@ -183,10 +219,15 @@ def _show_cells(cells: list[PlanCell], *, json: bool) -> int:
 
 
 def _cell(cell: Any) -> dict[str, Any]:
+    from adx_lab.report.plans.document import plan_document
+
     return {"query": cell.query, "tenant": cell.tenant, "mode": cell.mode} | plan_document(cell.analysis)
 
 
 def _load(file: Path) -> Matrix:
+    from adx_lab.analysis.plans.captures.matrix import read_matrix
+    from adx_lab.cli.plans_show import read_text
+
     try:
         document = jsonlib.loads(read_text(str(file)))
     except jsonlib.JSONDecodeError as error:

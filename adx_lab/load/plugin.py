@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import gevent
 from locust import events
 
-from adx_lab.load.process.certificates import trust_as_told
+from adx_lab.load.process.admission import ask_for_secret
 from adx_lab.load.process.connections import mend_connections
+from adx_lab.load.process.credentials import trust_as_told
 from adx_lab.load.process.master import MasterSession
 from adx_lab.load.process.session import Session, set_current
 from adx_lab.load.process.worker import WorkerSession
 from adx_lab.load.recording.unfinished import watch_locust
 from adx_lab.load.web.tab import add_tab
+from adx_lab.processes import die_with
 
 _KINDS: dict[str, type[Session]] = {"MasterRunner": MasterSession, "WorkerRunner": WorkerSession}
 
@@ -20,6 +24,8 @@ _KINDS: dict[str, type[Session]] = {"MasterRunner": MasterSession, "WorkerRunner
 def register() -> None:
     """Take part in whatever this Locust process does; once, however many files ask for it."""
     if _start not in events.init._handlers:  # noqa: SLF001  # Locust has no other way to ask
+        ask_for_secret()
+        _end_workers_with_us()
         mend_connections()
         trust_as_told()
         watch_locust()
@@ -29,6 +35,19 @@ def register() -> None:
 
 def _listen(event: Any, listener: Any) -> None:
     event.add_listener(listener)
+
+
+def _end_workers_with_us() -> None:
+    """Let no worker outlive who forked it, not even one that still waits for its master's first word."""
+    fork, master = gevent.fork, os.getpid()
+
+    def forked(*args: Any, **more: Any) -> int:
+        pid = int(fork(*args, **more))
+        if not pid:
+            die_with(master)
+        return pid
+
+    gevent.fork = forked
 
 
 def _add_arguments(parser: Any) -> None:

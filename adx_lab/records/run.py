@@ -207,6 +207,17 @@ class RunRecord(msgspec.Struct, frozen=True):
     environment: str = "local"
     format: int = FORMAT
 
+    def __post_init__(self) -> None:
+        """Refuse a duet of anything but two.
+
+        Raises
+        ------
+        ValueError
+            It has another number of variants.
+        """
+        if isinstance(self.audit, DuetAudit) and len(self.variants) != 2:
+            raise ValueError(f"a duet has two variants, not {len(self.variants)}")
+
     @property
     def kind(self) -> Kind:
         """What the run is."""
@@ -236,7 +247,12 @@ def read_record(document: Mapping[str, Any]) -> RunRecord:
         It is no such document; the message says where.
     """
     whole = dict(document)
-    return msgspec.convert(_of_format_1(whole) if whole.get("format") == 1 else whole, RunRecord)
+    if whole.get("format") == 1:
+        try:
+            whole = _of_format_1(whole)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise msgspec.ValidationError(f"it is none of format 1: {error!r}") from error
+    return msgspec.convert(whole, RunRecord)
 
 
 def _of_format_1(document: dict[str, Any]) -> dict[str, Any]:

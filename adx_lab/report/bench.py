@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 from adx_lab.analysis.run.distribution import heat_map
 from adx_lab.records.run import LoadAudit, RunRecord, new_run_id
 from adx_lab.report.run.judged_run import Judgement
-from adx_lab.store.folders import TABLES, open_folder, write_record, write_table
+from adx_lab.store.folders import open_folder, write_record, write_table
+from adx_lab.store.reading import TABLES
 
 _AT_ONCE = 1_000_000
 _ENDPOINTS = {

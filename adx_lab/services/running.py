@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -107,7 +108,8 @@ class Stack:
             assert self.places is not None
             self.valkey = await start_valkey(self.places, settings.valkey, log=log)
         elif name == "service":
-            self.service = await start_service(self.order(), log=log)
+            port = (urlsplit(self.service.url).port or 0) if self.service else 0
+            self.service = await start_service(self.order(), log=log, former_port=port)
         else:
             self.beside[name] = await start_beside(self.order(), name, log=log)
 

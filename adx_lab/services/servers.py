@@ -19,6 +19,7 @@ from adx_lab.settings import Settings
 from adx_lab.stack.databases import Cluster, clone, drop
 
 _SCRATCH = "adx_scratch"
+_EMPTY = "adx_empty_copy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,17 @@ async def servers(settings: Settings, progress: Progress, *, needed: bool = True
         pids = {child.role: [child.pid] for child in stack.children}
         cluster = stack.postgres or NamedCluster(stack.database_url)
         yield Servers(cluster, stack.valkey_url, pids)
+
+
+@asynccontextmanager
+async def empty_database(state: StackState) -> AsyncIterator[str]:
+    """Give the URL of an empty database on the stack's own server, to be thrown away."""
+    cluster = NamedCluster(state.database_url)
+    url = await clone(cluster, "template0", _EMPTY, fresh=True)
+    try:
+        yield url
+    finally:
+        await drop(cluster, _EMPTY)
 
 
 @asynccontextmanager

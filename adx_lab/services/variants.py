@@ -23,6 +23,14 @@ import msgspec
 from adx_lab.errors import UsageError, nearest
 from adx_lab.records.documents import digest
 from adx_lab.records.run import Caveat
+from adx_lab.secrecy import (
+    HIDDEN,
+    is_secret_name,
+    remember_named,
+    remember_url,
+    shown_named,
+    shown_url,
+)
 from adx_lab.services.attached import postgres_url
 from adx_lab.services.sources import (
     SourceTree,
@@ -98,17 +106,30 @@ class Variant:
     def describe(self) -> dict[str, Any]:
         """Return what a run's record keeps of it."""
         return {
-            "text": self.text,
-            "url": self.url,
+            "text": shown_variant(self.text),
+            "url": self.url and shown_url(self.url),
             "commit": self.tree.commit if self.tree else None,
             "changed": self.tree.changed if self.tree else None,
             "fingerprint": self.tree.fingerprint if self.tree else None,
             "rules_off": self.start.switches_off,
-            "env": {name: value for name, value in self.start.env.items() if "{" not in value},
+            "env": shown_named({k: value for k, value in self.start.env.items() if "{" not in value}),
             "statements": self.statements,
             "identity": self.identity,
-            "resolved": dict(self.resolved),
+            "resolved": {
+                name: HIDDEN if name.startswith(_ENVIRONMENT) and is_secret_name(name) else value
+                for name, value in self.resolved.items()
+            },
         }
+
+
+def shown_variant(text: str) -> str:
+    """Return how a variant was asked for, as anybody may see it."""
+    if re.match(r"https?://", text):
+        return _DATABASE.join(map(shown_url, text.split(_DATABASE, 1)))
+    name, *options = _OPTION.split(text)
+    pairs = [option.partition("=") for option in options]
+    shown = ((key, HIDDEN if is_secret_name(key) else shown_url(value)) for key, _, value in pairs)
+    return "".join((name, *(f"+{key}={value}" for key, value in shown)))
 
 
 def read_variant(text: str, settings: Settings) -> Variant:
@@ -122,6 +143,8 @@ def read_variant(text: str, settings: Settings) -> Variant:
     """
     if re.match(r"https?://", text):
         url, _, database_url = text.partition(_DATABASE)
+        remember_url(url)
+        remember_url(database_url)
         database_url = postgres_url(expanded(database_url)) if database_url else ""
         return Variant(text, url.rstrip("/"), service=settings.service, database_url=database_url or None)
     name, *options = _OPTION.split(text)
@@ -151,6 +174,7 @@ def read_variant(text: str, settings: Settings) -> Variant:
         else:
             statements += _read(path)
     values = {key: value for key, value in pairs if key not in _FILES}
+    remember_named(values)
     made, resolved = _configure(tree, settings, values)
     service = msgspec.structs.replace(settings.service, start=made)
     return Variant(text, None, tree, service, statements, resolved, caveats)

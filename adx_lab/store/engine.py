@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.files import make_private_folder
-from adx_lab.secrecy import shown_url
+from adx_lab.secrecy import scrub, shown_url
 from adx_lab.settings import Settings
 from adx_lab.store.journal import Entry, Journal, latest
 from adx_lab.store.tables import JOURNALS, KEPT, METADATA
@@ -112,11 +112,12 @@ class StoreDatabase:
                 return [dict(row) for row in connection.execute(chosen).mappings()]
         except StoreError as error:
             self.trouble = str(error)
-        entries = latest(self._journal.read()[0])
+        own = latest(_sound(table, self._journal.read()[0]))
+        names = [str(column.name) for column in table.columns]
         return [
-            entry.row
-            for (name, _), entry in sorted(entries.items(), key=lambda item: repr(item[0]))
-            if name == table.name and entry.row is not None
+            {name: entry.row.get(name) for name in names}
+            for _, entry in sorted(own.items(), key=lambda item: repr(item[0]))
+            if entry.row is not None
         ]
 
     def _note(self, entries: Sequence[Entry]) -> None:
@@ -225,15 +226,40 @@ def _options(url: str) -> dict[str, Any]:
 
 def _entry(table: sa.Table, row: Mapping[str, Any]) -> Entry:
     # SQLAlchemy's names are more than texts, which JSON does not know.
-    return Entry(str(table.name), _key(table, row), {str(name): value for name, value in row.items()})
+    return Entry(str(table.name), _key(table, row), {str(name): _kept(value) for name, value in row.items()})
+
+
+def _kept(value: Any) -> Any:
+    # Half a character, which a name may hold, has no encoding; a secret is nobody's business.
+    return scrub(value.encode(errors="backslashreplace").decode()) if isinstance(value, str) else value
 
 
 def _key(table: sa.Table, row: Mapping[str, Any]) -> dict[str, Any]:
     return {str(column.name): row[column.name] for column in table.primary_key.columns}
 
 
+def _sound(table: sa.Table, entries: Sequence[Entry]) -> list[Entry]:
+    """Return a table's entries; one that the table could not hold would keep all others out for ever."""
+    keys = {str(column.name) for column in table.primary_key.columns}
+    return [
+        entry
+        for entry in entries
+        if entry.table == table.name
+        and set(entry.key) == keys
+        and (entry.row is None or all(_holds(column, entry.row) for column in table.columns))
+    ]
+
+
+def _holds(column: sa.Column[Any], row: Mapping[str, Any]) -> bool:
+    value = row.get(str(column.name))
+    if value is None:
+        return bool(column.nullable)
+    kind = column.type.python_type
+    return isinstance(value, (float, int) if kind is float else kind)
+
+
 def _apply(connection: sa.Connection, table: sa.Table, entries: Sequence[Entry]) -> None:
-    own = [entry for entry in latest(entries).values() if entry.table == table.name]
+    own = latest(_sound(table, entries)).values()
     if not own:
         return
     keys = [{f"key_{name}": value for name, value in entry.key.items()} for entry in own]

@@ -12,43 +12,26 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.files import make_private_folder, seal, sweep, sync, write_whole
-from adx_lab.records.columns import (
-    CACHE_COLUMNS,
-    CACHE_TRACE_COLUMNS,
-    DATABASE_COLUMNS,
-    QUERY_COLUMNS,
-    RESOURCE_COLUMNS,
-    SAMPLE_COLUMNS,
-    SERVICE_COLUMNS,
-)
 from adx_lab.records.documents import to_json, to_plain
 from adx_lab.records.run import FORMAT, Kind, RunRecord, read_record
 from adx_lab.secrecy import scrub, scrub_files, scrubbed
+from adx_lab.store.reading import TABLES, count_rows, read_pieces, read_table, read_thinned
 
-TABLES: Mapping[str, Mapping[str, str]] = {
-    "samples": SAMPLE_COLUMNS,
-    "beside": SAMPLE_COLUMNS,
-    "queries": QUERY_COLUMNS,
-    "resources": RESOURCE_COLUMNS,
-    "database": DATABASE_COLUMNS,
-    "cache": CACHE_COLUMNS,
-    "cache_trace": CACHE_TRACE_COLUMNS,
-    "service": SERVICE_COLUMNS,
-}
+if TYPE_CHECKING:  # who only lists runs does not wait a second for pandas
+    import pandas as pd
+    from numpy.typing import NDArray
 
 COMPANIONS, VERDICT = "companions.json", "verdict.json"
 COUNTS, STATEMENTS, PROFILES = "counts", "statements", "profiles"
@@ -125,17 +108,51 @@ class StoredRun:
     record: RunRecord
     folder: Path
 
-    def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+    def table(self, name: str, columns: list[str] | None = None, *, one_in: int = 1) -> pd.DataFrame:
         """Return one of the run's tables; the texts of samples and queries are categories.
+
+        Parameters
+        ----------
+        columns
+            All where none are named.
+        one_in
+            Of samples: every so many rows. Of queries: those of these samples, which they number anew.
 
         Raises
         ------
         StoreError
             The file is missing, truncated, or lacks a column.
         """
+        with self._reading(name) as path:
+            return read_table(path, columns) if one_in == 1 else read_thinned(path, columns, one_in)
+
+    def pieces(self, name: str, columns: list[str]) -> Iterator[pd.DataFrame]:
+        """Yield a table in pieces, for one that is too large to be held.
+
+        Raises
+        ------
+        StoreError
+            As `table` does.
+        """
+        with self._reading(name) as path:
+            yield from read_pieces(path, columns)
+
+    def count(self, name: str) -> int:
+        """Return how many rows a table has, without reading them.
+
+        Raises
+        ------
+        StoreError
+            As `table` does.
+        """
+        with self._reading(name) as path:
+            return count_rows(path)
+
+    @contextmanager
+    def _reading(self, name: str) -> Iterator[Path]:
         path = self.folder / f"{name}.parquet"
         try:
-            return _read_table(path, columns)
+            yield path
         except FileNotFoundError as error:
             mend = _RECORD if name in _ADDED else _RESTORE
             raise StoreError(f"run {self.record.run_id} has no {path.name}", mend=mend) from error
@@ -172,10 +189,9 @@ class StoredRun:
 
 
 _ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{6}")
-_LARGE = frozenset({"samples", "beside", "queries"})
 _RESTORE = "restore the folder from a copy, or delete the run"
+_MISSHAPEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _RECORD = "an older version may have made it: record a new run"
-_ADDED_COLUMNS = frozenset({"kind", "request_type"})
 _ADDED = frozenset({"beside", "cache_trace", "service"})
 """Tables that runs of the first versions lack."""
 
@@ -212,6 +228,34 @@ def open_run(runs_dir: Path, run_id: str, *kinds: Kind) -> StoredRun:
             mend=f"{_MAKES[kinds[0]]} makes one",
         )
     return StoredRun(record, folder)
+
+
+@contextmanager
+def judging(run: StoredRun) -> Iterator[None]:
+    """Let what can't be computed from a stored run be one line that names the run.
+
+    Raises
+    ------
+    StoreError
+        Something of it has another shape than it was written with.
+    """
+    try:
+        yield
+    except _MISSHAPEN as error:
+        raise StoreError(
+            f"run {run.record.run_id} can't be judged: {type(error).__name__}: {error}",
+            mend=f"{_RESTORE}; if nobody touched it, it is a fault of ADX Lab, and --debug shows where",
+        ) from error
+
+
+def runs_naming(runs_dir: Path, text: str) -> list[str]:
+    """Return the ids of runs whose record holds a text, oldest first: few of thousands are read whole."""
+    found = []
+    for run_id in run_ids(runs_dir):
+        with suppress(OSError):  # damaged: whoever opens it is told
+            if text.encode() in (runs_dir / run_id / "run.json").read_bytes():
+                found.append(run_id)
+    return found
 
 
 def open_folder(folder: Path) -> StoredRun:
@@ -283,19 +327,6 @@ def delete_run_folder(runs_dir: Path, run_id: str) -> None:
         return
     except OSError as error:
         raise StoreError(f"run {run_id} can't be removed: {error}", mend="mend the rights") from error
-
-
-def _read_table(path: Path, columns: list[str] | None) -> pd.DataFrame:
-    # A request's texts repeat: as one small number a row, ten million take 10 MB and not 600.
-    kinds = TABLES[path.stem].items() if path.stem in _LARGE else ()
-    texts = [column for column, dtype in kinds if dtype == "string"]
-    if columns is not None:  # one that the first versions did not write is left out
-        columns = [
-            name for name in columns if name not in _ADDED_COLUMNS or name in pq.read_schema(path).names
-        ]
-    found = pq.read_table(path, columns=columns, read_dictionary=texts)
-    frame: pd.DataFrame = found.to_pandas(split_blocks=True, self_destruct=True)
-    return frame
 
 
 def _record(folder: Path) -> RunRecord:

@@ -13,20 +13,21 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from adx_lab.errors import StoreError
 from adx_lab.files import make_private_folder
 
+Scalar = str | int | float | bool
+
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line: a row that is kept in a table, or the key of one that is removed from it."""
 
     table: str
-    key: dict[str, Any]
-    row: dict[str, Any] | None = None
+    key: dict[str, str]
+    row: dict[str, Scalar | None] | None = None
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -105,7 +106,7 @@ class Journal:
             os.close(descriptor)
 
 
-def latest(entries: Sequence[Entry]) -> dict[tuple[str, tuple[Any, ...]], Entry]:
+def latest(entries: Sequence[Entry]) -> dict[tuple[str, tuple[str, ...]], Entry]:
     """Return the last entry of each row."""
     return {(entry.table, tuple(entry.key.values())): entry for entry in entries}
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from adx_lab.errors import StoreError
+from adx_lab.records.run import RunRecord
 from adx_lab.settings import Settings
 from adx_lab.store.folders import delete_run_folder, open_run, run_ids
 
@@ -20,7 +23,7 @@ def prune(
     baseline_commit
         Runs of this commit stay, however old: the nights are compared with it.
     keep
-        Runs that stay in any case.
+        Runs that stay in any case, with those that were made for them.
     now
         The present, where it is not the clock's.
 
@@ -31,21 +34,25 @@ def prune(
     """
     if settings.night.keep_days <= 0:
         return []
-    oldest = (now or datetime.now(UTC)) - timedelta(days=settings.night.keep_days)
+    records = [record for record in _own(settings) if not {record.run_id, record.night} & keep]
+    ends = [datetime.fromisoformat(record.started_at) for record in records]
+    # Counted from the night before this one, too: a clock that is years ahead removes nothing.
+    oldest = min([now or datetime.now(UTC), *ends[-1:]]) - timedelta(days=settings.night.keep_days)
     removed = []
-    for run_id in run_ids(settings.runs_dir):
-        if run_id in keep:
-            continue
-        try:
-            record = open_run(settings.runs_dir, run_id).record
-        except StoreError:  # damaged, or of a newer version: a person decides, not the broom
-            continue
-        if (record.service, record.environment) != settings.key:
-            continue  # another service's: its own nights remove them
+    for record, ended in zip(records, ends, strict=True):
         commit = record.git.commit
-        if datetime.fromisoformat(record.started_at) >= oldest or (commit and commit == baseline_commit):
+        if ended >= oldest or (commit and commit == baseline_commit):
             continue
-        delete_run_folder(settings.runs_dir, run_id)
-        shutil.rmtree(settings.reports_dir / run_id, ignore_errors=True)
-        removed.append(run_id)
+        delete_run_folder(settings.runs_dir, record.run_id)
+        shutil.rmtree(settings.reports_dir / record.run_id, ignore_errors=True)
+        removed.append(record.run_id)
     return removed
+
+
+def _own(settings: Settings) -> Iterator[RunRecord]:
+    """Yield the runs of the described service, oldest first; other services' nights remove theirs."""
+    for run_id in run_ids(settings.runs_dir):
+        with suppress(StoreError):  # damaged, or of a newer version: a person decides, not the broom
+            record = open_run(settings.runs_dir, run_id).record
+            if (record.service, record.environment) == settings.key:
+                yield record

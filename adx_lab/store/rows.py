@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import RunRecord
@@ -21,6 +23,9 @@ from adx_lab.store.tables import RUNS
 
 OLDER = {"service": "adx-core", "environment": "local"}
 """What rows are of that do not say it."""
+
+_COMPARES = frozenset({"duet", "calibrate"})
+"""Kinds of runs with two sides; ``calibrate`` stands in rows that are older than the typed audit."""
 
 
 class RunStore(StoreDatabase):
@@ -47,7 +52,8 @@ class Listing:
     Attributes
     ----------
     rows
-        Oldest first. A folder without a row is listed without figures, one that can't be read as damaged.
+        Oldest first. A folder without a row is listed without figures, one that can't be read as damaged. Of
+        duets ``variants`` names both sides; of other runs, and where it can't be told, it is empty.
     trouble
         What is wrong with the index, in one line each.
     """
@@ -65,6 +71,8 @@ def list_runs(settings: Settings) -> Listing:
         store.close()
     bare = [run_id for run_id in run_ids(settings.runs_dir) if run_id not in rows]
     rows |= {run_id: _bare_row(settings, run_id) for run_id in bare}
+    for row in rows.values():
+        row["variants"] = _variants(settings, row)
     trouble = [] if store.trouble is None else [store.trouble]
     if bare:
         many = "run has" if len(bare) == 1 else "runs have"
@@ -80,7 +88,27 @@ def stored_rows(settings: Settings) -> list[dict[str, Any]]:
 
 def _whole(row: Mapping[str, Any]) -> dict[str, Any]:
     named = {name: row.get(name) or value for name, value in OLDER.items()}
-    return {**row, **named, "figures": json.loads(row["figures"])}
+    return {**row, **named, "figures": _decoded(row["figures"], dict[str, float | None]) or {}}
+
+
+def _decoded(text: str, kind: Any) -> Any:
+    """Return what a column holds as JSON; None where somebody wrote something else into it."""
+    try:
+        return msgspec.convert(json.loads(text), kind)
+    except (ValueError, RecursionError, msgspec.MsgspecError):
+        return None
+
+
+def _variants(settings: Settings, row: Mapping[str, Any]) -> tuple[str, ...]:
+    if row["kind"] not in _COMPARES:
+        return ()
+    told: tuple[str, ...] | None = _decoded(row["variants"] or "", tuple[str, ...])
+    if told is not None:
+        return told
+    try:  # an older row does not say it, but its folder does
+        return open_run(settings.runs_dir, row["run_id"]).record.variants
+    except (StoreError, UsageError):
+        return ()
 
 
 def _bare_row(settings: Settings, run_id: str) -> dict[str, Any]:
@@ -88,9 +116,8 @@ def _bare_row(settings: Settings, run_id: str) -> dict[str, Any]:
         row = _row(open_run(settings.runs_dir, run_id).record) | {"status": None}
     except (StoreError, UsageError):
         unknown = dict.fromkeys(("scenario", "started_at"), "-")
-        row = {"run_id": run_id, "kind": "damaged", **unknown, "duration_s": None} | {"commit_id": None}
-        row["status"] = None
-        row |= OLDER
+        row = {"run_id": run_id, "kind": "damaged", **unknown, **OLDER}
+        row |= dict.fromkeys(("duration_s", "commit_id", "status", "variants"))
     return row | {"figures": {}}
 
 
@@ -104,4 +131,5 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "commit_id": record.git.commit,
         "service": record.service,
         "environment": record.environment,
+        "variants": to_json(record.variants),
     }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields
+import math
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import Caveat
@@ -117,7 +119,7 @@ class RuleCosts(StoreDatabase):
         """
         rows = sorted(self._rows(RULE_COSTS), key=lambda row: (row["at"], row["run_id"]))
         chosen = [row for row in rows if run_id in {None, row["run_id"]}]
-        costs = [_cost(json.loads(row["document"])) for row in chosen]
+        costs = [cost for row in chosen for cost in _costs(row["document"])]
         return {cost.rule: cost for cost in sorted(costs, key=lambda cost: cost.whole)}
 
 
@@ -130,10 +132,12 @@ def read_rule_costs(settings: Settings, *, run_id: str | None = None) -> dict[st
         costs.close()
 
 
-def _cost(document: dict[str, Any]) -> RuleCost:
-    known = {field.name for field in fields(RuleCost)}
-    values = {name: value for name, value in document.items() if name in known}
-    values["caveats"] = tuple(Caveat(**caveat) for caveat in values["caveats"])
-    for name in ("kept_blocks", "broken_blocks"):
-        values[name] = tuple(values[name])
-    return RuleCost(**values)
+def _costs(document: str) -> list[RuleCost]:
+    """Return what a row holds: nothing where it is damaged, since a rule is measured again."""
+    try:
+        told = msgspec.json.decode(document, type=dict[str, Any])
+        for name in ("kept_blocks", "broken_blocks"):  # JSON has no number for what is none
+            told[name] = [math.nan if value is None else value for value in told.get(name, ())]
+        return [msgspec.convert(told, RuleCost)]
+    except (msgspec.MsgspecError, TypeError):
+        return []

@@ -19,6 +19,7 @@ RUNS = sa.Table(
     sa.Column("figures", sa.Text, nullable=False),  # JSON: name to number
     sa.Column("service", sa.String(128)),  # null in rows that are older than the word
     sa.Column("environment", sa.String(64)),
+    sa.Column("variants", sa.Text),  # JSON: their words; null in rows that are older than the column
 )
 
 TRIALS = sa.Table(

@@ -111,6 +111,14 @@ class Run:
         """Return where each endpoint's slowest requests spend their time."""
         return Result(tables.tail_parts(self.judgement.tails).frame, (tables.tails(self.judgement.tails),))
 
+    def failures(self) -> Result:
+        """Return which requests failed and why, and what the users' tasks raised."""
+        failed, raised = (
+            tables.failures(self.judgement.record.load),
+            tables.exceptions(self.judgement.record.load),
+        )
+        return Result(failed.frame, (failed, raised))
+
     def budgets(self) -> Result:
         """Return each budget with its interval and what became of it."""
         return Result.of(tables.budgets(self.judgement.budgets))

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import valkey
 
+from adx_lab.services.variants import shown_variant
 from tests.conftest import Finished, Home, make_home
 
 MARK = "S3CRET"
@@ -52,10 +53,11 @@ def left(
 ) -> Iterator[tuple[Home, list[Finished], str]]:
     """What a stack, a run and a night leave: a home, what was said, and the command lines meanwhile."""
     home = make_home(tmp_path_factory.mktemp("leaks") / "home")
-    toml = f'[core.env]\nADX_CORE_TOKEN_SECRET = "{MARK}signs-32-bytes-at-the-least"\n'
+    toml = f'[service.start.env]\nADX_CORE_TOKEN_SECRET = "{MARK}signs-32-bytes-at-the-least"\n'
     (home.path / "adx-lab.toml").write_text(toml)
     os.umask(0o022)
     up = home.adx_lab("up", "--detach", "--debug", environ=environ)
+    assert up.code == 0, up.err
     said = [up]
     lines = ""
     try:
@@ -91,7 +93,6 @@ def _command_lines() -> str:
 
 def test_the_night_was_made(left: Left) -> None:
     home, said, _ = left
-    assert said[0].code == 0, said[0].err
     assert json.loads(said[1].out)["status"] == "up"
     assert list((home.data / "reports").glob("*/verdict.json")), said[2].err
     assert "the run store" in said[3].err  # that one is away
@@ -159,3 +160,37 @@ def test_what_a_core_says_of_its_valkey_quotes_no_secret(
     home.adx_lab("down", environ=environ)
     assert MARK not in done.out + done.err
     assert not [p for p in home.data.rglob("*") if p.is_file() and MARK.encode() in p.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:{}@127.0.0.1:1/x",
+        "postgresql+asyncpg://127.0.0.1:1/x?user=u&password={}",
+        "host=127.0.0.1 port=1 dbname=x password={}",
+        "postgresql://u:{}%40@[::1]:1/x",
+    ],
+)
+def test_what_is_described_holds_no_secret(home: Home, url: str) -> None:
+    words = ("init", "--command", "true", "--database", url.format(MARK), "--debug")
+    done = home.adx_lab(*words)
+    assert done.code == 0, done.err
+    assert MARK not in done.out + done.err
+    assert "export" in done.out + done.err
+    made = [path for path in home.path.rglob("*") if path.is_file() and MARK.encode() in path.read_bytes()]
+    assert made == []
+
+
+@pytest.mark.parametrize(
+    ("words", "quoted"),
+    [
+        (("http://h:1+database=postgresql://u:{}@h/x", "http://h:2"), "http://h:1+database=postgresql://u:"),
+        (("http://h:1/p+database=redis://:{}@h", "."), "http://h:1/p+database="),
+        (("HEAD", ".+env.DB_PASSWORD={}+pool.max=5"), ".+env.DB_PASSWORD="),
+        (("HEAD", ".+env.DATABASE_URL=postgresql://u:{}@h/x"), ".+env.DATABASE_URL=postgresql://u"),
+    ],
+)
+def test_a_variant_is_kept_without_its_secret(words: tuple[str, str], quoted: str) -> None:
+    shown = [shown_variant(word.format(MARK)) for word in words]
+    assert MARK not in "".join(shown)
+    assert any(text.startswith(quoted.removesuffix(":")) for text in shown)

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
+import numpy as np
 import pytest
 
 from adx_lab.conduct import stored
-from adx_lab.errors import UsageError
+from adx_lab.conduct.nights import pages
+from adx_lab.errors import StoreError, UsageError
 from adx_lab.progress import Silent
 from adx_lab.records.run import LoadAudit, Origin, Purpose, RunRecord
 from adx_lab.settings import Settings
-from adx_lab.store.folders import TABLES, new_run_folder, run_ids, write_plans, write_record, write_table
+from adx_lab.store.folders import new_run_folder, open_run, run_ids, write_plans, write_record, write_table
+from adx_lab.store.reading import TABLES
 from adx_lab.store.rows import list_runs
+from tests.conduct.known_duet import known_duet
 from tests.conftest import Home
+from tests.promises.stored_duet import store_duet
 
 OLD, BASE, YOUNG = "20260901T000000-aaaaaa", "20260902T000000-bbbbbb", "20261120T000000-cccccc"
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def make_run(settings: Settings, run_id: str, commit: str, *, purpose: Purpose = "load") -> None:
+def make_run(
+    settings: Settings, run_id: str, commit: str, *, purpose: Purpose = "load", night: str | None = None
+) -> None:
     day = f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}T00:00:00+00:00"
     with new_run_folder(settings.runs_dir, run_id) as folder:
         for table in TABLES:
@@ -28,9 +36,8 @@ def make_run(settings: Settings, run_id: str, commit: str, *, purpose: Purpose =
         write_plans(folder, {"plans": []})
         audit = LoadAudit(began=0.0, duration_s=1.0, requests=0)
         machine = {"cores_usable": 2}
-        record = RunRecord(
-            run_id, purpose, "mixed", day, 1.0, 1, audit, machine=machine, git=Origin(commit=commit)
-        )
+        told: dict[str, Any] = {"machine": machine, "git": Origin(commit=commit), "night": night}
+        record = RunRecord(run_id, purpose, "mixed", day, 1.0, 1, audit, **told)
         write_record(folder, record)
 
 
@@ -96,3 +103,21 @@ def test_a_lost_index_is_made_anew(settings: Settings, home: Home) -> None:
     assert made.json()["added"] == [OLD, BASE]
     rows = {row["run_id"]: row["status"] for row in home.adx_lab("runs", "list", "--json").json()}
     assert rows == {OLD: "regressed", BASE: None, YOUNG: None}
+
+
+def test_what_a_clock_that_was_set_back_made_is_still_of_its_night(settings: Settings) -> None:
+    make_run(settings, "20200101T000000-dddddd", "young", night=YOUNG)
+    (made,) = pages.of_the_night(settings, open_run(settings.runs_dir, YOUNG))
+    assert made.record.run_id == "20200101T000000-dddddd"
+
+
+async def test_what_can_not_be_judged_is_one_line_that_names_the_run(settings: Settings) -> None:
+    run_id = store_duet(settings, known_duet(np.random.default_rng(1), blocks=5))
+    file = settings.runs_dir / run_id / "run.json"
+    document = json.loads(file.read_text())
+    document["audit"]["blocks"][1]["cpu_share_max"] = "much"
+    file.write_text(json.dumps(document))
+    with pytest.raises(StoreError, match=rf"run {run_id} can't be judged: (Type|Value)Error: ") as told:
+        await pages.page_of(settings, open_run(settings.runs_dir, run_id), Silent())
+    assert "restore the folder from a copy" in str(told.value)
+    assert "\n" not in str(told.value)

@@ -229,6 +229,7 @@ def store_nights(settings: Settings) -> None:
             duration_s=60,
             seed=1,
             audit=DuetAudit(design={}, variants={}, blocks=[]),
+            variants=("main", "."),
             git=Origin(commit=f"c{night:02}"),
         )
         wobble = 0.01 * (-1) ** (night // 2)

@@ -45,6 +45,11 @@ def forge(how: str, claims: dict[str, object], token: str) -> str:
         "no algorithm": jwt.encode(claims, None, algorithm="none"),
         "expired": jwt.encode({**claims, "exp": int(time.time()) - 1}, SECRET),
         "no expiry": jwt.encode(without_expiry, SECRET),
+        "an expiry that is no number": jwt.encode({**claims, "exp": [1]}, SECRET),
+        "an expiry beyond all": jwt.encode({**claims, "exp": 10**400}, SECRET),
+        "an endless expiry": jwt.encode({**claims, "exp": float("inf")}, SECRET),
+        "a session that is a list": jwt.encode({**claims, "sid": [claims["sid"]]}, SECRET),
+        "a tenant that is a number": jwt.encode({**claims, "tid": 5}, SECRET),
         "another session": jwt.encode({**claims, "sid": str(uuid4())}, SECRET),
         "cut": token[:-3],
         "changed": token[:-8] + "AAAAAAAA",
@@ -54,7 +59,8 @@ def forge(how: str, claims: dict[str, object], token: str) -> str:
 
 FORGERIES = (
     "nonsense", "another secret", "another algorithm", "no algorithm", "expired", "no expiry",
-    "another session", "cut", "changed",
+    "another session", "cut", "changed", "an expiry that is no number", "an expiry beyond all",
+    "an endless expiry", "a session that is a list", "a tenant that is a number",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.core.harness import Client, Core, eventually, log_in_as
+from tests.core.test_gateway import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,6 +107,19 @@ def test_a_deleted_file_is_gone_with_its_content(admin: Client, core: Core) -> N
     assert admin.get(f"/files/{file['id']}").status_code == 404
     assert admin.get(f"/files/{file['id']}/content").status_code == 404
     assert admin.delete(f"/files/{file['id']}").status_code == 404
+
+
+def test_a_removal_that_broke_off_can_be_repeated(
+    start_core: Callable[..., Core], sample: Sample, clone_url: str, tmp_path: Path
+) -> None:
+    core = start_core(database_url=clone_url, gateway_timeout_s=0.5, files_url=tmp_path / "kept")
+    client = log_in_as(core.url, sample)
+    file_id = client.post("/files", content=b"short").json()["id"]
+    with locked(clone_url, "files", "SHARE"):  # it can be read, and not changed
+        assert client.delete(f"/files/{file_id}").status_code == 503
+    assert client.delete(f"/files/{file_id}").status_code == 204  # though its content is gone already
+    assert client.get(f"/files/{file_id}").status_code == 404
+    assert not [path for path in (tmp_path / "kept").rglob("*") if path.is_file()]
 
 
 def test_an_upload_without_a_length_is_refused(admin: Client) -> None:

@@ -74,14 +74,14 @@ def test_without_valkey_the_limit_holds_by_worker(start_core: StartCore, sample:
 
 
 @contextmanager
-def locked(url: str, table: str) -> Iterator[None]:
-    """Hold a table so that every query of it waits."""
+def locked(url: str, table: str, mode: str = "ACCESS EXCLUSIVE") -> Iterator[None]:
+    """Hold a table so that every query of it waits, or with another mode every change."""
     release, held = threading.Event(), threading.Event()
 
     async def hold() -> None:
         connection = await asyncpg.connect(url)
         async with connection.transaction():
-            await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            await connection.execute(f"LOCK TABLE {table} IN {mode} MODE")
             held.set()
             await asyncio.to_thread(release.wait)
         await connection.close()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -12,7 +14,11 @@ from adx_lab.core.routes import ROUTES
 from adx_lab.core.server.openapi import describe
 from tests.core.harness import Client, Core
 
+if TYPE_CHECKING:
+    from adx_lab.core.server.routing import Route
+
 DOCUMENT = describe(ROUTES)
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))  # of each operation; 250 are ten thousand requests
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 
 
@@ -34,13 +40,28 @@ def test_the_page_needs_no_network(core: Core) -> None:
     assert all(route.template in page.text for route in ROUTES)
 
 
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_route_knows_its_methods(route: Route, core: Core, admin: Client) -> None:
+    path = route.template.replace("{id}", str(uuid4())).replace("{name}", "none")
+    told = admin.http.request("OPTIONS", f"{core.url}{path}")
+    assert told.status_code == 405
+    allowed = set(told.headers["allow"].split(", "))
+    assert route.method in allowed
+    assert ("HEAD" in allowed) == ("GET" in allowed)
+    for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"} - allowed:
+        assert admin.http.request(method, f"{core.url}{path}").status_code == 405
+    if "HEAD" in allowed:
+        head, get = (admin.http.request(method, f"{core.url}{path}") for method in ("HEAD", "GET"))
+        assert (head.status_code, head.content) == (get.status_code, b"")
+
+
 @pytest.fixture(scope="module")
 def fuzzer(core: Core, admin: Client) -> Client:
     return Client(core.url, admin.token)
 
 
 @SCHEMA.exclude(path_regex="/auth/logout").parametrize()
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_bad_input_is_never_an_internal_error(case: Any, fuzzer: Client, core: Core) -> None:
     answer = case.call(base_url=core.url, headers={"authorization": f"Bearer {fuzzer.token}"})
     assert answer.status_code != 500, (case.as_curl_command(), answer.text)

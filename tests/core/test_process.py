@@ -9,15 +9,22 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from adx_lab.core.errors import ConfigError
 from adx_lab.core.settings import Settings, load_settings, names
+from tests.capture.plans.test_anywhere import pgbouncer
 from tests.core.harness import Core, alive, core_environ, eventually, make_database, metric, run_core
 
 StartCore = Callable[..., Core]
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -92,6 +99,18 @@ def test_wrong_settings_are_one_line(settings: dict[str, object], told: str) -> 
     done = run_core(**settings)  # type: ignore[arg-type]
     assert done.returncode == 2
     assert told in one_line(done)
+
+
+@pytest.mark.parametrize("connections", [1, 20])
+def test_a_pooler_that_hands_connections_round_is_refused_in_one_line(
+    connections: int, seeded_url: str, tmp_path: Path
+) -> None:
+    with pgbouncer(seeded_url, tmp_path, connections) as url:
+        eventually(lambda: listens(urlsplit(url).port or 0))
+        # What the first left behind on the pooler's connections changes nothing for the others.
+        for verb in ("serve", "serve", "worker", "migrate"):
+            done = run_core(verb, database_url=url, port=0)
+            assert (done.returncode, "PgBouncer" in one_line(done)) == (2, True)
 
 
 def test_a_database_without_tables_is_one_line_and_migrate_mends_it(postgres_url: str) -> None:

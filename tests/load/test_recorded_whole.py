@@ -244,6 +244,10 @@ def test_whatever_is_fired_is_recorded_and_the_count_is_locusts(home: Home, answ
     bad = next(row for row in document["failures"] if row["endpoint"] == "GET bad")
     assert (bad["status"], "500" in bad["reason"]) == (500, True)
     assert (samples["t_sent_s"].between(-0.5, 3.5)).all()
+    page = Path(document["report"]).read_text(encoding="utf-8")
+    assert "What failed" in page
+    assert bad["reason"] in page
+    assert "KeyError" in page
 
 
 def test_what_is_never_answered_is_a_row_with_its_waiting_time(home: Home, answers: str) -> None:

@@ -13,15 +13,8 @@ from adx_lab.conduct.duet.stored import write_verdict
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import DuetAudit, RunRecord, new_run_id
 from adx_lab.settings import Settings
-from adx_lab.store.folders import (
-    COMPANIONS,
-    COUNTS,
-    TABLES,
-    new_run_folder,
-    write_plans,
-    write_record,
-    write_table,
-)
+from adx_lab.store.folders import COMPANIONS, COUNTS, new_run_folder, write_plans, write_record, write_table
+from adx_lab.store.reading import TABLES
 
 
 def store_duet(settings: Settings, evidence: DuetEvidence, *, night: str | None = None) -> str:

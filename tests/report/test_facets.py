@@ -44,6 +44,7 @@ def keep(
         duration_s=60,
         seed=1,
         audit=DuetAudit(design={}, variants={}, blocks=[]) if kind == "duet" else LOAD,
+        variants=("main", ".") if kind == "duet" else ("head",),
         git=Origin(commit=f"c{number}"),
     )
     store.save(record, status=status, figures=figures)

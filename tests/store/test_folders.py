@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from adx_lab.errors import StoreError, UsageError
+from adx_lab.files import scratch
 from adx_lab.records.run import FORMAT, Caveat, DuetAudit, LoadAudit, RunRecord, new_run_id
 from adx_lab.store.folders import (
-    TABLES,
     delete_run_folder,
     new_run_folder,
     open_run,
@@ -21,6 +23,7 @@ from adx_lab.store.folders import (
     write_record,
     write_table,
 )
+from adx_lab.store.reading import TABLES
 
 AUDIT = LoadAudit(began=0.0, duration_s=1.0, requests=0)
 
@@ -74,6 +77,14 @@ def test_a_run_that_died_is_no_run(tmp_path: Path) -> None:
     assert others.exists()
 
 
+def test_what_a_killed_holder_left_of_a_scratch_folder_goes(tmp_path: Path) -> None:
+    (tmp_path / ".duet-x1" / "block-1").mkdir(parents=True)
+    (tmp_path / ".rules-x1").mkdir()
+    with scratch(tmp_path, "duet") as made:
+        assert {path.name for path in tmp_path.iterdir()} == {made.name, ".rules-x1"}
+    assert [path.name for path in tmp_path.iterdir()] == [".rules-x1"]
+
+
 def test_ids_sort_by_time_and_can_be_shortened(tmp_path: Path) -> None:
     for run_id in ("20260102T000000-aaaaaa", "20260101T000000-aaaaaa", "20260102T000000-bbbbbb"):
         make_run(tmp_path, run_id)
@@ -112,6 +123,18 @@ def test_damage_is_named(tmp_path: Path) -> None:
         open_run(tmp_path, "latest")
 
 
+def test_a_table_of_other_columns_or_types_is_named(tmp_path: Path) -> None:
+    folder = make_run(tmp_path, "20260101T000000-aaaaaa")
+    stored, file = open_run(tmp_path, "latest"), folder / "resources.parquet"
+    whole = pq.read_table(file)
+    pq.write_table(whole.drop_columns(["cpu_s"]), file)
+    with pytest.raises(StoreError, match=r"resources\.parquet is damaged: it has no column cpu_s"):
+        stored.table("resources")
+    pq.write_table(pa.table({name: ["x"] for name in whole.column_names}), file)
+    with pytest.raises(StoreError, match=r"resources\.parquet is damaged: .*'x'"):
+        stored.table("resources")
+
+
 def test_a_newer_versions_run_is_refused(tmp_path: Path) -> None:
     folder = make_run(tmp_path, "20260101T000000-aaaaaa")
     document = json.loads((folder / "run.json").read_text())
@@ -139,6 +162,12 @@ MISSHAPEN: dict[str, str | bytes | dict[str, Any]] = {
     "somebody else": {"run_id": "../../x"},
     "no facts": {"audit": []},
     "an odd format": {"format": "new"},
+    "format 1 with a number for an audit": {"format": 1, "audit": 5},
+    "format 1 with a list for an audit": {"format": 1, "audit": [1]},
+    "format 1 with a text for git": {"format": 1, "audit": {}, "git": "x"},
+    "format 1 with a duet of nothing": {"format": 1, "audit": {"duet": {}}},
+    "format 1 with files that are none": {"format": 1, "audit": {}, "git": {"changed": [1]}},
+    "a duet of one": {"audit": {"kind": "duet", "design": {}, "variants": {}, "blocks": []}},
 }
 
 
@@ -206,6 +235,7 @@ def test_a_run_of_format_1_is_read(tmp_path: Path, audit: dict[str, Any], kind: 
     del document["purpose"]
     git = {"commit": "abc", "subject": None, "changed_files": 2}
     document |= {"audit": audit, "kind": "nightly", "git": git, "format": 1}
+    document["variants"] = ["main", "."] if kind == "duet" else ["head"]
     (folder / "run.json").write_text(json.dumps(document))
     record = open_run(tmp_path, "latest").record
     assert (record.kind, record.purpose, record.git.commit, record.git.changed_files) == (
@@ -220,7 +250,8 @@ def test_the_latest_is_of_the_kind_that_is_asked_for(tmp_path: Path) -> None:
     make_run(tmp_path, "20260101T000000-aaaaaa")
     duet = DuetAudit(design={}, variants={}, blocks=[])
     with new_run_folder(tmp_path, "20260102T000000-bbbbbb") as folder:
-        write_record(folder, msgspec.structs.replace(record("20260102T000000-bbbbbb"), audit=duet))
+        told = record("20260102T000000-bbbbbb")
+        write_record(folder, msgspec.structs.replace(told, audit=duet, variants=("main", ".")))
     assert open_run(tmp_path, "latest").record.kind == "duet"
     assert open_run(tmp_path, "latest", "load", "climb").record.run_id == "20260101T000000-aaaaaa"
     with pytest.raises(UsageError, match="is a duet, not a load or a climb"):

@@ -18,11 +18,12 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 AUDIT = LoadAudit(began=0.0, duration_s=1.0, requests=0)
 
 
-def a_run(settings: Settings, run_id: str, started_at: str, commit: str) -> None:
+def a_run(settings: Settings, run_id: str, started_at: str, commit: str, *, night: str | None = None) -> None:
     folder = settings.runs_dir / run_id
     folder.mkdir(parents=True)
+    origin = Origin(commit=commit)
     write_record(
-        folder, RunRecord(run_id, "nightly", "mixed", started_at, 1.0, 1, AUDIT, git=Origin(commit=commit))
+        folder, RunRecord(run_id, "nightly", "mixed", started_at, 1.0, 1, AUDIT, git=origin, night=night)
     )
     (settings.reports_dir / run_id).mkdir(parents=True)
 
@@ -45,6 +46,20 @@ def test_only_the_old_ones_go(settings: Settings) -> None:
     assert len(run_ids(settings.runs_dir)) == 4
     assert not (settings.reports_dir / "20260901T000000-aaaaaa").exists()
     assert (settings.reports_dir / "20260902T000000-bbbbbb").exists()
+
+
+def test_a_clock_that_is_years_ahead_removes_nothing(settings: Settings) -> None:
+    a_run(settings, "20400101T000000-ffffff", "2040-01-01T00:00:00+00:00", "new")
+    a_run(
+        settings, "20400101T000100-ffffff", "2040-01-01T00:01:00+00:00", "new", night="20400101T000000-ffffff"
+    )
+    before, kept = run_ids(settings.runs_dir), frozenset({"20400101T000000-ffffff"})
+    ahead = datetime(2040, 1, 1, 1, tzinfo=UTC)
+    removed = prune(settings, baseline_commit=None, keep=kept, now=ahead)
+    assert all(run_id < "202610" for run_id in removed)
+    assert [run_id for run_id in before if run_id > "202610"] == [
+        run_id for run_id in run_ids(settings.runs_dir) if run_id > "202610"
+    ]
 
 
 def test_zero_days_keep_all(settings: Settings) -> None:

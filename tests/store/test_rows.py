@@ -7,10 +7,12 @@ import multiprocessing
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from adx_lab.errors import UsageError
-from adx_lab.records.run import LoadAudit, Origin, RunRecord
+from adx_lab.records.run import DuetAudit, LoadAudit, Origin, RunRecord
+from adx_lab.secrecy import remember
 from adx_lab.settings import Settings, override
 from adx_lab.store.rows import RunStore, list_runs, stored_rows
 
@@ -121,6 +123,69 @@ def test_what_a_killed_writer_left_of_a_line_hides_no_other(settings: Settings) 
     save(settings, "b")
     (settings.data_dir / "runs.sqlite").unlink()
     assert ids(settings) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"table":"runs","key":{"run_id":["x"]},"row":null}',
+        '{"table":"runs","key":{},"row":{"run_id":"x"}}',
+        '{"table":"runs","key":{"run_id":"x"},"row":{"run_id":"x","kind":"load"}}',
+        '{"table":"runs","key":{"run_id":"x"},"row":{"run_id":"x","figures":{"a":1}}}',
+        '{"table":"tables","key":{"run_id":"x"},"row":{"run_id":"x"}}',
+        '{"table":5}',
+        "5",
+        "\x00\xff",
+    ],
+)
+def test_a_line_that_is_no_row_keeps_no_other_out(settings: Settings, line: str) -> None:
+    save(settings, "a")
+    with (settings.data_dir / "store.jsonl").open("a", encoding="utf-8") as journal:
+        journal.write(f"{line}\n")
+    assert save(settings, "b") is None
+    assert ids(settings) == ["a", "b"]
+    (settings.data_dir / "runs.sqlite").write_bytes(b"damaged" * 999)
+    assert ids(settings) == ["a", "b"]
+
+
+def test_half_a_character_in_a_name_costs_no_row(settings: Settings) -> None:
+    store = RunStore(settings)
+    store.save(record("a"), status="pass", figures={"endpoint.GET /\ud800.p95_ms": 2.0})
+    store.close()
+    (row,) = list_runs(settings).rows
+    assert row["figures"] == {"endpoint.GET /\ud800.p95_ms": 2.0}
+
+
+def test_no_secret_gets_into_a_row(settings: Settings) -> None:
+    remember("S3CRETrow")
+    store = RunStore(settings)
+    store.save(msgspec.structs.replace(record("a"), service="u:S3CRETrow@h"), status="pass", figures={})
+    store.close()
+    assert b"S3CRET" not in (settings.data_dir / "store.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("figures", ["", "nope", "[]", '{"p95_ms":"much"}'])
+def test_a_row_whose_figures_are_none_is_listed_without_them(settings: Settings, figures: str) -> None:
+    save(settings, "a")
+    list_runs(settings)
+    with sqlite3.connect(settings.data_dir / "runs.sqlite") as database:
+        database.execute("UPDATE runs SET figures = ?", (figures,))
+    database.close()
+    (row,) = list_runs(settings).rows
+    assert row["figures"] == {}
+
+
+def test_a_duets_row_names_both_sides_without_its_folder(settings: Settings) -> None:
+    audit = DuetAudit(design={}, variants={}, blocks=[])
+    duet = RunRecord("d", "duet", "mixed", "2026-01-01T00:00:00+00:00", 3.0, 1, audit, ("main", "."))
+    store = RunStore(settings)
+    store.save(duet, status="pass", figures={})
+    store.close()
+    save(settings, "l")
+    assert {row["run_id"]: row["variants"] for row in list_runs(settings).rows} == {
+        "d": ("main", "."),
+        "l": (),
+    }
 
 
 def _save_many(home: str, name: str) -> None:

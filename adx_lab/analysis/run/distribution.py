@@ -168,7 +168,7 @@ def timeline(samples: pd.DataFrame, *, slots: int = 120, column: str = "latency_
     Parameters
     ----------
     samples
-        One row a request.
+        One row a request; thinned ones say in ``attrs["one_in"]`` how many each stands for.
     slots
         How many slots the run is cut into.
     column
@@ -185,14 +185,15 @@ def timeline(samples: pd.DataFrame, *, slots: int = 120, column: str = "latency_
     cells = [order[edges[i] : edges[i + 1]] for i in range(slots)]
     ordered = [np.sort(values[rows[usable[rows]]]) for rows in cells]
     width = span / slots
+    width_told = width / samples.attrs.get("one_in", 1)
 
     def quantile(p: float) -> tuple[float | None, ...]:
         return tuple(harrell_davis(part, p) if part.size else None for part in ordered)
 
     return Timeline(
         t_s=tuple((begin + width * (np.arange(slots) + 0.5)).tolist()),
-        rate_per_s=tuple((np.diff(edges) / width).tolist()),
-        errors_per_s=tuple((np.bincount(slot[lost], minlength=slots) / width).tolist()),
+        rate_per_s=tuple((np.diff(edges) / width_told).tolist()),
+        errors_per_s=tuple((np.bincount(slot[lost], minlength=slots) / width_told).tolist()),
         p50_ms=quantile(0.5),
         p95_ms=quantile(0.95),
         p99_ms=quantile(0.99),

@@ -21,29 +21,17 @@ from adx_lab.analysis.stats.quantiles import (
     Estimate,
     at_least,
     batch_mean,
+    in_batches,
+    mean_of_sums,
     quantile_estimates,
 )
 from adx_lab.records.run import Caveat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pandas as pd
     from numpy.typing import NDArray
-
-__all__ = [
-    "BETWEEN_BLOCKS",
-    "PERCENTILES",
-    "WITHIN_RUN",
-    "Batches",
-    "LatencySummary",
-    "batches_of",
-    "failed",
-    "measure",
-    "rate_estimate",
-    "split_by",
-    "summarise",
-]
 
 PERCENTILES = (0.5, 0.95, 0.99, 0.999)
 _P95 = PERCENTILES.index(0.95)
@@ -153,7 +141,7 @@ def summarise(
     lost, waiting = failed(samples), unanswered(samples)
     usable = (~lost | waiting) & np.isfinite(values)
     return tuple(
-        _summary(
+        summarise_part(
             subject,
             by,
             batches,
@@ -167,17 +155,18 @@ def summarise(
     )
 
 
-def _summary(
+def summarise_part(
     subject: str,
     by: str | None,
     batches: Batches,
     *,
-    times: NDArray[np.float64],
-    batch: NDArray[np.int16],
+    times: NDArray[np.floating],
+    batch: NDArray[np.integer],
     waiting: NDArray[np.bool_],
     lost: NDArray[np.bool_],
-    level: float,
+    level: float = LEVEL,
 ) -> LatencySummary:
+    """Summarise one part of a run: its times with their batches, which are lower bounds, and what failed."""
     caveats = (batches.caveat,)
     known_ms = float(times[waiting].min()) if waiting.any() else math.inf
     p50, p95, p99, p999 = (
@@ -214,14 +203,14 @@ def _summary(
     )
 
 
-def _drifts(times: NDArray[np.float64], batch: NDArray[np.int16]) -> bool:
+def _drifts(times: NDArray[np.floating], batch: NDArray[np.integer]) -> bool:
     """Tell whether neighbouring batches resemble each other.
 
     By the lag-1 correlation of their ranks, one-sided at 0.1%. Ranks, since one stall must not hide a slope.
     Batch means are exactly what the intervals rest on.
     """
-    sizes = np.bincount(batch)
-    means = np.bincount(batch, weights=times)[sizes > 0] / sizes[sizes > 0]
+    sizes = in_batches(batch)
+    means = in_batches(batch, weights=times)[sizes > 0] / sizes[sizes > 0]
     if means.size < 10:
         return False
     ranks = stats.rankdata(means)
@@ -296,24 +285,23 @@ def batches_of(samples: pd.DataFrame, *, lasted_s: float | None = None) -> Batch
     return Batches(scaled.astype(np.int16), np.full(SLICES, span / SLICES), WITHIN_RUN)
 
 
-def rate_estimate(batches: Batches, counted: NDArray[np.bool_], *, level: float = LEVEL) -> Estimate:
+def rate_estimate(batches: Batches, counts: NDArray[np.float64], *, level: float = LEVEL) -> Estimate:
     """Estimate how many requests a second were answered, with Student's t over the batches.
 
     Parameters
     ----------
     batches
         Of the whole run.
-    counted
-        Which requests count.
+    counts
+        How many requests of each batch count.
     level
         Two-sided confidence.
     """
     total_s = float(batches.seconds.sum())
-    n = int(counted.sum())
+    n = int(counts.sum())
     if total_s <= 0:
         return Estimate(None, None, None, n, (batches.caveat, TOO_FEW))
     rate = n / total_s
-    counts = np.bincount(batches.index[counted], minlength=batches.seconds.size)
     residuals = counts - rate * batches.seconds
     size = batches.seconds.size
     error = math.sqrt(size / (size - 1) * float(residuals @ residuals)) / total_s
@@ -351,37 +339,56 @@ def measure(
     if samples.empty:
         return {}
     batches, lost = batches_of(samples, lasted_s=lasted_s), failed(samples)
-    measured = {
-        "throughput_per_s": rate_estimate(batches, ~lost, level=level),
-        "error_rate": _error_rate(lost, batches, level),
-    }
-    for by in ("group", "endpoint"):
-        for row in summarise(samples, by=by, level=level, lasted_s=lasted_s):
-            measured |= _named(f"{by}.{row.subject}", (row.p50_ms, row.p95_ms, row.p99_ms, row.p999_ms))
+    size = batches.seconds.size
+    sent, failures = in_batches(batches.index, size=size), in_batches(batches.index[lost], size=size)
+    parts = (summarise(samples, by=by, level=level, lasted_s=lasted_s) for by in ("group", "endpoint"))
+    rows = [row for part in parts for row in part]
+    measured = measure_whole(batches, sent, failures, rows, level=level)
     if queries is not None and len(queries):
-        measured |= _measure_queries(queries, batches, level)
+        times, index = queries["ms"].to_numpy(np.float64), batches.index[queries["sample"].to_numpy()]
+        own = ((name, times[part], index[part]) for name, part in split_by(queries, "query"))
+        measured |= measure_queries(own, batches, level=level)
     return measured
 
 
-def _measure_queries(queries: pd.DataFrame, batches: Batches, level: float) -> dict[str, Estimate]:
-    times = queries["ms"].to_numpy(dtype=np.float64)
-    index = batches.index[queries["sample"].to_numpy()]
+def measure_whole(
+    batches: Batches,
+    sent: NDArray[np.float64],
+    failures: NDArray[np.float64],
+    rows: Iterable[LatencySummary],
+    *,
+    level: float = LEVEL,
+) -> dict[str, Estimate]:
+    """Return what a budget can name of requests, from the counts of each batch and each part's times."""
+    measured = {
+        "throughput_per_s": rate_estimate(batches, sent - failures, level=level),
+        "error_rate": _error_rate(sent, failures, batches, level),
+    }
+    for row in rows:
+        measured |= _named(f"{row.by}.{row.subject}", (row.p50_ms, row.p95_ms, row.p99_ms, row.p999_ms))
+    return measured
 
-    def estimates(rows: NDArray[np.int64] | slice, *caveats: Caveat) -> tuple[Estimate, ...]:
-        known = (batches.caveat, *caveats)
-        return quantile_estimates(times[rows], index[rows], PERCENTILES, level=level, caveats=known)
 
+def measure_queries(
+    parts: Iterable[tuple[str, NDArray[np.floating], NDArray[np.integer]]],
+    batches: Batches,
+    *,
+    level: float = LEVEL,
+) -> dict[str, Estimate]:
+    """Return what a budget can name of queries, from the times of each and their batches."""
     measured: dict[str, Estimate] = {}
-    rare: dict[str, NDArray[np.int64] | slice] = {}
-    for name, rows in split_by(queries, "query"):
-        found = estimates(rows)
+    rare = {}
+    for name, times, index in parts:
+        found = quantile_estimates(times, index, PERCENTILES, level=level, caveats=(batches.caveat,))
         measured |= _named(f"query.{name}", found)
         if found[_P95].high is None:
-            rare[str(name)] = rows
+            rare[name] = (times, index)
     if len(rare) > 1:
-        together = np.concatenate([np.arange(len(times))[rows] for rows in rare.values()])
         text = f"too rare to be told one by one, and judged together: {', '.join(sorted(rare))}"
-        measured |= _named(f"query.{RARE}", estimates(together, Caveat("rare-queries", text)))
+        caveats = (batches.caveat, Caveat("rare-queries", text))
+        times, index = (np.concatenate(both) for both in zip(*rare.values(), strict=True))
+        found = quantile_estimates(times, index, PERCENTILES, level=level, caveats=caveats)
+        measured |= _named(f"query.{RARE}", found)
     return measured
 
 
@@ -389,11 +396,13 @@ def _named(prefix: str, estimates: tuple[Estimate, ...]) -> dict[str, Estimate]:
     return {f"{prefix}.p{100 * p:g}_ms": estimate for p, estimate in zip(PERCENTILES, estimates, strict=True)}
 
 
-def _error_rate(lost: NDArray[np.bool_], batches: Batches, level: float) -> Estimate:
+def _error_rate(
+    sent: NDArray[np.float64], lost: NDArray[np.float64], batches: Batches, level: float
+) -> Estimate:
     """Estimate the share of failed requests: Clopper and Pearson's interval at Korn and Graubard's size."""
-    n, failures = lost.size, int(lost.sum())
+    n, failures = int(sent.sum()), int(lost.sum())
     share = failures / n
-    spread = batch_mean(lost.astype(np.float64), batches.index, level=level)
+    spread = mean_of_sums(lost, sent, level=level)
     worth = float(n)
     if 0 < failures < n and spread.high is not None:
         z = float(stats.norm.ppf((1 + level) / 2))

@@ -40,12 +40,15 @@ __all__ = [
     "batch_mean",
     "design_effect",
     "harrell_davis",
+    "in_batches",
+    "mean_of_sums",
     "quantile_estimates",
     "ranks_between",
     "samples_needed",
 ]
 
 LEVEL = 0.95
+_AT_ONCE = 4_000_000
 TOO_FEW = Caveat("too-few", "too few samples to carry this figure")
 TOO_DEPENDENT = Caveat("too-dependent", "requests depend on each other too much to bound it from above")
 INDEPENDENT = Caveat("independent", "no batches: requests are taken as independent")
@@ -198,7 +201,7 @@ def design_effect(hits: NDArray[np.float64], sizes: NDArray[np.float64]) -> floa
 
 
 def quantile_estimates(
-    values: NDArray[np.float64],
+    values: NDArray[np.floating[Any]],
     batch: NDArray[np.integer[Any]],
     probabilities: Sequence[float],
     *,
@@ -231,14 +234,14 @@ def quantile_estimates(
         In the order of `probabilities`. All three figures are None where the sample can't carry the quantile.
     """
     ordered = np.sort(values)
-    sizes = np.bincount(batch).astype(np.float64) if batch.size else np.zeros(1)
+    sizes = in_batches(batch) if batch.size else np.zeros(1)
     estimates = []
     for p in probabilities:
         if ordered.size < samples_needed(p, level=level):
             estimates.append(Estimate(None, None, None, ordered.size, (*caveats, TOO_FEW)))
             continue
         value = harrell_davis(ordered, p)
-        above = np.bincount(batch[values > value], minlength=sizes.size).astype(np.float64)
+        above = in_batches(batch[values > value], size=sizes.size)
         worth = _effective_size(above, sizes, level)
         notes = caveats if np.count_nonzero(sizes) > 1 else (*caveats, INDEPENDENT)
         estimates.append(_with_interval(ordered, value, ranks_between(worth, p, level=level), notes))
@@ -246,7 +249,7 @@ def quantile_estimates(
 
 
 def _with_interval(
-    ordered: NDArray[np.float64],
+    ordered: NDArray[np.floating[Any]],
     value: float,
     ranks: tuple[float | None, float | None],
     caveats: tuple[Caveat, ...],
@@ -271,8 +274,23 @@ def _effective_size(hits: NDArray[np.float64], sizes: NDArray[np.float64], level
     return total / design_effect(hits, sizes) * few_batches**2
 
 
+def in_batches(
+    batch: NDArray[np.integer[Any]], *, weights: NDArray[np.floating[Any]] | None = None, size: int = 0
+) -> NDArray[np.float64]:
+    """Return how many values each batch has, or what they add up to.
+
+    In pieces: NumPy would make eight bytes of each of a hundred million small numbers first.
+    """
+    total = np.zeros(max(size, int(batch.max()) + 1 if batch.size else 0))
+    for start in range(0, batch.size, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        own = None if weights is None else weights[part]
+        total += np.bincount(batch[part], weights=own, minlength=total.size)
+    return total
+
+
 def batch_mean(
-    values: NDArray[np.float64],
+    values: NDArray[np.floating[Any]],
     batch: NDArray[np.integer[Any]],
     *,
     level: float = LEVEL,
@@ -291,15 +309,25 @@ def batch_mean(
     caveats
         What the caller knows that the interval does not cover.
     """
-    n = values.size
+    return mean_of_sums(in_batches(batch, weights=values), in_batches(batch), level=level, caveats=caveats)
+
+
+def mean_of_sums(
+    sums: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    *,
+    level: float = LEVEL,
+    caveats: tuple[Caveat, ...] = (),
+) -> Estimate:
+    """Estimate the mean as `batch_mean` does, from each batch's sum and size."""
+    n = int(sizes.sum())
     if n == 0:
         return Estimate(None, None, None, 0, (*caveats, TOO_FEW))
-    mean = float(values.mean())
-    sizes = np.bincount(batch).astype(np.float64)
+    mean = float(sums.sum()) / n
     count = int((sizes > 0).sum())
     if count < 2:
         return Estimate(mean, None, None, n, (*caveats, TOO_FEW))
-    residuals = np.bincount(batch, weights=values) - mean * sizes
+    residuals = sums - mean * sizes
     error = math.sqrt(count / (count - 1) * float(residuals @ residuals)) / n
     half = float(stats.t.ppf((1 + level) / 2, count - 1)) * error
     return Estimate(mean, mean - half, mean + half, n, caveats)

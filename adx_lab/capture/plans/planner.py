@@ -37,6 +37,9 @@ async def describe_planner(connection: asyncpg.Connection) -> dict[str, Any]:
         "tables": {row["name"]: _without_name(row) for row in tables},
         "columns": {row["name"]: dict(zip(row["columns"], row["types"], strict=True)) for row in columns},
         "statistics_targets": {row["name"]: row["targets"] for row in columns if any(row["targets"])},
+        "in_order": {
+            row["name"]: sorted(filter(None, row["in_order"])) for row in columns if any(row["in_order"])
+        },
         "indexes": {row["name"]: _without_name(row) for row in indexes},
     }
 

@@ -29,15 +29,20 @@ WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname NOT IN ('pg_catalog', 'informat
 ORDER BY c.relname;
 
 -- name: plans.columns
--- The columns of each table, their types, and how finely each is analysed where that was set.
+-- The columns of each table, their types, how finely each is analysed where that was set, and those in whose
+-- order the rows lie.
 SELECT CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END AS name,
     array_agg(a.attname::text ORDER BY a.attnum) AS columns,
     array_agg(format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum) AS types,
     array_agg(CASE WHEN a.attstattarget >= 0 THEN a.attname || ' ' || a.attstattarget END ORDER BY a.attnum)
-        AS targets
+        AS targets,
+    array_agg(CASE WHEN s.correlation >= 0.98 THEN a.attname::text END ORDER BY a.attnum) AS in_order
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_stats AS s
+    ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname
+    AND s.inherited = (c.relkind = 'p')
 WHERE c.relkind IN ('r', 'm', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 GROUP BY n.nspname, c.relname
 ORDER BY c.relname;

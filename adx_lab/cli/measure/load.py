@@ -43,7 +43,7 @@ def run(
     sample: Path | None = None,
     replay: str | None = None,
     expect_workers: int = 0,
-    bind: str = "127.0.0.1:5557",
+    bind: str = "127.0.0.1:0",
     master: str | None = None,
     arguments: Annotated[tuple[str, ...], Parameter(name=LOCUST_WORD, show=False, negative=())] = (),
     json: bool = False,
@@ -96,7 +96,8 @@ def run(
     from adx_lab.conduct.nights import pages
     from adx_lab.conduct.run import recorded
     from adx_lab.conduct.run.request import load_request
-    from adx_lab.load.starting.headless import Machines, join_master
+    from adx_lab.load.starting.headless import join_master
+    from adx_lab.load.starting.machines import Machines
 
     flags = {
         "load.rate_per_s": rate,

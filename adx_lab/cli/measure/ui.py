@@ -62,6 +62,7 @@ def run(
         Words for Locust, behind ``--``.
     """
     from adx_lab.conduct.run.request import load_request, locust_trust, locust_words
+    from adx_lab.load.starting.machines import Machines
 
     if not 0 < port < 65_536:
         raise UsageError(f"--port {port} is not a port", mend="give one from 1 to 65535")
@@ -75,7 +76,7 @@ def run(
         *(("--rate", str(rate)) if rate else ()),
         *(("--users", str(users)) if users else ()),
         *(("--spawn-rate", str(spawn_rate)) if spawn_rate else ()),
-        *(("--processes", str(workers)) if workers > 1 else ()),
+        *Machines(workers).settled().words(),
         *locust_words(settings, request.locustfile),
     ]
     trust = locust_trust(settings.service)

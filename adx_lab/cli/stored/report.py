@@ -24,14 +24,15 @@ def run(run_id: str = "latest", /, *, single: Path | None = None, json: bool = F
     from adx_lab.cli.verdict_text import print_report
     from adx_lab.conduct.nights import pages
     from adx_lab.report.page.night_report import write_single
-    from adx_lab.store.folders import open_run
+    from adx_lab.store.folders import judging, open_run
 
     settings = read_settings()
     stored = open_run(settings.runs_dir, run_id)
     if single is not None:
-        contents = pages.contents_of(settings, stored)
-        verdict = contents.decide([], str(single))
-        write_single(single, contents, verdict)
+        with judging(stored):
+            contents = pages.contents_of(settings, stored)
+            verdict = contents.decide([], str(single))
+            write_single(single, contents, verdict)
         print(single)
         return verdict.exit_code
     made = asyncio.run(pages.report(settings, stored, ConsoleProgress()))

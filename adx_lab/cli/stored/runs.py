@@ -35,21 +35,9 @@ def list_runs(*, json: bool = False) -> int:
     if json:
         print_json(listing.rows)
         return 0
-    print_table(stored_runs([row | {"variants": _variants(row["run_id"])} for row in listing.rows]))
+    print_table(stored_runs(listing.rows))
     print_next("adx-lab runs show RUN says more; adx-lab report RUN makes its page")
     return 0
-
-
-def _variants(run_id: str) -> tuple[str, ...]:
-    """Return what a stored duet compared; nothing of another run, and of one that can't be read."""
-    from adx_lab.errors import AdxLabError
-    from adx_lab.store.folders import open_run
-
-    try:
-        variants = open_run(read_settings().runs_dir, run_id).record.variants
-    except AdxLabError:  # the listing says itself that it is damaged
-        return ()
-    return tuple(variants) if len(variants) > 1 else ()
 
 
 @app.command

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from adx_lab.conduct.bisection.find import Bisection
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.run.request import find_scenario, usual_scenario
 from adx_lab.errors import UsageError
+from adx_lab.files import scratch
 from adx_lab.progress import Progress
 from adx_lab.records.run import new_run_id
 from adx_lab.report.bisection.page import write_bisection
@@ -92,7 +92,7 @@ async def bisect(settings: Settings, order: BisectOrder, progress: Progress) -> 
     folder = settings.data_dir / "bisections" / bisection_id
     with (
         hold(settings.data_dir / "duet.lock", what="a duet of this checkout"),
-        tempfile.TemporaryDirectory(prefix=".bisect-", dir=settings.data_dir) as scratch,
+        scratch(settings.data_dir, "bisect") as folder_of_blocks,
     ):
         _tell(searched, progress)
         async with servers(settings, progress) as up:
@@ -101,7 +101,7 @@ async def bisect(settings: Settings, order: BisectOrder, progress: Progress) -> 
                 duet,
                 up,
                 scenario.locustfile,
-                Path(scratch),
+                folder_of_blocks,
                 order.rate_per_s,
                 bisection_id.rpartition("-")[2],
                 progress,

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from adx_lab import clock
 from adx_lab.analysis.duet.block_ratios import BASE
 from adx_lab.capture.database.companions import (
     CompanionReading,
@@ -305,7 +306,7 @@ class Bench:
             if begins:
                 break
             await asyncio.sleep(_POLL_S)
-        await asyncio.sleep(max(0.0, max(begins) - _READ_BEFORE_S - time.time()))
+        await asyncio.sleep(max(0.0, max(begins) - _READ_BEFORE_S - clock.now()))
         edges.before = await self._read(started)
         edges.at, edges.machine = time.monotonic(), read_machine_clock()
         edges.ours = self._ours_s(started)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,10 +32,11 @@ from adx_lab.conduct.duet.trials import latest_calibration, note_equal
 from adx_lab.conduct.run.built import build_record, describe_git
 from adx_lab.conduct.run.request import find_scenario
 from adx_lab.errors import MeasurementError
+from adx_lab.files import scratch
 from adx_lab.progress import Progress, Watched
 from adx_lab.records.run import Caveat, RunRecord, new_run_id
 from adx_lab.services.servers import Servers, servers
-from adx_lab.services.variants import Variant, read_variant
+from adx_lab.services.variants import Variant, read_variant, shown_variant
 from adx_lab.settings import Settings
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, new_run_folder, open_folder, open_run
@@ -121,16 +121,18 @@ class _Duet:
         bench = Bench(settings, order, up, sides, locustfile, self.run_id.rpartition("-")[2])
         with (
             new_run_folder(settings.runs_dir, self.run_id) as run_dir,
-            tempfile.TemporaryDirectory(prefix=".duet-", dir=settings.data_dir) as scratch,
+            scratch(settings.data_dir, "duet") as blocks_dir,
         ):
-            rate_per_s = order.rate_per_s or await self._find_rate(bench, Path(scratch))
-            await self._play_blocks(bench, gathered, Path(scratch), rate_per_s)
+            rate_per_s = order.rate_per_s or await self._find_rate(bench, blocks_dir)
+            await self._play_blocks(bench, gathered, blocks_dir, rate_per_s)
             gathered.write(run_dir, self._record(gathered, rate_per_s))
             # From the files, not from memory: what is sealed is what can be judged again.
             write_verdict(run_dir, judge_duet(read_evidence(open_folder(run_dir))).verdict)
         return open_run(settings.runs_dir, self.run_id)
 
-    async def _play_blocks(self, bench: Bench, gathered: Gathered, scratch: Path, rate_per_s: float) -> None:
+    async def _play_blocks(
+        self, bench: Bench, gathered: Gathered, blocks_dir: Path, rate_per_s: float
+    ) -> None:
         order, plan, progress = self.order, gathered.plan, self.progress
         target, number, began = min(plan.looks[0], order.cap), 0, time.monotonic()
         progress.step(
@@ -139,7 +141,7 @@ class _Duet:
         )
         while number < target:
             number += 1
-            folder = scratch / f"block-{number}"
+            folder = blocks_dir / f"block-{number}"
             block = await bench.run_block(number, folder, rate_per_s=rate_per_s, seconds=order.load_s)
             gathered.add(block)
             progress.advance("duet", number, target, "blocks")
@@ -159,14 +161,14 @@ class _Duet:
                 if target > number:
                     progress.step(f"undecided after {number} blocks: going on to {target}")
 
-    async def _find_rate(self, bench: Bench, scratch: Path) -> float:
+    async def _find_rate(self, bench: Bench, blocks_dir: Path) -> float:
         """Find a rate well below what the slower variant can serve, from what a slow one costs.
 
         Pairs are limited by a core's event loop, and by the processors that both cores, the database and the
         load generator share. The share that somebody else takes just now is not ours.
         """
         self.progress.step("looking for a rate that both can serve easily")
-        block = await bench.run_block(0, scratch / "probe", rate_per_s=_PROBE_RATE_PER_S, seconds=_PROBE_S)
+        block = await bench.run_block(0, blocks_dir / "probe", rate_per_s=_PROBE_RATE_PER_S, seconds=_PROBE_S)
         return _rate_from(block)
 
     def _record(self, gathered: Gathered, rate_per_s: float) -> RunRecord:
@@ -186,7 +188,7 @@ class _Duet:
             duration_s=gathered.duration_s,
             seed=order.seed,
             audit=gathered.audit(**measured),
-            variants=(order.base, order.head),
+            variants=(shown_variant(order.base), shown_variant(order.head)),
             git=describe_git(self.settings.source_dir),
             caveats=caveats,
             night=order.night,

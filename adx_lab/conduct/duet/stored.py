@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,7 +34,6 @@ from adx_lab.store.folders import (
     COUNTS,
     PROFILES,
     STATEMENTS,
-    TABLES,
     UNPLAYED,
     VERDICT,
     StoredRun,
@@ -41,6 +41,7 @@ from adx_lab.store.folders import (
     write_record,
     write_table,
 )
+from adx_lab.store.reading import TABLES
 
 
 @dataclass
@@ -205,10 +206,12 @@ def write_unplayed(folder: Path, finding: Finding) -> None:
 def read_unplayed(folder: Path) -> Finding | None:
     """Return why a night's duet could not be played, or None where it was, or none was asked for."""
     try:
-        told = json.loads((folder / UNPLAYED).read_text(encoding="utf-8"))
+        told = msgspec.json.decode((folder / UNPLAYED).read_bytes(), type=dict[str, str])
+        return Finding("invalid", told["subject"], told["cause"], {})
     except FileNotFoundError:
         return None
-    return Finding("invalid", str(told["subject"]), str(told["cause"]), {})
+    except (msgspec.MsgspecError, KeyError, OSError) as error:
+        return Finding("invalid", "duet", f"it could not be played; {UNPLAYED} is damaged: {error}", {})
 
 
 def read_evidence(run: StoredRun) -> DuetEvidence:

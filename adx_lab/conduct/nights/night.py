@@ -26,6 +26,7 @@ from adx_lab.conduct.nights.pages import of_the_night, report
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.request import LoadRequest, find_scenario, usual_scenario
 from adx_lab.conduct.run.surroundings import Surroundings, elsewhere, surroundings
+from adx_lab.conduct.switches.catalogue import measures_of
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.progress import Progress, Watched
@@ -38,6 +39,7 @@ from adx_lab.settings import LoadSettings, Settings
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, open_run, run_ids
 from adx_lab.store.pruning import prune
+from adx_lab.store.rule_costs import read_rule_costs
 
 ProfileName = Literal["quick", "nightly"]
 _WEBHOOK_S = 10.0
@@ -102,11 +104,11 @@ class _Night:
         assert self.run is not None
         if isinstance(self.progress, Watched):
             self.progress.shown("budgets", recorded.judge(self.settings, self.run).budgets)
-        played = any(other.record.kind == "duet" for other in beside)
-        if self._plays_duets(request) and self.profile.duet.get("blocks") != 0 and not played:
-            await self._compare(self.run)
+        if self._plays_duets(request) and self.profile.duet.get("blocks") != 0:
+            played = next((other for other in beside if other.record.kind == "duet"), None)
+            await self._compare(self.run, played)
         if request.url is None and self.settings.is_reference and self.profile.rules:
-            await measure_rules(self.settings, RulesOrder(), self.progress)
+            await self._measure_rules(self.run)
 
     async def _load(self, request: LoadRequest) -> None:
         settings, progress = self.settings, self.progress
@@ -135,19 +137,22 @@ class _Night:
         started = request.url is None and bool(self.settings.service.start.command)
         return started and (self.settings.is_reference or bool(self.settings.baseline.ref))
 
-    async def _compare(self, run: StoredRun) -> None:
+    async def _compare(self, run: StoredRun, played: StoredRun | None) -> None:
+        """Play the duet, unless the night that goes on has it, and look for the guilty commit."""
         baseline = read_baseline(self.settings) or self._first_baseline()
         if baseline is None:
             return
-        self.progress.step(f"comparing with the baseline {baseline.ref} ({baseline.commit[:10]})")
-        scenario = usual_scenario(self.settings)
-        order = DuetOrder(
-            baseline.commit, ".", scenario=scenario, night=run.record.run_id, **self.profile.duet
-        )
-        played = await play(self.settings, order, self.progress)
-        if played.run is None:
-            write_unplayed(run.folder, played.answer.verdict.findings[0])
-        elif self.profile.bisect and played.answer.verdict.status == "regressed":
+        status = None if played is None else (played.verdict() or {}).get("status")
+        if played is None:
+            self.progress.step(f"comparing with the baseline {baseline.ref} ({baseline.commit[:10]})")
+            scenario, night = usual_scenario(self.settings), run.record.run_id
+            order = DuetOrder(baseline.commit, ".", scenario=scenario, night=night, **self.profile.duet)
+            made = await play(self.settings, order, self.progress)
+            if made.run is None:
+                write_unplayed(run.folder, made.answer.verdict.findings[0])
+                return
+            status = made.answer.verdict.status
+        if self.profile.bisect and status == "regressed":
             await self._bisect(baseline.commit)
 
     async def _bisect(self, good: str) -> None:
@@ -156,6 +161,14 @@ class _Night:
         if answer is not None:
             self.progress.step(answer.answer.sentence)
             self.notes.append(Caveat("bisection", f"{answer.answer.sentence}; {answer.page}"))
+
+    async def _measure_rules(self, run: StoredRun) -> None:
+        """Measure each rule that was not measured since the night began."""
+        costs = read_rule_costs(self.settings).values()
+        measured = {cost.rule for cost in costs if cost.at >= run.record.started_at}
+        names = tuple(one.rule for one in measures_of(()) if one.rule not in measured)
+        if names:
+            await measure_rules(self.settings, RulesOrder(names), self.progress)
 
     def _first_baseline(self) -> Baseline | None:
         """Set what this night and later ones are compared with; None where that is what is measured now."""

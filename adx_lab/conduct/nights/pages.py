@@ -21,7 +21,7 @@ from adx_lab.report.page.index import write_index
 from adx_lab.report.page.measured_night import Contents, NightDuet
 from adx_lab.report.page.night_report import NotebookOrder, Report, make_report
 from adx_lab.settings import Settings
-from adx_lab.store.folders import StoredRun, open_run, run_ids
+from adx_lab.store.folders import StoredRun, judging, open_run, runs_naming
 from adx_lab.store.rule_costs import read_rule_costs
 
 _PLANS, _CACHE = "query_plans", "cache"
@@ -49,6 +49,13 @@ async def report(
     Report
         Of a duet its own page, of any other run that of its night.
     """
+    with judging(run):
+        return await _report(settings, run, progress, notes=notes, stopped=stopped)
+
+
+async def _report(
+    settings: Settings, run: StoredRun, progress: Progress, *, notes: tuple[Caveat, ...], stopped: str | None
+) -> Report:
     contents = await asyncio.to_thread(contents_of, settings, run, notes=notes, stopped=stopped)
     orders = () if stopped is not None else notebooks_of(contents)
     judgement = contents.judgement
@@ -66,7 +73,8 @@ async def report(
 
 async def page_of(settings: Settings, run: StoredRun, progress: Progress) -> Report:
     """Write the page of one run without its notebooks: what every verb that stores a run ends with."""
-    made = await make_report(settings, await asyncio.to_thread(contents_of, settings, run), (), progress)
+    with judging(run):
+        made = await make_report(settings, await asyncio.to_thread(contents_of, settings, run), (), progress)
     await asyncio.to_thread(write_index, settings)
     return made
 
@@ -121,11 +129,11 @@ def _empty_of(contents: Contents) -> set[str]:
 
 
 def of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:
-    """Return the runs that were made for a night's loaded run, after it."""
+    """Return the runs that were made for a night's loaded run."""
     own = run.record.run_id
-    later = [run_id for run_id in run_ids(settings.runs_dir) if run_id > own]
     found = []
-    for run_id in later:
+    # Of any time: a clock that was set back lets a duet seem older than its night.
+    for run_id in runs_naming(settings.runs_dir, own):
         try:
             other = open_run(settings.runs_dir, run_id)
         except (

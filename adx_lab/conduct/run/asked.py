@@ -57,7 +57,8 @@ async def ask_each(order: AskOrder, progress: Progress, *, seconds: float = _SEC
     go_read, go_write = os.pipe()
     environ = {**with_trust(os.environ, order.trust), SINGLE_VARIABLE: f"{told_write},{go_read}",
                HEADERS_VARIABLE: json.dumps(dict(order.headers)),
-               "ADX_LOAD_SEED": str(order.seed), "PYTHONUNBUFFERED": "1"}  # fmt: skip
+               "ADX_LOAD_SEED": str(order.seed), "PYTHONUNBUFFERED": "1",
+               "LOCUST_HOST": order.base_url}  # fmt: skip
     command = [
         *(
             sys.executable,
@@ -68,7 +69,7 @@ async def ask_each(order: AskOrder, progress: Progress, *, seconds: float = _SEC
             "-f",
             f"{_PLUGIN},{order.locustfile}",
         ),
-        *("--host", order.base_url, "--users", "1", "--spawn-rate", "1", "--loglevel", "WARNING"),
+        *("--users", "1", "--spawn-rate", "1", "--loglevel", "WARNING"),
         *("--exit-code-on-error", "0", "--stop-timeout", "1", *order.words),
     ]
     child = start_child("locust", command, log=order.log, environ=environ, pass_fds=(told_write, go_read))

@@ -8,7 +8,7 @@ from typing import Any
 
 from adx_lab.errors import UsageError, nearest
 from adx_lab.load.order import UNVERIFIED_VARIABLE
-from adx_lab.load.starting.headless import Machines
+from adx_lab.load.starting.machines import Machines
 from adx_lab.records.run import Purpose
 from adx_lab.services.starting.start import expanded
 from adx_lab.settings import SHIPPED, ServiceSettings, Settings

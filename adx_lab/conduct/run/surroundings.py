@@ -107,5 +107,5 @@ async def elsewhere(settings: Settings, request: LoadRequest) -> Surroundings:
 def service_name(settings: Settings, request: LoadRequest) -> str:
     """Return whose run it is: the described service's, or that of a URL that nobody described."""
     if request.url is not None and settings.is_reference and request.sample_file is None:
-        return urlsplit(request.url).netloc
+        return urlsplit(request.url).netloc.rpartition("@")[2]  # a password is no part of a name
     return settings.service.name or REFERENCE

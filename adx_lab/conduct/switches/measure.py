@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -29,6 +28,7 @@ from adx_lab.conduct.switches.catalogue import Measure, measures_of
 from adx_lab.conduct.switches.probes import Ground
 from adx_lab.conduct.switches.signals import seen
 from adx_lab.errors import AdxLabError, UsageError
+from adx_lab.files import scratch
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat, new_run_id
 from adx_lab.report.switches.worth_table import evidence_text
@@ -144,10 +144,10 @@ class _Call:
     ) -> None:
         bench = await self._bench(measure, up, measure.options)
         others: list[float] = []
-        with tempfile.TemporaryDirectory(prefix=".rules-", dir=self.settings.data_dir) as scratch:
+        with scratch(self.settings.data_dir, "rules") as blocks_dir:
             for number in range(1, self.order.blocks + 1):
                 if measure.probe is None:
-                    block, foreign = await self._load(bench, measure, number, Path(scratch) / str(number))
+                    block, foreign = await self._load(bench, measure, number, blocks_dir / str(number))
                     others.append(foreign)
                 else:
                     block = await self._probe(bench, measure, number)

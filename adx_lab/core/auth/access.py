@@ -35,15 +35,28 @@ class Account:
     Its bytes are two lines: the user as JSON, and an object of its roles' permissions.
     """
 
-    __slots__ = ("active", "json", "own_json", "permissions")
+    __slots__ = ("_json", "_own_json", "_roles", "_user", "active", "permissions")
 
     def __init__(self, raw: bytes) -> None:
-        user, _, text = raw.partition(b"\n")
-        roles = _decode_roles(text)
-        self.active = b'"is_active":true' in user
-        self.permissions = frozenset(name for names in roles.values() for name in names)
-        self.json = user[:-1] + b',"roles":' + _encode(sorted(roles)) + b"}"
-        self.own_json = self.json[:-1] + b',"permissions":' + _encode(sorted(self.permissions)) + b"}"
+        self._user, _, text = raw.partition(b"\n")
+        self._roles = _decode_roles(text)
+        self.active = b'"is_active":true' in self._user
+        self.permissions = {name for names in self._roles.values() for name in names}
+        self._json = self._own_json = b""  # made when they are shown, which few are
+
+    @property
+    def json(self) -> bytes:
+        """The user as others see it."""
+        if not self._json:
+            self._json = self._user[:-1] + b',"roles":' + _encode(sorted(self._roles)) + b"}"
+        return self._json
+
+    @property
+    def own_json(self) -> bytes:
+        """The user as it sees itself."""
+        if not self._own_json:
+            self._own_json = self.json[:-1] + b',"permissions":' + _encode(sorted(self.permissions)) + b"}"
+        return self._own_json
 
 
 class Shown(NamedTuple):

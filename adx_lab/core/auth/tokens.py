@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from math import isfinite
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -99,11 +100,14 @@ class Tokens:
                 options={"require": ["exp", "sub", "tid", "sid"]},
             )
             tenant_id, user_id, session_id = (str(UUID(claims[name])) for name in ("tid", "sub", "sid"))
+            expires_at = float(claims["exp"])
+            if not isfinite(expires_at):
+                raise unauthorized("the token never ends")
+            return Principal(tenant_id, user_id, session_id, expires_at)
         except jwt.ExpiredSignatureError:
             raise unauthorized("the token is over") from None
-        except (jwt.InvalidTokenError, ValueError, AttributeError):
+        except (jwt.InvalidTokenError, ValueError, AttributeError, TypeError, OverflowError, RecursionError):
             raise unauthorized("the token is not valid") from None
-        return Principal(tenant_id, user_id, session_id, float(claims["exp"]))
 
 
 def unauthorized(detail: str) -> Problem:

@@ -5,8 +5,7 @@ scope has a version, each tenant has one, and so have all together. An entry is 
 were current before its data were read, and is good only while they are. So
 
 - an invalidation deletes one version and sends one message, whatever the number of keys, be it for a user,
-for
-  a tenant (a role has changed, say), or for all;
+  for a tenant (a role has changed, say), or for all;
 - a slow reader that stores what it read before a write stores it under versions that are over;
 - a scope without a version (never read, invalidated, or evicted) has no good entries.
 
@@ -15,9 +14,9 @@ the message comes is finished for those who wait, but its result is not kept, an
 one. Thus a thousand misses of one key cost one query, and none of them a stale answer.
 
 While a worker can't reach Valkey, or Valkey refuses to write, invalidations don't reach it: it drops its L1,
-and what it keeps then lives for ``deaf_ttl_s``. That, and the moment until the loss is noticed (`Listener`,
-`Valkey`), bound how long it may grant what was taken elsewhere. Whoever comes back makes all of L2 void
-first.
+and what it keeps then lives for ``deaf_ttl_s``, which bounds how long it may grant what is taken elsewhere.
+An invalidation that fails waits until the other workers must have noticed too. Whoever comes back makes all
+of L2 void first.
 """
 
 from __future__ import annotations
@@ -155,6 +154,7 @@ class Cache:
             except ValkeyUnavailableError:
                 # It may be good for nobody any more; when it can be used again, all of it is made void first.
                 self.valkey.give_up("an invalidation could not be sent")
+                await self.valkey.noticed()
 
     @asynccontextmanager
     async def changing(self, *scopes: str) -> AsyncIterator[None]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Command = tuple[str | bytes | int, ...]
 _UNSENT_BYTES_MAX = 8 << 20
+_NOTICED = 2  # probes
 _SCHEMES = frozenset({"valkey", "redis", "valkeys", "rediss"})
 _PUSHES = frozenset({b"message", b"subscribe", b"pong"})
 FAILURES = (OSError, TimeoutError, libvalkey.ReplyError, libvalkey.ProtocolError)
@@ -264,6 +265,7 @@ class Valkey:
         self._on_loss = on_loss
         self._connection: Connection | None = None
         self._failures = 0
+        self._lost_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -312,7 +314,13 @@ class Valkey:
         if connection is not None:
             connection.close()
             log(_logger, logging.WARNING, "valkey is not asked any more", error=reason)
+            self._lost_at = asyncio.get_running_loop().time()
             self._on_loss()
+
+    async def noticed(self) -> None:
+        """Wait until whoever else uses this server must have noticed as well that it is of no use."""
+        seconds = self._lost_at + _NOTICED * self._settings.retry_s - asyncio.get_running_loop().time()
+        await asyncio.sleep(max(0.0, seconds))
 
     async def _connect(self, *, recovering: bool) -> bool:
         connection: Connection | None = None

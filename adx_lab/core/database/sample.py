@@ -70,7 +70,7 @@ def write_sample(settings: Settings, out: Path) -> None:
         The database can't be reached or has no data set, or the file can't be written.
     """
     try:
-        sample = asyncio.run(_read(settings))
+        sample = asyncio.run(read_sample(settings))
         out.write_bytes(msgspec.json.encode(sample))
     except asyncpg.PostgresError as error:
         raise CoreError(f"the database has no data set: {error}") from error
@@ -78,7 +78,8 @@ def write_sample(settings: Settings, out: Path) -> None:
         raise CoreError(f"can't write {out}: {error.strerror}") from error
 
 
-async def _read(settings: Settings) -> Sample:
+async def read_sample(settings: Settings) -> Sample:
+    """Read the sample of a database."""
     connection = await open_database(settings.database_url)
     try:
         rows = await connection.fetch(_TENANTS)

@@ -23,6 +23,7 @@ _INDEX = re.compile(
     r"CREATE (?P<unique>UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (?P<name>\w+)\s+ON (?P<table>\w+)"
 )
 _LOCK = 0x_AD_C0_5C
+_POOLER_S, _POOLER_TRIES = 5.0, 3
 _VERSIONS = """
 CREATE TABLE IF NOT EXISTS schema_versions (
     version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now()
@@ -47,7 +48,7 @@ def migrate(settings: Settings) -> None:
     asyncio.run(_migrate(settings))
 
 
-async def open_database(url: str) -> asyncpg.Connection:
+async def open_database(url: str, *, statement_cache_size: int = 100) -> asyncpg.Connection:
     """Connect for work outside of the service.
 
     Raises
@@ -56,7 +57,7 @@ async def open_database(url: str) -> asyncpg.Connection:
         The database can't be reached.
     """
     try:
-        return await connect(url)
+        return await connect(url, statement_cache_size=statement_cache_size)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise CoreError(f"ADX_CORE_DATABASE_URL: the database can't be reached: {error}") from error
 
@@ -130,20 +131,40 @@ async def refuse_pooler(url: str) -> None:
     CoreError
         The database can't be reached.
     """
-    one, other = await open_database(url), await open_database(url)
+    # Without prepared statements: a pooler may hand us a connection on which somebody else's have our names.
+    one, other = [await open_database(url, statement_cache_size=0) for _ in range(2)]
     try:
-        pid = await one.fetchval("SELECT pg_backend_pid()")
-        if pid == one.get_server_pid():
-            return
-        async with other.transaction():
-            if await other.fetchval("SELECT pg_backend_pid()") == pid:
-                raise ConfigError(
-                    "ADX_CORE_DATABASE_URL: a pooler in transaction mode (PgBouncer); give PostgreSQL's own "
-                    "address, or pool_mode=session"
-                )
+        async with asyncio.timeout(_POOLER_S):
+            shares = await _shares_connections(one, other)
+    except (TimeoutError, asyncpg.PostgresError):
+        shares = True  # no second connection to be had, or no transactions
     finally:
-        await one.close()
-        await other.close()
+        one.terminate()
+        other.terminate()
+    if shares:
+        raise ConfigError(
+            "ADX_CORE_DATABASE_URL: a pooler in transaction mode (PgBouncer); give PostgreSQL's own "
+            "address, or pool_mode=session"
+        )
+
+
+async def _shares_connections(one: asyncpg.Connection, other: asyncpg.Connection) -> bool:
+    """Return whether the first gets another backend when the second takes the one that it has let go."""
+    first = await _backend(one)
+    if first == one.get_server_pid():
+        return False
+    for _ in range(_POOLER_TRIES):
+        async with other.transaction():
+            await other.fetchval("SELECT pg_backend_pid()")
+            if await _backend(one) != first:
+                return True
+    return False
+
+
+async def _backend(connection: asyncpg.Connection) -> int:
+    async with connection.transaction():
+        pid: int = await connection.fetchval("SELECT pg_backend_pid()")
+        return pid
 
 
 async def drop_tables(connection: asyncpg.Connection) -> None:

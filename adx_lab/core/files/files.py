@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from adx_lab.core.auth.access import load_text
-from adx_lab.core.auth.fields import Id
+from adx_lab.core.auth.fields import CONTROL, Id
 from adx_lab.core.database.pages import Lister, PageQuery
 from adx_lab.core.server.http import JSON, Request, Response, Stream
 from adx_lab.core.server.ids import checked_id, new_id
@@ -61,9 +61,7 @@ class FileQuery(PageQuery, forbid_unknown_fields=True):
 class UploadQuery(msgspec.Struct, forbid_unknown_fields=True):
     """What the file is called."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f/\\]+$(?!\n)")] = (
-        "unnamed"
-    )
+    name: Annotated[str, Meta(min_length=1, max_length=255, pattern=rf"^[^{CONTROL}/\\]+$(?!\n)")] = "unnamed"
 
 
 async def upload(service: Service, request: Request) -> Response:
@@ -113,12 +111,13 @@ async def get_file(service: Service, request: Request) -> Response:
 
 
 async def delete_file(service: Service, request: Request) -> Response:
-    """Remove a file and its content."""
-    file_id = checked_id(request.args[0])
-    blob = await service.db.value("files.delete", request.principal.tenant_id, file_id, timing=request.timing)
+    """Remove a file: its content first, so that a removal that breaks off can be repeated."""
+    file_id, tenant_id = checked_id(request.args[0]), request.principal.tenant_id
+    blob = await service.db.value("files.locate", tenant_id, file_id, timing=request.timing)
     if blob is None:
         raise Problem(404, "Not found")
     await service.files.delete(blob)
+    await service.db.fetch("files.delete", tenant_id, file_id, timing=request.timing)
     return Response(status=204, headers=[])
 
 

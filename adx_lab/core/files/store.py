@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ class FileStore:
             yield bytes(chunk)
 
     async def delete(self, blob: str) -> None:
-        """Remove a content; the data set's, which many files share, stay."""
+        """Remove a content, if it is there; the data set's, which many files share, stay."""
         if not blob.startswith(_SAMPLES):
-            await obstore.delete_async(self._store, blob)
+            with suppress(FileNotFoundError):
+                await obstore.delete_async(self._store, blob)

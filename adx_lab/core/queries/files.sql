@@ -24,10 +24,10 @@ FROM (
 SELECT blob, name, content_type, size, sha256 FROM files WHERE tenant_id = $1 AND id = $2;
 
 -- name: files.delete
--- Forget a file; tells where its content is.
+-- Forget a file.
 -- params: tenant_id=$tenant, file_id=$file
 -- writes: yes
-DELETE FROM files WHERE tenant_id = $1 AND id = $2 RETURNING blob;
+DELETE FROM files WHERE tenant_id = $1 AND id = $2;
 
 -- name: files.list.first
 -- The newest files of a tenant.

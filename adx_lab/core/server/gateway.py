@@ -26,14 +26,16 @@ _TENANTS_MAX = 10_000
 class InFlight:
     """The requests that are being answered: not too many, none for too long, and a share for each.
 
-    More than ``in_flight_max`` are turned away at once, since a queue would make all of them late; so are
-    those of a tenant, or of a peer without a token, that has its share under way. One task looks for those
-    that are overdue: a timer for each request would cost a quarter of what a cached answer costs.
+    More than ``in_flight_max`` are turned away at once, since a queue would make all of them late. The last
+    ``share`` of the places is kept for tenants, and peers without a token, that have less than their share
+    under way. One task looks for those that are overdue: a timer for each request would cost a quarter of
+    what a cached answer costs.
     """
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._max = settings.in_flight_max
         self._share = max(1, int(settings.in_flight_max * settings.share))
+        self._common = self._max - self._share
         self._timeout_s = settings.timeout_s
         self._began: dict[asyncio.Task[object], float] = {}
         self._by: dict[str, int] = {}
@@ -42,6 +44,7 @@ class InFlight:
 
     def start(self) -> None:
         """Begin to look for overdue requests."""
+        self._loop = asyncio.get_running_loop()
         self._watcher = asyncio.create_task(self._watch())
 
     def close(self) -> None:
@@ -57,10 +60,11 @@ class InFlight:
         Problem
             503 with ``Retry-After``.
         """
-        count = self._by.get(by, 0)
-        if len(self._began) >= self._max or count >= self._share:
+        count, total = self._by.get(by, 0), len(self._began)
+        if total >= self._max or (total >= self._common and count >= self._share):
             raise Problem(503, "Overloaded", "try again in a moment", headers=[("retry-after", "1")])
-        task = cast("asyncio.Task[object]", asyncio.current_task())
+        # Told which loop, it need not ask for it, which takes longer than all else here.
+        task = cast("asyncio.Task[object]", asyncio.current_task(self._loop))
         self._began[task] = monotonic() if timed else math.inf
         self._by[by] = count + 1
         return task

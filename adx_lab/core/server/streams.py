@@ -15,7 +15,9 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections import Counter
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 _PIPE_BYTES = 1 << 18
 _OPEN_EVERY_S = 0.002
+_PREFIX = "adx-core-pipes-"
+_YOUNG_S = 60.0  # made this moment, and not held yet
 _logger = logging.getLogger("adx_lab.core.server.streams")
 
 
@@ -48,15 +52,21 @@ class Streams:
         self._open: Counter[str] = Counter()
         self._names = count()
         self._folder: Path | None = None
+        self._held = -1
 
     def start(self) -> None:
-        """Make the folder of the pipes."""
-        self._folder = Path(tempfile.mkdtemp(prefix="adx-core-"))
+        """Make the folder of the pipes, and remove those that killed processes left."""
+        _sweep(Path(tempfile.gettempdir()))
+        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._held = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(self._held, fcntl.LOCK_SH)
 
     def close(self) -> None:
         """Remove it."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+            os.close(self._held)
+            self._folder = None
 
     def admit(self, by: str) -> Callable[[], None]:
         """Take a place for a stream, and return what gives it back; may be called more than once.
@@ -125,6 +135,20 @@ class Streams:
         except BaseException:
             transport.abort()
             raise
+
+
+def _sweep(place: Path) -> None:
+    """Remove the folders of processes that are gone: a living one holds its own."""
+    for folder in place.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # removed meanwhile, somebody else's, or held
+            if folder.is_symlink() or time.time() - folder.stat().st_mtime < _YOUNG_S:
+                continue
+            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 async def finish(chunks: AsyncIterator[Any]) -> None:

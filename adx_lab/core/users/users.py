@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from adx_lab.core.auth.access import Account, Shown, account_of, shown_user
-from adx_lab.core.auth.fields import Email, Id, Password
+from adx_lab.core.auth.fields import ONE_LINE, Email, Id, Password
 from adx_lab.core.auth.tokens import user_scope
 from adx_lab.core.cache.cache import Entry, Family
 from adx_lab.core.database.pages import PAGE_SIZE_MAX, Lister, PageQuery, first_page, page_json
@@ -22,8 +22,8 @@ from adx_lab.core.server.problems import Problem
 if TYPE_CHECKING:
     from adx_lab.core.service import Service
 
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
-RoleName = Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=ONE_LINE)]
+RoleName = Annotated[str, Meta(min_length=1, max_length=60, pattern=ONE_LINE)]
 
 LIST = Family("users.list")
 _lister = Lister("users.list")

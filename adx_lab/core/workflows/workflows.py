@@ -137,7 +137,9 @@ async def _check_file(service: Service, request: Request, file_id: str) -> None:
 
 async def _ask(service: Service, request: Request, name: str, given: msgspec.Struct) -> Response:
     key = request.header("idempotency-key")
-    if key is not None and not (0 < len(key) <= _KEY_MAX and key.isascii() and key.isprintable()):
+    # One that is no text is not shown to us: to pass over it would do twice what was meant to be done once.
+    given_none = key is None and "idempotency-key" not in request.headers
+    if not given_none and not (key and len(key) <= _KEY_MAX and key.isascii() and key.isprintable()):
         raise Problem(
             422, "Invalid value", "expected up to 200 printable characters", field="idempotency-key"
         )

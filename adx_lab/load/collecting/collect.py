@@ -29,6 +29,8 @@ _EARLY_S = 1.0
 """How much shorter than planned a load may be: Locust looks at its own clock once a second."""
 
 _LISTED = 200
+_UNCAUGHT = 2
+"""Locust's own exit code where something was raised outside of a task."""
 
 _NEVER = 1e12
 """The beginning of a load that never began, in seconds since the epoch: all that it sent is before."""
@@ -169,14 +171,19 @@ def collect(raw_dir: Path, run_dir: Path, traces: Mapping[str, ServerSplit] | No
     )
 
 
-def with_exit_code(collected: Collected, code: int) -> Collected:
-    """Return the same with the status that Locust ended with; one that the locustfile chose is told."""
-    if code <= 0:
-        return collected
-    text = f"Locust ended with exit code {code}: the locustfile set it, or a listener of its own raised"
-    return dataclasses.replace(
-        collected, process_exit_code=code, caveats=(*collected.caveats, Caveat("exit_code", text))
-    )
+def with_exit_code(collected: Collected, code: int, crash: str | None) -> Collected:
+    """Return the same with the status that Locust ended with, once all was recorded.
+
+    A file chooses it; or it is Python's own, where Locust raised what nobody caught (``crash``).
+    """
+    why = "the locustfile set it"
+    if crash:
+        why = f"when all was recorded: {crash}"
+    elif code == _UNCAUGHT:
+        why = "a listener or a greenlet of the locustfile raised what nobody caught (see Locust's log)"
+    caveat = Caveat("exit_code", f"Locust ended with exit code {code}: {why}")
+    chosen = 0 if crash else code
+    return dataclasses.replace(collected, process_exit_code=chosen, caveats=(*collected.caveats, caveat))
 
 
 def _ends(processes: list[Process], began: float) -> dict[str, Any]:

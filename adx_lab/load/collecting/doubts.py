@@ -24,6 +24,10 @@ def doubts(
     """Yield every reason to doubt the record."""
     yield from _doubt_processes(processes, tables)
     yield from _doubt_values(processes)
+    if tables.odd_times:
+        yield Caveat("odd_times", f"{tables.odd_times} times of requests were no numbers (NaN or infinite)")
+    if any(told(processes, "strangers")):
+        yield Caveat("strangers", "somebody without the secret of the run tried to join it, and was refused")
     yield from _doubt_count(processes, tables)
     if ends["ended_early_s"] > 0:
         yield Caveat(
@@ -112,7 +116,7 @@ def _unsent(processes: list[Process], ends: dict[str, Any]) -> AdxLabError:
 
 def _doubt_processes(processes: list[Process], tables: Tables) -> Iterator[Caveat]:
     for process in processes:
-        if process.facts and not process.values("closed") and process.name != "master":
+        if _cut_short(process):
             share = ""
             if len(tables.workers) > 1 and process.name.startswith("worker-"):
                 place = sorted(other.name for other in processes if other.name != "master").index(
@@ -150,16 +154,25 @@ def _doubt_count(processes: list[Process], tables: Tables) -> Iterator[Caveat]:
         )
     if counted and sum(counted) != tables.answered:
         more = tables.answered - sum(counted)
+        why = ""
+        if more > 0:
+            # What a worker has counted it tells its master every three seconds.
+            killed = any(_cut_short(process) for process in processes)
+            why = (
+                ": what the killed one had not told its master yet"
+                if killed
+                else ": a listener of the locustfile ends some events before Locust counts them"
+            )
         words = "more" if more > 0 else "fewer"
         yield Caveat(
             "count_differs",
-            f"Locust itself counted {sum(counted)} requests, {abs(more)} {words} are recorded"
-            + (
-                ": a listener of the locustfile ends some events before Locust counts them"
-                if more > 0
-                else ""
-            ),
+            f"Locust itself counted {sum(counted)} requests, {abs(more)} {words} are recorded{why}",
         )
+
+
+def _cut_short(process: Process) -> bool:
+    """Tell whether a process that sent requests did not live to close its record."""
+    return bool(process.facts) and not process.values("closed") and process.name != "master"
 
 
 def _doubt_users(users: tuple[tuple[float, int], ...], ends: dict[str, Any]) -> Iterator[Caveat]:

@@ -55,6 +55,8 @@ class Tables:
     """Requests in any part of the load: what Locust counts too."""
     beside: Counter[str] = field(default_factory=Counter)
     """Requests outside of the measured part, by kind."""
+    odd_times: int = 0
+    """Times that were no numbers (NaN, infinity)."""
     beside_failures: Counter[tuple[str, str, int, str]] = field(default_factory=Counter)
     """Those of them that failed, by kind, endpoint, status and reason."""
     failures: Counter[tuple[str, int, str]] = field(default_factory=Counter)
@@ -74,6 +76,7 @@ class Tables:
     def append(self, batch: pa.RecordBatch, worker: int, offset_s: float) -> None:
         """Append one process's rows to the tables that they belong to."""
         zero = self.began + offset_s
+        batch = self._finite(batch)
         intended = batch["t_intended"].to_numpy() - zero
         kinds = batch["kind"].to_numpy(zero_copy_only=False)
         asked = (kinds == REQUEST) | (kinds == UNANSWERED)
@@ -105,6 +108,20 @@ class Tables:
             "schedule_lag_p99_ms": float(np.percentile(thinned, 99)),
             "schedule_lag_max_ms": float(late.max()),
         }
+
+    def _finite(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return requests whose times are numbers: one that is none must not become a percentile."""
+        for name, otherwise in (
+            ("t_intended", batch["t_sent"]),
+            ("service_ms", pa.scalar(None, pa.float64())),
+        ):
+            finite = pc.fill_null(pc.is_finite(batch[name]), True)
+            odd = batch.num_rows - pc.sum(finite).as_py() if batch.num_rows else 0
+            if odd:
+                self.odd_times += odd
+                kept = pc.if_else(finite, batch[name], otherwise)
+                batch = batch.set_column(batch.schema.get_field_index(name), name, kept)
+        return batch
 
     def _append_measured(self, batch: pa.RecordBatch, worker: int, zero: float) -> None:
         if batch.num_rows == 0:

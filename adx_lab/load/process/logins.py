@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 from gevent.pool import Pool
 from locust.contrib.fasthttp import FastHttpSession
 
+from adx_lab import clock
 from adx_lab.errors import UsageError
 from adx_lab.load.order import LoadOrder
 from adx_lab.load.people import Account, read_sample, somebody, tenant_kinds
@@ -88,7 +88,7 @@ def _client(environment: Any, host: str) -> FastHttpSession:
 
 def _ask(client: FastHttpSession, verb: str, body: dict[str, str], *, tenant: str, who: str) -> _Tokens:
     name = f"POST /auth/{verb}"
-    context = {"adx_group": "auth", "adx_endpoint": name, "adx_tenant": tenant, "adx_intended": time.time()}
+    context = {"adx_group": "auth", "adx_endpoint": name, "adx_tenant": tenant, "adx_intended": clock.now()}
     answer = client.post(f"{_API}/auth/{verb}", name=name, json=body, context=context)
     said = f"with status {answer.status_code}"
     if answer.status_code in {HTTPStatus.OK, HTTPStatus.CREATED}:

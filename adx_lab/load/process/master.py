@@ -6,6 +6,7 @@ at one moment, and writes down what they send it each second; a worker needs no 
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ import msgspec
 import pyarrow as pa
 from gevent.event import AsyncResult
 
-from adx_lab.errors import MeasurementError
+from adx_lab import clock
+from adx_lab.errors import MeasurementError, UsageError
+from adx_lab.load.process.admission import versions, watch_strangers
 from adx_lab.load.process.session import DRAIN_S, Session
 from adx_lab.load.recording.rows import FileSink
 from adx_lab.load.schedules.schedule import ENDLESS_S
+from adx_lab.load.secret import SECRET_VARIABLE
 
 SENT_FILES = ("sample_file", "replay_file", "budget_file")
 """Files that an order names; the master sends what is in them along."""
@@ -28,6 +32,7 @@ _ANSWER_S = 2.0
 _CLOSE_S = 10.0
 _GRACE_S = 10.0
 _LEAD_S = 0.3
+_LOOK_EVERY_S = 0.05
 
 
 class MasterSession(Session):
@@ -38,13 +43,15 @@ class MasterSession(Session):
         self._sinks: dict[str, FileSink] = {}
         self._ready: set[str] = set()
         self._done: set[str] = set()
-        self._pong: AsyncResult[float] = AsyncResult()
+        self._pong: AsyncResult[dict[str, Any]] = AsyncResult()
+        self._strangers = 0
+        gevent.spawn(watch_strangers, environment.runner.server.socket, self._on_stranger)
         for name in ("rows", "facts", "pong", "ready", "done", "broke"):
             environment.runner.register_message(f"adx_{name}", getattr(self, f"_on_{name}"))
 
     def vitals(self) -> dict[str, Any]:
-        """Return nothing: the load is the workers'."""
-        return {}
+        """Return who wanted to join and was refused; the load is the workers'."""
+        return {"strangers": self._strangers}
 
     def sink(self) -> FileSink:
         """Return where the master tells how it is doing."""
@@ -54,9 +61,10 @@ class MasterSession(Session):
         """Let all workers begin at one moment."""
         super().start_clock(began + _LEAD_S)
         self.environment.runner.send_message("adx_go", {"began": began + _LEAD_S})
+        self._timers.append(gevent.spawn(self._finish_when_done))
         if self.schedule.kind == "open" and self.schedule.duration_s < ENDLESS_S:
             # A worker that died will never be done.
-            self._after(began + self.schedule.duration_s + DRAIN_S + _GRACE_S - time.time(), self.finish)
+            self._after(began + self.schedule.duration_s + DRAIN_S + _GRACE_S - clock.now(), self.finish)
 
     def drain(self) -> None:
         """Let the workers drain, and finish when all have."""
@@ -67,8 +75,8 @@ class MasterSession(Session):
     def on_test_stop(self) -> None:
         """Wait for the workers' last rows, then close everything."""
         deadline = time.monotonic() + _CLOSE_S
-        while self._sinks and time.monotonic() < deadline:
-            gevent.sleep(0.05)
+        while set(self._sinks) - self._missing() and time.monotonic() < deadline:
+            gevent.sleep(_LOOK_EVERY_S)
         for sink in self._sinks.values():
             sink.close()
         self._sinks.clear()
@@ -84,6 +92,11 @@ class MasterSession(Session):
 
     def _check(self) -> None:
         runner = self.environment.runner
+        if not os.environ.get(SECRET_VARIABLE):
+            raise UsageError(
+                "a master without a secret would hand the load's accounts to anybody",
+                mend=f"set {SECRET_VARIABLE} to a long random word, the same for the master and its workers",
+            )
         clients = [client.id for client in runner.clients.all]
         self._ready, self._done = set(), set()
         self.workers = len(clients)
@@ -92,7 +105,7 @@ class MasterSession(Session):
         for index, client in enumerate(clients):
             offset_s = self._clock_offset(client)
             sink = self._sinks[client] = FileSink(Path(self.order.raw_dir), f"worker-{index:03}")
-            sink.tell({"t": time.time(), "clock_offset_s": offset_s, "client": client})
+            sink.tell({"t": clock.now(), "clock_offset_s": offset_s, "client": client})
             told = {
                 "order": msgspec.json.encode(self.order),
                 "index": index,
@@ -103,22 +116,43 @@ class MasterSession(Session):
             runner.send_message("adx_order", told, client)
 
     def _clock_offset(self, client: str) -> float:
-        """Return how far a worker's clock is ahead of ours: the quickest answer of several errs least."""
+        """Return how far a worker's clock is ahead of ours: the quickest answer of several errs least.
+
+        A worker whose versions are others is refused.
+        """
         measured = []
         for _ in range(_PINGS):
             self._pong = AsyncResult()
-            sent = time.time()
+            sent = clock.now()
             self.environment.runner.send_message("adx_ping", {}, client)
             try:
-                theirs = self._pong.get(timeout=_ANSWER_S)
+                told = self._pong.get(timeout=_ANSWER_S)
             except gevent.Timeout as error:
                 raise MeasurementError(f"the worker {client} does not answer") from error
-            received = time.time()
-            measured.append((received - sent, theirs - (sent + received) / 2))
+            received = clock.now()
+            measured.append((received - sent, told["now"] - (sent + received) / 2))
+        if told["versions"] != versions():
+            raise UsageError(
+                f"the worker {client} runs {_listed(told['versions'])}, its master {_listed(versions())}",
+                mend="install the same on both",
+            )
         return float(min(measured)[1])
 
+    def _finish_when_done(self) -> None:
+        """Finish when every worker that lives has sent all and waited for the answers."""
+        while not self._done or set(self._sinks) - self._missing() - self._done:
+            gevent.sleep(_LOOK_EVERY_S)
+        self.finish()
+
+    def _missing(self) -> set[str]:
+        """Return the workers from which nothing is heard any more."""
+        return {client.id for client in self.environment.runner.clients.missing}
+
+    def _on_stranger(self) -> None:
+        self._strangers += 1
+
     def _on_pong(self, environment: Any, msg: Any) -> None:  # noqa: ARG002  # Locust hands both by name
-        self._pong.set(msg.data["now"])
+        self._pong.set(msg.data)
 
     def _on_rows(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         sink = self._sinks.get(msg.node_id)
@@ -151,11 +185,13 @@ class MasterSession(Session):
 
     def _on_done(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self._done.add(msg.node_id)
-        if len(self._done) == self.workers:
-            self.finish()
 
     def _on_broke(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self.environment.runner.send_message("adx_end", {})
+
+
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions.items())
 
 
 def _content(path: str | None) -> bytes | None:

@@ -8,7 +8,6 @@ are made in the same way, or one would have an advantage.
 from __future__ import annotations
 
 import random
-import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +16,7 @@ import msgspec
 from gevent.event import AsyncResult
 from locust.contrib.fasthttp import FastHttpSession
 
+from adx_lab import clock
 from adx_lab.errors import MeasurementError, UsageError
 from adx_lab.load.order import LoadOrder, Rival
 from adx_lab.load.people import Account
@@ -106,7 +106,7 @@ class Pair:
         for place, side in enumerate(sides):
             # The second is due when the first has answered: waiting for the other variant is not its own. But
             # a pair of the warm-up stays in it, or half of it would be measured.
-            due = intended if place == 0 or warming else time.time()
+            due = intended if place == 0 or warming else clock.now()
             marks = {"variant": side.variant, "pair": number}
             user.act(side.client, side.accounts, due, number, endpoint, marks=marks)
 

@@ -22,6 +22,7 @@ import gevent
 import msgspec
 from gevent.event import AsyncResult, Event
 
+from adx_lab import clock
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.order import LoadOrder, Rival, awaited_file, read_order, read_rivals, write_order
 from adx_lab.load.people import Account
@@ -33,7 +34,7 @@ from adx_lab.load.process.refusing import refuse_what_it_takes_not
 from adx_lab.load.recording.recorder import Recorder
 from adx_lab.load.recording.rows import FileSink
 from adx_lab.load.recording.tracing import send_traces
-from adx_lab.load.recording.unfinished import Exceptions, stop_listening
+from adx_lab.load.recording.unfinished import Exceptions, keep_under_way, stop_listening
 from adx_lab.load.recording.unfinished import listen as listen_to_unfinished
 from adx_lab.load.schedules.schedule import (
     ENDED_BY_BUDGET,
@@ -102,7 +103,7 @@ class Session:
         """Open the record, and let people in beside: the web page must not wait for their logins."""
         self._reset()
         stopped = self.environment.events.test_stop
-        stopped.remove_listener(self._on_stopped)
+        _leave(stopped, self._on_stopped)
         stopped.add_listener(self._on_stopped)  # the last to hear: what others send then is recorded too
         try:
             self._open()
@@ -133,10 +134,10 @@ class Session:
 
     def begin(self) -> None:
         """Set the moment at which the measured part begins, and the one at which it ends."""
-        began = time.time() + _LEAD_S + self.schedule.warmup_s
+        began = clock.now() + _LEAD_S + self.schedule.warmup_s
         self.start_clock(began)
         if self.schedule.duration_s < ENDLESS_S and self.schedule.kind != "open":
-            self._after(began + self.schedule.duration_s - time.time(), self.drain)
+            self._after(began + self.schedule.duration_s - clock.now(), self.drain)
 
     def start_clock(self, began: float) -> None:
         """Tell the record and the users when the measured part begins."""
@@ -160,7 +161,7 @@ class Session:
         self.ending = True
         if not self._told_end:
             self._told_end = True
-            self.tell(ended=time.time(), ended_by=by)
+            self.tell(ended=clock.now(), ended_by=by)
 
     def done(self, unanswered: int) -> None:
         """Note that this process has sent all and waited for the answers."""
@@ -196,8 +197,9 @@ class Session:
                 timer.kill(block=False)
         self._timers.clear()
         if self.recorder is not None:
-            self.environment.events.request.remove_listener(self.recorder.on_request)
-            self.environment.events.user_error.remove_listener(self._exceptions.on_user_error)
+            keep_under_way()
+            _leave(self.environment.events.request, self.recorder.on_request)
+            _leave(self.environment.events.user_error, self._exceptions.on_user_error)
             stop_listening()
             self._tell_count(self.recorder)
             self.recorder.close()
@@ -371,6 +373,12 @@ def _await_rivals(path: str) -> tuple[Rival, ...]:
     while not (rivals := read_rivals(path)):
         gevent.sleep(_LOOK_EVERY_S)
     return rivals
+
+
+def _leave(event: Any, listener: Any) -> None:
+    """Hear no more of an event; a locustfile may have cleared its listeners, ours among them."""
+    if listener in event._handlers:  # noqa: SLF001
+        event.remove_listener(listener)
 
 
 listeners: list[Any] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,12 @@ import msgspec
 import pyarrow as pa
 from gevent.event import AsyncResult, Event
 
+from adx_lab import clock
 from adx_lab.load.order import LoadOrder
+from adx_lab.load.process.admission import versions
 from adx_lab.load.process.master import SENT_FILES
 from adx_lab.load.process.session import Session
+from adx_lab.load.recording.recorder import Recorder
 from adx_lab.load.recording.rows import RAW_SCHEMA
 from adx_lab.load.schedules.schedule import make_schedule
 from adx_lab.settings import read_settings
@@ -62,12 +64,15 @@ class WorkerSession(Session):
     def _start_companion(self) -> None:
         """Start none: the master does."""
 
+    def _tell_count(self, recorder: Recorder) -> None:
+        """Tell nothing: a worker sets its counters back when it reports, and its master has them all."""
+
     def _reset(self) -> None:
         self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
         self.go, self.prepared, self.spawned = AsyncResult(), Event(), False
 
     def _on_ping(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
-        self.environment.runner.send_message("adx_pong", {"now": time.time()})
+        self.environment.runner.send_message("adx_pong", {"now": clock.now(), "versions": versions()})
 
     def _on_order(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         told = msg.data

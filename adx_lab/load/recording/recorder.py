@@ -14,7 +14,6 @@ since a tuple for each would be work for Python's collector of garbage.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -22,6 +21,7 @@ import gevent
 import psutil
 import pyarrow as pa
 
+from adx_lab import clock
 from adx_lab.load.recording.fitting import Misfits, show
 from adx_lab.load.recording.rows import RAW_SCHEMA, REQUEST, Row, batch_of
 from adx_lab.load.recording.server_timing import TRACE
@@ -196,7 +196,7 @@ class Recorder:
         if self._closed:
             return
         try:
-            self._sink.tell({"t": time.time(), **facts})
+            self._sink.tell({"t": clock.now(), **facts})
         except OSError as error:
             self.broken(error)
 
@@ -211,10 +211,10 @@ class Recorder:
     def beat_until_closed(self) -> None:
         """Beat every second; runs as a greenlet beside the users."""
         while not self._closed:
-            due = time.time() + FLUSH_EVERY_S
+            due = clock.now() + FLUSH_EVERY_S
             gevent.sleep(FLUSH_EVERY_S)
             if not self._closed:
-                self.tell(loop_lag_ms=(time.time() - due) * 1000)
+                self.tell(loop_lag_ms=(clock.now() - due) * 1000)
                 try:
                     self.beat()
                 except Exception as error:  # noqa: BLE001  # a beat that ended unseen would take the rest of the run
@@ -284,7 +284,7 @@ def _start(start_time: Any, response_time: Any) -> float:
     if _EPOCH_S[0] < given < _EPOCH_S[1]:
         return given
     took_ms: float = _guarded(lambda: float(response_time), 0.0)
-    return time.time() - took_ms / 1000
+    return clock.now() - took_ms / 1000
 
 
 def _reason(exception: Any) -> str:

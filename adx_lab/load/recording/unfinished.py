@@ -7,7 +7,6 @@ watched in their classes, since somebody else's locustfile must be measured as i
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession
 from locust.user.task import DefaultTaskSet
 
+from adx_lab import clock
 from adx_lab.load.recording.fitting import show, writable
 from adx_lab.load.recording.recorder import Recorder
 from adx_lab.load.recording.rows import EXCEPTION, ON_START, ON_STOP, UNANSWERED
@@ -34,6 +34,10 @@ _SLEEP = ("hub.py", "sleep")
 
 _listening: list[Recorder] = []
 """The recorder of the test that runs, if one does."""
+
+
+_under_way: dict[object, tuple[Any, Any, float, dict[str, Any]]] = {}
+"""Requests that were sent and not answered: what they are called, their method, when, and their options."""
 
 
 class Exceptions:
@@ -54,7 +58,7 @@ class Exceptions:
             f"{type(exception).__name__}: {show(exception) if not _words(exception) else _words(exception)}"
         )
         self._recorder.keep(
-            EXCEPTION, request_type="task", name=place, sent=time.time(), ms=None, error=writable(text)
+            EXCEPTION, request_type="task", name=place, sent=clock.now(), ms=None, error=writable(text)
         )
         where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
         kind = (type(exception).__name__, f"{place} {where}")
@@ -99,23 +103,33 @@ def _replace(owner: Any, name: str, watched: Callable[[Any], Any]) -> None:
 
 def _watched_request(request: Any) -> Any:
     def watched(self: Any, method: Any, url: Any, name: Any = None, *args: Any, **more: Any) -> Any:
-        sent = time.time()
+        key = object()
+        _under_way[key] = (getattr(self, "request_name", None) or name or url, method, clock.now(), more)
         try:
             return request(self, method, url, name, *args, **more)
         except Exception:
             raise
         except BaseException as stopped:  # GreenletExit, or a gevent.Timeout of the user's own
             setattr(stopped, _TOLD, True)
-            _keep_unanswered(getattr(self, "request_name", None) or name or url, method, sent, more)
+            if key in _under_way:
+                _keep_unanswered(*_under_way[key])
             raise
+        finally:
+            _under_way.pop(key, None)
 
     setattr(watched, _TOLD, True)
     return watched
 
 
+def keep_under_way() -> None:
+    """Keep what is open at the end and no user's own: a greenlet beside the users is never stopped."""
+    for key in list(_under_way):
+        _keep_unanswered(*_under_way.pop(key))
+
+
 def _keep_unanswered(name: Any, method: Any, sent: float, more: dict[str, Any]) -> None:
     for recorder in _listening:
-        waited_s = time.time() - sent
+        waited_s = clock.now() - sent
         recorder.keep(
             UNANSWERED,
             request_type=show(method),
@@ -129,7 +143,7 @@ def _keep_unanswered(name: Any, method: Any, sent: float, more: dict[str, Any]) 
 
 def _watched_task(execute_task: Any) -> Any:
     def watched(self: Any, task: Any) -> Any:
-        began = time.time()
+        began = clock.now()
         try:
             return execute_task(self, task)
         except GreenletExit as stopped:
@@ -145,7 +159,7 @@ def _keep_unfinished(user: Any, task: Any, began: float, stopped: BaseException)
     """Keep a task that was stopped while it waited for more than time to pass: an answer of any protocol."""
     setattr(stopped, _TOLD, True)
     for recorder in _listening:
-        waited_s = time.time() - began
+        waited_s = clock.now() - began
         name = f"task {type(user).__name__}.{getattr(task, '__name__', show(task))}"
         error = f"not ended after {waited_s:.1f} s"
         recorder.keep(UNANSWERED, request_type="task", name=name, sent=began, ms=waited_s * 1000, error=error)

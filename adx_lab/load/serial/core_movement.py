@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from adx_lab import clock
 from adx_lab.load.collecting.tables import Tables
 from adx_lab.load.order import Rival
 from adx_lab.load.recording.fitting import Misfits
@@ -86,9 +86,9 @@ def play_burst(order: SerialOrder, connections: int) -> SerialRecord:
     try:
         for side in sides.values():
             side.log_in()
-        began = time.time()
+        began = clock.now()
         Burst(tuple(sides), connections, order.seconds, order.block, order.seed).play(crowd)
-        ended = time.time()
+        ended = clock.now()
     finally:
         crowd.close()
         for side in sides.values():
@@ -116,10 +116,10 @@ def play_core(order: SerialOrder, read: Callable[[], Any], quiet: Callable[[], N
     try:
         for side in sides.values():
             side.log_in()
-        began = time.time()
+        began = clock.now()
         movement = Movement(tuple(sides), order.seconds, order.block, order.seed, read, quiet=quiet)
         measured = movement.play(core_ways(sides))
-        ended = time.time()
+        ended = clock.now()
     finally:
         for side in sides.values():
             side.close()

@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from adx_lab import clock
+
 __all__ = ["Reply", "Wire"]
 
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
@@ -63,8 +65,8 @@ class Wire:
         try:
             line = self._connected()
         except OSError as error:
-            return Reply(time.time(), 0.0, 0, b"", error=f"{type(error).__name__}: {error}")
-        sent, began = time.time(), time.perf_counter()
+            return Reply(clock.now(), 0.0, 0, b"", error=f"{type(error).__name__}: {error}")
+        sent, began = clock.now(), time.perf_counter()
         try:
             line.sendall(request)
             head, body = _read(line)

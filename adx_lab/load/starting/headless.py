@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -17,12 +18,16 @@ from pathlib import Path
 
 import msgspec
 
+from adx_lab import clock
 from adx_lab.errors import MeasurementError, StackError, UsageError
 from adx_lab.load.collecting.collect import Collected, collect, with_exit_code
 from adx_lab.load.order import VARIABLE, LoadOrder, write_order
 from adx_lab.load.recording.rows import all_facts
 from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.load.schedules.schedule import Schedule
+from adx_lab.load.secret import SECRET_VARIABLE
+from adx_lab.load.starting.joining import require_admission
+from adx_lab.load.starting.machines import JOIN_S, Machines
 from adx_lab.load.starting.reachable import answers
 from adx_lab.ports import require_free
 from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
@@ -32,37 +37,15 @@ PLUGIN = Path(__file__).with_name("locustfile.py")
 _HOST = "LOCUST_HOST"
 """Locust's own; in the environment, since everybody can read a command line and a URL may hold a password."""
 
+_UNHEEDED = (
+    *("LOCUST_MODE_", "LOCUST_MASTER_", "LOCUST_PROCESSES", "LOCUST_EXPECT_WORKERS"),
+    *("LOCUST_HEADFUL", "LOCUST_AUTOSTART", "LOCUST_AUTOQUIT", "LOCUST_LOGFILE", "LOCUST_SKIP_LOG_SETUP"),
+)
+"""How Locust is spread, where it listens, whether it has a page and where it logs is the lab's to say."""
+
 _SETUP_S = 90.0
 _DRAIN_S = 75.0
 _LOOK_EVERY_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Machines:
-    """How the load is spread.
-
-    Attributes
-    ----------
-    processes
-        Locust processes on this machine, besides the master that more than one need.
-    expect
-        Workers that come from other machines; then this process is their master.
-    bind
-        Address and port at which the master listens for them.
-    """
-
-    processes: int = 1
-    expect: int = 0
-    bind: str = "127.0.0.1:5557"
-
-    def words(self) -> Iterator[str]:
-        """Yield Locust's options for it."""
-        if self.expect:
-            host, _, port = self.bind.rpartition(":")
-            yield from ("--master", "--expect-workers", str(self.expect), "--expect-workers-max-wait", "60")
-            yield from ("--master-bind-host", host, "--master-bind-port", port)
-        elif self.processes > 1:
-            yield from ("--processes", str(self.processes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +56,7 @@ class LocustCommand:
     locustfile: Path
     base_url: str
     log: Path
-    machines: Machines = Machines()
+    machines: Machines = Machines()  # noqa: RUF009  # frozen
     more: tuple[str, ...] = ()
     """Options for Locust besides: tags, and those of the file's own."""
 
@@ -132,15 +115,18 @@ async def run_locust(
     raw_dir = Path(command.order.raw_dir)
     order_file = raw_dir / "order.json"
     write_order(command.order, order_file)
-    environ = with_trust(os.environ, command.trust) | {
-        VARIABLE: str(order_file),
-        "PYTHONUNBUFFERED": "1",
-        _HOST: command.base_url,
-    }
+    secret = os.environ.get(SECRET_VARIABLE) or secrets.token_urlsafe(32)
+    command = replace(command, machines=command.machines.settled())
+    if command.machines.expect:
+        progress.step(
+            f"workers join with {SECRET_VARIABLE}={secret} adx-lab load … --master {command.machines.bind}"
+        )
+    told = {VARIABLE: str(order_file), SECRET_VARIABLE: secret, _HOST: command.base_url}
+    environ = _heeded(with_trust(os.environ, command.trust), progress) | told | {"PYTHONUNBUFFERED": "1"}
     child = start_child("locust", command.words(), log=command.log, environ=environ)
     on_start(child.pid)
     try:
-        await _follow(child, command.order, raw_dir, progress)
+        await _follow(child, command, raw_dir, progress)
     finally:
         await stop_child(child, grace_s=5)
     _refuse_failures(child, command, raw_dir)
@@ -148,8 +134,8 @@ async def run_locust(
     death, code = child.death(), child.process.returncode
     if death is None or code == 0:
         return collected
-    if code > 0 and not collected.deaths:  # a code of the locustfile's own, at a whole end
-        return with_exit_code(collected, code)
+    if code > 0 and not collected.deaths:  # the record is whole: what ended badly came after it
+        return with_exit_code(collected, code, _crash(command.log) if code == 1 else None)
     return replace(collected, deaths=(asdict(death),))
 
 
@@ -183,7 +169,8 @@ async def serve_page(
     ]
     page = f"http://127.0.0.1:{port}"
     require_free(port)
-    child = start_child("locust", command, log=log, environ=os.environ | environ | {_HOST: base_url})
+    told = {SECRET_VARIABLE: os.environ.get(SECRET_VARIABLE) or secrets.token_urlsafe(32), _HOST: base_url}
+    child = start_child("locust", command, log=log, environ=os.environ | environ | told)
     try:
         await wait_until_ready(child, lambda: answers(page), seconds=_SETUP_S)
         progress.step(f"the page is at {page}; Ctrl-C ends it")
@@ -203,10 +190,13 @@ async def join_master(locustfile: Path, master: str, *, log: Path) -> None:
     MeasurementError
         Locust died.
     """
-    host, _, port = master.partition(":")
+    host, _, port = master.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"--master {master} is not HOST:PORT", mend="give what the master printed")
+    await asyncio.to_thread(require_admission, host, int(port))
     command = [
         *(sys.executable, "-m", "locust", "--worker", "-f", f"{PLUGIN},{locustfile}"),
-        *("--master-host", host, "--master-port", port or "5557", "--loglevel", "WARNING"),
+        *("--master-host", host, "--master-port", port, "--loglevel", "WARNING"),
     ]
     child = start_child("locust", command, log=log)
     try:
@@ -217,8 +207,8 @@ async def join_master(locustfile: Path, master: str, *, log: Path) -> None:
         raise MeasurementError(f"the worker of {master} ended badly", log=log)
 
 
-async def _follow(child: Child, order: LoadOrder, raw_dir: Path, progress: Progress) -> None:
-    started = time.monotonic()
+async def _follow(child: Child, command: LocustCommand, raw_dir: Path, progress: Progress) -> None:
+    order, started = command.order, time.monotonic()
     began: float | None = None
     schedule: Schedule | None = None
     while child.alive:
@@ -231,14 +221,22 @@ async def _follow(child: Child, order: LoadOrder, raw_dir: Path, progress: Progr
         limit_s = (
             _SETUP_S if schedule is None else _SETUP_S + schedule.warmup_s + schedule.duration_s + _DRAIN_S
         )
-        if schedule is None and order.users:
-            limit_s += order.users / 100
+        if schedule is None:
+            limit_s += (order.users or 0) / 100 + (JOIN_S if command.machines.expect else 0)
         if time.monotonic() - started > limit_s:
             raise MeasurementError(f"locust did not end within {limit_s:g} s", log=child.log)
-        if schedule is not None and began is not None and (done := time.time() - began) > 0:
+        if schedule is not None and began is not None and (done := clock.now() - began) > 0:
             progress.advance("load", min(done, schedule.duration_s), schedule.duration_s, "s")
         with suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(child.process.wait, _LOOK_EVERY_S)
+
+
+def _heeded(environ: Mapping[str, str], progress: Progress) -> dict[str, str]:
+    """Return the environment without what would take Locust out of the lab's hands; say what that is."""
+    unheeded = sorted(name for name in environ if name.startswith(_UNHEEDED))
+    if unheeded:
+        progress.step(f"{', '.join(unheeded)} of the environment: not heeded, the lab decides on that")
+    return {name: value for name, value in environ.items() if name not in unheeded}
 
 
 def _begin(raw_dir: Path) -> tuple[float, Schedule] | None:
@@ -266,6 +264,14 @@ def _refuse_failures(child: Child, command: LocustCommand, raw_dir: Path) -> Non
     raise _bad_locustfile(command.locustfile, command.log) or MeasurementError(
         f"locust exited with status {child.process.returncode}", log=command.log
     )
+
+
+def _crash(log: Path) -> str | None:
+    """Return what Python's last words are, where Locust ended with an exception that nobody caught."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line]
+    began = max((place for place, line in enumerate(lines) if line.startswith("Traceback ")), default=None)
+    told = [] if began is None else [line for line in lines[began + 1 :] if not line.startswith(" ")]
+    return told[0] if told == lines[-1:] and told else None
 
 
 def _bad_locustfile(locustfile: Path, log: Path) -> UsageError | None:

@@ -15,8 +15,7 @@ from typing import Any
 from locust import events
 
 from adx_lab.load.order import HEADERS_VARIABLE, SINGLE_VARIABLE
-from adx_lab.load.process.certificates import trust_as_told
-from adx_lab.load.process.logged_in import log_users_in
+from adx_lab.load.process.credentials import log_users_in, trust_as_told
 
 
 def _prepare(environment: Any, **_: Any) -> None:

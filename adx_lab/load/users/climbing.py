@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from adx_lab import clock
 from adx_lab.load.recording.rows import Row
 from adx_lab.load.web.budgets import COLUMN, Window, live_budgets
 
@@ -45,7 +45,7 @@ class StepWatch:
 
     def look(self) -> None:
         """Judge the step that has ended meanwhile, if one has."""
-        if self._next < len(self._ends) and time.time() - self._began > self._ends[self._next] + _SETTLE_S:
+        if self._next < len(self._ends) and clock.now() - self._began > self._ends[self._next] + _SETTLE_S:
             self._judge()
 
     def conclude(self) -> None:

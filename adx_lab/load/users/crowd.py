@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
-import time
 from typing import Any, ClassVar, Literal
 
 from locust import task
 from locust.exception import StopUser
 
+from adx_lab import clock
 from adx_lab.load.asks import ASKS
 from adx_lab.load.users.actions import Action, Ask
 from adx_lab.load.users.scenario import NOBODY, Scenario
@@ -42,7 +42,7 @@ class CrowdUser(Scenario):
     def on_start(self) -> None:
         """Connect; the connection stays for as long as the user does."""
         connecting = Action(0, "GET /health", "gateway", ASKS["GET /health"][1])
-        connecting.perform(Ask(self.client, connecting, time.time(), NOBODY, self._clock))
+        connecting.perform(Ask(self.client, connecting, clock.now(), NOBODY, self._clock))
 
     def wait_time(self) -> float:
         """Return how long to think; Locust asks after each task too, where there is no need."""
@@ -55,7 +55,7 @@ class CrowdUser(Scenario):
         session = self.session
         session.prepared.wait()
         self._pause_s = self._clock.expovariate(1 / self.think_s)
-        due = time.time() + self._pause_s
+        due = clock.now() + self._pause_s
         pause: Any = self.wait  # Locust's own, so that stopping need not wait for people who think
         pause()
         if session.ending:

@@ -11,6 +11,7 @@ from gevent.pool import Pool
 from locust import task
 from locust.exception import StopUser
 
+from adx_lab import clock
 from adx_lab.load.process.session import DRAIN_S
 from adx_lab.load.schedules.arrivals import Stage, staged, warm_up
 from adx_lab.load.schedules.replay import read_replay
@@ -53,7 +54,7 @@ class OpenLoopUser(Scenario):
             if session.ending:
                 break
             intended = began + moment
-            delay = intended - time.time()
+            delay = intended - clock.now()
             if delay > 0:
                 gevent.sleep(delay)
             if watch is not None:

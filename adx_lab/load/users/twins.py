@@ -22,7 +22,7 @@ from locust.exception import InterruptTaskSet, RescheduleTask, StopUser
 from locust.user.task import DefaultTaskSet
 
 from adx_lab.load.order import read_order
-from adx_lab.load.process.logged_in import log_users_in
+from adx_lab.load.process.credentials import log_users_in
 from adx_lab.load.users.open_loop import OpenLoopUser
 from adx_lab.load.users.scenario import SEEDS_APART
 

@@ -7,7 +7,6 @@ site that somebody visits meanwhile could start and stop tests here.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,10 +16,12 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, jsonify, request, send_from_directory
 
+from adx_lab import clock
 from adx_lab.load.process.session import Session, listeners
-from adx_lab.load.recording.rows import Row
+from adx_lab.load.recording.rows import EXCEPTION, Row
 from adx_lab.load.recording.server_timing import ServerSplit, parse
 from adx_lab.load.web.budgets import COLUMN, LiveBudget, Window, live_budgets
+from adx_lab.load.web.failed import Failed
 from adx_lab.load.web.vitals import read_stored, read_vitals
 from adx_lab.settings import read_settings
 
@@ -50,6 +51,7 @@ class TabView:
         self._session: Session | None = None
         self._budgets: tuple[LiveBudget, ...] = ()
         self._window = Window()
+        self._failed = Failed()
         self._beats: deque[dict[str, _Endpoint]] = deque(maxlen=_BEATS_SHOWN)
         self._vitals: dict[str, Any] = {}
 
@@ -58,6 +60,7 @@ class TabView:
         self._session = session
         self._budgets = live_budgets(session.order.budget_file, session.order.scenario)
         self._window = Window()
+        self._failed = Failed()
         self._beats.clear()
         self._vitals = {}
         recorder.watchers.append(self._add)
@@ -78,15 +81,17 @@ class TabView:
             "errors": self._window.errors,
             "budgets": [asdict(result) for result in self._window.judge(self._budgets)],
             "endpoints": self._endpoints(),
-            "now": time.time(),
+            "failed": self._failed.shown(),
+            "now": clock.now(),
             **self._vitals,
         }
 
     def _add(self, rows: Sequence[Row]) -> None:
+        self._failed.add(rows)
         go = self._session.go if self._session is not None else None
         if go is None or not go.ready():
             return  # logins and the like: the load has not begun
-        rows = [row for row in rows if row[COLUMN["t_intended"]] >= go.get()]
+        rows = [row for row in rows if _timed(row) and row[COLUMN["t_intended"]] >= go.get()]
         self._window.add(rows)
         beat: dict[str, _Endpoint] = {}
         every = max(1, len(rows) // _SPLITS_A_BEAT)
@@ -171,6 +176,12 @@ def _add_script(response: Response) -> Response:
         page = response.get_data(as_text=True)
         response.set_data(page.replace("</body>", '<script src="./adx/tab.js"></script></body>'))
     return response
+
+
+def _timed(row: Row) -> bool:
+    """Tell whether a row is a request whose times are numbers, whatever somebody's event said."""
+    times = (row[COLUMN[name]] for name in ("t_intended", "t_sent", "service_ms"))
+    return row[COLUMN["kind"]] != EXCEPTION and all(isinstance(ms, int | float) for ms in times)
 
 
 def _count(endpoint: _Endpoint, row: Row, split: ServerSplit) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adx_lab.deaths import in_words
+from adx_lab.files import make_private_folder
 from adx_lab.processes import Child, start_child, stop_child
 from adx_lab.records.documents import to_json
 
@@ -83,7 +84,7 @@ async def execute_notebook(
         log=log,
         # The kernel must find this very package, and must not open a debugger's port for each notebook.
         environ=os.environ
-        | {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "IPYTHONDIR": str(log.parent / "ipython")}
+        | {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "IPYTHONDIR": str(_ipython_folder(log.parent))}
         | ({} if home is None else {"ADX_LAB_HOME": str(home)}),
         cwd=notebook.parent,
     )
@@ -98,6 +99,14 @@ async def execute_notebook(
     order.unlink()
     result.unlink()
     return NotebookOutcome(notebook.stem, told["status"], told["cell"], told["error"], executed, told["body"])
+
+
+def _ipython_folder(logs: Path) -> Path:
+    """Return where IPython keeps what it likes; what it would copy there for everybody to read is there."""
+    folder = logs / "ipython"
+    startup = make_private_folder(folder / "profile_default" / "startup")
+    (startup / "README").touch(mode=0o600)
+    return folder
 
 
 def _died(notebook: Path, executed: Path, child: Child) -> NotebookOutcome:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.errors import StoreError
@@ -117,8 +117,8 @@ _NOTE = "Loads without a report count, too. Of several queries under one budget 
 
 def _read(path: Path) -> NightLine:
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return NightLine(**document)
-    except (ValueError, TypeError, OSError) as error:
+        line = msgspec.json.decode(path.read_bytes(), type=NightLine)
+        return replace(line, run_id=path.parent.name)
+    except (msgspec.MsgspecError, OSError) as error:
         summary = f"this report's {NIGHT} is damaged: {error}"
         return NightLine(path.parent.name, path.parent.name, "–", "–", "invalid", summary)

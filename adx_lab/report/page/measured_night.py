@@ -87,7 +87,7 @@ class NightDuet:
         for change in self.plan_changes:
             assert self.base_plans is not None
             assert self.head_plans is not None
-            yield change, self.base_plans.cells[change.key], self.head_plans.cells[change.key]
+            yield change, self.base_plans.cells[change.base_key], self.head_plans.cells[change.key]
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,7 @@ class Contents:
         if judgement is not None:
             several += [summary.caveats for summary in judgement.endpoints]
             several += [budget.caveats for budget in judgement.budgets]
+            several.append(judgement.notes)
         if self.compared is not None:
             several += [self.compared.caveats, *(one.caveats for one in self.compared.verdict.comparisons)]
         return list({caveat.text: caveat for some in several for caveat in some}.values())

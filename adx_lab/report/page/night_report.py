@@ -128,7 +128,7 @@ def _write(folder: Path, contents: Contents, verdict: Verdict, outcomes: list[No
         page = templates.get_template("notebook.html.j2").render(
             name=outcome.name, run_id=verdict.run_id, outcome=outcome, body=outcome.body, others=others
         )
-        (folder / f"{outcome.name}.html").write_text(page, encoding="utf-8")
+        _write_page(folder / f"{outcome.name}.html", page)
     exported = write_exports(folder, contents, verdict)
     answer = answer_of(contents, verdict)
     write_line(folder, contents.record, verdict, answer)
@@ -137,14 +137,19 @@ def _write(folder: Path, contents: Contents, verdict: Verdict, outcomes: list[No
         page = templates.get_template("blocks.html.j2").render(
             title=title, blocks=own, record=contents.record
         )
-        (folder / name).write_text(page, encoding="utf-8")
+        _write_page(folder / name, page)
     shown = _index(contents, verdict, answer) | {
         "notebooks": outcomes,
         "downloads": {name: DOWNLOADS[name] for name in exported},
         "pages": {name: title for name, (title, _) in blocks.items()},
     }
     page = templates.get_template("index.html.j2").render(**shown)
-    (folder / "index.html").write_text(page, encoding="utf-8")
+    _write_page(folder / "index.html", page)
+
+
+def _write_page(file: Path, page: str) -> None:
+    # A name may hold half a character, which no encoding has: it is shown as its number.
+    file.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def write_single(file: Path, contents: Contents, verdict: Verdict) -> None:
@@ -168,7 +173,7 @@ def write_single(file: Path, contents: Contents, verdict: Verdict) -> None:
     for name in ("index.html", *blocks):
         page = page.replace(f'href="{name}#', 'href="#')
     try:
-        file.write_text(page, encoding="utf-8")
+        _write_page(file, page)
     except OSError as error:
         raise StoreError(f"{file} can't be written: {error.strerror}", mend="name another file") from error
 

@@ -135,6 +135,7 @@ def _budgets(results: Sequence[BudgetResult]) -> Iterator[Section]:
 
 def _measured(judgement: Judgement) -> Iterator[Section]:
     yield Section("endpoints", "Endpoints", (link_endpoints(tables.endpoints(judgement.endpoints)),))
+    yield _failed(judgement.record)
     distribution = figures.latency_distribution(judgement.samples, by="endpoint")
     yield Section("distribution", "Latency distribution", (distribution,), folded=True)
     yield Section("timeline", "Over time", (figures.latency_over_time(judgement.samples),), folded=True)
@@ -146,6 +147,12 @@ def _measured(judgement: Judgement) -> Iterator[Section]:
     if len(judgement.resources):
         shown = (figures.resources_over_time(judgement.resources), tables.capacity(judgement.part_costs))
         yield Section("resources", "Resources and capacity", shown, _CAPACITY_NOTE, folded=True)
+
+
+def _failed(record: RunRecord) -> Section:
+    audit = record.audit
+    found = (tables.failures(audit), tables.exceptions(audit)) if isinstance(audit, LoadAudit) else ()
+    return Section("failures", "What failed", tuple(table for table in found if table.rows), folded=True)
 
 
 def _plans(contents: Contents) -> Iterator[Section]:

@@ -8,10 +8,10 @@ its tooltip.
 from __future__ import annotations
 
 import html
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from adx_lab.analysis.plans.captures.compare import describe_change
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.plans.view import NodeView, cut, node_views
 
@@ -40,7 +40,8 @@ _STYLE = """
 .l{stroke:var(--p-line)}.adx-plan .n{fill:var(--p-new)} .adx-plan .bt{fill:var(--p-time)}.adx-plan
 .bw{fill:var(--p-warm)}.adx-plan .bh{fill:var(--p-hot)} .adx-plan .bp{fill:var(--p-page)}.adx-plan
 .e{text-anchor:end}.adx-plan .off{opacity:.5}
-.adx-plan label,.adx-plan summary,.adx-plan pre{color:var(--p-ink);
+.adx-plan .v{fill:none;stroke:var(--p-wire)}.adx-plan .v.g{stroke:var(--p-mark);stroke-width:2}
+.adx-plan p{margin:0 0 4px}.adx-plan p,.adx-plan label,.adx-plan summary,.adx-plan pre{color:var(--p-ink);
 font:12px system-ui,sans-serif}.adx-plan pre{white-space:pre-wrap;margin:2px 0 6px 18px} .adx-plan
 details details{margin-left:14px}.adx-plan:has(.only input:checked) g.cheap{opacity:.15} .adx-plan:has(.only
 input:checked) details.cheap{display:none}
@@ -82,16 +83,22 @@ def plan_figure(
     plans = [analysis] if baseline is None else [baseline, analysis]
     scale = _scale(plans)
     names = [""] if baseline is None else ["baseline", "now"]
-    others = [None] if baseline is None else [analysis, baseline]
+    pairs = () if baseline is None else counterparts(baseline, analysis)
+    alone = [
+        frozenset[int]() if baseline is None else _without(plan, {pair[side] for pair in pairs})
+        for side, plan in enumerate(plans)
+    ]
     width = len(plans) * _PANEL + (len(plans) - 1) * _GAP + 2 * _PAD
     rows = max(min(len(plan.nodes), _NODES_MAX) + (len(plan.nodes) > _NODES_MAX) for plan in plans)
     top = 24 if title else 0
     height = top + _TOP + rows * _ROW + _PAD
     panels = "".join(
         _head(plan, name, _PAD + place * (_PANEL + _GAP), top)
-        + _tree(plan, scale, _only_here(plan, other), (_PAD + place * (_PANEL + _GAP), top + _TOP))
-        for place, (plan, name, other) in enumerate(zip(plans, names, others, strict=True))
+        + _tree(plan, scale, only_here, (_PAD + place * (_PANEL + _GAP), top + _TOP))
+        for place, (plan, name, only_here) in enumerate(zip(plans, names, alone, strict=True))
     )
+    if baseline is not None:
+        panels += _moves(baseline, analysis, pairs, top + _TOP)
     heading = f'<text class="t" x="{_PAD}" y="24">{_text(title, 120)}</text>' if title else ""
     size = f"width:100%;max-width:{width}px;min-width:{width * 2 // 3}px;height:auto"
     drawn = (
@@ -99,8 +106,11 @@ def plan_figure(
         f'role="img" aria-label="{_text(title or "query plan", 120)}">{heading}{panels}</svg>'
     )
     texts = "".join(_full_texts(plan, name) for plan, name in zip(plans, names, strict=True))
+    moved = "" if baseline is None else f"<p>{html.escape(describe_change(baseline, analysis))}</p>"
     filtered = '<label class="only"><input type="checkbox"> only the costly path</label>'
-    return PlanFigure(f'<figure class="adx-plan"><style>{_STYLE}</style>{filtered}{drawn}{texts}</figure>')
+    return PlanFigure(
+        f'<figure class="adx-plan"><style>{_STYLE}</style>{moved}{filtered}{drawn}{texts}</figure>'
+    )
 
 
 def _scale(plans: Sequence[PlanAnalysis]) -> _Scale:
@@ -111,18 +121,43 @@ def _scale(plans: Sequence[PlanAnalysis]) -> _Scale:
     )
 
 
-def _only_here(plan: PlanAnalysis, other: PlanAnalysis | None) -> frozenset[int]:
-    """Return the nodes that the other plan has no counterpart of."""
-    if other is None:
-        return frozenset()
-    left = Counter(_identity(node) for node in other.nodes)
+def counterparts(base: PlanAnalysis, now: PlanAnalysis) -> tuple[tuple[int, int], ...]:
+    """Return which node of one plan is which of the other: of the same kind and table, in their order."""
+    waiting: dict[tuple[Any, ...], list[int]] = {}
+    for index, node in enumerate(base.nodes):
+        waiting.setdefault(_identity(node), []).append(index)
     found = []
-    for index, node in enumerate(plan.nodes):
-        if left[_identity(node)] > 0:
-            left[_identity(node)] -= 1
-        else:
-            found.append(index)
-    return frozenset(found)
+    for index, node in enumerate(now.nodes):
+        if same := waiting.get(_identity(node)):
+            found.append((same.pop(0), index))
+    return tuple(found)
+
+
+def moved(base: PlanAnalysis, now: PlanAnalysis, pairs: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Return the nodes of the plan of now that stand below another node than they did."""
+    of_base = dict(pairs)
+    above = [(base.nodes[old].parent, now.nodes[new].parent, new) for old, new in pairs]
+    return tuple(new for was, is_now, new in above if (None if was is None else of_base.get(was)) != is_now)
+
+
+def _without(plan: PlanAnalysis, paired: set[int]) -> frozenset[int]:
+    """Return the nodes that the other plan has no counterpart of."""
+    return frozenset(range(len(plan.nodes))) - paired
+
+
+def _moves(base: PlanAnalysis, now: PlanAnalysis, pairs: Sequence[tuple[int, int]], first: float) -> str:
+    """Draw between the two trees where each node went that stands elsewhere now."""
+    left, right = _PAD + _PANEL + 2, _PAD + _PANEL + _GAP - 4
+    went = set(moved(base, now, pairs))
+    lines = []
+    for old, new in pairs:
+        if max(old, new) < _NODES_MAX and (old != new or new in went):
+            start, end = (first + index * _ROW + _ROW / 2 - 1 for index in (old, new))
+            kind = "v g" if new in went else "v"
+            curve = f"M{left} {start}C{left + 12} {start} {right - 12} {end} {right} {end}"
+            name = f"<title>{_text(now.nodes[new].label, 120)}</title>"
+            lines.append(f'<path class="{kind}" d="{curve}">{name}</path>')
+    return "".join(lines)
 
 
 def _identity(node: PlanNode) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.captures.flips import find_flips, generic_of
+from adx_lab.analysis.plans.captures.growth import CheckedForecast
 from adx_lab.analysis.plans.captures.headroom import headrooms
 from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
 from adx_lab.analysis.plans.captures.notable import matters, notables
@@ -104,6 +105,25 @@ def headroom_table(matrix: Matrix) -> Table:
             *(1000 * room.page_ms, room.rows, room.times, room.words),
         )
         for room in rooms
+    )
+    return Table(columns, tuple(rows))
+
+
+def growth_table(forecasts: Sequence[CheckedForecast]) -> Table:
+    """Return what each query was expected to take when its tenant grew, beside what it took."""
+    columns = (
+        *(Column("query", kind="code"), Column("mode"), Column("rows then", kind="number")),
+        *(Column("before", "ms", "number"), Column("forecast", "ms", "number")),
+        *(Column("from", "ms", "number"), Column("to", "ms", "number"), Column("measured", "ms", "number")),
+        *(Column("off", "times", "number"), Column("plan")),
+    )
+    rows = (
+        (
+            *(item.query, item.mode, item.rows_then, item.ms, item.forecast_ms if item.known else "unknown"),
+            *(item.low_ms, item.high_ms, item.measured_ms, item.factor),
+            "the same" if item.same_plan else "another",
+        )
+        for item in forecasts
     )
     return Table(columns, tuple(rows))
 

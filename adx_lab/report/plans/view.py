@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from adx_lab.analysis.plans.reading.wrapping import printable
+from adx_lab.analysis.plans.reading.wrapping.unwrap import printable
 
 if TYPE_CHECKING:
     from adx_lab.analysis.plans import PlanAnalysis, PlanNode

@@ -39,7 +39,9 @@ class Capacity:
         audit = self.judgement.record.audit
         assert isinstance(audit, ClimbAudit)
         seconds = [float(stage["seconds"]) for stage in audit.schedule["stages"]]
-        return capacity_steps(self.judgement.samples, audit.steps, seconds)
+        judged = self.judgement
+        samples = judged.samples if judged.one_in == 1 else judged.run.table("samples")
+        return capacity_steps(samples, audit.steps, seconds)
 
     @property
     def knee(self) -> Step | None:

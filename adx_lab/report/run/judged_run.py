@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,7 +22,8 @@ from adx_lab.analysis.run.latency import LatencySummary, measure, summarise
 from adx_lab.analysis.run.process_costs import PartCost, part_costs
 from adx_lab.analysis.run.tail import TailAttribution, tail_attribution
 from adx_lab.analysis.stats.quantiles import LEVEL, Estimate
-from adx_lab.records.run import RunRecord
+from adx_lab.records.run import Caveat, RunRecord
+from adx_lab.report.run.large_run import DRAWN, LARGE, LargeRun, drawn_note
 from adx_lab.settings import read_budgets
 from adx_lab.store.folders import StoredRun
 
@@ -41,21 +43,32 @@ class Judgement:
         return self.run.record
 
     @cached_property
+    def one_in(self) -> int:
+        """Of a run that is too large for a data frame, which share of the requests `samples` holds."""
+        requests = self.run.count("samples")
+        return 1 if requests <= LARGE else math.ceil(requests / DRAWN)
+
+    @property
+    def notes(self) -> tuple[Caveat, ...]:
+        """Reasons to doubt what is drawn of the run."""
+        return () if self.one_in == 1 else (drawn_note(self.one_in),)
+
+    @cached_property
     def samples(self) -> pd.DataFrame:
         """One row a request."""
-        return self.run.table("samples")
+        return self.run.table("samples", one_in=self.one_in)
 
     @cached_property
     def times(self) -> pd.DataFrame:
         """The same rows with only what latencies are judged by: a fifth of the memory."""
-        if "samples" in self.__dict__:  # read already, for something that needs it all
+        if "samples" in self.__dict__ or self.one_in > 1:  # read already, for something that needs it all
             return self.samples
         return self.run.table("samples", columns=list(_TIMES))
 
     @cached_property
     def queries(self) -> pd.DataFrame:
         """One row a query execution."""
-        return self.run.table("queries")
+        return self.run.table("queries", one_in=self.one_in)
 
     @cached_property
     def cache(self) -> pd.DataFrame:
@@ -99,12 +112,16 @@ class Judgement:
     @cached_property
     def sufferers(self) -> dict[int, int]:
         """For each slow query, the row of the request that waited for it."""
+        if self.one_in > 1:  # of most requests nobody could tell whether it was them
+            return {}
         began = datetime.fromtimestamp(self.record.load.began, UTC)
         return requests_that_waited(self.slow_queries, self.samples, self.queries, began)
 
     @cached_property
     def endpoints(self) -> tuple[LatencySummary, ...]:
         """Latency by endpoint."""
+        if self.one_in > 1:
+            return self._large.summaries("endpoint")
         return summarise(self.times, by="endpoint", lasted_s=self.record.duration_s)
 
     @cached_property
@@ -117,7 +134,7 @@ class Judgement:
         """What a request costs each part of the stack."""
         return part_costs(
             self.resources,
-            requests=len(self.samples),
+            requests=self.run.count("samples"),
             duration_s=self.record.duration_s,
             cores=int(self.record.machine["cores_usable"]),
         )
@@ -125,7 +142,10 @@ class Judgement:
     @cached_property
     def measured(self) -> dict[str, Estimate]:
         """Every metric that a budget can name."""
-        found = measure(self.times, self.queries, lasted_s=self.record.duration_s)
+        if self.one_in > 1:
+            found = self._large.measured()
+        else:
+            found = measure(self.times, self.queries, lasted_s=self.record.duration_s)
         return found | self._observed() | self._asked()
 
     @cached_property
@@ -138,6 +158,10 @@ class Judgement:
         """The load generator's audit."""
         audit = self.record.load
         return (*audit_generator(msgspec.to_builtins(audit)), *death_checks(audit.deaths))
+
+    @cached_property
+    def _large(self) -> LargeRun:
+        return LargeRun(self.run)
 
     def _asked(self) -> dict[str, Estimate]:
         """Return what each endpoint asks the database, and how often it failed."""

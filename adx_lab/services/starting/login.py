@@ -58,7 +58,9 @@ def log_in(service: ServiceSettings, url: str) -> dict[str, str]:
         raise MeasurementError(
             f"the login {login.request} at {url} gave no cookie", mend="say where the token is: token = …"
         )
-    return {"Cookie": "; ".join(cookie.partition(";")[0] for cookie in cookies)}
+    pairs = [cookie.partition(";")[0] for cookie in cookies]
+    remember(*(pair.partition("=")[2] for pair in pairs))
+    return {"Cookie": "; ".join(pairs)}
 
 
 def _body(form: Mapping[str, str], document: Mapping[str, str]) -> tuple[bytes | None, str]:

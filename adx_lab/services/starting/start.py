@@ -18,7 +18,7 @@ import psutil
 
 from adx_lab.errors import StackError, UsageError, nearest
 from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
-from adx_lab.secrecy import remember
+from adx_lab.secrecy import remember, remember_url
 from adx_lab.services.starting.readiness import is_ready, why_unready
 from adx_lab.settings import DatasetSettings, ServiceSettings
 
@@ -144,8 +144,10 @@ class Beside:
         self.order.ready_file(self.name).unlink(missing_ok=True)
 
 
-async def start_service(order: StartOrder, *, log: Path) -> Running:
+async def start_service(order: StartOrder, *, log: Path, former_port: int = 0) -> Running:
     """Start a service on its port, or on a free one, and wait until it says that it is ready.
+
+    One that is started again gets its former port, if nobody has it now: who talked to it does so still.
 
     Raises
     ------
@@ -156,17 +158,18 @@ async def start_service(order: StartOrder, *, log: Path) -> Running:
     """
     for left in reversed(range(_PORT_TRIES)):
         try:
-            return await _start_once(order, log)
+            return await _start_once(order, log, former_port)
         except StackError:
+            former_port = 0
             # Between choosing a free port and its use somebody else may take it.
             if not left or order.service.start.port or not _TAKEN.search(_read(log)):
                 raise
     raise AssertionError
 
 
-async def _start_once(order: StartOrder, log: Path) -> Running:
+async def _start_once(order: StartOrder, log: Path, former_port: int) -> Running:
     start = order.service.start
-    port = start.port or free_port(start.host)
+    port = start.port or former_port or free_port(start.host)
     ready_file = order.ready_file()
     ready_file.unlink(missing_ok=True)
     order.folder.mkdir(parents=True, exist_ok=True)
@@ -263,8 +266,10 @@ def expanded(text: str, where: str = "the project file") -> str:
         return text
     if text[1:] not in os.environ:
         raise UsageError(f"{where} needs {text}, and it is not set", mend=f"export {text[1:]}=…")
-    remember(os.environ[text[1:]])
-    return os.environ[text[1:]]
+    value = os.environ[text[1:]]
+    remember(value)
+    remember_url(value)  # a driver quotes of a URL what it likes
+    return value
 
 
 def wanted(service: ServiceSettings, word: str) -> bool:

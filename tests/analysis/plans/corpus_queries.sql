@@ -356,3 +356,23 @@ select * from husk;
 create temporary table orders_copy as select o.* from orders o, generate_series(1, 3) copies;
 analyze orders_copy;
 select * from users u join orders_copy o on o.user_id = u.id where u.id < 5;
+-- name: index_key_by_subquery
+-- set: enable_hashjoin=off
+-- set: enable_mergejoin=off
+-- set: enable_memoize=off
+select * from tenants t join users u on u.id = (select max(n.user_id) from notes n where n.id % 50 = t.id);
+-- name: bitmap_key_by_subquery
+-- set: enable_hashjoin=off
+-- set: enable_mergejoin=off
+-- set: enable_indexscan=off
+-- set: enable_memoize=off
+select t.id, (select count(u.bio) from users u where u.score = (select max(n.user_id) from notes n where n.id % 50 = t.id))
+from tenants t;
+-- name: forced
+-- option: settings
+-- set: enable_indexscan=off
+-- set: enable_bitmapscan=off
+-- set: enable_seqscan=off
+select * from users where bio = 'none';
+-- name: extreme
+select max(total) from orders;

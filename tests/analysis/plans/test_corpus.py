@@ -208,6 +208,7 @@ async def test_early_stops_are_no_misestimates(corpus: dict[str, dict[str, PlanA
         ("cast_to_text", "implicit_cast", "compare user_id with a value of its own type"),
         ("foreign_thrown_away", "foreign_rows", "can be sent"),
         ("dead_space", "dead_rows", "VACUUM (ANALYZE)"),
+        ("forced", "forced", "RESET enable_indexscan"),
         ("join_few", "join_index", "CREATE INDEX CONCURRENTLY ON orders_copy (user_id);"),
     ],
 )
@@ -216,6 +217,12 @@ async def test_findings(corpus: dict[str, dict[str, PlanAnalysis]], name: str, k
     assert found, [finding.kind for finding in corpus["terse"][name].findings]
     assert mend in found[0].mend
     assert found[0].reason
+
+
+async def test_an_end_of_a_column_is_what_an_index_has(corpus: dict[str, dict[str, PlanAnalysis]]) -> None:
+    """Only VERBOSE prints what is computed."""
+    (found,) = [item for item in corpus["verbose"]["extreme"].findings if item.kind == "extreme"]
+    assert found.mend == "CREATE INDEX CONCURRENTLY ON public.orders (total);"
 
 
 async def test_small_fry_is_left_alone(corpus: dict[str, dict[str, PlanAnalysis]]) -> None:

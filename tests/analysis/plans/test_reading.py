@@ -67,6 +67,31 @@ def test_what_psql_prints() -> None:
         assert document.root["Relation Name"] == "users"
 
 
+def test_a_copy_that_lacks_the_head_of_its_json() -> None:
+    """Copied from a table without its first lines, padded as wide as the widest."""
+    lines = json.dumps(json.loads(ONE), indent=2).splitlines()[2:-1]
+    (document,) = read_plans("\n".join(f"  {line:<400}" for line in lines))
+    assert document.root["Relation Name"] == "users"
+    assert analyse(document).execution_ms == 0.6
+    (fault,) = scan_plans("\n".join(lines[:7])).faults
+    assert "cut off" in fault
+
+
+def test_a_plan_of_another_server_within_a_plan() -> None:
+    """What a distributed database sends to its servers is a part of its plan, in XML as well."""
+    inner = "<explain><Query><Plan><Node-Type>Seq Scan</Node-Type></Plan></Query></explain>"
+    outer = f"<Plan><Node-Type>Custom Scan</Node-Type><Remote-Plan>{inner}</Remote-Plan></Plan>"
+    whole = f"<explain><Query>{outer}</Query></explain>\n"
+    reading = scan_plans(whole * 2)
+    assert [document.root["Node Type"] for document in reading.documents] == ["Custom Scan"] * 2
+    assert not reading.faults
+
+
+def test_a_table_with_a_word_that_nodes_have_is_no_plan() -> None:
+    described = " Result data type    | numeric\n Argument data types | bigint\n->  QUERY PLAN of none\n"
+    assert scan_plans(described).documents == ()
+
+
 def test_a_plain_log_with_other_lines_between() -> None:
     log = "2026-11-24 01:59:59 UTC [1] LOG:  checkpoint starting\n" + as_log(ONE)
     log += "2026-11-24 02:00:02 UTC [2] ERROR:  duplicate key {\n" + as_log(ONE, duration_ms=33.5)
@@ -304,3 +329,67 @@ def test_csvlog_and_jsonlog_hold_plans_as_text() -> None:
     assert {document.facts["dbname"] for document in reading.documents} == {"shop"}
     assert all(analyse(document).certificate.holds for document in reading.documents)
     assert reading.faults == ()
+
+
+CONTAINED = {
+    "docker compose": "db-1  | {}",
+    "kubernetes": "2026-11-24T02:00:01.123456789Z {}",
+    "containerd": "2026-11-24T02:00:01.123456789Z stderr F {}",
+    "journald": "Nov 24 02:00:01 db postgres[4711]: {}",
+    "numbers": "  7: {}",
+    "numbers and a bar": "  7 | {}",
+    "a comment": "-- {}",
+    "a comment of a shell": "# {}",
+    "a change": "+{}",
+    "two of them": "db-1  | 2026-11-24T02:00:01.123456789Z {}",
+}
+
+
+@pytest.mark.parametrize("form", CONTAINED)
+def test_what_stands_in_front_of_every_line(form: str) -> None:
+    plain = analyse(read_plans(TEXT)[0])
+    text_log = "2026-11-24 02:00:01 UTC [4711] LOG:  duration: 1.5 ms  plan:\n\tQuery Text: select 1\n\t"
+    for text in (TEXT, as_log(ONE), text_log + TEXT.replace("\n", "\n\t") + "\n"):
+        alone = read_plans(text)
+        framed = read_plans("\n".join(CONTAINED[form].format(line) for line in text.splitlines()))
+        assert [document.body for document in framed] == [document.body for document in alone], text
+    assert len(plain.nodes) == 2
+
+
+def test_logs_of_containers_that_hold_one_line_a_record() -> None:
+    lines = as_log(ONE).splitlines(keepends=True)
+    records = "\n".join(json.dumps({"log": line, "stream": "stderr"}) for line in lines)
+    whole = json.dumps({"severity": "INFO", "textPayload": as_log(ONE)})
+    for text in (records, f"{whole}\n{whole}\n"):
+        documents = read_plans(text)
+        assert {document.root["Relation Name"] for document in documents} == {"users"}
+        assert {document.duration_ms for document in documents} == {12.345}
+
+
+def test_what_pages_and_languages_make_of_signs() -> None:
+    plain = read_plans(TEXT)[0].body
+    for changed in (
+        TEXT.replace("->", "-&gt;"),
+        f"<pre><code>{TEXT.replace('->', '-&gt;')}</code></pre>",
+        TEXT.replace("->", "\u2013>"),
+        TEXT.replace("\n", "\\n"),
+        "[" + ", ".join(f'{{"QUERY PLAN"=>{json.dumps(line)}}}' for line in TEXT.splitlines()) + "]",
+        "".join(f"[{i}] => Array\n(\n [QUERY PLAN] => {x}\n)\n" for i, x in enumerate(TEXT.splitlines())),
+    ):
+        assert read_plans(changed)[0].body == plain, changed
+    grouped = "Seq Scan on t  (cost=0.00..21,983.66 rows=1,000,000 width=4)"
+    assert read_plans(grouped)[0].root["Plan Rows"] == 1_000_000
+    assert read_plans(ONE.replace('"', "\u201c"))[0].root["Relation Name"] == "users"
+
+
+def test_what_can_not_be_told_is_refused() -> None:
+    """A tree whose indentation is gone, or lines that begin with what nobody knows, give no wrong tree."""
+    flat = (
+        "Sort  (cost=1.00..2.00 rows=1 width=4)\n"
+        + "->  Seq Scan on t  (cost=0.00..1.00 rows=1 width=4)\n" * 3
+    )
+    odd = "".join(f"<<{line}\n" for line in flat.splitlines())
+    for text, said in ((flat, "lost its indentation"), (odd, "before its lines")):
+        reading = scan_plans(text)
+        assert not any("->" in document.root["Node Type"] for document in reading.documents)
+        assert any(said in fault for fault in reading.faults), reading.faults

@@ -23,9 +23,9 @@ from adx_lab.analysis.plans.captures.slow import slow_queries
 from adx_lab.analysis.plans.captures.tried import helps, words_of
 from adx_lab.capture.database.observing import measure_observing
 from adx_lab.capture.database.waits import Waits, read_waits
+from adx_lab.capture.plans.experiments.trials import Proposal, try_on_clone, try_pretended
 from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.foreign.statement import explain_statement
-from adx_lab.capture.plans.trials import Proposal, try_on_clone, try_pretended
 from adx_lab.errors import StackError, UsageError
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ async def test_any_database_is_explained_without_executing_anything(shop: str) -
 
 
 @contextmanager
-def pgbouncer(url: str, folder: Path) -> Iterator[str]:
-    """Give the address of a real PgBouncer in front of a database: transactions share one connection."""
+def pgbouncer(url: str, folder: Path, connections: int = 1) -> Iterator[str]:
+    """Give the address of a real PgBouncer in front of a database: transactions share its connections."""
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
     if program is None:
         pytest.skip("needs PgBouncer, which is not installed")
@@ -90,7 +90,7 @@ def pgbouncer(url: str, folder: Path) -> Iterator[str]:
     target = f"host={host} dbname={name} user={user} port={settings.get('port', '5432')}"
     (folder / "pooler.ini").write_text(
         f"[databases]\n{name} = {target}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n"
-        "auth_type=any\npool_mode=transaction\ndefault_pool_size=1\nunix_socket_dir=\n"
+        f"auth_type=any\npool_mode=transaction\ndefault_pool_size={connections}\nunix_socket_dir=\n"
     )
     words = [program, "-q", str(folder / "pooler.ini")]
     if os.geteuid() == 0:  # it refuses to be root; only the server's own user may enter the socket's folder
@@ -229,7 +229,7 @@ async def test_advice_is_tried_on_a_clone_and_nothing_stays(shop: str) -> None:
 
 
 async def test_what_can_not_be_tried_says_so(shop: str) -> None:
-    """The embedded server has no HypoPG, and a foreign database has no clone."""
+    """The embedded server has no HypoPG, and a foreign database has no clone; an empty copy is another's."""
     proposal = Proposal("by name", "select * from goods.items where name = $1", ("CREATE INDEX ON x (y)",))
     (told,) = await try_pretended(shop, [proposal])
     assert "(not tried: there is no clone" in words_of(told, "CREATE INDEX ON x (y);")

@@ -13,8 +13,10 @@ import pytest
 from adx_lab.analysis.plans.captures.causes import Cause, name_cause, plan_trials
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.flips import find_flips, find_ties
+from adx_lab.analysis.plans.captures.growth import CheckedForecast, check_forecasts
 from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
-from adx_lab.capture.plans.causes import Statement, try_changes
+from adx_lab.capture.plans.experiments.causes import Statement, try_changes
+from adx_lab.capture.plans.experiments.growth import grow_tenant
 from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
 from adx_lab.errors import MeasurementError, UsageError
 from adx_lab.sql import load_queries
@@ -231,6 +233,39 @@ async def test_a_whale_that_grew_tenfold(clone: Clone) -> None:
         assert change.tenant == "whale"
         cause = await cause_of(url, base, head, change)
     assert (cause.kind, cause.subject) == ("rows", "users")
+
+
+async def test_forecasts_are_held_against_a_tenant_that_grew(clone: Clone) -> None:
+    """What is said to grow with the tenant's rows touches more pages then, and what isn't does not."""
+    async with clone() as url:
+        base = await matrix_of(url)
+        await grow_tenant(url, base.tenants["whale"]["id"], 5)
+        grown = await matrix_of(url)
+        connection = await asyncpg.connect(url)
+        orphans = await connection.fetchval(
+            "select count(*) from files left join users on users.id = owner_id where users.id is null"
+        )
+        await connection.close()
+    assert orphans == 0
+    whale = {table: rows for table, rows in base.tenant_rows("whale").items() if rows}
+    assert grown.tenant_rows("whale") == {
+        **grown.tenant_rows("whale"),
+        **{t: 5 * n for t, n in whale.items()},
+    }
+    checked = check_forecasts(base, grown, "whale")
+    assert {item.query for item in checked} >= {"users.export", "workflows.count_users", "users.get"}
+    right = [item for item in checked if _grew_as_forecast(base, grown, item)]
+    assert len(right) >= 0.9 * len(checked), [item for item in checked if item not in right]
+    for item in checked:
+        assert item.low_ms <= item.forecast_ms <= item.high_ms
+        assert item.factor >= 1
+
+
+def _grew_as_forecast(base: Matrix, grown: Matrix, item: CheckedForecast) -> bool:
+    key = (item.query, "whale", item.mode)
+    before, after = (matrix.cells[key].analysis.pages or 0 for matrix in (base, grown))
+    mostly = item.forecast_ms >= 2 * item.ms
+    return after >= 2 * before if mostly else after <= 3 * before + 20
 
 
 async def test_a_database_without_tenants_is_refused_in_one_line(postgres_url: str) -> None:

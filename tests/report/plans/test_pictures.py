@@ -178,3 +178,25 @@ def test_every_nodes_text_can_be_opened_and_the_cheap_hidden() -> None:
     markup = plan_figure(analyse(PlanDocument(scanned("Seq Scan", 4, 1.0)))).html()
     assert "<details" in markup
     assert "only the costly path" in markup
+
+
+def test_two_plans_in_one_picture_show_what_moved() -> None:
+    """A node that stands below another one now is joined to where it was; a new one is marked."""
+    leaf, other = scan("users", 1), scan("files", 2)
+    figures = {"Plan Rows": 10, "Actual Rows": 12, "Actual Loops": 1, "Actual Total Time": 0.4}
+    join = {"Node Type": "Nested Loop", "Join Type": "Inner", "Plans": [leaf, other], **figures}
+    sort = {"Node Type": "Sort", "Sort Key": ["id"], **figures}
+    base = analyse(PlanDocument({"Plan": join, "Execution Time": 0.5}))
+    now = analyse(
+        PlanDocument({"Plan": join | {"Plans": [other, sort | {"Plans": [leaf]}]}, "Execution Time": 0.5})
+    )
+    picture = plan_figure(now, base).html()
+    assert "Sort was added" in picture
+    assert picture.count('class="n"') == 1
+    (gone,) = re.findall(r'<path class="v g" d="[^"]+"><title>([^<]+)', picture)
+    assert "users" in gone
+    (swapped,) = re.findall(r'<path class="v" d="[^"]+"><title>([^<]+)', picture)
+    assert "files" in swapped
+    same = plan_figure(base, base).html()
+    assert 'class="v' not in same
+    assert 'class="n"' not in same

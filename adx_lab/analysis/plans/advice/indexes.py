@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adx_lab.analysis.plans.advice.served import ScannedTable, Served, serve
 from adx_lab.analysis.plans.sql.expression import ColumnName, conjuncts, parse
@@ -44,11 +44,13 @@ class _Index:
     keys: tuple[str, ...]
     predicate: str = ""
     extension: str = ""
+    include: tuple[str, ...] = ()
 
     def sql(self, target: str) -> str:
         using = "" if self.method == "btree" else f" USING {self.method}"
+        include = f" INCLUDE ({', '.join(self.include)})" if self.include else ""
         where = f" WHERE {self.predicate}" if self.predicate else ""
-        return f"CREATE INDEX ON {target}{using} ({', '.join(self.keys)}){where}"
+        return f"CREATE INDEX ON {target}{using} ({', '.join(self.keys)}){include}{where}"
 
 
 def advise(
@@ -59,6 +61,8 @@ def advise(
     order: Sequence[str] = (),
     existing: Sequence[Existing] = (),
     partitioned: bool = False,
+    wanted: Sequence[ColumnName] = (),
+    by_blocks: bool = False,
 ) -> Advice | None:
     """Return what serves a scan; None where nothing is known that does.
 
@@ -74,13 +78,19 @@ def advise(
         The table's indexes, where they are known.
     partitioned
         Whether the table is a partitioned one, on which no index can be made concurrently.
+    wanted
+        What is asked for: an ordered index then holds it, so that the table need not be read.
+    by_blocks
+        Whether the rows lie in the order of what a range asks for: a summary of blocks is enough then.
     """
     parsed = [part for text in conditions for part in conjuncts(parse(text))]
     served = [item for part in parsed if (item := serve(part, table))]
     sort_keys = _sort_keys(order, table)
     usable = [item for item in served if not item.rewrite]
     rewrites = tuple(dict.fromkeys(item.rewrite for item in served if item.rewrite))
-    indexes = _chosen(usable, sort_keys)
+    indexes = [_holding(index, wanted) for index in _chosen(usable, sort_keys)]
+    if by_blocks and [item.use for item in usable] in (["range"], ["range", "range"]):
+        indexes = [replace(index, method="brin", include=()) for index in indexes]
     if not indexes:
         return Advice("; ".join(rewrites)) if rewrites else None
     missing = [index for index in indexes if _there(index, existing) is None]
@@ -92,6 +102,15 @@ def advise(
         tuple(index.sql(target) for index in missing),
         by_range=not any(item.use in {"equal", "any"} for item in usable),
         columns=_columns(usable),
+    )
+
+
+def _holding(index: _Index, wanted: Sequence[ColumnName]) -> _Index:
+    """Return an index that also holds what is asked for, where it can."""
+    if index.method != "btree" or not wanted:
+        return index
+    return replace(
+        index, include=tuple(dict.fromkeys(item.sql for item in wanted if item.sql not in index.keys))
     )
 
 
@@ -161,6 +180,8 @@ def _there(index: _Index, existing: Sequence[Existing]) -> str | None:
     for item in existing:
         method, keys, predicate = _defined(item.definition)
         covers = keys[: len(wanted)] == wanted if method == "btree" else keys == wanted
+        held = keys + [_plain(key) for key in _split(_included(item.definition))]
+        covers = covers and all(_plain(column) in held for column in index.include)
         if item.valid and method == index.method and covers and predicate in {"", _plain(index.predicate)}:
             return item.name
     return None
@@ -172,6 +193,11 @@ def _defined(definition: str) -> tuple[str, list[str], str]:
         return "", [], ""
     keys = _split(match.group(2))
     return match.group(1), [_plain(key) for key in keys], _plain(match.group(3) or "")
+
+
+def _included(definition: str) -> str:
+    match = re.search(r" INCLUDE \((.*?)\)", definition)
+    return "" if match is None else match.group(1)
 
 
 def _split(text: str) -> list[str]:

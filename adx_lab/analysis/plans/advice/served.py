@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from adx_lab.analysis.plans.advice.types import is_unchanging, literal_type, method_for, relabelled
@@ -62,6 +63,8 @@ class ScannedTable:
 
 def serve(condition: Expression, table: ScannedTable) -> Served | None:
     """Return what serves a condition of a scan; None where nothing is known that does."""
+    if isinstance(condition, Call) and condition.function == "starts_with" and len(condition.arguments) == 2:
+        return _beginning_with(*condition.arguments, table)
     if isinstance(condition, ColumnName) and table.owns(condition):
         return Served("partial", condition.sql, predicate=condition.sql, column=condition.name)
     if not isinstance(condition, Operation):
@@ -119,7 +122,12 @@ def _arm(operand: Expression, table: ScannedTable) -> Served | None:
         found = [item for part in operand.operands if (item := serve(part, table))]
         order = ("equal", "any", "lookup", "range")
         useful = [item for item in found if item.use in order and not item.rewrite]
-        return min(useful, key=lambda item: order.index(item.use), default=None)
+        best = min(useful, key=lambda item: order.index(item.use), default=None)
+        if best is None or best.use not in {"equal", "any"}:
+            return best
+        keys = [item.key for item in useful if item.use == "equal"]
+        keys += [item.key for item in useful if item.use in {"any", "range"}][:1]
+        return replace(best, key=", ".join(dict.fromkeys(keys)))
     return serve(operand, table)
 
 
@@ -139,8 +147,9 @@ def _comparison(condition: Operation, table: ScannedTable) -> Served | None:
         return _row(left, operator, table)
     if kind in _PATTERNS:
         return _pattern(left, right, kind, table)
-    if operator in _LOOKUPS:
-        return _lookup(left, right, operator, table)
+    if operator in {"^@", *_LOOKUPS}:
+        served = _beginning_with if operator == "^@" else partial(_lookup, operator=operator)
+        return served(left, right, table=table)
     uses: dict[str, Use] = {
         **dict.fromkeys(_EQUAL, "equal"),
         **dict.fromkeys(_RANGES, "range"),
@@ -226,6 +235,15 @@ def _pattern(left: Expression, right: Expression, operator: str, table: ScannedT
     return Served("lookup", f"{key} gin_trgm_ops", "gin", extension="pg_trgm", column=name)
 
 
+def _beginning_with(left: Expression, right: Expression, table: ScannedTable) -> Served | None:
+    """Serve a known beginning by a btree that compares letter by letter."""
+    owned = _own_columns(left, table)
+    if not owned or not _is_fixed(right, table):
+        return None
+    key = _bare(left).sql if isinstance(_bare(left), ColumnName) else _expression_key(left)
+    return Served("range", f"{key} text_pattern_ops", column=owned[0].name)
+
+
 def _pattern_text(right: Expression) -> str | None:
     value = _bare(right)
     if not isinstance(value, Constant) or not value.value.startswith("'"):
@@ -246,7 +264,7 @@ def _literals(pattern: str) -> list[str]:
     return re.findall(r"[\w ]+", re.sub(r"[%^$.|(){}+]", "\n", without_sets).replace("_", "\n"))
 
 
-def _lookup(left: Expression, right: Expression, operator: str, table: ScannedTable) -> Served | None:
+def _lookup(left: Expression, right: Expression, table: ScannedTable, *, operator: str) -> Served | None:
     """Serve containment, overlap, text search and the like by GIN or GiST, as the type has it."""
     owned = _own_columns(left, table)
     if not owned:

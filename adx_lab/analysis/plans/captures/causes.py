@@ -1,6 +1,6 @@
 """Why a plan changed: what to change back, one thing at a time, and what it means when the old plan returns.
 
-Here is what to try and how to judge it; `adx_lab.capture.plans.causes` tries it, in transactions that are
+Here is what to try and how to judge it; `capture.plans.experiments.causes` tries it, in transactions that are
 rolled back.
 """
 
@@ -24,7 +24,7 @@ _ORDER = ("query", "index", "setting", "settings", "statistics", "rows")
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """One thing to change back. ``details`` is what `adx_lab.capture.plans.causes` needs to do it."""
+    """One thing to change back. ``details`` is what `capture.plans.experiments.causes` needs to do it."""
 
     kind: str
     subject: str
@@ -47,7 +47,7 @@ class Cause:
 
 def plan_trials(base: Matrix, head: Matrix, change: PlanChange) -> tuple[Reversal, ...]:
     """Return what to change back for one change, that which leaves no trace first."""
-    relations = _relations(base.cells[change.key].analysis) | _relations(head.cells[change.key].analysis)
+    relations = _relations(base.cells[change.base_key].analysis) | _relations(head.cells[change.key].analysis)
     return (
         *_query_trials(base, head, change),
         *_setting_trials(base, head),
@@ -70,7 +70,7 @@ def name_cause(base: Matrix, head: Matrix, change: PlanChange, tried: Sequence[M
         What came of the trials: ``kind``, ``subject``, and ``plan``, or ``error`` where it could not be
         tried.
     """
-    target = base.cells[change.key]
+    target = base.cells[change.base_key]
     brought_back = [item for item in tried if item.get("plan") is not None and _restores(target, item)]
     brought_back.sort(key=lambda item: _ORDER.index(str(item["kind"])))
     if brought_back:
@@ -89,8 +89,46 @@ def name_cause(base: Matrix, head: Matrix, change: PlanChange, tried: Sequence[M
     )
 
 
+def read_cause(base: Matrix, head: Matrix, change: PlanChange) -> Cause | None:
+    """Return the cause that two captures tell by themselves, where nothing can be tried."""
+    old = base.cells[change.base_key].analysis
+    used = {str(node.details["Index Name"]) for node in old.nodes if "Index Name" in node.details}
+    evidence = {"change": change.words, "tried": 0}
+    for rewritten in _query_trials(base, head, change):
+        words = f"the query {rewritten.subject} was rewritten; not tried"
+        return Cause("query", rewritten.subject, words, evidence)
+    for name in base.indexes:
+        if name.rpartition(".")[2] in used and _usable(head.indexes.get(name)) is None:
+            lost = "is no longer valid" if name in head.indexes else "is gone"
+            words = f"the index {name}, which the old plan reads, {lost}; not tried"
+            return Cause("index", name, words, evidence)
+    for trial in _setting_trials(base, head):
+        was, now = base.settings.get(trial.subject), head.settings.get(trial.subject)
+        return Cause(
+            "setting", trial.subject, f"{trial.subject} went from {was} to {now}; not tried", evidence
+        )
+    return (
+        _dead_space(base, head, change)
+        or _role_setting(base, head, change)
+        or _statistics(base, head, change)
+        or _growth(base, head, change)
+    )
+
+
+def _statistics(base: Matrix, head: Matrix, change: PlanChange) -> Cause | None:
+    """Name a column that is analysed less finely or more so than it was."""
+    for table in sorted(_relations(head.cells[change.key].analysis)):
+        was, now = (set(filter(None, matrix.targets.get(table, ()))) for matrix in (base, head))
+        if was != now:
+            told = ", ".join(sorted(now - was)) or f"no longer {', '.join(sorted(was - now))}"
+            words = f"{table} is analysed otherwise (statistics target: {told}); not tried"
+            return Cause("statistics", table, words, {"change": change.words})
+    return None
+
+
 def _query_trials(base: Matrix, head: Matrix, change: PlanChange) -> Iterator[Reversal]:
-    old, new = (matrix.queries.get(change.query, {}).get("text") for matrix in (base, head))
+    old = base.queries.get(change.base_key[0], {}).get("text")
+    new = head.queries.get(change.query, {}).get("text")
     if old and new and _squeezed(old) != _squeezed(new):
         yield Reversal("query", change.query, {"text": old})
 
@@ -194,9 +232,7 @@ def _role_setting(base: Matrix, head: Matrix, change: PlanChange) -> Cause | Non
         was, now = set(base.role_settings.get(whose, ())), set(head.role_settings.get(whose, ()))
         if was != now:
             told = ", ".join(sorted(now - was)) or f"no longer {', '.join(sorted(was - now))}"
-            words = (
-                f"{whose} was set otherwise ({told}), and nothing else that differs brings the old plan back"
-            )
+            words = f"{whose} was set otherwise ({told}), and nothing that was tried brings the old plan back"
             return Cause("setting", whose, words, {"change": change.words})
     return None
 

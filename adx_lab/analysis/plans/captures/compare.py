@@ -51,19 +51,44 @@ class PlanChange:
     temp_head: int | None
     label: str = ""
     """What people call the query: its name, or the text of a statement that has none."""
+    base_query: str = ""
+    """What it is in the baseline, where its text was another and only its name is the same."""
 
     @property
     def key(self) -> Key:
-        """The cell of the matrix."""
+        """The cell of the head's matrix."""
         return self.query, self.tenant, self.mode
+
+    @property
+    def base_key(self) -> Key:
+        """The cell of the baseline's matrix."""
+        return self.base_query or self.query, self.tenant, self.mode
 
 
 def compare_matrices(base: Matrix, head: Matrix) -> tuple[PlanChange, ...]:
-    """Return what changed in the cells that both captures have, the costliest first."""
-    both = (key for key in head.cells if key in base.cells)
-    changes = [change for key in both if (change := compare_cells(base.cells[key], head.cells[key]))]
-    named = [replace(change, label=head.label(change.query)) for change in changes]
-    return tuple(sorted(named, key=lambda change: (change.pages_base or 0) - (change.pages_head or 0)))
+    """Return what changed in the cells that both captures have, the costliest first.
+
+    A statement whose text was changed is known again by the name in its comment.
+    """
+    rewritten = _rewritten(base, head)
+    changes = []
+    for key, cell in head.cells.items():
+        base_query = rewritten.get(cell.query, cell.query)
+        before = base.cells.get((base_query, cell.tenant, cell.mode))
+        change = None if before is None else compare_cells(before, cell)
+        if change is not None:
+            changes.append(replace(change, label=head.label(key[0]), base_query=base_query))
+    return tuple(sorted(changes, key=lambda change: (change.pages_base or 0) - (change.pages_head or 0)))
+
+
+def _rewritten(base: Matrix, head: Matrix) -> dict[str, str]:
+    """Return which statement of the baseline each new one of the head was, by their names."""
+    before = {name: str(query.get("label") or "") for name, query in base.queries.items()}
+    come = {name: str(query.get("label") or "") for name, query in head.queries.items() if name not in before}
+    alone = {label for label in come.values() if [*before.values()].count(label) == 1}
+    alone -= {label for label in alone if not label or [*come.values()].count(label) > 1}
+    named = {label: name for name, label in before.items()}
+    return {name: named[label] for name, label in come.items() if label in alone}
 
 
 def compare_cells(base: PlanCell, head: PlanCell) -> PlanChange | None:

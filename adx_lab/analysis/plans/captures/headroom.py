@@ -22,7 +22,7 @@ BUDGET_MS = 10.0
 _PART_OF_TENANT_MIN = 0.05
 _EXPONENT_MIN = 0.3
 _ROWS_RATIO_MIN = 1.5
-_ROW_COST_FACTOR = 2.0
+ROW_COST_FACTOR = 2.0
 _FARTHEST = 1000.0
 _ROWS_MIN = 20.0
 _LEAVES = frozenset(
@@ -125,8 +125,8 @@ def _rows_at(
     middle = rows_at(growth.growing_ms)
     return (
         middle,
-        rows_at(growth.growing_ms * _ROW_COST_FACTOR),
-        rows_at(growth.growing_ms / _ROW_COST_FACTOR),
+        rows_at(growth.growing_ms * ROW_COST_FACTOR),
+        rows_at(growth.growing_ms / ROW_COST_FACTOR),
     )
 
 
@@ -165,7 +165,7 @@ def _grown(
     ]
     if not tables or spent <= 0:
         return None
-    table, table_rows, _ = max(tables, key=lambda item: item[2])
+    table, table_rows, _ = max(tables, key=lambda item: item[1:])
     return _Growth(table, True, table_rows, spent) if table_rows > 0 else None
 
 

@@ -59,6 +59,7 @@ class Matrix:
     queries: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tried: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     role_settings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    targets: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     def label(self, query: str) -> str:
         """Return what people call a query: its name, or the text of a statement that has none."""
@@ -101,6 +102,7 @@ def _read(whole: dict[str, Any]) -> Matrix:
         tables=tables,
         columns=whole.get("columns", {}),
         indexes=_existing(whole.get("indexes", {})),
+        in_order=whole.get("in_order", {}),
     )
     cells = (_cell(item, context) for item in whole["plans"])
     return Matrix(
@@ -110,6 +112,7 @@ def _read(whole: dict[str, Any]) -> Matrix:
         indexes={name: dict(index) for name, index in whole.get("indexes", {}).items()},
         tenants={kind: _tenant(facts) for kind, facts in whole.get("tenants", {}).items()},
         queries={name: dict(query) for name, query in whole.get("queries", {}).items()},
+        targets=whole.get("statistics_targets", {}),
         role_settings=whole.get("role_settings", {}),
         tried={key_of(item["query"], item["indexes"]): item for item in whole.get("tried", ())},
     )

@@ -17,7 +17,8 @@ DURATION = re.compile(r"duration: (\d+(?:\.\d+)?) ms\s+plan:\s*")
 _STAMP_TEXT = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:[A-Z]{2,5}|Z|[+-]\d\d(?::?\d\d)?))?"
 STAMP = re.compile(_STAMP_TEXT)
 _PROCESS = re.compile(r"\[(\d+)\]")
-_JSON_LINE = re.compile(r'^\{"(?:timestamp|log|message)".*$', re.MULTILINE)
+MESSAGE_KEYS = ("message", "log", "textPayload", "msg", "MESSAGE")
+_JSON_LINE = re.compile(rf'^\{{.*"(?:timestamp|{"|".join(MESSAGE_KEYS)})".*$', re.MULTILINE)
 _CSV_LINE = re.compile(
     rf"^{_STAMP_TEXT},(?:\"[^\"\n]*\"|[^,\n]*),(?:\"[^\"\n]*\"|[^,\n]*),\d+,", re.MULTILINE
 )
@@ -75,9 +76,10 @@ def _json_lines(text: str) -> Iterator[tuple[int, int, tuple[str, Mapping[str, A
             record, _ = decode_at(match.group())
         except DecodeError:
             continue
-        message = record.get("message", record.get("log")) if isinstance(record, dict) else None
-        if isinstance(message, str):
-            yield match.start(), match.end(), (message, scalars(record, without={"message", "log"}))
+        held = record if isinstance(record, dict) else {}
+        message = next((held[key] for key in MESSAGE_KEYS if isinstance(held.get(key), str)), None)
+        if message is not None:
+            yield match.start(), match.end(), (message, scalars(held, without=set(MESSAGE_KEYS)))
 
 
 def _csv_records(text: str) -> Iterator[tuple[int, int, tuple[str, Mapping[str, Any]]]]:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.reading.foreign import database_of
 from adx_lab.analysis.plans.reading.json_text import DecodeError, decode_at
-from adx_lab.analysis.plans.reading.logs import Message, messages_of, scalars
+from adx_lab.analysis.plans.reading.logs import MESSAGE_KEYS, Message, messages_of, scalars
 from adx_lab.analysis.plans.reading.node_line import NODE
 from adx_lab.analysis.plans.reading.plan_text import ANNOTATED, read_plan_text
-from adx_lab.analysis.plans.reading.wrapping import python_value, unwrapped
+from adx_lab.analysis.plans.reading.wrapping.unwrap import python_value, unwrapped
 from adx_lab.analysis.plans.reading.xml_text import XmlError, read_xml
 from adx_lab.analysis.plans.reading.yaml_text import YAML_BEGIN, read_yaml
 from adx_lab.analysis.plans.records import PlanDocument
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 _KEYS = r"(?:Plan|Query Text|QUERY PLAN)"
 _JSON = re.compile(rf'(?:\[\s*)?\{{\s*("{_KEYS}"|""{_KEYS}"")\s*:')
 _CSV_FIELD = re.compile(r'(?:[^"]|"")*')
+_JSON_INSIDE = re.compile(r'^\s*"Plan"\s*:\s*(?=\{)', re.MULTILINE)
 _XML = re.compile(r"<(?:\w+:)?explain\b")
-_XML_END = re.compile(r"</(?:\w+:)?explain\s*>")
+_XML_TAG = re.compile(r"<(/?)(?:\w+:)?explain\b[^>]*>")
 _QUERY_TEXT = re.compile(r"Query Text: ")
 _MEND = "explain the statement with EXPLAIN (ANALYZE, BUFFERS, VERBOSE, SETTINGS, FORMAT JSON)"
 
@@ -96,7 +97,7 @@ def _whole(text: str) -> tuple[list[PlanDocument], str | None]:
         return [], f"the JSON ends too soon at {where}" if error.ended else f"not JSON at {where}: {error}"
     if text[end:].strip(" \t\n;"):
         return [], f"not JSON at {_where(text, end)}: something follows the document"
-    if isinstance(value, dict) and isinstance(value.get("message"), str):
+    if isinstance(value, dict) and any(isinstance(value.get(key), str) for key in MESSAGE_KEYS):
         return [], "a log line without a plan"
     found = _collect(value, {}, 1)
     if not found and isinstance(value, dict | list | str) and _mentions_a_plan(text):
@@ -135,10 +136,15 @@ class _Finder:
     def _next(self, position: int) -> tuple[int, Any]:
         """Return where the next plan begins, and what reads its format."""
         candidates: list[tuple[int, Any]] = []
-        for pattern, reader in ((_JSON, self._json), (_XML, self._xml), (YAML_BEGIN, self._yaml)):
+        readers = ((_JSON, self._json), (_XML, self._xml), (YAML_BEGIN, self._yaml))
+        for pattern, reader in readers:
             match = pattern.search(self.text, position)
             if match is not None:
                 candidates.append((match.start(), reader))
+        if not (candidates or self.found or self.faults) and (
+            match := _JSON_INSIDE.search(self.text, position)
+        ):
+            candidates.append((match.start(), self._json_inside))
         first = min((begin for begin, _ in candidates), default=len(self.text))
         begin = self._text_begin(position, first)
         if begin is not None:
@@ -185,18 +191,32 @@ class _Finder:
         self._add(value, begin)
         return end
 
+    def _json_inside(self, begin: int) -> int:
+        """Read JSON whose head was not copied: it begins with the plan itself."""
+        match = _JSON_INSIDE.match(self.text, begin)
+        assert match is not None
+        try:
+            plan, end = decode_at(self.text, match.end())
+        except DecodeError as error:
+            what = "is cut off" if error.ended else f"is not JSON ({error})"
+            self.faults.append(f"the plan that begins in line {self._line_at(begin)} {what}")
+            return len(self.text)
+        times = re.findall(r'"(Planning Time|Execution Time)"\s*:\s*(\d+(?:\.\d+)?)', self.text[end:])
+        self._add({"Plan": plan, **{name: float(ms) for name, ms in times}}, begin)
+        return len(self.text)
+
     def _xml(self, begin: int) -> int:
-        ending = _XML_END.search(self.text, begin)
+        ending = _xml_end(self.text, begin)
         line = self._line_at(begin)
         if ending is None:
             self.faults.append(f"the plan that begins in line {line} is cut off")
             return len(self.text)
         try:
-            for body in read_xml(self.text[begin : ending.end()]):
+            for body in read_xml(self.text[begin:ending]):
                 self._add(body, begin)
         except XmlError as error:
             self.faults.append(f"the plan that begins in line {line} is not XML ({error})")
-        return ending.end()
+        return ending
 
     def _yaml(self, begin: int) -> int:
         lines = self.text[begin:].split("\n")
@@ -214,7 +234,12 @@ class _Finder:
         line = self._line_at(begin)
         lines = self.text[begin:].split("\n", _LINES_MAX)
         body, used = read_plan_text([item.expandtabs(4) for item in lines])
-        if body is not None:
+        if body is not None and "->" in body["Plan"]["Node Type"]:
+            before = body["Plan"]["Node Type"].partition("->")[0].strip()
+            self.faults.append(f"the plan in line {line} has something before its lines: {before[:40]}")
+        elif body is not None and _is_flat(body["Plan"]):
+            self.faults.append(f"the plan in line {line} lost its indentation: what is below what is unknown")
+        elif body is not None:
             query = _query_before(self.text[:begin])
             self._add(({"Query Text": query} if query else {}) | body, begin)
         elif ANNOTATED.search(lines[0]) and not self.found:
@@ -223,7 +248,26 @@ class _Finder:
 
 
 _LINES_MAX = 20_000
-_BARE = re.compile(rf"^{NODE.pattern}(?!.*:\s)[^\n]*$", re.MULTILINE)
+_AT_MOST_TWO = frozenset(
+    {"Nested Loop", "Hash Join", "Merge Join", "Hash", "Sort", "Limit", "Aggregate", "Gather", "WindowAgg"}
+)
+_BARE = re.compile(rf"^{NODE.pattern}(?!.*:\s|\s*[|,&\t]|\s+data type)[^\n]*$", re.MULTILINE)
+
+
+def _is_flat(root: Mapping[str, Any]) -> bool:
+    """Tell whether every node stands below the first, which is of a kind that can't have so many."""
+    below = [item for item in root.get("Plans", ()) if "Subplan Name" not in item]
+    return len(below) > 2 and root["Node Type"] in _AT_MOST_TWO and not any("Plans" in item for item in below)
+
+
+def _xml_end(text: str, begin: int) -> int | None:
+    """Return where an explained statement ends, which may hold those of other servers."""
+    depth = 0
+    for tag in _XML_TAG.finditer(text, begin):
+        depth += -1 if tag.group(1) else 1
+        if depth == 0:
+            return tag.end()
+    return None
 
 
 def _query_before(text: str) -> str | None:

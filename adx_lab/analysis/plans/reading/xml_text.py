@@ -63,7 +63,8 @@ class _Reader:
     def end(self, _: str) -> None:
         name, parts, texts = self.stack.pop()
         value = _value(name, parts, "".join(texts))
-        if isinstance(value, dict) and isinstance(value.get("Plan"), dict):
+        within = any(enclosing == "Plan" for enclosing, _, _ in self.stack)  # a plan of another server
+        if isinstance(value, dict) and isinstance(value.get("Plan"), dict) and not within:
             self.bodies.append(value)
         elif self.stack:
             self.stack[-1][1].append((name, value))

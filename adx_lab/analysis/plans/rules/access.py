@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.plans.rules.place import NodePlace, amount
-from adx_lab.analysis.plans.sql.expression import columns_of, parse
+from adx_lab.analysis.plans.sql.expression import Call, ColumnName, columns_of, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,13 @@ def seq_scan(view: NodePlace) -> PlanFinding | None:
     if read < view.limits.rows_read_min or kept > read * view.limits.kept_share_max:
         return None
     advice = view.advise(view.printed("Filter"))
-    if advice is not None and advice.indexes and _is_scattered(parts, read, kept, advice):
+    if advice is not None and advice.indexes and view.is_minor:
+        return None
+    wanted = parts[0].output_columns() if kept >= view.limits.rows_read_min else ()
+    scattered = advice is not None and advice.indexes and _is_scattered(parts, read, kept, advice)
+    if advice is not None and advice.indexes and wanted:
+        advice = view.advise(view.printed("Filter"), wanted=wanted)
+    elif scattered:
         return None
     every = "" if view.node.stopped_early else "all "
     again = f" in {amount(view.node.loops or 0)} rounds" if _rounds(view) > 1 else ""
@@ -54,6 +60,8 @@ def rows_removed(view: NodePlace) -> PlanFinding | None:
         return None  # what costs is the subquery, and another rule tells of it
     together = view.printed("Index Cond", "Recheck Cond", "Filter")
     advice = view.advise(together) if view.advise(view.printed("Filter")) else None
+    if advice is not None and advice.indexes and view.is_minor:
+        return None
     return view.finding(
         "rows_removed",
         f"the index leads to {amount(removed + view.rows)} rows and the filter keeps {amount(view.rows)}",
@@ -61,6 +69,28 @@ def rows_removed(view: NodePlace) -> PlanFinding | None:
         rows_removed=removed,
         rows_kept=view.rows,
         indexes=() if advice is None else advice.indexes,
+    )
+
+
+def covering(view: NodePlace) -> PlanFinding | None:
+    """Find an index that leads to a page of the table for nearly each row, only for a few columns."""
+    pages, fetched = view.node.self_pages or 0, view.rows
+    if view.node.type not in {"Index Scan", "Bitmap Heap Scan"} or fetched < view.limits.rows_read_min:
+        return None
+    wanted = view.output_columns()
+    if not wanted or pages < fetched * view.limits.pages_kept_share_max or _locks_rows(view):
+        return None
+    advice = view.advise(view.printed("Index Cond", "Recheck Cond", "Filter"), wanted=wanted)
+    if advice is None or not advice.indexes or "INCLUDE" not in advice.words:
+        return None
+    return view.finding(
+        "covering",
+        f"touches {amount(pages)} pages for {amount(fetched)} rows, of which only "
+        f"{', '.join(column.name for column in wanted)} are asked for: an index could hold that",
+        f"{advice.words} VACUUM {view.target()};",
+        pages=pages,
+        rows=fetched,
+        indexes=advice.indexes,
     )
 
 
@@ -137,6 +167,35 @@ def sort_index(view: NodePlace) -> PlanFinding | None:
     )
 
 
+def extreme(view: NodePlace) -> PlanFinding | None:
+    """Find the least or the greatest of a column looked for in every row, which an index has at its end."""
+    asked = [parse(text) for text in view.texts("Output")]
+    source = view.source()
+    if view.node.type != "Aggregate" or not asked or source is None or source.node.type != "Seq Scan":
+        return None
+    columns = {
+        item.arguments[0]
+        for item in asked
+        if isinstance(item, Call) and item.function in {"min", "max"} and len(item.arguments) == 1
+    }
+    if len(columns) != 1 or len(asked) != sum(isinstance(item, Call) for item in asked):
+        return None
+    (column,) = columns
+    read = _rows_read(source) or 0.0
+    if not isinstance(column, ColumnName) or source.text("Filter") or read < view.limits.rows_read_min:
+        return None
+    advice = source.advise((), (column.sql,))
+    if advice is None or not advice.indexes or view.is_minor:
+        return None
+    return view.finding(
+        "extreme",
+        f"reads {amount(read)} rows for the {column.name} at one end",
+        advice.words,
+        rows_read=read,
+        indexes=advice.indexes,
+    )
+
+
 def offset(view: NodePlace) -> PlanFinding | None:
     """Find a LIMIT with an OFFSET that reads its way to the page it wants."""
     children = list(view.children())
@@ -157,10 +216,12 @@ def offset(view: NodePlace) -> PlanFinding | None:
 ACCESS_RULES: tuple[Callable[[NodePlace], PlanFinding | None], ...] = (
     seq_scan,
     rows_removed,
+    covering,
     join_filter,
     heap_fetches,
     lossy_bitmap,
     sort_index,
+    extreme,
     offset,
 )
 
@@ -208,6 +269,11 @@ def _only_needs(view: NodePlace, advice: Advice) -> bool:
     output = view.texts("Output")
     wanted = {column.name for text in output for column in columns_of(parse(text))}
     return bool(output) and wanted <= set(advice.columns)
+
+
+def _locks_rows(view: NodePlace) -> bool:
+    above = (view.analysis.nodes[index].type for index in view.tree.ancestors(view.index))
+    return any(kind in {"ModifyTable", "LockRows"} for kind in above)
 
 
 def _gives_order(advice: Advice, order: Sequence[str], source: NodePlace) -> bool:

@@ -25,6 +25,7 @@ _ALL_CONDITIONS = (
     "Merge Cond",
     "Cache Key",
 )
+_FORBIDS = re.compile(r"enable_\w+=off$")
 _MANY_ROWS, _FEW_SHARE = 10_000, 0.01
 
 
@@ -138,7 +139,7 @@ def join_index(view: NodePlace) -> PlanFinding | None:
     for place, side in enumerate(sides if len(sides) == 2 else ()):
         other = feeds[1 - place].rows
         large = side.node.type == "Seq Scan" and side.rows >= _MANY_ROWS and not side.node.stopped_early
-        if not large or max(other, view.rows) > side.rows * _FEW_SHARE:
+        if not large or side.is_minor or max(other, view.rows) > side.rows * _FEW_SHARE:
             continue
         advice = side.advise((condition, *side.printed("Filter")))
         if advice is not None and advice.indexes:
@@ -197,7 +198,30 @@ def io_wait(analysis: PlanAnalysis, context: Context) -> list[PlanFinding]:
     ]
 
 
-AROUND_PLAN_RULES: tuple[Callable[[PlanAnalysis, Context], list[PlanFinding]], ...] = (planning, io_wait)
+def forced(analysis: PlanAnalysis, context: Context) -> list[PlanFinding]:
+    """Find a planner that was forbidden what it would have done."""
+    forbidden = [name for name, value in analysis.settings.items() if _FORBIDS.match(f"{name}={value}")]
+    against = [
+        node
+        for node in analysis.nodes
+        if node.details.get("Disabled") is True or (node.cost or 0.0) >= context.thresholds.disabled_cost
+    ]
+    if not forbidden and not against:
+        return []
+    node = against[-1] if against else analysis.root
+    told = f"{', '.join(forbidden)} off" if forbidden else "a kind of step is switched off (enable_…)"
+    reason = (
+        f"{told}, and yet there is no other way here" if against else f"{told}: the plan is not a free choice"
+    )
+    resets = "; ".join(f"RESET {name}" for name in forbidden) or "look for enable_… in the settings"
+    return [PlanFinding("forced", node.path, node.label, reason, f"{resets};", {"forbidden": forbidden})]
+
+
+AROUND_PLAN_RULES: tuple[Callable[[PlanAnalysis, Context], list[PlanFinding]], ...] = (
+    planning,
+    io_wait,
+    forced,
+)
 
 
 def _aliases(view: NodePlace) -> frozenset[str]:

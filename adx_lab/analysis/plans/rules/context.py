@@ -59,6 +59,11 @@ class Thresholds:
     foreign_rows_min: float = 500.0
     io_share_min: float = 0.3
     io_ms_min: float = 5.0
+    block_ranges_pages_min: int = 2000
+    block_ranges_share_min: float = 0.005
+    covered_width_max: float = 100.0
+    minor_share_max: float = 0.05
+    disabled_cost: float = 1e10
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +71,13 @@ class Context:
     """What is known beside a plan.
 
     ``tables``, their ``columns`` (name and type) and their ``indexes`` are by name, with the schema where
-    that is not ``public``. ``memory_mb`` is what the database's machine has.
+    that is not ``public``; ``in_order`` are a table's columns in whose order its rows lie, as in a table that
+    is only added to. ``memory_mb`` is what the database's machine has.
     """
 
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     indexes: Mapping[str, Sequence[Existing]] = field(default_factory=dict)
+    in_order: Mapping[str, Sequence[str]] = field(default_factory=dict)
     memory_mb: float | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)

@@ -39,7 +39,7 @@ def _is_said_better(finding: PlanFinding, found: Sequence[PlanFinding]) -> bool:
     own = finding.evidence.get("indexes", ())
     if len(own) != 1:
         return False
-    begins = str(own[0]).removesuffix(")") + ", "
+    begins = str(own[0]).partition(" INCLUDE ")[0].removesuffix(")") + ", "
     return any(
         str(statement).startswith(begins)
         for other in found

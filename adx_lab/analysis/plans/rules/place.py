@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.advice.indexes import Advice, advise, table_of, target_of
 from adx_lab.analysis.plans.records import PlanFinding
+from adx_lab.analysis.plans.sql.expression import ColumnName, columns_of, parse
 from adx_lab.analysis.plans.times.deferred import is_debt
 from adx_lab.analysis.plans.tree import number, text
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from adx_lab.analysis.plans.rules.context import Context, TableFacts, Thresholds
     from adx_lab.analysis.plans.tree import PlanTree
 
+_COVERED_MAX = 4
+_SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _PASS_ROWS_ON = frozenset({"Gather", "Gather Merge", "Subquery Scan", "Result", "Materialize", "LockRows"})
 
 
@@ -108,7 +111,9 @@ class NodePlace:
         same = (self.at(child) for child in self.tree.children[parent])
         return tuple(other for other in same if other.node.type == self.node.type and other.node.relation)
 
-    def advise(self, conditions: Iterable[str], order: Sequence[str] = ()) -> Advice | None:
+    def advise(
+        self, conditions: Iterable[str], order: Sequence[str] = (), wanted: Sequence[ColumnName] = ()
+    ) -> Advice | None:
         """Return what would serve this scan; nothing for the system's own tables."""
         relation = self.node.relation or ""
         if self.text("Schema") in {"pg_catalog", "information_schema"} or relation.startswith("pg_"):
@@ -121,7 +126,44 @@ class NodePlace:
             order=order,
             existing=existing,
             partitioned=self._whole_table() is not None,
+            wanted=wanted,
+            by_blocks=self._lies_in_order(),
         )
+
+    def _lies_in_order(self) -> bool:
+        """Tell whether a scan asks for a wide range of a large table that lies in that order."""
+        table, limits = self.table, self.limits
+        if table is None or table.pages < limits.block_ranges_pages_min or self.node.type != "Seq Scan":
+            return False
+        named = {column.name for column in columns_of(parse(self.text("Filter")))}
+        ordered = named <= set(self.context.in_order.get(self.key, ()))
+        return ordered and self.rows >= table.rows * limits.block_ranges_share_min
+
+    def output_columns(self) -> tuple[ColumnName, ...]:
+        """Return the few narrow columns that are asked for; none where that isn't known or would be many."""
+        own = [parse(text) for text in self.texts("Output")]
+        narrow = self.figure("Plan Width") <= self.limits.covered_width_max
+        plain = all(isinstance(item, ColumnName) and self.described.owns(item) for item in own)
+        columns = [column for item in own for column in columns_of(item)] if plain and narrow else []
+        above = None if self.node.parent is None else self.at(self.node.parent)
+        if above is not None and above.node.type == "Aggregate":
+            # A scan hands whole rows on where that is no more work: what is made of them says what is needed.
+            said = [*above.texts("Output"), *above.texts("Group Key")]
+            columns = [column for text in said for column in columns_of(parse(text.replace("(*)", "()")))]
+        names = {column.name for column in columns}
+        foreign = any(not self.described.owns(column) for column in columns)
+        if foreign or len(names) > _COVERED_MAX or names & _SYSTEM_COLUMNS:
+            return ()
+        return tuple({column.name: column for column in columns}.values())
+
+    @property
+    def is_minor(self) -> bool:
+        """Whether its scans take so little of the whole that the whole gains nothing by them."""
+        whole = self.analysis.execution_ms or self.analysis.root.inclusive_ms
+        spent = [part.node.inclusive_ms for part in self.partitions()]
+        if not whole or any(ms is None for ms in spent):
+            return False
+        return sum(ms or 0.0 for ms in spent) < whole * self.limits.minor_share_max
 
     def at(self, index: int) -> NodePlace:
         """Return another node of the plan."""

@@ -7,6 +7,7 @@ the rounding of what was printed: ±0.0005 ms times the loops.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,12 +58,13 @@ def settle(tree: PlanTree) -> TimeAccount:
     times = inclusive_times(tree)
     selfs = [_own_time(tree, times.clock, index) for index in range(len(tree))]
     pages = {key: [_own_count(tree, key, index) for index in range(len(tree))] for key in COUNTERS}
+    rescanned = _settle_rescans(tree, times.clock, selfs, pages)
     sources = ctes(tree)
     outside = _take_from_scans(tree, times.clock, selfs, sources)
     outside_pages = {key: _take_pages_from_scans(tree, key, held, sources) for key, held in pages.items()}
     for source in init_plans(tree):
         _charge(tree, source, times.clock, selfs, pages)
-    outside += _settle_shutdown(tree, selfs)
+    outside += _settle_shutdown(tree, selfs) + rescanned
     return TimeAccount(
         times, tuple(selfs), outside, {key: tuple(held) for key, held in pages.items()}, outside_pages
     )
@@ -104,6 +106,37 @@ def _own_count(tree: PlanTree, key: str, index: int) -> int | None:
         return None
     below = (child for child in tree.children[index] if not is_debt(tree.nodes[child]))
     return own - sum(count(tree.nodes[child], key) or 0 for child in below)
+
+
+def _settle_rescans(
+    tree: PlanTree,
+    clock: Sequence[Interval | None],
+    selfs: list[Interval | None],
+    pages: Mapping[str, list[int | None]],
+) -> Interval:
+    """Charge a subquery that makes an index's key to whoever calls the scan; return what nobody calls.
+
+    The keys are made as the scan begins anew, which its own clock doesn't see (``executor/execProcnode.c``).
+    """
+    uncalled = ZERO
+    for index, node in enumerate(tree.nodes):
+        keys = " ".join(text(node, key) for key in ("Index Cond", "Order By", "TID Cond"))
+        for child in tree.children[index]:
+            name = text(tree.nodes[child], "Subplan Name").partition(" (returns ")[0] or "SubPlan"
+            mention = rf"\({re.escape(name)}\b"
+            if is_debt(tree.nodes[child]) or not re.search(mention, keys, re.IGNORECASE):
+                continue
+            caller, spent = tree.parents[index], clock[child] or ZERO
+            _lower(selfs, index, ZERO - spent)
+            if caller is None:
+                uncalled += spent
+            else:
+                _lower(selfs, caller, spent)
+                for key, held in pages.items():
+                    amount = count(tree.nodes[child], key) or 0
+                    _lower_count(held, index, -amount)
+                    _lower_count(held, caller, amount)
+    return uncalled
 
 
 def _take_from_scans(

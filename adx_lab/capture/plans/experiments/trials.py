@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 _OWN = load_queries(Path(__file__).parent)
 _STATEMENT_TIMEOUT_MS = 60_000
+NO_HYPOPG = "there is no clone of this database, and HypoPG is not installed in it"
 _EXECUTED = "ANALYZE, BUFFERS, FORMAT JSON"
-_PLANNED = "FORMAT JSON"
+PLANNED = "FORMAT JSON"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ async def try_on_clone(clone_url: str, proposals: Sequence[Proposal]) -> list[di
         ``writes``; or ``error`` where it could not be tried.
     """
     async with connected(clone_url) as connection:
-        writes = await _writes(connection)
+        writes = await writes_of(connection)
         return [await _tried(connection, item, writes, how="on a clone", schema=None) for item in proposals]
 
 
@@ -65,9 +66,8 @@ async def try_pretended(database_url: str, proposals: Sequence[Proposal]) -> lis
     async with connected(database_url) as connection, guarded(connection, statement_timeout_ms=5_000):
         schema = await connection.fetchval(_OWN["trials.hypopg"].sql)
         if schema is None:
-            why = "there is no clone of this database, and HypoPG is not installed in it"
-            return [{"query": item.query, "indexes": item.indexes, "error": why} for item in proposals]
-        writes = await _writes(connection)
+            return [{"query": item.query, "indexes": item.indexes, "error": NO_HYPOPG} for item in proposals]
+        writes = await writes_of(connection)
         found = []
         for item in proposals:
             point = connection.transaction()
@@ -91,29 +91,29 @@ async def _tried(
     try:
         if schema is None:
             async with guarded(connection, statement_timeout_ms=_STATEMENT_TIMEOUT_MS, readonly=False):
-                return told | await _made(connection, proposal) | _written(proposal, writes)
-        return told | await _pretended(connection, proposal, schema) | _written(proposal, writes)
+                return told | await _made(connection, proposal) | written(proposal, writes)
+        return told | await _pretended(connection, proposal, schema) | written(proposal, writes)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         return told | {"error": str(error).splitlines()[0]}
 
 
 async def _made(connection: asyncpg.Connection, proposal: Proposal) -> dict[str, Any]:
-    await _explain(connection, proposal, _EXECUTED)  # warms the pages up
-    before = await _explain(connection, proposal, _EXECUTED)
+    await explain(connection, proposal, _EXECUTED)  # warms the pages up
+    before = await explain(connection, proposal, _EXECUTED)
     known = {row["oid"] for row in await connection.fetch(_OWN["trials.indexes"].sql)}
     for statement in proposal.indexes:
         await connection.execute(statement)
-        await connection.execute(f"ANALYZE {_table_of(statement)}")  # an expression has statistics of its own
+        await connection.execute(f"ANALYZE {table_of(statement)}")  # an expression has statistics of its own
     made = [row for row in await connection.fetch(_OWN["trials.indexes"].sql) if row["oid"] not in known]
-    after = await _explain(connection, proposal, _EXECUTED)
-    return _compared(before, after, {row["name"] for row in made}, sum(row["bytes"] for row in made))
+    after = await explain(connection, proposal, _EXECUTED)
+    return compared(before, after, {row["name"] for row in made}, sum(row["bytes"] for row in made))
 
 
 async def _pretended(connection: asyncpg.Connection, proposal: Proposal, schema: str) -> dict[str, Any]:
-    before = await _explain(connection, proposal, _PLANNED)
+    before = await explain(connection, proposal, PLANNED)
     async with _pretending(connection, proposal.indexes, schema) as made:
-        after = await _explain(connection, proposal, _PLANNED)
-    return _compared(before, after, {row["name"] for row in made}, sum(row["bytes"] for row in made))
+        after = await explain(connection, proposal, PLANNED)
+    return compared(before, after, {row["name"] for row in made}, sum(row["bytes"] for row in made))
 
 
 @asynccontextmanager
@@ -135,7 +135,8 @@ async def _pretending(
             await connection.fetchval(_OWN["trials.forget"].sql.format(schema=schema), row["oid"])
 
 
-async def _explain(connection: asyncpg.Connection, proposal: Proposal, options: str) -> dict[str, Any]:
+async def explain(connection: asyncpg.Connection, proposal: Proposal, options: str) -> dict[str, Any]:
+    """Return the plan of a proposal's statement, with its values, in its mode, under its settings."""
     async with prepared(connection, proposal.text, proposal.mode, proposal.settings) as name:
         call = call_of(name, list(proposal.values))
         text = await connection.fetchval(f"EXPLAIN ({options}) EXECUTE {call}")
@@ -143,9 +144,10 @@ async def _explain(connection: asyncpg.Connection, proposal: Proposal, options: 
     return document
 
 
-def _compared(
+def compared(
     before: Mapping[str, Any], after: Mapping[str, Any], names: set[str], size: int
 ) -> dict[str, Any]:
+    """Return what came of indexes of these names: whether the plan after has one, and both plans' figures."""
     return {
         "used": bool(names & set(_indexes_in(after["Plan"]))),
         "before": _figures(before),
@@ -174,12 +176,14 @@ def _indexes_in(plan: Mapping[str, Any]) -> list[str]:
     return found
 
 
-async def _writes(connection: asyncpg.Connection) -> dict[str, Mapping[str, Any]]:
+async def writes_of(connection: asyncpg.Connection) -> dict[str, Mapping[str, Any]]:
+    """Return what was written to each table, and how many indexes it has."""
     return {row["name"]: dict(row) for row in await connection.fetch(_OWN["trials.writes"].sql)}
 
 
-def _written(proposal: Proposal, writes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    tables = {_table_of(statement).replace('"', "").removeprefix("public.") for statement in proposal.indexes}
+def written(proposal: Proposal, writes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what a proposal's tables are written to, which each index makes dearer."""
+    tables = {table_of(statement).replace('"', "").removeprefix("public.") for statement in proposal.indexes}
     known = [writes[table] for table in tables if table in writes]
     return {
         "writes": sum(int(item["writes"]) for item in known),
@@ -187,7 +191,7 @@ def _written(proposal: Proposal, writes: Mapping[str, Mapping[str, Any]]) -> dic
     }
 
 
-def _table_of(statement: str) -> str:
+def table_of(statement: str) -> str:
     """Return the table of ``CREATE INDEX ON table …`` as SQL."""
     target = statement.partition(" ON ")[2]
     in_quotes = False

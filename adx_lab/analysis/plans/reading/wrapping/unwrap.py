@@ -6,13 +6,15 @@ import ast
 import re
 from typing import Any
 
+from adx_lab.analysis.plans.reading.wrapping.prefixes import without_prefixes
+from adx_lab.analysis.plans.reading.wrapping.psql_tables import untabled, without_end
+
 _BIDI = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\u200b"
 _ESCAPES = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 _SYSLOG = re.compile(r"^[^\n{}\"]*?#011", re.MULTILINE)
 _FRAME = re.compile(r"^[ \t]*[+|│║╔╗╚╝╠╣┌┐└┘├┤┬┴┼─═━╞╡╪╤╧╟╢╥╨╬╦╩-]{3,}[ \t]*$", re.MULTILINE)
-_TABLE_END = re.compile(r"[ \t]*[+↵¶]?[ \t]*[|│║]?[ \t]*$", re.MULTILINE)
 _TABLE_BEGIN = re.compile(r"^[ \t]*[|│║] ?", re.MULTILINE)
 _HEADER = re.compile(r"^[ \t|│║\"]*QUERY PLAN[ \t|│║\"]*$", re.MULTILINE)
 _MAIL = re.compile(r"^(?:>[ \t]?)+", re.MULTILINE)
@@ -33,7 +35,7 @@ def unwrapped(text: str) -> str:
         text = _SYSLOG.sub("", text)
     if re.search(r"^> ?", text, re.MULTILINE) and _is_mail(text):
         text = _MAIL.sub("", text)
-    text = _without_quotes(text)
+    text = _without_quotes(untabled(without_prefixes(text)))
     if _HEADER.search(text) or _framed(text):
         text = _without_borders(text)
     return text
@@ -69,11 +71,14 @@ def _unquoted(line: str, quote: str) -> str:
 
 def _framed(text: str) -> bool:
     lines = [line for line in text.splitlines()[:200] if line.strip()]
-    return bool(lines) and sum(line.lstrip()[:1] in "|│║" for line in lines) > len(lines) / 2
+    bordered = sum(line.lstrip()[:1] in "|│║" for line in lines)
+    continued = sum(line.rstrip()[-1:] in "+↵" for line in lines)  # a value of many lines, without a header
+    return bool(lines) and max(bordered, continued) > len(lines) / 2
 
 
 def _without_borders(text: str) -> str:
-    text = _TABLE_BEGIN.sub("", _TABLE_END.sub("", text))
+    # Line by line from its end: a pattern would try every space of a wide table's padding.
+    text = _TABLE_BEGIN.sub("", "\n".join(without_end(line) for line in text.split("\n")))
     text = _FRAME.sub("", text)
     return _QUOTED_ROW.sub(lambda match: match.group(1).replace('""', '"'), text)
 

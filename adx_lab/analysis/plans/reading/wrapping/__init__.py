@@ -1,0 +1,1 @@
+"""What clients, logs and people put around a plan, taken off."""
