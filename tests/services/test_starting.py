@@ -254,7 +254,7 @@ async def test_a_build_that_fails_leaves_nothing_that_is_used_later(project: Pat
         assert tree is not None
         with pytest.raises(StackError, match="build exited with status 1"):
             await built(tree, settings, Silent())
-    assert not (tree.path / "made").exists()
+        assert not (tree.path / "made").exists()
 
 
 async def test_without_a_lock_file_half_a_build_is_not_used_either(project: Path) -> None:
