@@ -14,9 +14,10 @@ import sys
 import traceback
 from types import FrameType
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from adx_lab.cli.console import LOCUST_WORD, say_error
+from adx_lab.cli.help_text import example, flatten_docstrings
 from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.files import keep_private
 from adx_lab.secrecy import scrub
@@ -54,16 +55,19 @@ VERBS = {
 """Where each verb is, and its one line of help, in the order in which they are used."""
 
 _LOCUST_VERBS = frozenset({"load", "ui"})
+_HELP = frozenset({"--help", "-h"})
 
 app = App(
     name="adx-lab",
     help="Did the service get slower, where, and which query plan, cache layer or change did it?\n\n"
     "Begin with: adx-lab doctor; adx-lab load mixed --duration 20; adx-lab duet HEAD~1 . --profile quick",
     version_flags=["--version"],
-    help_flags=["--help", "-h"],
+    help_flags=sorted(_HELP),
+    help_format="plaintext",
 )
 for _place, (_verb, (_where, _help)) in enumerate(VERBS.items()):
-    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help, sort_key=_place)
+    _more = {"help_epilogue": example(_verb)} if _where.endswith(":run") else {}  # an app has its own
+    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help, sort_key=_place, **_more)
 
 
 def main() -> None:
@@ -98,6 +102,8 @@ def _spare_this_machine_the_proxy() -> None:
 def _run(words: list[str], *, debug: bool) -> int:
     try:
         _check_verb(words)
+        if words and words[0] in VERBS and not _HELP.isdisjoint(words):
+            flatten_docstrings(f"adx_lab.cli.{VERBS[words[0]][0].partition(':')[0]}", words[1:])
         words = _with_locust_words(words)
         code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # here every error becomes a line and a code
@@ -115,7 +121,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
         case AdxLabError():
             return str(error), error.exit_code
         case CycloptsError():
-            return f"{' '.join(str(error).split()).rstrip('.')}; see adx-lab --help", UsageError.exit_code
+            return _misused(error), UsageError.exit_code
         case KeyboardInterrupt():
             return "interrupted", 130
         case BrokenPipeError():  # whoever read our output has left; that is no fault
@@ -126,6 +132,17 @@ def _explain(error: BaseException) -> tuple[str, int]:
             said = f"the operating system refused: {error.strerror or error}{where}"
             return f"{said}; run adx-lab doctor", AdxLabError.exit_code
     return f"a fault of ADX Lab itself: {type(error).__name__}: {error}; --debug shows where", 3
+
+
+def _misused(error: CycloptsError) -> str:
+    """Say what of a command line can't be read, and whose help says how it is written."""
+    verb = " ".join(error.command_chain or ())
+    see = f"see adx-lab {verb} --help" if verb else "see adx-lab --help"
+    if isinstance(error, UnusedCliTokensError):
+        return f"{' '.join(error.unused_tokens or ())} is more than adx-lab {verb} takes; {see}"
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        return f"adx-lab {verb} needs {error.argument.name}; {see}"
+    return f"{' '.join(str(error).split()).rstrip('.')}; {see}"
 
 
 def _check_verb(words: list[str]) -> None:

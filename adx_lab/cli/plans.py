@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
+from adx_lab.cli.help_text import example
 from adx_lab.errors import UsageError
 
 if TYPE_CHECKING:
     from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
     from adx_lab.capture.plans.foreign.anywhere import Asking
 
-app = App(name="plans", help="Capture query plans now, read any plan, compare two captures.")
+app = App(
+    name="plans",
+    help="Capture query plans now, read any plan, compare two captures.",
+    help_epilogue=example("plans"),
+)
 app.command("adx_lab.cli.plans_show:show", name="show")
 
 
@@ -28,8 +33,8 @@ app.command("adx_lab.cli.plans_show:show", name="show")
 def capture(
     *,
     query: str | None = None,
-    tenant: str = "whale",
-    mode: str = "custom",
+    tenant: str | None = None,
+    mode: str | None = None,
     database: str | None = None,
     limit: int = 20,
     role: str | None = None,
@@ -47,9 +52,9 @@ def capture(
         Show this one's plan (or those of ``users.list``, which are several) as a tree instead of the matrix.
         With ``--database``: the statements whose text or number contains this.
     tenant
-        With ``--query``: for whom; whale, median, small or absent.
+        With ``--query``: for whom; whale (where left out), median, small or absent.
     mode
-        With ``--query``: custom or generic.
+        With ``--query``: custom (where left out) or generic.
     database
         Any PostgreSQL instead of the service's: the plans of its dearest statements, for any value and for
         values that occur. None is executed, and nothing is left behind.
@@ -85,6 +90,7 @@ def capture(
         raise UsageError(f"--resample {resample} is not a number of times")
     if resample and database is not None:
         raise UsageError("--resample needs a clone of the stack's own data", mend="leave --database out")
+    whose = _whose(query, tenant, mode)
     only = None
     asking = _asking(limit, query, role, set_)
     settings = read_settings()
@@ -93,7 +99,7 @@ def capture(
         raise UsageError("--role and --set are for services that name no queries", mend="give --database")
     if query is not None and named:
         only = conductor.query_names(query)
-        conductor.cells_of(Matrix({}), tenant, mode)  # refused before a stack is started
+        conductor.cells_of(Matrix({}), *whose)  # refused before a stack is started
     document = asyncio.run(
         conductor.capture(settings, database, ConsoleProgress(), only=only, resample=resample, asking=asking)
     )
@@ -101,7 +107,7 @@ def capture(
         _save(document, out)
     matrix = read_matrix(document)
     if query is not None and named:
-        return _show_cells(conductor.cells_of(matrix, tenant, mode), json=json)
+        return _show_cells(conductor.cells_of(matrix, *whose), json=json)
     if json:
         flips, ties, rooms = find_flips(matrix), find_ties(matrix), headrooms(matrix)
         cells = [_cell(cell) for cell in matrix.cells.values()]
@@ -146,6 +152,12 @@ def _show_growth(times: int, query: str | None, *, alone: bool, json: bool) -> i
     known = [item for item in forecasts if item.known]
     print(f"{sum(item.holds for item in known)} of {len(known)} forecasts were within a factor of two")
     return 0
+
+
+def _whose(query: str | None, tenant: str | None, mode: str | None) -> tuple[str, str]:
+    if query is None and (tenant is not None or mode is not None):
+        raise UsageError("--tenant and --mode choose among the plans of a query", mend="name it with --query")
+    return tenant or "whale", mode or "custom"
 
 
 def _asking(limit: int, query: str | None, role: str | None, settings: tuple[str, ...]) -> Asking:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 
+from adx_lab.cli.checks import check_positive, check_seed
 from adx_lab.cli.console import ConsoleProgress, print_json
-from adx_lab.errors import UsageError
 from adx_lab.settings import read_settings
 
 
@@ -46,8 +46,8 @@ def run(
     from adx_lab.conduct.bisection.play import BisectOrder, bisect
     from adx_lab.conduct.run.request import usual_scenario
 
-    if limit is not None and limit <= 0:
-        raise UsageError(f"--limit {limit:g} is not a positive number of seconds")
+    check_positive({"--limit": limit, "--rate": rate, "--seconds": seconds})
+    check_seed(seed)
     settings = read_settings()
     order = BisectOrder(
         good,

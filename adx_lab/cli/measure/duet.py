@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from adx_lab.cli.checks import check_positive, check_seed
 from adx_lab.cli.console import WatchedProgress, print_json, watching
 from adx_lab.settings import read_settings
 
@@ -58,6 +59,9 @@ def run(
     json
         Print the verdict as one JSON document.
     """
+    check_positive({"--rate": rate, "--seconds": seconds})
+    check_positive({"--warmup": warmup}, least=0)
+    check_seed(seed)
     from adx_lab.cli.duet_text import print_duet
     from adx_lab.conduct.duet.order import DuetOrder
     from adx_lab.conduct.duet.play import play

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from adx_lab.analysis.verdict import EXIT_CODES
+from adx_lab.cli.checks import check_positive, check_seed, check_url
 from adx_lab.cli.console import LOCUST_WORD, ConsoleProgress, print_json, print_next, print_table
-from adx_lab.errors import UsageError
 from adx_lab.records.run import ClimbAudit
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
@@ -93,11 +93,18 @@ def run(
     json
         Print the run's figures as one JSON document.
     """
+    check_positive({"--rate": rate, "--duration": duration, "--users": users, "--workers": workers})
+    check_positive({"--spawn-rate": spawn_rate})
+    check_positive({"--warmup": warmup}, least=0)
+    check_positive({"--expect-workers": expect_workers}, least=0)
+    check_seed(seed)
+    check_url("--url", url)
     from adx_lab.conduct.nights import pages
     from adx_lab.conduct.run import recorded
     from adx_lab.conduct.run.request import load_request
     from adx_lab.load.starting.headless import join_master
     from adx_lab.load.starting.machines import Machines
+    from adx_lab.store.folders import open_run
 
     flags = {
         "load.rate_per_s": rate,
@@ -112,18 +119,9 @@ def run(
         "database.url": database,
         "valkey.url": valkey,
     }
-    _check(
-        {
-            "--rate": rate,
-            "--duration": duration,
-            "--users": users,
-            "--spawn-rate": spawn_rate,
-            "--workers": workers,
-        }
-    )
-    if warmup is not None and warmup < 0:
-        raise UsageError(f"--warmup {warmup:g} is negative", mend="give 0 or more")
     settings = read_settings(flags=flags)
+    if replay is not None:
+        open_run(settings.runs_dir, replay)  # refused before anything is started
     request = load_request(
         settings,
         scenario,
@@ -146,12 +144,6 @@ def run(
     else:
         _print(judgement, page)
     return _exit_code(judgement)
-
-
-def _check(counts: dict[str, float | None]) -> None:
-    for name, value in counts.items():
-        if value is not None and not 0 < value < float("inf"):
-            raise UsageError(f"{name} {value:g} is not a positive number", mend="give one above 0")
 
 
 def _exit_code(judgement: Judgement) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from adx_lab.cli.checks import check_positive, check_seed
 from adx_lab.cli.console import ConsoleProgress, print_json, print_pairs, print_table
 from adx_lab.records.documents import to_plain
 from adx_lab.settings import read_settings
@@ -53,6 +54,8 @@ def run(
     json
         Print the results as one JSON document.
     """
+    check_positive({"--rate": rate, "--seconds": seconds, "--blocks": blocks})
+    check_seed(seed)
     from adx_lab.conduct.switches.catalogue import measures_of
     from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
     from adx_lab.store.rule_costs import read_rule_costs
@@ -67,14 +70,14 @@ def run(
     if stored:
         names = [measure.rule for measure in measures_of(rules)]
         known = read_rule_costs(settings)
-        _print([known[name] for name in names if name in known], json=json)
+        _print(settings, [known[name] for name in names if name in known], json=json)
         return 0
     usual = RulesOrder()
     order = RulesOrder(
         rules, blocks=blocks or usual.blocks, seconds=seconds or usual.seconds, rate_per_s=rate, seed=seed
     )
     measured = asyncio.run(measure_rules(settings, order, ConsoleProgress()))
-    _print(measured, json=json)
+    _print(settings, measured, json=json)
     return UNDECIDED if any(cost.status == "undecided" for cost in measured) else 0
 
 
@@ -124,7 +127,8 @@ def _of_any_service(
     return UNDECIDED if any(one.status == "undecided" for one in measured) else 0
 
 
-def _print(costs: Sequence[RuleCost], *, json: bool) -> None:
+def _print(settings: Settings, costs: Sequence[RuleCost], *, json: bool) -> None:
+    from adx_lab.report.page.sheets.rules import write_rules
     from adx_lab.report.switches.worth_table import rules_table
 
     if json:
@@ -142,3 +146,4 @@ def _print(costs: Sequence[RuleCost], *, json: bool) -> None:
             print(f"caveat    {cost.rule}: {caveat.text}")
     for run_id in dict.fromkeys(cost.run_id for cost in costs):
         print(f"run       {run_id}")
+    print(f"page      {write_rules(settings, costs)}")

@@ -151,7 +151,6 @@ def _compared(settings: Settings, run: StoredRun) -> NightDuet:
     verdict: Verdict = judge_duet(evidence).verdict
     base, head = run.record.variants
     first = evidence.companions[0]
-    start = settings.service.start
     return NightDuet(
         run_id=run.record.run_id,
         base=base,
@@ -161,7 +160,7 @@ def _compared(settings: Settings, run: StoredRun) -> NightDuet:
         base_plans=_plans(first["base"]),
         head_plans=_plans(first["head"]),
         duel=Duel(run, verdict.to_json()),
-        change=source_change(evidence.variants, settings.source_dir, start.identity or start.paths),
+        change=source_change(evidence.variants, settings.source_dir),
     )
 
 

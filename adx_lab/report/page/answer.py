@@ -10,6 +10,8 @@ import pandas as pd
 
 from adx_lab.analysis.duet.block_ratios import ALL, BASE
 from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
+from adx_lab.analysis.duet.pair_ratios import MOVEMENT_METRICS
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.plans.captures.matrix import for_whom
 from adx_lab.analysis.run.latency import failed
@@ -30,6 +32,16 @@ _NEAR = 0.8
 _WARNINGS_MAX = 4
 _LINES_MAX = 14
 _UNJUDGED_MAX = 8
+_WAYS = {
+    "p50_ms": "p50 is ",
+    "p95_ms": "p95 is ",
+    "p99_ms": "p99 is ",
+    "cold_ms": "with nothing cached ",
+    "burst_ms": "many at once, each ",
+    "serial_server_ms": "the server takes ",
+}
+"""How a time was asked for, where it is not the usual one."""
+
 _NO_CAUSE = "nothing that was captured explains it"
 
 
@@ -115,9 +127,13 @@ def answer_of(contents: Contents, verdict: Verdict) -> FirstScreen:
     """Return the first screen."""
     troubles = tuple(dict.fromkeys(trouble(check) for check in verdict.validity if not check.ok))
     told = tuple(_each_once(_tell(contents, verdict)))
+    slower = slower_endpoints(verdict)
     if verdict.status != "regressed":
         # A fact that hardly varies (an index that is gone) is told even where no time has changed.
-        told = tuple(replace(one, cause=f"{one.cause}; no slowdown is shown by it") for one in told)
+        told = tuple(
+            one if one.endpoint in slower else replace(one, cause=f"{one.cause}; no slowdown is shown by it")
+            for one in told
+        )
     return FirstScreen(
         status=verdict.status,
         headline=_headline(verdict, troubles),
@@ -130,14 +146,14 @@ def answer_of(contents: Contents, verdict: Verdict) -> FirstScreen:
 
 def _each_once(told: Iterable[Told]) -> Iterator[Told]:
     """Leave out what an earlier finding has said already: an endpoint's times, the lines that changed."""
-    subjects, mends = set[str](), set[str]()
+    said, mends = set[str](), set[str]()
     for one in told:
-        again = one.subject in subjects
         mend = "" if one.mend in mends else one.mend
         advice = one.advice if mend or not one.mend else "as above"
-        subjects.add(one.subject)
+        size = "" if one.subject in said else one.size
+        others = tuple(other for other in one.others if other[0] not in said)
+        said |= {one.subject, *(name for name, _ in one.others)}
         mends.add(one.mend)
-        size, others = ("", ()) if again else (one.size, one.others)
         yield replace(one, size=size, others=others, mend=mend, advice=advice)
 
 
@@ -176,7 +192,7 @@ def _tell(contents: Contents, verdict: Verdict) -> Iterator[Told]:
         if finding.kind == "budget":
             yield _over_budget(finding, verdict)
             continue
-        suffering = [name for name in finding.endpoints if name in slower] or list(finding.endpoints[:1])
+        suffering = [name for name in slower if name in finding.endpoints] or list(finding.endpoints[:1])
         covered |= set(suffering)
         yield _found(contents, verdict, finding, suffering)
     for name in slower:
@@ -230,7 +246,14 @@ def size_words(compared: NightDuet | None, comparisons: Sequence[Comparison], en
     own.sort(key=lambda one: (one.status != "slower", not one.metric.endswith("_ms"), not one.gate))
     if not own:
         return ""
-    one = own[0]
+    said = _size(compared, own[0])
+    if own[0].metric.endswith("_ms"):
+        return said
+    times = [one for one in own if one.metric in {PAIR, MOVEMENT_METRICS["serial"]}]
+    return "; ".join([said, *(_size(compared, one) for one in times[:1])])
+
+
+def _size(compared: NightDuet | None, one: Comparison) -> str:
     before, after = _before_and_after(compared, one)
     unit = one.unit
     if one.ratio is None or not one.metric.endswith("_ms"):
@@ -238,12 +261,13 @@ def size_words(compared: NightDuet | None, comparisons: Sequence[Comparison], en
             return f"{metric_words(one.metric)} differs"
         return f"{metric_words(one.metric)}: {quantity(after, unit)} instead of {quantity(before, unit)}"
     ratio = change(one.ratio - 1)
-    if before is None or after is None:
+    if before is None:
         return f"{ratio} against the baseline"
     low, high = (None if end is None else before * end for end in (one.low, one.high))
     between = "" if low is None or high is None else f" ({number(low)} to {number(high)})"
-    of = {"p95_ms": "p95 is ", "p99_ms": "p99 is ", "p50_ms": "p50 is "}.get(one.metric, "")
-    return f"{of}{number(after)} ms{between} instead of {number(before)} ms, {ratio}"
+    # The ratio is of pairs, as its interval is: two medians need not differ by as much.
+    after = before * one.ratio
+    return f"{_WAYS.get(one.metric, '')}{number(after)} ms{between} instead of {number(before)} ms, {ratio}"
 
 
 def _before_and_after(compared: NightDuet | None, one: Comparison) -> tuple[float | None, float | None]:
@@ -252,7 +276,7 @@ def _before_and_after(compared: NightDuet | None, one: Comparison) -> tuple[floa
         return one.base, one.head
     if compared is None or compared.duel is None or not one.metric.endswith("_ms"):
         return None, None
-    samples: pd.DataFrame = compared.duel.samples
+    samples: pd.DataFrame = compared.duel.loaded
     own = samples[
         ~failed(samples)
         & (samples["variant"] == BASE).to_numpy()
@@ -305,9 +329,16 @@ def _lines(compared: NightDuet | None) -> str:
     known = compared.change
     told = [f"{name}: {after} instead of {before}" for name, before, after in known.settings]
     told += [line for line in known.statements.splitlines() if line and not line.startswith("--")]
-    told += known.shown().splitlines()
+    told += _dedented(known.shown().splitlines())
     more = [f"… {len(told) - _LINES_MAX} more lines"] if len(told) > _LINES_MAX else []
     return "\n".join([*told[:_LINES_MAX], *more])
+
+
+def _dedented(lines: Sequence[str]) -> list[str]:
+    """Cut the blanks that all lines of code begin with: a narrow screen has no room for them."""
+    code = [line for line in lines if not line.startswith("+++")]
+    blanks = min((len(line[1:]) - len(line[1:].lstrip()) for line in code if line[1:].strip()), default=0)
+    return [line if line.startswith("+++") else line[:1] + line[1 + blanks :] for line in lines]
 
 
 def _concurrently(definition: str) -> str:

@@ -48,7 +48,7 @@ def budgets(results: Sequence[BudgetResult]) -> Table:
         Column("unit"),
         Column("95% interval", kind="number", key="{}", interval=True),
         Column("limit used", kind="share", bar=True, words="100%: the limit is reached"),
-        Column("metric", kind="code"),
+        Column("metric", kind="code", spare=True),
         Column("direction", seen="machines"),
         Column("n", seen="machines"),
     )

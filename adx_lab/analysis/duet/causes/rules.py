@@ -115,6 +115,12 @@ def caches(ledger: Ledger) -> Iterator[Claim]:
     )
 
 
+def _times(calls: float) -> str:
+    if calls < 0.05:
+        return "never"
+    return "once" if abs(calls - 1) < 0.05 else f"{calls:.1f}".removesuffix(".0") + " times"
+
+
 def repeated_queries(ledger: Ledger) -> Iterator[Claim]:
     """Find queries that run more often in a request, although the same cache layer answers."""
     for query, places in ledger.by_query().items():
@@ -124,9 +130,9 @@ def repeated_queries(ledger: Ledger) -> Iterator[Claim]:
         worst = max(more, key=lambda pair: pair[1].head_calls - pair[1].base_calls)[1]
         fresh = worst.base_calls < 0.01 and worst.head_calls < 2
         cause = (
-            f"{query} is new: it runs {worst.head_calls:.1f} times a request"
+            f"{query} is new: it runs {_times(worst.head_calls)} a request"
             if fresh
-            else f"{query} runs {worst.head_calls:.1f} times a request instead of {worst.base_calls:.1f}"
+            else f"{query} runs {_times(worst.head_calls)} a request instead of {_times(worst.base_calls)}"
         )
         evidence = {
             "calls_per_request": [round(worst.base_calls, 3), round(worst.head_calls, 3)],
