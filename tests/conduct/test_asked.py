@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from adx_lab.analysis.finding import Finding
-from adx_lab.conduct.duet.asked import explain_asked, with_named
+from adx_lab.conduct.run.statements import explain_asked, with_named
 
 LOOKUP, LINE = "select id from invoices where number = ?", "select label from articles where id = ?"
 LIST, ITEM, SLEEPS = "GET /lookup", "GET /invoices/[id]", "GET /invoices"

@@ -16,7 +16,7 @@ def run(
     /,
     *,
     scenario: str | None = None,
-    rate: float = 120.0,
+    rate: float | None = None,
     seconds: float | None = None,
     limit: float | None = None,
     seed: int = 1,
@@ -33,7 +33,7 @@ def run(
     scenario
         An open-loop locustfile, by name; left out, the project file's own, or mixed.
     rate
-        Pairs of requests a second, in every duet.
+        Pairs of requests a second, in every duet; left out, a short probe finds one.
     seconds
         Of measured load in each block; left out, those of a quick duet.
     limit

@@ -22,13 +22,14 @@ from adx_lab.analysis.duet.validity import check_duet, check_equal
 from adx_lab.analysis.duet.worse import findings_of
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.functions.comparison import compare_functions, function_findings
+from adx_lab.analysis.functions.growth import GROWTH, Growth, growth_findings
 from adx_lab.analysis.functions.stacks import StackProfile
 from adx_lab.analysis.functions.stored import known_lines, profiles_of
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.stats.sequential_design import SequentialDesign
 from adx_lab.analysis.verdict import Calibration, Verdict, decide
-from adx_lab.conduct.duet.asked import explain_asked, with_named
+from adx_lab.conduct.run.statements import explain_asked, with_named
 
 SIDES = (BASE, HEAD)
 _COMPUTES = frozenset(("cpu", "service", "blocking"))
@@ -153,7 +154,7 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
         run_id=evidence.run_id,
         comparisons=comparisons,
         coverage=coverage,
-        findings=(*broken, *with_functions(told, slower_functions(evidence))),
+        findings=(*broken, *with_functions(told, slower_functions(evidence)), *growing_lines(evidence)),
         validity=validity,
         calibration=evidence.calibration,
     )
@@ -166,9 +167,15 @@ def slower_functions(evidence: DuetEvidence) -> tuple[Finding, ...]:
     return function_findings(compare_functions(evidence.sampled), lines.get)
 
 
+def growing_lines(evidence: DuetEvidence) -> tuple[Finding, ...]:
+    """Return the lines that keep more memory with each request, where anybody looked."""
+    first = evidence.companions[0][HEAD] if evidence.companions else {}
+    return growth_findings([Growth(**row) for row in first.get(GROWTH) or ()])
+
+
 def with_functions(findings: Sequence[Finding], functions: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Put the functions behind the finding that says no more than that the service computes."""
-    place = next((i for i, one in enumerate(findings, start=1) if one.kind in _COMPUTES), len(findings))
+    """Put the functions before the finding that says no more than that the service computes."""
+    place = next((i for i, one in enumerate(findings) if one.kind in _COMPUTES), len(findings))
     return (*findings[:place], *functions, *findings[place:])
 
 
