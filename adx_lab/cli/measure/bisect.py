@@ -15,8 +15,8 @@ def run(
     bad: str = "HEAD",
     /,
     *,
-    scenario: str = "mixed",
-    rate: float = 120.0,
+    scenario: str | None = None,
+    rate: float | None = None,
     seconds: float | None = None,
     limit: float | None = None,
     seed: int = 1,
@@ -31,9 +31,9 @@ def run(
     bad
         A git ref that is slow.
     scenario
-        An open-loop locustfile, by name.
+        An open-loop locustfile, by name; left out, the project file's own, or mixed.
     rate
-        Pairs of requests a second, in every duet.
+        Pairs of requests a second, in every duet; left out, a short probe finds one.
     seconds
         Of measured load in each block; left out, those of a quick duet.
     limit

@@ -23,7 +23,7 @@ def run(
     seconds: float | None = None,
     warmup: float | None = None,
     profile: str = "nightly",
-    functions: bool = False,
+    functions: bool | None = None,
     seed: int = 1,
     watch: Annotated[bool, Parameter(name="--page", negative=())] = False,
     json: bool = False,
@@ -51,7 +51,8 @@ def run(
         ``quick``: 10 blocks, an answer in a minute or so. ``nightly``: 12, longer ones, and 16 where those
         do not decide it.
     functions
-        Sample what each function of both variants computes, in a pass of its own after all that is timed.
+        Sample what each function of both variants computes, in blocks of their own after all that is timed;
+        left out, where something became slower.
     seed
         The same seed sends the same schedules.
     watch

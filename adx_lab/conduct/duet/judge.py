@@ -22,6 +22,7 @@ from adx_lab.analysis.duet.validity import check_duet, check_equal
 from adx_lab.analysis.duet.worse import findings_of
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.functions.comparison import compare_functions, function_findings
+from adx_lab.analysis.functions.growth import GROWTH, Growth, growth_findings
 from adx_lab.analysis.functions.stacks import StackProfile
 from adx_lab.analysis.functions.stored import known_lines, profiles_of
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
@@ -150,7 +151,7 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
         run_id=evidence.run_id,
         comparisons=comparisons,
         coverage=coverage,
-        findings=(*broken, *with_functions(told, slower_functions(evidence))),
+        findings=(*broken, *with_functions(told, slower_functions(evidence)), *growing_lines(evidence)),
         validity=validity,
         calibration=evidence.calibration,
     )
@@ -163,9 +164,15 @@ def slower_functions(evidence: DuetEvidence) -> tuple[Finding, ...]:
     return function_findings(compare_functions(evidence.sampled), lines.get)
 
 
+def growing_lines(evidence: DuetEvidence) -> tuple[Finding, ...]:
+    """Return the lines that keep more memory with each request, where anybody looked."""
+    first = evidence.companions[0][HEAD] if evidence.companions else {}
+    return growth_findings([Growth(**row) for row in first.get(GROWTH) or ()])
+
+
 def with_functions(findings: Sequence[Finding], functions: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Put the functions behind the finding that says no more than that the service computes."""
-    place = next((i for i, one in enumerate(findings, start=1) if one.kind in _COMPUTES), len(findings))
+    """Put the functions before the finding that says no more than that the service computes."""
+    place = next((i for i, one in enumerate(findings) if one.kind in _COMPUTES), len(findings))
     return (*findings[:place], *functions, *findings[place:])
 
 

@@ -20,6 +20,7 @@ from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.notebooks.execute import NotebookOutcome
 from adx_lab.report.run.budget_findings import budget_findings
 from adx_lab.report.run.judged_run import Judgement
+from adx_lab.report.run.span_findings import findings_of_spans
 from adx_lab.store.folders import StoredRun
 from adx_lab.store.rule_costs import RuleCost
 
@@ -164,12 +165,21 @@ class Contents:
                 *unplayed,
                 *death_findings(self.judgement.record.load.deaths),
                 *(self.usual.findings if duet is None else duet.findings),
+                *self._of_spans(duet),
                 *budget_findings(self.judgement),
             ),
             validity=(*self.judgement.validity, *self._more_checks(outcomes)),
             calibration=None if duet is None else duet.calibration,
             report=index,
         )
+
+    def _of_spans(self, duet: Verdict | None) -> tuple[Finding, ...]:
+        """Return what spans show by themselves, but for what a comparison names already."""
+        assert self.judgement is not None
+        known = self.usual.findings if duet is None else duet.findings
+        named = {(one.kind, endpoint) for one in known for endpoint in one.endpoints}
+        found = findings_of_spans(self.judgement)
+        return tuple(one for one in found if not {(one.kind, place) for place in one.endpoints} & named)
 
     def caveats(self) -> list[Caveat]:
         """Return every reason to doubt the numbers, each once."""

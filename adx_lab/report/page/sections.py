@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.records.run import LoadAudit, RunRecord
-from adx_lab.report.duet import comparison_tables
+from adx_lab.report.duet import comparison_tables, functions
 from adx_lab.report.duet.comparison_figures import forest, moved_parts
 from adx_lab.report.duet.source_change import SourceChange
+from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.page.answer import FirstScreen
 from adx_lab.report.page.blocks.block import Drawable, Folded, Link, Section, Words
 from adx_lab.report.page.blocks.endpoints import link_endpoints
@@ -86,6 +87,8 @@ def _compared(contents: Contents, answer: FirstScreen) -> Iterator[Section]:
     picture = _cause(contents, answer)
     if picture is not None:
         yield Section("cause", "The cause", (picture,))
+    if compared.duel is not None:
+        yield from _functions(compared.duel)
     if compared.change:
         yield Section("change", "What changed", tuple(_change(compared.change)), folded=True)
     found = compared.verdict.comparisons
@@ -98,6 +101,13 @@ def _compared(contents: Contents, answer: FirstScreen) -> Iterator[Section]:
         f"{sentence_case(compared.head_words)} over {compared.base_words}, both up at once. {_COMPARED_NOTE}"
     )
     yield Section("comparisons", "Compared with the baseline", tuple(shown), note)
+
+
+def _functions(duel: Duel) -> Iterator[Section]:
+    graph = functions.flame(duel)
+    if graph is not None:
+        shown = (functions.functions_table(duel), graph, functions.sampling_table(duel))
+        yield Section("functions", "Which functions", shown, _FUNCTIONS_NOTE, folded=True)
 
 
 def comparison_blocks(contents: Contents) -> list[Section]:
@@ -241,6 +251,10 @@ _BUDGET_NOTE = (
 _COMPARED_NOTE = (
     "Slower needs the whole interval above zero and an estimate beyond the smallest effect that matters; "
     "«could see» is the smallest slowdown that would have been found."
+)
+_FUNCTIONS_NOTE = (
+    "Sampled after all that was timed, in blocks of their own, while only these endpoints were asked: the "
+    "processor's time in a function's own lines and in libraries that it calls. Below what the sampling cost."
 )
 _CHANGED_NOTE = (
     "Captured on fresh clones of the same data. On the left the baseline's plan, on the right this one."
