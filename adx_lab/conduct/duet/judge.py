@@ -12,7 +12,8 @@ from scipy.stats import binomtest
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.analysis.duet.causes.attribution import attribute
-from adx_lab.analysis.duet.causes.read_traits import facts_of
+from adx_lab.analysis.duet.causes.read_traits import facts_of, matrix_of
+from adx_lab.analysis.duet.causes.remedies import with_remedies
 from adx_lab.analysis.duet.causes.time_changes import EndpointChange
 from adx_lab.analysis.duet.companions import Companion, companions_of
 from adx_lab.analysis.duet.comparison import Comparison
@@ -135,8 +136,9 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
     coverage = coverage_of(evidence, comparisons)
     validity = _validity(evidence, comparisons, coverage)
     slower = {one.subject for one in comparisons if one.status == "slower" and one.metric.endswith("_ms")}
-    base = facts_of(evidence.companions, evidence.variants[BASE], BASE)
-    head = facts_of(evidence.companions, evidence.variants[HEAD], HEAD)
+    asked = {"statements": evidence.statements, "counts": evidence.counts}
+    base = facts_of(evidence.companions, evidence.variants[BASE], BASE, **asked)
+    head = facts_of(evidence.companions, evidence.variants[HEAD], HEAD, **asked)
     # What the planner knows nothing of under either variant (tables that the data set leaves empty) explains
     # no difference.
     stale = tuple(table for table in head.stale_tables if table not in base.stale_tables)
@@ -154,7 +156,10 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
         run_id=evidence.run_id,
         comparisons=comparisons,
         coverage=coverage,
-        findings=(*broken, *with_functions(told, slower_functions(evidence)), *growing_lines(evidence)),
+        findings=with_remedies(
+            (*broken, *with_functions(told, slower_functions(evidence)), *growing_lines(evidence)),
+            *(matrix_of(evidence.companions, side) for side in SIDES),
+        ),
         validity=validity,
         calibration=evidence.calibration,
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.stored import read_evidence, read_unplayed
-from adx_lab.conduct.nights.usual import compare_night
+from adx_lab.conduct.nights.history import crept_tonight
+from adx_lab.conduct.nights.usual import compare_night, nights_before
 from adx_lab.conduct.run import recorded
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.progress import Progress
@@ -18,7 +20,7 @@ from adx_lab.report.duet.source_change import source_change
 from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.page.index import write_index
-from adx_lab.report.page.measured_night import Contents, NightDuet
+from adx_lab.report.page.measured_night import CROWD, Contents, NightDuet
 from adx_lab.report.page.night_report import NotebookOrder, Report, make_report
 from adx_lab.settings import Settings
 from adx_lab.store.folders import StoredRun, judging, open_run, runs_naming
@@ -85,8 +87,9 @@ def contents_of(
     """Return what a run's page shows: a duet alone, or a load with what was measured the same night."""
     if run.record.kind == "duet":
         return Contents(compared=_compared(settings, run), notes=notes)
-    judgement = recorded.judge(settings, run)
+    judgement = replace(recorded.judge(settings, run), nights=nights_before(settings, run))
     beside = list(of_the_night(settings, run))
+    crowd = next((other for other in beside if other.record.scenario == CROWD), None)
     compared = next((_compared(settings, other) for other in beside if other.record.kind == "duet"), None)
     climbed = next((other.record.run_id for other in beside if other.record.kind == "climb"), None)
     # What the core's rules are worth says nothing of somebody else's service.
@@ -100,8 +103,18 @@ def contents_of(
     ):
         text = "nothing was compared, since this is the first valid night of this service and scenario"
         notes = (*notes, Caveat("first-night", text))
-    rules = tuple(known[name] for name in sorted(known))
-    return Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder), usual)
+    return Contents(
+        judgement,
+        compared,
+        climbed,
+        rules=tuple(known[name] for name in sorted(known)),
+        stopped=stopped,
+        notes=notes,
+        unplayed=read_unplayed(run.folder),
+        usual=usual,
+        crowd=None if crowd is None else recorded.judge(settings, crowd),
+        crept=() if compared is None else crept_tonight(settings, compared.run_id),
+    )
 
 
 def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:

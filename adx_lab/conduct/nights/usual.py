@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from adx_lab.analysis.nights.usual import (
     EndpointFigures,
     NightFigures,
@@ -18,6 +20,7 @@ from adx_lab.settings import Settings
 from adx_lab.store.folders import StoredRun, open_run
 from adx_lab.store.rows import list_runs
 
+_NIGHTS_KNOWN = 30
 _VALID = frozenset({"pass", "undecided"})
 """A regressed night is not what is usual; ``adx-lab baseline set`` begins anew with what is accepted."""
 
@@ -28,20 +31,19 @@ def compare_night(settings: Settings, judgement: Judgement) -> UsualAnswer:
     return compare_with_usual(figures_of_night(judgement), earlier)
 
 
+def nights_before(settings: Settings, tonight: StoredRun) -> dict[str, list[float]]:
+    """Return what the nights before one measured of each time, oldest first."""
+    known: dict[str, list[float]] = {}
+    for row in _rows_before(settings, tonight)[-_NIGHTS_KNOWN:]:
+        for metric, value in row["figures"].items():
+            if value is not None and metric.endswith("_ms"):
+                known.setdefault(metric, []).append(float(value))
+    return known
+
+
 def usual_nights(settings: Settings, tonight: StoredRun) -> list[StoredRun]:
     """Return the nights that one is compared with, oldest first, since the baseline was set."""
-    record, baseline = tonight.record, read_baseline(settings)
-    since = "" if baseline is None or settings.baseline.ref else baseline.set_at
-    key = (record.service, record.environment, record.scenario)
-    rows = [
-        row
-        for row in list_runs(settings).rows
-        if row["kind"] == record.kind
-        and row["status"] in _VALID
-        and row["run_id"] < record.run_id
-        and (row["service"], row["environment"], row["scenario"]) == key
-        and row["started_at"] >= since
-    ]
+    rows = _rows_before(settings, tonight)
     found: list[StoredRun] = []
     for row in reversed(rows):
         if len(found) >= max(1, settings.baseline.nights):
@@ -51,6 +53,22 @@ def usual_nights(settings: Settings, tonight: StoredRun) -> list[StoredRun]:
         except (StoreError, UsageError):  # pruned or damaged: the one before it is as good
             continue
     return found[::-1]
+
+
+def _rows_before(settings: Settings, tonight: StoredRun) -> list[dict[str, Any]]:
+    """Return the rows of the valid nights of the same key, oldest first, since the baseline was set."""
+    record, baseline = tonight.record, read_baseline(settings)
+    since = "" if baseline is None or settings.baseline.ref else baseline.set_at
+    key = (record.service, record.environment, record.scenario)
+    return [
+        row
+        for row in list_runs(settings).rows
+        if row["kind"] == record.kind
+        and row["status"] in _VALID
+        and row["run_id"] < record.run_id
+        and (row["service"], row["environment"], row["scenario"]) == key
+        and row["started_at"] >= since
+    ]
 
 
 def judge_again(settings: Settings, run: StoredRun) -> Judgement:

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from adx_lab import clock
 from adx_lab.load.recording.fitting import Misfits, show
-from adx_lab.load.recording.rows import RAW_SCHEMA, REQUEST, Row, batch_of
+from adx_lab.load.recording.rows import RAW_SCHEMA, REQUEST, Row, batch_of, import_all
 from adx_lab.load.recording.server_timing import TRACE
 
 FLUSH_EVERY_S = 1.0
@@ -65,6 +65,7 @@ class Recorder:
     def __init__(
         self, sink: Sink, variant: str, vitals: Callable[[], dict[str, Any]] = dict, *, timed: bool = True
     ) -> None:
+        import_all()
         self._sink = sink
         self._timed = timed
         self._vitals = vitals

@@ -40,6 +40,14 @@ ON_START, ON_STOP = "on_start", "on_stop"
 the requests of a user's beginning and end."""
 
 
+def import_all() -> None:
+    """Let Arrow import what it wants with its first array.
+
+    That is pandas, most of a second: a load that had begun stood still for it, at its first beat.
+    """
+    pa.array([None])
+
+
 def batch_of(values: Sequence[Any], misfits: Misfits) -> pa.RecordBatch:
     """Return rows, one after another in a flat sequence, as a record batch; what does not fit is counted."""
     width = len(RAW_SCHEMA)

@@ -13,6 +13,7 @@ from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
 from adx_lab.analysis.duet.pair_ratios import MOVEMENT_METRICS
 from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.nights.standing import KIND as CREPT_IN
 from adx_lab.analysis.plans.captures.matrix import for_whom
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.verdict import Verdict
@@ -158,21 +159,28 @@ def _each_once(told: Iterable[Told]) -> Iterator[Told]:
 
 
 def _headline(verdict: Verdict, troubles: Sequence[tuple[str, str]]) -> str:
-    slower = slower_endpoints(verdict)
     if verdict.status == "invalid":
         return f"Nothing can be said: {troubles[0][0] if troubles else 'it could not be measured'}"
-    if verdict.status == "regressed" and slower:
-        more = "" if len(slower) == 1 else f" and {len(slower) - 1} more became slower"
-        return f"{slower[0]}{more or ' became slower'}"
-    overall = [one for one in verdict.comparisons if one.status == "slower"]
-    if verdict.status == "regressed" and overall:
-        return f"{metric_words(overall[0].metric)} over all endpoints became slower".capitalize()
     if verdict.status == "regressed":
-        broken = [budget_words(item) for item in verdict.budgets if item.status == "fail"]
-        return f"Over budget: {', '.join(broken[:3])}"
+        return _worse(verdict)
     if verdict.status == "undecided":
         return "It can't be told yet whether something became slower"
     return "Nothing became slower" if verdict.comparisons else "Every budget is kept"
+
+
+def _worse(verdict: Verdict) -> str:
+    slower = slower_endpoints(verdict)
+    if slower:
+        more = "" if len(slower) == 1 else f" and {len(slower) - 1} more became slower"
+        return f"{slower[0]}{more or ' became slower'}"
+    overall = [one for one in verdict.comparisons if one.status == "slower"]
+    if overall:
+        return f"{metric_words(overall[0].metric)} over all endpoints became slower".capitalize()
+    crept = [one for one in verdict.findings if one.kind == CREPT_IN]
+    if crept:
+        return f"{crept[0].subject} crept up by {change(crept[0].evidence['ratio'] - 1)} over the nights"
+    broken = [budget_words(item) for item in verdict.budgets if item.status == "fail"]
+    return f"Over budget: {', '.join(broken[:3])}"
 
 
 def slower_endpoints(verdict: Verdict) -> list[str]:
@@ -304,21 +312,12 @@ def _queries_of(contents: Contents, finding: Finding | None) -> list[str]:
 def _mend(contents: Contents, finding: Finding | None) -> tuple[str, str]:
     """Return the mend as SQL or lines, and as a sentence."""
     compared = contents.compared
-    given = None if finding is None else getattr(finding, "mend", None)
+    given = None if finding is None else finding.mend
     if given:
         sql = str(given).lstrip().upper().startswith(("CREATE ", "ANALYZE", "ALTER ", "VACUUM", "SET "))
         return (str(given), "") if sql else (_lines(compared), str(given))
     if compared is None:
         return "", ""
-    if finding is not None and finding.kind == "index" and compared.base_plans is not None:
-        made = [compared.base_plans.indexes.get(str(name)) for name in finding.evidence.get("indexes", ())]
-        statements = [_concurrently(str(one["definition"])) for one in made if one and one.get("definition")]
-        if statements:
-            return "\n".join(statements), "make the index again"
-    if finding is not None and finding.kind == "statistics":
-        tables = finding.evidence.get("stale_tables") or ()
-        if tables:
-            return "\n".join(f"ANALYZE {table};" for table in tables), "let PostgreSQL count again"
     return _lines(compared), "look at what changed" if compared.change else ""
 
 
@@ -341,10 +340,6 @@ def _dedented(lines: Sequence[str]) -> list[str]:
     return [line if line.startswith("+++") else line[:1] + line[1 + blanks :] for line in lines]
 
 
-def _concurrently(definition: str) -> str:
-    return re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", definition) + ";"
-
-
 def _judged(contents: Contents, verdict: Verdict) -> str:
     """Say what was judged and what was not."""
     said = [summarise_verdict(verdict, validity=False)]
@@ -357,7 +352,8 @@ def _judged(contents: Contents, verdict: Verdict) -> str:
 
 def _unjudged(contents: Contents, verdict: Verdict) -> list[str]:
     if verdict.coverage is not None:
-        return list(verdict.coverage.unjudged)
+        budgets = [f"the budget {name}" for name in verdict.coverage.budgets]
+        return [*verdict.coverage.unjudged, *budgets]
     if contents.compared is None or contents.compared.duel is None:
         return []
     samples = contents.compared.duel.samples

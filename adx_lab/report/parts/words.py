@@ -197,7 +197,7 @@ def budget_words(item: BudgetResult) -> str:
     parts = item.metric.split(".")
     if parts[0] == "query" and len(parts) > 2:
         query = ".".join(parts[1:-1])
-        return "rare database queries" if query == "(rare)" else f"query {query}"
+        return f"query {query}"
     return item.name
 
 
