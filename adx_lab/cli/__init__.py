@@ -16,7 +16,7 @@ from types import FrameType
 
 from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
-from adx_lab.cli.console import say_error
+from adx_lab.cli.console import LOCUST_WORD, say_error
 from adx_lab.cli.help_text import example, flatten_docstrings
 from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.files import keep_private
@@ -45,6 +45,7 @@ VERBS = {
     ),
     "nightly": ("measure.nightly:run", "Do everything: one verdict, one report, one exit code."),
     "plans": ("plans:app", "Capture query plans now, read any plan, compare two captures."),
+    "statements": ("stored.statements:run", "Show what the database was asked: calls, ms, pages, by whom."),
     "calibrate": ("measure.calibrate:run", "Find out what this machine's verdicts are worth."),
     "verdict": ("stored.verdict:run", "Compute the verdict of a stored duet again."),
     "baseline": ("stored.baseline:app", "Set or show what the working tree is compared with."),
@@ -53,6 +54,7 @@ VERBS = {
 }
 """Where each verb is, and its one line of help, in the order in which they are used."""
 
+_LOCUST_VERBS = frozenset({"load", "ui"})
 _HELP = frozenset({"--help", "-h"})
 
 app = App(
@@ -80,6 +82,16 @@ def main() -> None:
     sys.exit(_run(words, debug=debug))
 
 
+def _with_locust_words(words: list[str]) -> list[str]:
+    """Return a command line with what stands behind ``--`` as options: those of the locustfile."""
+    if "--" not in words:
+        return words
+    if words[0] not in _LOCUST_VERBS:
+        raise UsageError(f"{words[0]} hands nothing to Locust", mend="leave out what stands behind --")
+    place = words.index("--")
+    return [*words[:place], *(f"{LOCUST_WORD}={word}" for word in words[place + 1 :])]
+
+
 def _spare_this_machine_the_proxy() -> None:
     """Let nothing that goes to this machine go through a proxy, here and in all that is started."""
     for name in ("no_proxy", "NO_PROXY"):
@@ -92,6 +104,7 @@ def _run(words: list[str], *, debug: bool) -> int:
         _check_verb(words)
         if words and words[0] in VERBS and not _HELP.isdisjoint(words):
             flatten_docstrings(f"adx_lab.cli.{VERBS[words[0]][0].partition(':')[0]}", words[1:])
+        words = _with_locust_words(words)
         code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # here every error becomes a line and a code
         if debug:

@@ -24,6 +24,7 @@ EXAMPLES = {
     "rules": "adx-lab rules cache.l1 db.indexes; adx-lab rules --list",
     "nightly": "adx-lab nightly --profile quick --page",
     "plans": "adx-lab plans --query users.list --tenant whale; adx-lab plans show explain.txt",
+    "statements": "adx-lab statements; adx-lab statements --tree 1",
     "calibrate": "adx-lab calibrate --duets 4; adx-lab calibrate --duets 0",
     "verdict": "adx-lab verdict latest",
     "baseline": "adx-lab baseline set main; adx-lab baseline show",

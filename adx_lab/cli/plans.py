@@ -56,7 +56,7 @@ def capture(
     mode
         With ``--query``: custom (where left out) or generic.
     database
-        Any PostgreSQL instead of the stack's: the plans of its dearest statements, for any value and for
+        Any PostgreSQL instead of the service's: the plans of its dearest statements, for any value and for
         values that occur. None is executed, and nothing is left behind.
     limit
         With ``--database``: how many statements.
@@ -93,20 +93,20 @@ def capture(
     whose = _whose(query, tenant, mode)
     only = None
     asking = _asking(limit, query, role, set_)
-    if database is None and (role is not None or set_):
-        raise UsageError("--role and --set are for --database", mend="name the database")
-    if query is not None and database is None:
+    settings = read_settings()
+    named = database is None and settings.queries_dir is not None
+    if named and (role is not None or set_):
+        raise UsageError("--role and --set are for services that name no queries", mend="give --database")
+    if query is not None and named:
         only = conductor.query_names(query)
         conductor.cells_of(Matrix({}), *whose)  # refused before a stack is started
     document = asyncio.run(
-        conductor.capture(
-            read_settings(), database, ConsoleProgress(), only=only, resample=resample, asking=asking
-        )
+        conductor.capture(settings, database, ConsoleProgress(), only=only, resample=resample, asking=asking)
     )
     if out is not None:
         _save(document, out)
     matrix = read_matrix(document)
-    if query is not None and database is None:
+    if query is not None and named:
         return _show_cells(conductor.cells_of(matrix, *whose), json=json)
     if json:
         flips, ties, rooms = find_flips(matrix), find_ties(matrix), headrooms(matrix)
@@ -114,14 +114,14 @@ def capture(
         plain = [{"query": flip.query, "tenant": flip.tenant, "words": flip.words} for flip in flips]
         print_json({"capture": document, "plans": cells, "flips": plain, "ties": ties, "headroom": rooms})
         return 0
-    if database is not None:
+    if not named:
         from adx_lab.report.parts.table_text import table_text
         from adx_lab.report.plans.tables import statement_table
 
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print(table_text(statement_table(matrix), width=width))
         print()
-    print_rich(matrix_text(matrix, headline=database is None))
+    print_rich(matrix_text(matrix, headline=named))
     _say_what_is_missing(document)
     return 0
 
@@ -218,13 +218,14 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
 
 
 def _show_cells(cells: list[PlanCell], *, json: bool) -> int:
+    from adx_lab.analysis.plans.captures.matrix import for_whom
     from adx_lab.report.plans.terminal import print_plans
 
     if json:
         print_json([_cell(cell) for cell in cells])
         return 0
     for cell in cells:
-        print(f"{cell.query} for the {cell.tenant} tenant, {cell.mode} plan")
+        print(f"{cell.query} for {for_whom(cell.tenant)}, {cell.mode} plan")
         print_plans([cell.analysis])
     return 0
 

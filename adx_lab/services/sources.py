@@ -19,7 +19,7 @@ from pathlib import Path
 
 from adx_lab.errors import UsageError
 from adx_lab.services.git import git
-from adx_lab.settings import Settings, StartSettings
+from adx_lab.settings import FILE, Settings, StartSettings
 
 _KEPT = 8
 _LINES_MAX = 400
@@ -69,7 +69,8 @@ def digest_of(folder: Path, places: tuple[str, ...] = (), patterns: tuple[str, .
     if patterns:
         files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
     else:
-        files = sorted(_files(folder, places))
+        # The project file is the lab's: what it says that matters is a part of the variant by itself.
+        files = sorted(file for file in _files(folder, places) if file != folder / FILE)
     for file in files:
         whole.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
     return whole.hexdigest()[:12]
@@ -78,6 +79,8 @@ def digest_of(folder: Path, places: tuple[str, ...] = (), patterns: tuple[str, .
 def working_tree(source: Path, start: StartSettings | None = None) -> SourceTree:
     """Return the working tree as it is."""
     start = start or StartSettings()
+    if not source.is_dir():
+        raise UsageError(f"the service's source {source} is no folder", mend="correct service.start.source")
     commit = git(source, "rev-parse", "HEAD")
     changed = git(source, "status", "--porcelain", "--", *(_existing(source, start.paths) or ["."]))
     identity = start.identity or start.paths

@@ -20,7 +20,7 @@ from adx_lab.conduct.run.surroundings import surroundings
 from adx_lab.progress import Silent
 from adx_lab.services.sources import commit_of
 from adx_lab.settings import read_settings
-from adx_lab.store.folders import StoredRun, open_run
+from adx_lab.store.folders import StoredRun, open_run, run_ids
 from tests.conftest import CHECKOUT, Finished
 
 REGRESSION = CHECKOUT / "examples" / "shop" / "regression" / "n_plus_one_and_dropped_index.patch"
@@ -84,6 +84,9 @@ async def test_a_night_after_the_regression_names_endpoint_statement_and_plan(sh
     # Whatever else this machine does meanwhile: here it counts as a valid night.
     recorded.keep_row(settings, judged, status="pass")
 
+    # Who asks one request at a time records no run beside.
+    assert run_ids(settings.runs_dir) == [first.record.run_id]
+
     same = compare_night(settings, recorded.judge(settings, await load_as_a_night(shop)))
     assert same.nights == (first.record.run_id,)
     counted = [
@@ -122,6 +125,13 @@ def test_two_commits_of_it_are_compared_both_up_at_once(shop: Path) -> None:
     block = run.companions()[0]
     asked = {side: _calls(block[side]) / block[side]["requests"] for side in ("base", "head")}
     assert asked["head"] > asked["base"] + 0.5
+    # What the locustfile does not ask is not to be judged: else nothing could ever pass.
+    assert not [line for line in done.json()["coverage"]["unjudged"] if "no request" in line]
+    found = {one["kind"]: one for one in done.json()["findings"]}
+    assert found["n+1"]["endpoints"] == [ORDERS]
+    assert "from products where products.id" in found["n+1"]["cause"]
+    assert LIST in found["plan"]["endpoints"]
+    assert "became Seq Scan" in found["plan"]["cause"]
 
 
 def _calls(companions: Any) -> float:

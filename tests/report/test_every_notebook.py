@@ -204,7 +204,7 @@ def test_the_wrong_run_is_one_line(
     assert open_steps(home=home).record.run_id == steps_run
     if night.json()["comparisons"]:
         duet = open_duel(home=home).record.run_id
-        with pytest.raises(UsageError, match="is a duet, not a load or a climb; adx-lab load mixed"):
+        with pytest.raises(UsageError, match="is a duet, not a load or a climb; adx-lab load makes"):
             open_judgement(run_id=duet, home=home)
     newer = tmp_path / "data" / "runs" / load_run
     shutil.copytree(stack_home.data / "runs" / load_run, newer)

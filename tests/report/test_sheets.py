@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.nights.usual import UsualAnswer
@@ -64,6 +64,17 @@ def browser(chromium: str) -> Iterator[Browser]:
         opened.close()
 
 
+def faults_of(page: Page) -> list[Error]:
+    """Return what a page's scripts will throw."""
+    seen: list[Error] = []
+
+    def keep(error: Error) -> None:
+        seen.append(error)
+
+    page.on("pageerror", keep)
+    return seen
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_each_fits_a_phone_and_can_be_read_by_all(
@@ -73,8 +84,7 @@ def test_each_fits_a_phone_and_can_be_read_by_all(
     for kind, file in pages.items():
         context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
         page = context.new_page()
-        faults: list[Error] = []
-        page.on("pageerror", faults.append)
+        faults = faults_of(page)
         page.goto(file.as_uri())
         page.wait_for_selector("html[data-drawn]", state="attached")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, kind

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
@@ -20,10 +21,11 @@ from adx_lab.records.run import Caveat
 from adx_lab.settings.budgets import Budget, Direction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = [
     "BETWEEN_NIGHTS",
+    "METRICS",
     "NOT_MEASURED",
     "Budget",
     "BudgetResult",
@@ -31,6 +33,7 @@ __all__ = [
     "Direction",
     "Estimate",
     "judge",
+    "matches",
     "next_night",
 ]
 
@@ -42,6 +45,21 @@ BETWEEN_NIGHTS = Caveat(
 NIGHTS_MIN = 4
 _NIGHTS_LEVEL = 0.95
 """More than nine in ten, since a few nights tell their own spread too small."""
+
+METRICS: Mapping[str, str] = {
+    "endpoint.*.p95_ms": "ms of an endpoint as Locust calls it; p50_ms, p99_ms and p99.9_ms too",
+    "endpoint.*.error_rate": "failed requests of an endpoint, a fraction of 1",
+    "endpoint.*.statements_per_request": "statements that a request asks the database; known of nights",
+    "group.*.p95_ms": "ms of a group of endpoints, where the scenario has groups",
+    "query.*.p95_ms": "ms of a query that the service names in Server-Timing or in its spans",
+    "error_rate": "failed requests of all, a fraction of 1",
+    "throughput_per_s": "requests answered without an error, a second",
+    "service.rss_mb": "the most memory that a process of the service had",
+    "service.cpu_share": "what the service used of all processors, a fraction of 1",
+    "database.connections": "the most connections that were open",
+    "users.connected": "the most users of a crowd that were connected at once",
+}
+"""What a budget can limit; the asterisk stands for any text, in a budget too."""
 
 _GUESS_LOG_SD, _GUESS_NIGHTS = 0.10, 3
 """By how much a night differs from the one before it, as far as a few nights can't tell, and how many nights
@@ -120,7 +138,7 @@ def next_night(value: float, nights: Sequence[float]) -> tuple[float, float] | N
 
 
 def _matching(pattern: str, measured: Mapping[str, Estimate]) -> Iterator[tuple[str, Estimate]]:
-    names = _endpoints_of(pattern, measured) or sorted(name for name in measured if _matches(name, pattern))
+    names = _endpoints_of(pattern, measured) or sorted(name for name in measured if matches(name, pattern))
     if not names:
         yield pattern, Estimate(None, None, None, 0, (NOT_MEASURED,))
     for name in names:
@@ -137,12 +155,13 @@ def _endpoints_of(pattern: str, measured: Mapping[str, Estimate]) -> list[str]:
         for name, estimate in measured.items()
         if isinstance(estimate, Percentile)
         and estimate.group is not None
-        and _matches(estimate.group, asked["group"])
+        and matches(estimate.group, asked["group"])
         and name.endswith(f".{asked['percentile']}")
     )
 
 
-def _matches(name: str, pattern: str) -> bool:
+def matches(name: str, pattern: str) -> bool:
+    """Tell whether a metric's name is one that a pattern stands for."""
     # Only the asterisk means something: `GET /orders/[id]` is an endpoint, and no class of letters.
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name) is not None
 

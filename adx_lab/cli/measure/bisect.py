@@ -44,19 +44,21 @@ def run(
         Print the answer as one JSON document.
     """
     from adx_lab.conduct.bisection.play import BisectOrder, bisect
+    from adx_lab.conduct.run.request import usual_scenario
 
     check_positive({"--limit": limit, "--rate": rate, "--seconds": seconds})
     check_seed(seed)
+    settings = read_settings()
     order = BisectOrder(
         good,
         bad,
-        scenario=scenario,
+        scenario=scenario or usual_scenario(settings),
         rate_per_s=rate,
         seconds=seconds,
         limit_s=math.inf if limit is None else limit,
         seed=seed,
     )
-    bisected = asyncio.run(bisect(read_settings(), order, ConsoleProgress()))
+    bisected = asyncio.run(bisect(settings, order, ConsoleProgress()))
     answer = bisected.answer
     if json:
         print_json(answer.to_json() | {"report": str(bisected.page)})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from adx_lab.analysis.verdict import EXIT_CODES
 from adx_lab.cli.checks import check_positive, check_seed, check_url
-from adx_lab.cli.console import ConsoleProgress, print_json, print_next, print_table
+from adx_lab.cli.console import LOCUST_WORD, ConsoleProgress, print_json, print_next, print_table
 from adx_lab.records.run import ClimbAudit
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
@@ -27,7 +29,9 @@ def run(
     /,
     *,
     users: int | None = None,
+    spawn_rate: float | None = None,
     rate: float | None = None,
+    tags: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
     duration: float | None = None,
     warmup: float | None = None,
     seed: int | None = None,
@@ -41,9 +45,10 @@ def run(
     expect_workers: int = 0,
     bind: str = "127.0.0.1:0",
     master: str | None = None,
+    arguments: Annotated[tuple[str, ...], Parameter(name=LOCUST_WORD, show=False, negative=())] = (),
     json: bool = False,
 ) -> int:
-    """Make one recorded headless load run.
+    """Make one recorded headless load run; what stands behind ``--`` goes to Locust.
 
     Parameters
     ----------
@@ -51,8 +56,12 @@ def run(
         A locustfile of ``locustfiles/``, by name.
     users
         How many users, of a crowd or of somebody else's locustfile.
+    spawn_rate
+        How many users somebody else's locustfile gains each second; left out, Locust's own default.
     rate
-        Requests a second, on average.
+        Requests a second, on average: somebody else's users are then sent by a schedule, too.
+    tags
+        Which tasks of somebody else's locustfile are done.
     duration
         Seconds of measured load.
     warmup
@@ -79,10 +88,13 @@ def run(
         Where to listen for them.
     master
         Be one of those workers: the master's HOST or HOST:PORT.
+    arguments
+        Words for Locust, behind ``--``.
     json
         Print the run's figures as one JSON document.
     """
     check_positive({"--rate": rate, "--duration": duration, "--users": users, "--workers": workers})
+    check_positive({"--spawn-rate": spawn_rate})
     check_positive({"--warmup": warmup}, least=0)
     check_positive({"--expect-workers": expect_workers}, least=0)
     check_seed(seed)
@@ -99,6 +111,9 @@ def run(
         "load.duration_s": duration,
         "load.warmup_s": warmup,
         "load.users": users,
+        "load.spawn_per_s": spawn_rate,
+        "load.tags": tags or None,
+        "load.arguments": arguments or None,
         "load.seed": seed,
         "load.workers": workers,
         "database.url": database,

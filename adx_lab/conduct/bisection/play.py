@@ -142,7 +142,9 @@ async def bisect_night(settings: Settings, good: str, progress: Progress) -> Bis
         return None
     if sum(one.weight > 0 for one in searched.commits) < 2:
         return None
-    return await bisect(settings, BisectOrder(good, "HEAD", limit_s=limit_s), progress)
+    return await bisect(
+        settings, BisectOrder(good, "HEAD", scenario=usual_scenario(settings), limit_s=limit_s), progress
+    )
 
 
 def places_of(settings: Settings) -> tuple[str, ...]:

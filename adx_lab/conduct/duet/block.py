@@ -29,18 +29,17 @@ from adx_lab.capture.database.companions import (
     execute,
     process_usage,
     read_companions,
-    read_unanalysed,
     with_children,
 )
-from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.capture.service.openapi import read_routes
 from adx_lab.capture.spans.receiver import Receiver
 from adx_lab.conduct.duet.left import SIDES, Block, Started, named_queries, pids_of
-from adx_lab.conduct.duet.movements import Movements, Waiting
+from adx_lab.conduct.duet.movements import Movements, Waiting, capture_sides
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.profiling import Profiling
 from adx_lab.conduct.duet.templates import Prepared, VariantError
+from adx_lab.conduct.run.request import locust_trust, locust_words
 from adx_lab.conduct.run.traces import doubts_of, receiver_of, splits_of, told_where
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.collecting.collect import Collected
@@ -51,7 +50,7 @@ from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
 from adx_lab.services.servers import Servers
 from adx_lab.services.starting.login import log_in
-from adx_lab.services.starting.start import forget_files, start_service
+from adx_lab.services.starting.start import forget_files, start_service, tls_context
 from adx_lab.services.starting.templates import adapt
 from adx_lab.services.variants import order_of
 from adx_lab.settings import Settings
@@ -177,7 +176,8 @@ class Bench:
                 block.companions[side]["start_s"] = one.start_s
             if number == 1:
                 await self._look_around(started, block)
-                await self._capture_plans(started, block)
+                if self.plans:
+                    await self._capture_plans(started, block, movements)
         block.took_s = time.monotonic() - began
         return block
 
@@ -227,7 +227,8 @@ class Bench:
         variant = prepared.variant
         if variant.url is not None:
             metrics_url = f"{variant.url}{self.settings.service.metrics}"
-            return Started(variant.url, WatchedVariant((), metrics_url, variant.database_url))
+            tls = tls_context(self.settings.service, variant.url)
+            return Started(variant.url, WatchedVariant((), metrics_url, variant.database_url, tls=tls))
         database = f"adx_duet_{slot}" if prepared.template is not None else None
         try:
             url = ""
@@ -288,10 +289,19 @@ class Bench:
             seed=self.order.seed * _SEEDS_APART + number,
             timeout_s=self.settings.load.timeout_s,
             rivals_file=str(folder / "rivals.json"),
+            timed=self.settings.service.timing != "none",
             traced=self._receiver is not None,
         )
         assert self.locustfile is not None
-        return LocustCommand(order, self.locustfile, _HOST_UNUSED, self._log("locust"))
+        words = locust_words(self.settings, self.locustfile)
+        return LocustCommand(
+            order,
+            self.locustfile,
+            _HOST_UNUSED,
+            self._log("locust"),
+            more=words,
+            trust=locust_trust(self.settings.service),
+        )
 
     def rivals(self, started: Mapping[str, Started], slots: Mapping[str, str]) -> tuple[Rival, ...]:
         """Return whom a load asks, in the order of their slots."""
@@ -376,19 +386,18 @@ class Bench:
         for side, one in started.items():
             folder = self.sides[side].variant.queries_folder
             block.companions[side]["named"] = sorted(named_queries(folder))
-            block.companions[side]["routes"] = await asyncio.to_thread(read_routes, one.url)
+            # Somebody's locustfile says itself what is judged: a route that nobody asks is a gap only where
+            # all ways to ask are known.
+            asked = partial(read_routes, one.url, tls=one.watched.tls)
+            block.companions[side]["routes"] = await asyncio.to_thread(asked) if self.all_known else []
 
-    async def _capture_plans(self, started: Mapping[str, Started], block: Block) -> None:
-        if not self.plans:
-            return
-        await asyncio.gather(*(self._capture_one(side, one, block) for side, one in started.items()))
-
-    async def _capture_one(self, side: str, one: Started, block: Block) -> None:
-        url = one.watched.database_url
-        if url is not None:
-            folder = self.sides[side].variant.queries_folder
-            block.companions[side]["unanalysed"] = await read_unanalysed(url)
-            block.companions[side]["matrix"] = await capture_plans(url, folder)
+    async def _capture_plans(
+        self, started: Mapping[str, Started], block: Block, movements: Movements
+    ) -> None:
+        folders = {side: self.sides[side].variant.queries_folder for side in SIDES}
+        await capture_sides(folders, started, block.companions)
+        if block.serial is None:
+            await movements.ask_each(self.locustfile, started, block.companions, self._log("asked"))
 
     def _log(self, name: str) -> Path:
         return self.settings.stack_dir / "logs" / f"duet-{name}.log"

@@ -30,6 +30,7 @@ from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.stats.sequential_design import SequentialDesign
 from adx_lab.analysis.verdict import Calibration, Verdict, decide
+from adx_lab.conduct.run.statements import explain_asked, with_named
 
 SIDES = (BASE, HEAD)
 _COMPUTES = frozenset(("cpu", "service", "blocking"))
@@ -147,7 +148,9 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
         head=replace(head, stale_tables=stale),
         slower=slower,
     )
-    told = findings_of(comparisons, coverage, attribution.findings)
+    counts, named = explain_asked(evidence.companions, evidence.samples, slower)
+    told = with_named(findings_of(comparisons, coverage, attribution.findings), named)
+    comparisons = (*comparisons, *counts)
     broken = tuple(_explain(check, evidence) for check in validity if not check.ok)
     verdict = decide(
         run_id=evidence.run_id,

@@ -11,21 +11,28 @@ from typing import Any
 
 from adx_lab.analysis.functions.growth import Place
 from adx_lab.capture.allocations.places import Allocations
-from adx_lab.capture.database.companions import WatchedVariant
+from adx_lab.capture.database.companions import WatchedVariant, read_unanalysed
 from adx_lab.capture.database.endpoint_counts import Counters
+from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.profiles.sampler import Sampled
+from adx_lab.conduct.duet.left import SIDES, Started
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.profiling import Profiling, SampledEndpoint
 from adx_lab.conduct.duet.templates import VariantError
+from adx_lab.conduct.run.asked import AskOrder, ask_each
+from adx_lab.conduct.run.request import locust_trust, locust_words
 from adx_lab.load.order import Rival, awaited_file
 from adx_lab.load.serial.core_movement import SerialOrder, SerialRecord, play_burst, play_core
 from adx_lab.load.serial.core_ways import RefusedError
 from adx_lab.load.serial.movement import Measured
 from adx_lab.load.starting.headless import LocustCommand
+from adx_lab.progress import Silent
+from adx_lab.services.starting.login import log_in
 from adx_lab.settings import Settings
 
 _LOCUST_STARTS_S = 60.0
 _LOOK_EVERY_S = 0.05
+_ASKED_S = 4.0
 _COUNTED_S = 1.5
 _SAMPLED_S = 0.8
 """Of each endpoint that is looked into."""
@@ -138,6 +145,40 @@ class Movements:
 
         return (await asyncio.to_thread(play_core, order, read, lambda: None)).measured
 
+    async def ask_each(
+        self,
+        locustfile: Path | None,
+        started: Mapping[str, Started],
+        companions: Mapping[str, dict[str, Any]],
+        log: Path,
+    ) -> None:
+        """Keep which statements each endpoint asks for, where no movement counts them.
+
+        Both are asked at once: nothing is timed here.
+        """
+        watched = {side: one for side, one in started.items() if one.watched.database_url is not None}
+        if locustfile is None or len(watched) < len(SIDES):
+            return
+        service = self.settings.service
+        orders = {
+            side: AskOrder(
+                locustfile,
+                one.url,
+                str(one.watched.database_url),
+                log.with_stem(f"{log.stem}-{side}"),
+                seed=self.order.seed,
+                words=locust_words(self.settings, locustfile),
+                trust=locust_trust(service),
+                headers=await asyncio.to_thread(log_in, service, one.url),
+            )
+            for side, one in watched.items()
+        }
+        told = await asyncio.gather(
+            *(ask_each(order, Silent(), seconds=_ASKED_S) for order in orders.values())
+        )
+        for side, asked in zip(orders, told, strict=True):
+            companions[side]["asked"] = asked
+
     def _order(self, seconds: float) -> SerialOrder:
         return SerialOrder(
             rivals=self.rivals,
@@ -147,3 +188,24 @@ class Movements:
             timeout_s=self.settings.load.timeout_s,
             folder=self.folder,
         )
+
+
+async def capture_sides(
+    folders: Mapping[str, Path | None],
+    started: Mapping[str, Started],
+    companions: Mapping[str, dict[str, Any]],
+) -> None:
+    """Keep the plans of each variant, and the tables of whose contents its planner knows nothing.
+
+    Parameters
+    ----------
+    folders
+        By side, where its named queries are; None where it names none.
+    """
+
+    async def capture(side: str, url: str) -> None:
+        companions[side]["unanalysed"] = await read_unanalysed(url)
+        companions[side]["matrix"] = await capture_plans(url, folders[side])
+
+    known = {side: one.watched.database_url for side, one in started.items()}
+    await asyncio.gather(*(capture(side, url) for side, url in known.items() if url is not None))

@@ -27,7 +27,7 @@ from adx_lab.conduct.duet.play import play
 from adx_lab.conduct.duet.stored import write_unplayed
 from adx_lab.conduct.nights.pages import of_the_night, report
 from adx_lab.conduct.run import recorded
-from adx_lab.conduct.run.request import LoadRequest, find_scenario
+from adx_lab.conduct.run.request import LoadRequest, find_scenario, usual_scenario
 from adx_lab.conduct.run.surroundings import Surroundings, elsewhere, surroundings
 from adx_lab.conduct.switches.catalogue import measures_of
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
@@ -37,6 +37,7 @@ from adx_lab.records.documents import to_json
 from adx_lab.records.run import Caveat
 from adx_lab.report.page.measured_night import CROWD
 from adx_lab.report.page.night_report import Report
+from adx_lab.services.sources import working_tree
 from adx_lab.services.stack_state import read_state
 from adx_lab.settings import LoadSettings, Settings
 from adx_lab.stack.locks import hold
@@ -168,14 +169,14 @@ class _Night:
 
     async def _compare(self, run: StoredRun, played: StoredRun | None) -> None:
         """Play the duet, unless the night that goes on has it, and look for the guilty commit."""
-        baseline = read_baseline(self.settings)
+        baseline = read_baseline(self.settings) or self._first_baseline()
         if baseline is None:
-            self._first_baseline()
             return
         status = None if played is None else (played.verdict() or {}).get("status")
         if played is None:
             self.progress.step(f"comparing with the baseline {baseline.ref} ({baseline.commit[:10]})")
-            order = DuetOrder(baseline.commit, ".", night=run.record.run_id, **self.profile.duet)
+            scenario, night = usual_scenario(self.settings), run.record.run_id
+            order = DuetOrder(baseline.commit, ".", scenario=scenario, night=night, **self.profile.duet)
             made = await play(self.settings, order, self.progress)
             if made.run is None:
                 write_unplayed(run.folder, made.answer.verdict.findings[0])
@@ -199,19 +200,24 @@ class _Night:
         if names:
             await measure_rules(self.settings, RulesOrder(names), self.progress)
 
-    def _first_baseline(self) -> None:
-        """Let this commit be what later nights are compared with: a first night has nothing else."""
+    def _first_baseline(self) -> Baseline | None:
+        """Set what this night and later ones are compared with; None where that is what is measured now."""
+        settings = self.settings
         try:
-            made: Baseline = set_baseline(self.settings, "HEAD")
+            made: Baseline = set_baseline(settings, settings.baseline.ref or "HEAD")
         except UsageError as error:
             text = f"nothing was compared, and nothing can be: {error.message}"
         else:
+            tree = working_tree(settings.source_dir, settings.service.start)
+            if settings.baseline.ref and (tree.commit, tree.changed) != (made.commit, False):
+                return made
             text = (
                 f"nothing was compared, since there was no baseline; this commit ({made.commit[:10]}) is the "
                 "baseline from now on"
             )
         self.progress.step(text)
         self.notes.append(Caveat("no-baseline", text))
+        return None
 
 
 async def nightly(

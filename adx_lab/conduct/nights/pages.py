@@ -26,7 +26,7 @@ from adx_lab.settings import Settings
 from adx_lab.store.folders import StoredRun, judging, open_run, runs_naming
 from adx_lab.store.rule_costs import read_rule_costs
 
-_PLANS, _USUAL_QUERY = "query_plans", "users.list"
+_PLANS, _CACHE = "query_plans", "cache"
 
 
 async def report(
@@ -126,24 +126,19 @@ def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
         runs |= dict.fromkeys(DUET, contents.compared.run_id)
     if contents.knee_run_id is not None:
         runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
-    plans = contents.plans
-    shown = {} if plans is None else _shown_plan(plans)
-    of_runs = (
-        NotebookOrder(name, {"run_id": run_id} | (shown if name == _PLANS else {}))
-        for name, run_id in runs.items()
-        if name != _PLANS or (plans is not None and plans.cells)
-    )
-    of_all = () if contents.judgement is None else (*NIGHTS, *(RULES if contents.rules else ()))
-    return (*of_runs, *(NotebookOrder(name) for name in of_all))
+    empty = _empty_of(contents)
+    of_runs = (NotebookOrder(name, {"run_id": run_id}) for name, run_id in runs.items() if name not in empty)
+    if contents.judgement is None:
+        return tuple(of_runs)
+    of_nights = (NotebookOrder(name, {"scenario": contents.record.scenario}) for name in NIGHTS)
+    return (*of_runs, *of_nights, *(NotebookOrder(name) for name in RULES if contents.rules))
 
 
-def _shown_plan(matrix: Matrix) -> dict[str, str]:
-    """Return which plan the notebook shows as a picture, where the one that it names is not a service's."""
-    keys = list(matrix.cells)
-    if not keys or any(query.startswith(_USUAL_QUERY) for query, _, _ in keys):
-        return {}
-    query, tenant, mode = keys[0]
-    return {"query": query, "tenant": tenant, "mode": mode}
+def _empty_of(contents: Contents) -> set[str]:
+    """Return the notebooks that would be empty: the service tells nothing of what they show."""
+    judgement, plans = contents.judgement, contents.plans
+    empty = set() if plans is not None and plans.cells else {_PLANS}
+    return empty if judgement is not None and len(judgement.cache) else {*empty, _CACHE}
 
 
 def of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:

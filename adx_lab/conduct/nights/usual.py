@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from adx_lab.analysis.nights.usual import (
-    Asked,
     EndpointFigures,
     NightFigures,
     StatementFigures,
     UsualAnswer,
     compare_with_usual,
 )
-from adx_lab.analysis.plans.captures.matrix import Matrix
-from adx_lab.analysis.plans.records import PlanAnalysis
 from adx_lab.capture.database.statements import is_asked, normal
 from adx_lab.conduct.baseline import read_baseline
+from adx_lab.conduct.run.statements import asked_of, plans_by_text
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.report.run.judged_run import Judgement
 from adx_lab.settings import Settings
@@ -96,29 +94,9 @@ def figures_of_night(judgement: Judgement) -> NightFigures:
             if row.p50_ms.value is not None
         },
         statements=statements,
-        asked=_asked(run),
-        plans=_plans(judgement.plans),
+        asked=asked_of(run.asked()),
+        plans=plans_by_text(judgement.plans),
     )
-
-
-def _asked(run: StoredRun) -> dict[str, dict[str, Asked]]:
-    return {
-        endpoint: {
-            text: Asked(one["calls"], one["pages"] / one["calls"], one["total_ms"] / one["calls"])
-            for text, one in of["statements"].items()
-        }
-        for endpoint, of in run.asked().items()
-    }
-
-
-def _plans(matrix: Matrix) -> dict[str, PlanAnalysis]:
-    """Return one plan a statement: the generic one, where there is one."""
-    found: dict[str, PlanAnalysis] = {}
-    for cell in matrix.cells.values():
-        text = normal(str(matrix.queries.get(cell.query, {}).get("text", cell.query)))
-        if text not in found or cell.mode == "generic":
-            found[text] = cell.analysis
-    return found
 
 
 def compare_runs(settings: Settings, base: str, head: str) -> UsualAnswer:

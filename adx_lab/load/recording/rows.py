@@ -56,6 +56,11 @@ def batch_of(values: Sequence[Any], misfits: Misfits) -> pa.RecordBatch:
     return pa.record_batch(arrays, schema=RAW_SCHEMA)
 
 
+def warm_arrow() -> None:
+    """Make a first batch before the load: Arrow imports pandas then, and all users would wait for it."""
+    batch_of((0.0, 0.0, 0.0, "", "", "", 0, 0, "", -1, "", "", "", ""), Misfits())
+
+
 _ENDPOINT = RAW_SCHEMA.get_field_index("endpoint")
 
 

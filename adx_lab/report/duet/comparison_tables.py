@@ -77,7 +77,7 @@ def findings(found: Sequence[Finding]) -> Table:
 def plan_changes(changes: Sequence[PlanChange]) -> Table:
     """Return in words what PostgreSQL does differently, with the pages that it costs."""
     columns = (
-        *(Column("query", kind="code"), Column("tenant"), Column("mode"), Column("what changed")),
+        *(Column("query", kind="code"), Column("for", key="tenant"), Column("mode"), Column("what changed")),
         *(Column("pages before", kind="number"), Column("pages now", kind="number")),
     )
     rows = (

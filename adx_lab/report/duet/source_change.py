@@ -57,7 +57,7 @@ def source_change(variants: Mapping[str, Mapping[str, Any]], source: Path) -> So
         The service's repository.
     """
     base, head = variants[BASE], variants[HEAD]
-    paths = head.get("paths") or [_CORE]
+    paths = head.get("paths", [_CORE])  # none named: all of it
     commits, lines = _between(source, base.get("commit"), head.get("commit"), paths)
     known = [dict(side.get("resolved") or {}) for side in (base, head)]
     settings = tuple(

@@ -14,6 +14,7 @@ from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
 from adx_lab.analysis.duet.pair_ratios import MOVEMENT_METRICS
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.nights.standing import KIND as CREPT_IN
+from adx_lab.analysis.plans.captures.matrix import for_whom
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.report.page.measured_night import Contents, NightDuet
@@ -23,6 +24,9 @@ from adx_lab.report.parts.table import change, percentage
 from adx_lab.report.parts.words import budget_words, metric_words, quantity, sentence_case, trouble
 
 BUDGET_MS = 10.0
+_NAME = re.compile(r"[\w.]+")
+"""A query that the service names; others are called by their texts."""
+
 """What a query may take."""
 
 _NEAR = 0.8
@@ -91,8 +95,11 @@ class FirstScreen:
         """Return what to do now, as a terminal's last line."""
         if self.status == "invalid":
             return self.troubles[0][1] if self.troubles else "run it again"
-        if self.status == "regressed" and self.told and self.told[0].query:
-            return f"adx-lab plans --query {self.told[0].query} shows that query's plan"
+        query = self.told[0].query if self.told else None
+        if self.status == "regressed" and query:
+            if _NAME.fullmatch(query):
+                return f"adx-lab plans --query {query} shows that query's plan"
+            return "adx-lab statements shows what the database was asked, and by whom"
         if self.status == "regressed":
             return (
                 "adx-lab duet BASE HEAD --functions names the function, adx-lab bisect BASE HEAD the commit"
@@ -381,6 +388,6 @@ def _slow_for_somebody(contents: Contents) -> Iterator[str]:
         if took is not None and took > BUDGET_MS and cell.mode == "custom":
             worst[cell.query] = max(worst.get(cell.query, (0.0, "")), (took, cell.tenant))
     for query, (took, tenant) in sorted(worst.items(), key=lambda entry: -entry[1][0]):
-        whom = "largest" if tenant == "whale" else tenant
+        whom = "the largest tenant" if tenant == "whale" else for_whom(tenant)
         away = "" if not asked or query in asked else "; it is not in this load"
-        yield f"{query} needs {number(took)} ms for the {whom} tenant{away}"
+        yield f"{query} needs {number(took)} ms for {whom}{away}"
