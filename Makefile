@@ -6,7 +6,7 @@ ROOM ?= adx_lab/store
 TESTS ?= tests/store
 INSTALLED := $(VENV)/.installed
 
-.PHONY: nightly test acceptance soak test-fast coverage mutation lint format lock clean
+.PHONY: nightly test acceptance soak test-fast coverage mutation lint format wheel lock clean
 
 nightly: $(INSTALLED)  ## the main job: stack, load, captures, analysis, report, verdict
 	@$(BIN)/adx-lab nightly --profile quick || [ $$? -eq 3 ]  # undecided: the page says what was missing
@@ -41,6 +41,9 @@ lint: $(INSTALLED)  ## format and rules, types, import contract
 format: $(INSTALLED)  ## let ruff mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+wheel: $(INSTALLED)  ## dist/adx_lab-*.whl, for a service's own environment; it brings all that it needs
+	$(BIN)/python -m hatchling build -t wheel -d dist
 
 lock:  ## resolve pyproject.toml anew into requirements.lock
 	$(PYTHON) -m venv $(VENV)-lock

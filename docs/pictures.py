@@ -1,14 +1,17 @@
-"""Make the pictures of README.md anew, from a real regression: ``.venv/bin/python docs/pictures.py [RUN]``.
+"""Make the pictures of README.md anew, from real regressions: ``.venv/bin/python docs/pictures.py [NAME…]``.
 
-Without a run it plays a duet of the working tree and a copy of it in which an index is missing. The plan and
-the first screen are those of that run's page; ``explore`` is executed for its own. Needs Chromium.
+``report`` is the first screen of a duet with a copy that asks for each user by itself, ``plan`` the cause of
+one with a copy in which an index is missing, ``explore`` that notebook, executed, and ``locust-tab`` the tab
+under a load; all of them where none is named. ``NAME=RUN`` takes a stored run. Needs Chromium.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,37 +26,63 @@ DOCS = Path(__file__).resolve().parent
 HOME = DOCS.parent
 WIDTH_PX = 1180
 ADX_LAB = (sys.executable, "-m", "adx_lab.cli")
-REGRESSION = (
-    ".",
-    ".+sql=data/slowdowns/index_dropped.sql",
-    "--scenario",
-    "calibration",
-    "--profile",
-    "quick",
-)
+REGRESSIONS = {
+    "report": (".", ".+patch=data/slowdowns/n_plus_one.patch", "--profile", "quick"),
+    "plan": (
+        *(".", ".+sql=data/slowdowns/index_dropped.sql"),
+        *("--scenario", "calibration", "--profile", "quick"),
+    ),
+}
+SHOWN = {"report": "#verdict", "plan": "#cause"}
+FILLED_MS = 14_000
 
 
 def main() -> None:
-    """Make all of them."""
+    """Make those that are named, or all."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         sys.exit("there is no chromium on this machine")
-    given = sys.argv[1:2] or [told("duet", *REGRESSION)["run_id"]]
-    report = Path(told("report", *given)["report"])
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+    makers = {"report": part_of_page, "plan": part_of_page, "explore": explore, "locust-tab": locust_tab}
+    wanted = sys.argv[1:] or list(makers)
+    with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = opened.new_page(viewport={"width": WIDTH_PX, "height": 900})
-        show(page, report)
-        page.locator("#verdict").screenshot(path=DOCS / "report.png")
-        if page.locator("#cause").count():
-            page.locator("#cause").screenshot(path=DOCS / "plan.png")
-        show(page, explored(Path(scratch)))
-        page.screenshot(
-            path=DOCS / "explore.png",
-            clip={"x": 0, "y": 0, "width": WIDTH_PX, "height": 1500},
-            full_page=True,
-        )
+        for one in wanted:
+            name, _, run = one.partition("=")
+            page = opened.new_page(viewport={"width": WIDTH_PX, "height": 900})
+            makers[name](page, name, run)
+            page.close()
         opened.close()
+
+
+def part_of_page(page: Page, name: str, run: str) -> None:
+    """Show the part of a regression's page."""
+    run = run or told("duet", *REGRESSIONS[name])["run_id"]
+    show(page, Path(told("report", run)["report"]))
+    page.locator(SHOWN[name]).screenshot(path=DOCS / f"{name}.png")
+
+
+def explore(page: Page, name: str, _: str) -> None:
+    """Show the beginning of the notebook."""
+    with tempfile.TemporaryDirectory() as scratch:
+        show(page, explored(Path(scratch)))
+        clip = {"x": 0, "y": 0, "width": WIDTH_PX, "height": 1500}
+        page.screenshot(path=DOCS / f"{name}.png", clip=clip, full_page=True)  # type: ignore[arg-type]
+
+
+def locust_tab(page: Page, name: str, _: str) -> None:
+    """Show the tab while a load goes on."""
+    command = [*ADX_LAB, "ui", "mixed", "--rate", "60", "--port", "8099"]
+    with subprocess.Popen(command, cwd=HOME, stderr=subprocess.PIPE, text=True) as serving:
+        assert serving.stderr is not None
+        next(line for line in serving.stderr if "the page is at" in line)
+        page.set_viewport_size({"width": WIDTH_PX, "height": 1050})
+        page.goto("http://127.0.0.1:8099")
+        page.get_by_role("button", name=re.compile("start", re.IGNORECASE)).click()
+        page.get_by_role("tab", name="ADX Lab").click()
+        page.wait_for_timeout(FILLED_MS)
+        page.screenshot(path=DOCS / f"{name}.png")
+        serving.send_signal(signal.SIGINT)
+        serving.communicate(timeout=90)
 
 
 def told(*words: str) -> dict[str, str]:

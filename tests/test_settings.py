@@ -24,7 +24,7 @@ def test_later_layers_win(tmp_path: Path) -> None:
     ("env", "flags", "said"),
     [
         ({"ADX_LAB_LOAD_RATE": "3"}, {}, "did you mean ADX_LAB_LOAD_RATE_PER_S?"),
-        ({"ADX_LAB_LOAD_RATE_PER_S": "fast"}, {}, "Expected `float`, got `str`"),
+        ({"ADX_LAB_LOAD_RATE_PER_S": "fast"}, {}, "expected a number, got a text"),
         ({}, {"load.ratio": 1}, "unknown setting load.ratio in the command line; did you mean"),
         ({"ADX_LAB_HOME": "/nowhere/at/all"}, {}, "does not exist"),
     ],

@@ -28,6 +28,10 @@ class Finding:
         matter.
     endpoints : tuple of str
         Those that suffer from it, first the worst.
+    mend : str or None
+        What to do: SQL that can be run, or a sentence; None where nobody knows.
+    where : str or None
+        The place to look at first: a file and line, a query, a table, a setting, commits, an endpoint.
     """
 
     kind: str
@@ -36,3 +40,5 @@ class Finding:
     evidence: Mapping[str, Any]
     share: float | None = None
     endpoints: tuple[str, ...] = ()
+    mend: str | None = None
+    where: str | None = None

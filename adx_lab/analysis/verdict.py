@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.nights.standing import KIND as CREPT_IN
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.run.deaths import service_died
 from adx_lab.records.documents import to_plain
@@ -90,7 +91,8 @@ def decide(
     """Weigh everything into one verdict.
 
     - `invalid` when a validity check failed, whatever else was found;
-    - `regressed` when the service died, a comparison is slower or a budget is broken;
+    - `regressed` when the service died, a comparison is slower, a budget is broken or a slowdown crept in
+      over the nights;
     - `undecided` when a budget is undecided, a comparison that the verdict waits for (its `gate`) can't rule
       out a slowdown that matters, or something that is known to be there was not judged;
     - `pass` otherwise. Where nothing was judged at all, nothing can pass: `undecided`.
@@ -113,7 +115,8 @@ def decide(
     Verdict
     """
     whole = coverage is None or not coverage.unjudged
-    status = _status(budgets, comparisons, validity, died=service_died(tuple(findings)), whole=whole)
+    worse = service_died(tuple(findings)) or any(one.kind == CREPT_IN for one in findings)
+    status = _status(budgets, comparisons, validity, worse=worse, whole=whole)
     return Verdict(
         run_id=run_id,
         status=status,
@@ -133,13 +136,13 @@ def _status(
     comparisons: Sequence[Comparison],
     validity: Sequence[ValidityCheck],
     *,
-    died: bool,
+    worse: bool,
     whole: bool,
 ) -> VerdictStatus:
     if not all(check.ok for check in validity):
         return "invalid"
     if (
-        died
+        worse
         or any(one.status == "fail" for one in budgets)
         or any(one.status == "slower" for one in comparisons)
     ):

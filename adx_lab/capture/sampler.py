@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -79,11 +81,16 @@ async def sampling(
     roots: Callable[[], Mapping[str, Iterable[int]]],
     metrics_url: str | None,
     connection: asyncpg.Connection | None,
+    *,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Samples]:
-    """Sample for as long as the block runs; the processes' ids are asked for anew each time."""
+    """Sample for as long as the block runs; the processes' ids are asked for anew each time.
+
+    ``tls`` is how the certificate of the metrics page is looked at.
+    """
     samples = Samples()
     began, before, own_before_s = time.monotonic(), read_machine_clock(), time.process_time()
-    task = asyncio.create_task(_sample(samples, roots, metrics_url, connection))
+    task = asyncio.create_task(_sample(samples, roots, metrics_url, connection, tls))
     try:
         yield samples
     finally:
@@ -102,12 +109,13 @@ async def _sample(
     roots: Callable[[], Mapping[str, Iterable[int]]],
     metrics_url: str | None,
     connection: asyncpg.Connection | None,
+    tls: ssl.SSLContext | None,
 ) -> None:
     while True:
         now = clock.now()
         samples.resources += await asyncio.to_thread(sample_processes, roots(), now)
         if metrics_url is not None:
-            page = await asyncio.to_thread(read_metrics, metrics_url)
+            page = await asyncio.to_thread(partial(read_metrics, metrics_url, tls=tls))
             samples.cache += cache_rows(page, now)
             samples.service += service_rows(page, now)
             samples.gaps += not page

@@ -14,9 +14,10 @@ import sys
 import traceback
 from types import FrameType
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
-from adx_lab.cli.console import say_error
+from adx_lab.cli.console import LOCUST_WORD, say_error
+from adx_lab.cli.help_text import example, flatten_docstrings
 from adx_lab.errors import AdxLabError, UsageError
 from adx_lab.files import keep_private
 from adx_lab.secrecy import scrub
@@ -44,6 +45,7 @@ VERBS = {
     ),
     "nightly": ("measure.nightly:run", "Do everything: one verdict, one report, one exit code."),
     "plans": ("plans:app", "Capture query plans now, read any plan, compare two captures."),
+    "statements": ("stored.statements:run", "Show what the database was asked: calls, ms, pages, by whom."),
     "calibrate": ("measure.calibrate:run", "Find out what this machine's verdicts are worth."),
     "verdict": ("stored.verdict:run", "Compute the verdict of a stored duet again."),
     "baseline": ("stored.baseline:app", "Set or show what the working tree is compared with."),
@@ -52,15 +54,20 @@ VERBS = {
 }
 """Where each verb is, and its one line of help, in the order in which they are used."""
 
+_LOCUST_VERBS = frozenset({"load", "ui"})
+_HELP = frozenset({"--help", "-h"})
+
 app = App(
     name="adx-lab",
     help="Did the service get slower, where, and which query plan, cache layer or change did it?\n\n"
     "Begin with: adx-lab doctor; adx-lab load mixed --duration 20; adx-lab duet HEAD~1 . --profile quick",
     version_flags=["--version"],
-    help_flags=["--help", "-h"],
+    help_flags=sorted(_HELP),
+    help_format="plaintext",
 )
 for _place, (_verb, (_where, _help)) in enumerate(VERBS.items()):
-    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help, sort_key=_place)
+    _more = {"help_epilogue": example(_verb)} if _where.endswith(":run") else {}  # an app has its own
+    app.command(f"adx_lab.cli.{_where}", name=_verb, help=_help, sort_key=_place, **_more)
 
 
 def main() -> None:
@@ -75,6 +82,16 @@ def main() -> None:
     sys.exit(_run(words, debug=debug))
 
 
+def _with_locust_words(words: list[str]) -> list[str]:
+    """Return a command line with what stands behind ``--`` as options: those of the locustfile."""
+    if "--" not in words:
+        return words
+    if words[0] not in _LOCUST_VERBS:
+        raise UsageError(f"{words[0]} hands nothing to Locust", mend="leave out what stands behind --")
+    place = words.index("--")
+    return [*words[:place], *(f"{LOCUST_WORD}={word}" for word in words[place + 1 :])]
+
+
 def _spare_this_machine_the_proxy() -> None:
     """Let nothing that goes to this machine go through a proxy, here and in all that is started."""
     for name in ("no_proxy", "NO_PROXY"):
@@ -85,6 +102,9 @@ def _spare_this_machine_the_proxy() -> None:
 def _run(words: list[str], *, debug: bool) -> int:
     try:
         _check_verb(words)
+        if words and words[0] in VERBS and not _HELP.isdisjoint(words):
+            flatten_docstrings(f"adx_lab.cli.{VERBS[words[0]][0].partition(':')[0]}", words[1:])
+        words = _with_locust_words(words)
         code = app(words or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # here every error becomes a line and a code
         if debug:
@@ -101,7 +121,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
         case AdxLabError():
             return str(error), error.exit_code
         case CycloptsError():
-            return f"{' '.join(str(error).split()).rstrip('.')}; see adx-lab --help", UsageError.exit_code
+            return _misused(error), UsageError.exit_code
         case KeyboardInterrupt():
             return "interrupted", 130
         case BrokenPipeError():  # whoever read our output has left; that is no fault
@@ -112,6 +132,17 @@ def _explain(error: BaseException) -> tuple[str, int]:
             said = f"the operating system refused: {error.strerror or error}{where}"
             return f"{said}; run adx-lab doctor", AdxLabError.exit_code
     return f"a fault of ADX Lab itself: {type(error).__name__}: {error}; --debug shows where", 3
+
+
+def _misused(error: CycloptsError) -> str:
+    """Say what of a command line can't be read, and whose help says how it is written."""
+    verb = " ".join(error.command_chain or ())
+    see = f"see adx-lab {verb} --help" if verb else "see adx-lab --help"
+    if isinstance(error, UnusedCliTokensError):
+        return f"{' '.join(error.unused_tokens or ())} is more than adx-lab {verb} takes; {see}"
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        return f"adx-lab {verb} needs {error.argument.name}; {see}"
+    return f"{' '.join(str(error).split()).rstrip('.')}; {see}"
 
 
 def _check_verb(words: list[str]) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from adx_lab.report.parts.table import Table
     from adx_lab.settings import Settings
 
+LOCUST_WORD = "--locust-word"
+"""The option that a word behind ``--`` becomes, for verbs that hand it to Locust."""
+
 _PLAIN_EVERY_S = 10.0
 _BAR_CELLS = 24
 _FILE_WIDTH = 220

@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
+from adx_lab.cli.help_text import example
 from adx_lab.errors import UsageError
 
 if TYPE_CHECKING:
     from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
     from adx_lab.capture.plans.foreign.anywhere import Asking
 
-app = App(name="plans", help="Capture query plans now, read any plan, compare two captures.")
+app = App(
+    name="plans",
+    help="Capture query plans now, read any plan, compare two captures.",
+    help_epilogue=example("plans"),
+)
 app.command("adx_lab.cli.plans_show:show", name="show")
 
 
@@ -28,8 +33,8 @@ app.command("adx_lab.cli.plans_show:show", name="show")
 def capture(
     *,
     query: str | None = None,
-    tenant: str = "whale",
-    mode: str = "custom",
+    tenant: str | None = None,
+    mode: str | None = None,
     database: str | None = None,
     limit: int = 20,
     role: str | None = None,
@@ -47,11 +52,11 @@ def capture(
         Show this one's plan (or those of ``users.list``, which are several) as a tree instead of the matrix.
         With ``--database``: the statements whose text or number contains this.
     tenant
-        With ``--query``: for whom; whale, median, small or absent.
+        With ``--query``: for whom; whale (where left out), median, small or absent.
     mode
-        With ``--query``: custom or generic.
+        With ``--query``: custom (where left out) or generic.
     database
-        Any PostgreSQL instead of the stack's: the plans of its dearest statements, for any value and for
+        Any PostgreSQL instead of the service's: the plans of its dearest statements, for any value and for
         values that occur. None is executed, and nothing is left behind.
     limit
         With ``--database``: how many statements.
@@ -85,37 +90,38 @@ def capture(
         raise UsageError(f"--resample {resample} is not a number of times")
     if resample and database is not None:
         raise UsageError("--resample needs a clone of the stack's own data", mend="leave --database out")
+    whose = _whose(query, tenant, mode)
     only = None
     asking = _asking(limit, query, role, set_)
-    if database is None and (role is not None or set_):
-        raise UsageError("--role and --set are for --database", mend="name the database")
-    if query is not None and database is None:
+    settings = read_settings()
+    named = database is None and settings.queries_dir is not None
+    if named and (role is not None or set_):
+        raise UsageError("--role and --set are for services that name no queries", mend="give --database")
+    if query is not None and named:
         only = conductor.query_names(query)
-        conductor.cells_of(Matrix({}), tenant, mode)  # refused before a stack is started
+        conductor.cells_of(Matrix({}), *whose)  # refused before a stack is started
     document = asyncio.run(
-        conductor.capture(
-            read_settings(), database, ConsoleProgress(), only=only, resample=resample, asking=asking
-        )
+        conductor.capture(settings, database, ConsoleProgress(), only=only, resample=resample, asking=asking)
     )
     if out is not None:
         _save(document, out)
     matrix = read_matrix(document)
-    if query is not None and database is None:
-        return _show_cells(conductor.cells_of(matrix, tenant, mode), json=json)
+    if query is not None and named:
+        return _show_cells(conductor.cells_of(matrix, *whose), json=json)
     if json:
         flips, ties, rooms = find_flips(matrix), find_ties(matrix), headrooms(matrix)
         cells = [_cell(cell) for cell in matrix.cells.values()]
         plain = [{"query": flip.query, "tenant": flip.tenant, "words": flip.words} for flip in flips]
         print_json({"capture": document, "plans": cells, "flips": plain, "ties": ties, "headroom": rooms})
         return 0
-    if database is not None:
+    if not named:
         from adx_lab.report.parts.table_text import table_text
         from adx_lab.report.plans.tables import statement_table
 
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         print(table_text(statement_table(matrix), width=width))
         print()
-    print_rich(matrix_text(matrix, headline=database is None))
+    print_rich(matrix_text(matrix, headline=named))
     _say_what_is_missing(document)
     return 0
 
@@ -146,6 +152,12 @@ def _show_growth(times: int, query: str | None, *, alone: bool, json: bool) -> i
     known = [item for item in forecasts if item.known]
     print(f"{sum(item.holds for item in known)} of {len(known)} forecasts were within a factor of two")
     return 0
+
+
+def _whose(query: str | None, tenant: str | None, mode: str | None) -> tuple[str, str]:
+    if query is None and (tenant is not None or mode is not None):
+        raise UsageError("--tenant and --mode choose among the plans of a query", mend="name it with --query")
+    return tenant or "whale", mode or "custom"
 
 
 def _asking(limit: int, query: str | None, role: str | None, settings: tuple[str, ...]) -> Asking:
@@ -206,13 +218,14 @@ def compare(base: Path, head: Path, /, *, json: bool = False) -> int:
 
 
 def _show_cells(cells: list[PlanCell], *, json: bool) -> int:
+    from adx_lab.analysis.plans.captures.matrix import for_whom
     from adx_lab.report.plans.terminal import print_plans
 
     if json:
         print_json([_cell(cell) for cell in cells])
         return 0
     for cell in cells:
-        print(f"{cell.query} for the {cell.tenant} tenant, {cell.mode} plan")
+        print(f"{cell.query} for {for_whom(cell.tenant)}, {cell.mode} plan")
         print_plans([cell.analysis])
     return 0
 

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ async def attend(settings: Settings, raw_dir: Path, url: str, locust_pid: int) -
     async def drive(*given: Any, connection: Any) -> tuple[Collected, Samples]:
         roots = dict(around.processes) | {"locust": [locust_pid]}
         run_dir: Path = given[3]
-        async with sampling(lambda: roots, around.target.metrics_url, connection) as seen:
+        async with sampling(lambda: roots, around.target.metrics_url, connection, tls=around.tls) as seen:
             await _until_stopped(raw_dir, locust_pid, around, seen)
         collected = await asyncio.to_thread(collect, raw_dir, run_dir)
         return collected, seen.shifted(collected.began)
@@ -82,7 +83,8 @@ async def _until_stopped(raw_dir: Path, locust_pid: int, around: Surroundings, s
             if time.monotonic() - gone_since > _EVERY_S:
                 return
         metrics_url = around.target.metrics_url
-        page = await asyncio.to_thread(read_metrics, metrics_url) if metrics_url else []
+        read = partial(read_metrics, str(metrics_url), tls=around.tls)
+        page = await asyncio.to_thread(read) if metrics_url else []
         write_vitals(raw_dir, seen.cache, seen.resources, {item.name: item.value for item in page})
         await asyncio.sleep(_EVERY_S)
 

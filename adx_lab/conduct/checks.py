@@ -95,11 +95,13 @@ def _store(settings: Settings) -> Check:
 
 
 def _budgets(settings: Settings) -> Check:
+    own = settings.load.locustfile
+    scenario = Path(own).stem if own else "mixed"
     try:
-        found = read_budgets(settings.budgets_file, "mixed")
+        found = read_budgets(settings.budgets_file, scenario)
     except AdxLabError as error:
         return Check("budgets", False, error.message, error.mend or "correct the file")
-    return Check("budgets", True, f"{len(found)} for mixed")
+    return Check("budgets", True, f"{len(found)} for {scenario}")
 
 
 def _git(settings: Settings) -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ from adx_lab.progress import Progress
 from adx_lab.secrecy import remember_url, scrub, shown_url
 from adx_lab.services.attached import postgres_url
 from adx_lab.services.project import (
+    DATA,
+    FirstFigures,
     Wish,
     budgets_text,
     grants_text,
@@ -29,6 +32,9 @@ from adx_lab.services.project import (
 from adx_lab.settings import FILE, ServiceSettings, read_settings
 
 _SHORT_RUN = {"load.duration_s": 8.0, "load.warmup_s": 2.0}
+_NIGHT_S = 40.0
+"""Of load in a quick night."""
+
 _URL_VARIABLE, _USUAL_DATABASE = "ADX_LAB_SERVICE_URL", "postgres"
 GRANTS, STARTER = "adx-lab-grants.sql", "locustfile.py"
 
@@ -39,7 +45,7 @@ class Described:
 
     file: Path
     written: tuple[str, ...]
-    endpoints: dict[str, float]
+    endpoints: dict[str, FirstFigures]
     not_asked: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -71,6 +77,7 @@ async def describe(folder: Path, wish: Wish, progress: Progress, *, force: bool 
 
 async def _describe(folder: Path, file: Path, wish: Wish, progress: Progress) -> Described:
     written, notes, routes = [FILE], [], []
+    _keep_out_of_git(folder / DATA)
     if wish.url and not wish.command:
         await asyncio.to_thread(check_reachable, wish.url)
         progress.step(f"asking {wish.url} for its routes")
@@ -86,7 +93,7 @@ async def _describe(folder: Path, file: Path, wish: Wish, progress: Progress) ->
     if wish.database:
         written.append(GRANTS)
     _write(file, project_text(wish))
-    endpoints: dict[str, float] = {}
+    endpoints: dict[str, FirstFigures] = {}
     if wish.locustfile:
         progress.step("a short run, to see which endpoints there are")
         endpoints = await _short_run(folder, progress)
@@ -140,7 +147,7 @@ def _database_in(url: str) -> str:
         raise UsageError(f"{shown_url(url)} is not a database URL: {error}") from error
 
 
-async def _short_run(folder: Path, progress: Progress) -> dict[str, float]:
+async def _short_run(folder: Path, progress: Progress) -> dict[str, FirstFigures]:
     settings = read_settings(flags={"home": str(folder), **_SHORT_RUN})
     request = load_request(settings, None, None, given=frozenset({"duration_s", "warmup_s"}))
     if request.url is not None:
@@ -148,12 +155,18 @@ async def _short_run(folder: Path, progress: Progress) -> dict[str, float]:
     else:
         async with surroundings(settings, progress) as around:
             run = await record_load(settings, around, request, progress)
-    rows = judge(settings, run).endpoints
-    slowest = ((row.subject, row.p95_ms.value or row.max_ms) for row in rows if row.count > row.errors)
-    return {name: float(value) for name, value in slowest if value is not None}
+    return {
+        row.subject: FirstFigures(
+            float(row.p50_ms.value or row.max_ms or 0),
+            float(row.p95_ms.value or row.max_ms or 0),
+            row.count * _NIGHT_S / _SHORT_RUN["load.duration_s"],
+        )
+        for row in judge(settings, run).endpoints
+        if row.count > row.errors
+    }
 
 
-def _not_asked(routes: list[str], endpoints: dict[str, float]) -> tuple[str, ...]:
+def _not_asked(routes: list[str], endpoints: Mapping[str, FirstFigures]) -> tuple[str, ...]:
     """Return the routes that no request of the short run can have been."""
     asked = {_shape(name) for name in endpoints}
     return tuple(route for route in routes if _shape(route) not in asked)
@@ -164,6 +177,12 @@ def _shape(endpoint: str) -> str:
     method, _, path = endpoint.partition(" ")
     parts = ["*" if part[:1] in {"{", "[", ":", "<"} else part for part in path.split("?")[0].split("/")]
     return f"{method} {'/'.join(parts)}"
+
+
+def _keep_out_of_git(data: Path) -> None:
+    """Let git see nothing of what is measured: else each run would change the tree that is measured."""
+    data.mkdir(mode=0o700, exist_ok=True)
+    _write(data / ".gitignore", "*\n")
 
 
 def _write(path: Path, text: str) -> None:

@@ -23,8 +23,10 @@ from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
 from adx_lab.conduct.run.surroundings import surroundings
 from adx_lab.errors import StackError, UsageError, nearest
 from adx_lab.progress import Progress
+from adx_lab.services.attached import postgres_url
 from adx_lab.services.servers import empty_database, scratch_database
 from adx_lab.services.stack_state import read_state
+from adx_lab.services.starting.start import expanded
 from adx_lab.settings import CHECKOUT, Settings
 from adx_lab.sql import load_queries
 
@@ -55,6 +57,8 @@ async def capture(
     asking
         With ``database_url``: which statements, and as whom.
     """
+    if database_url is None and settings.queries_dir is None:
+        database_url = _own_database(settings)
     if database_url is not None:
         progress.step("explaining the dearest statements; nothing is executed")
         document = await capture_anywhere(database_url, asking)
@@ -66,6 +70,19 @@ async def capture(
         progress.step("explaining every named query for four kinds of tenant")
         document = await capture_matrix(around.target.database_url, CORE_QUERIES, only=only)
         return document | await _tried_on_clone(settings, document, progress)
+
+
+def _own_database(settings: Settings) -> str:
+    """Return where a service that names no queries has its database: what is up, or what its file names."""
+    state, named = read_state(settings), settings.database.url or settings.service.database.url
+    if named:
+        return postgres_url(expanded(named, "service.database.url"))
+    if state is not None and state.database_url:
+        return state.database_url
+    raise UsageError(
+        f"nobody says where {settings.service.name} has its database",
+        mend="start it (adx-lab up), give --database, or set service.database.url",
+    )
 
 
 async def _tried_elsewhere(

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from adx_lab.conduct.baseline import read_baseline
+from adx_lab.conduct.baseline import baseline_commits, read_baseline
 from adx_lab.conduct.duet.judge import figures_of_duet, judge_duet
 from adx_lab.conduct.duet.stored import read_evidence
 from adx_lab.conduct.run.recorded import judge
@@ -68,10 +68,10 @@ def delete(settings: Settings, run_id: str) -> None:
         near = [name for name in known if run_id and name.startswith(run_id)]
         mend = f"say the whole id: {', '.join(near[:3])}" if near else "adx-lab runs list shows what there is"
         raise UsageError(f"there is no run {run_id or 'without a name'} in {settings.runs_dir}", mend=mend)
-    commit = _baseline_commit(settings)
-    if commit is not None and _commit_of(settings, run_id) == commit:
+    commit = _commit_of(settings, run_id)
+    if commit in baseline_commits(settings):
         mend = "set another baseline first: adx-lab baseline set REF"
-        raise UsageError(f"run {run_id} is of the baseline's commit {commit[:10]}, and stays", mend=mend)
+        raise UsageError(f"run {run_id} is of the baseline's commit {str(commit)[:10]}, and stays", mend=mend)
     _remove(settings, [run_id])
 
 
@@ -90,7 +90,7 @@ def delete_old(
     if (older_than_days is not None and older_than_days < 0) or (keep is not None and keep < 0):
         raise UsageError("a number of days or runs is below zero", mend="give one from 0 on")
     oldest = (now or datetime.now(UTC)) - timedelta(days=older_than_days or 0)
-    baseline = _baseline_commit(settings)
+    baselines = baseline_commits(settings)
     ids = run_ids(settings.runs_dir)
     doomed = []
     for run_id in ids[: max(0, len(ids) - (keep or 0))]:
@@ -99,7 +99,7 @@ def delete_old(
         except StoreError:  # a person decides, not the broom
             continue
         old = datetime.fromisoformat(record.started_at) < oldest
-        if old and not (baseline and record.git.commit == baseline):
+        if old and record.git.commit not in baselines:
             doomed.append(run_id)
     _remove(settings, doomed)
     return doomed

@@ -129,6 +129,7 @@ class Settings(msgspec.Struct, frozen=True):
     files_url: str = ""
     token_secret: str = ""
     server_timing: bool = False
+    spans: bool = False
     rules_off: str = ""
     log_level: str = "info"
     purge_every_s: float = 900.0

@@ -18,6 +18,13 @@ Here and not beside that user: who imports Locust has its process patched.
 """
 
 
+HEADERS_VARIABLE = "ADX_LOAD_HEADERS"
+"""What the lab's login gave, for a single user; in the environment, where others can't read it."""
+
+UNVERIFIED_VARIABLE = "ADX_LOAD_UNVERIFIED"
+"""Set where the service's certificate is not to be verified."""
+
+
 class Rival(msgspec.Struct, frozen=True, kw_only=True):
     """One variant of a duet: where it answers, and whom to log in as there."""
 
@@ -49,6 +56,12 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
         so that Locust starts while they do.
     traced
         Whether each request carries a ``traceparent``, so that the service's spans of it can be found.
+    timed
+        Whether the service's ``Server-Timing`` is kept.
+    given
+        What of this somebody named on the command line: refused where the load can't obey it.
+    spawn_per_s
+        Users that somebody else's load gains each second; None is Locust's own default.
     """
 
     raw_dir: str
@@ -67,6 +80,9 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
     rivals_file: str | None = None
     headers: dict[str, str] = {}
     traced: bool = False
+    timed: bool = True
+    given: tuple[str, ...] = ()
+    spawn_per_s: float | None = None
 
 
 def write_order(order: LoadOrder, path: Path) -> None:

@@ -10,9 +10,11 @@ from locust import events
 
 from adx_lab.load.process.admission import ask_for_secret
 from adx_lab.load.process.connections import mend_connections
+from adx_lab.load.process.credentials import trust_as_told
 from adx_lab.load.process.master import MasterSession
 from adx_lab.load.process.session import Session, set_current
 from adx_lab.load.process.worker import WorkerSession
+from adx_lab.load.recording.rows import warm_arrow
 from adx_lab.load.recording.unfinished import watch_locust
 from adx_lab.load.web.tab import add_tab
 from adx_lab.processes import die_with
@@ -23,9 +25,11 @@ _KINDS: dict[str, type[Session]] = {"MasterRunner": MasterSession, "WorkerRunner
 def register() -> None:
     """Take part in whatever this Locust process does; once, however many files ask for it."""
     if _start not in events.init._handlers:  # noqa: SLF001  # Locust has no other way to ask
+        warm_arrow()
         ask_for_secret()
         _end_workers_with_us()
         mend_connections()
+        trust_as_told()
         watch_locust()
         _listen(events.init_command_line_parser, _add_arguments)
         _listen(events.init, _start)

@@ -8,13 +8,17 @@ import math
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 from adx_lab.errors import AdxLabError
+from adx_lab.services.git import git
 from adx_lab.services.starting.start import expanded, tls_context
 from adx_lab.settings import ServiceSettings, Settings
+
+DATA = ".adx-lab"
+"""Where a described service's runs lie, seen from its project file."""
 
 _DOCUMENTS = (
     "/openapi.json",
@@ -25,6 +29,9 @@ _DOCUMENTS = (
 )
 _METHODS = ("get", "post", "put", "patch", "delete")
 _ASK_S = 5.0
+_FOR_A_P95, _FOR_A_P50 = 250, 30
+"""Requests: with fewer a percentile's interval seldom keeps a limit of twice its value."""
+
 _NO_DOCUMENT = (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException)
 
 
@@ -38,14 +45,19 @@ class Wish:
     """As it stands in the file: a URL without a password, or ``$NAME``."""
 
     command: str | None = None
+    ready: str | None = None
+    build: str | None = None
     prepare: str | None = None
     locustfile: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    branch: str | None = None
+    """What a night is compared with, where the service can be started."""
 
 
 def project_text(wish: Wish) -> str:
     """Return a project file for a service, without its budgets."""
     lines = [
-        'data = ".adx-lab"  # runs, reports and logs; not for git',
+        f"data = {_q(DATA)}  # runs, reports and logs; not for git",
         "",
         "[service]",
         f"name = {_q(wish.name)}",
@@ -53,28 +65,63 @@ def project_text(wish: Wish) -> str:
     if wish.url and not wish.command:
         lines.append(f"url = {_q(wish.url)}")
     if wish.command:
-        lines += ["", "[service.start]", 'source = "."', f"command = {_q(wish.command)}", 'ready = "/"']
-        if wish.prepare:
-            lines.append('env = { DATABASE_URL = "{database_url}" }  # postgresql+asyncpg://{database}, say')
+        lines += ["", "[service.start]", 'source = "."', f"command = {_q(wish.command)}"]
+        lines.append(
+            f"ready = {_q(wish.ready)}"
+            if wish.ready
+            else '# ready = "/health"  # answers below 400 once it serves; without it any answer will do'
+        )
+        lines.append(
+            f"build = {_q(wish.build)}  # once for each lock file"
+            if wish.build
+            else '# build = "uv sync --frozen"  # where a commit needs libraries of its own'
+        )
+        env = wish.env or ({"DATABASE_URL": "{database_url}"} if wish.prepare else {})
+        if env:
+            told = ", ".join(f"{_q(name)} = {_q(value)}" for name, value in env.items())
+            lines.append(f"env = {{ {told} }}")
     if wish.prepare or wish.database:
         lines += ["", "[service.database]"]
         lines += [f"prepare = {_q(wish.prepare)}"] if wish.prepare else [f"url = {_q(str(wish.database))}"]
+        if wish.prepare:
+            lines.append(
+                '# files = ["migrations/**/*"]  # what of the source decides what it makes; else all of it'
+            )
     if wish.locustfile:
         lines += ["", "[load]", f"locustfile = {_q(wish.locustfile)}", "users = 4"]
-    lines += ["", "[baseline]", "nights = 7"]
-    if wish.command:
-        lines.append('# ref = "main"  # then a night plays a duet against it')
+    lines += ["", "[baseline]"]
+    if wish.command and wish.branch:
+        lines.append(f"ref = {_q(wish.branch)}  # a night plays a duet against it, both up at once")
+    lines.append("nights = 7  # how many a night is compared with that can't start the service")
     return "\n".join(lines) + "\n"
 
 
-def budgets_text(p95_ms: Mapping[str, float]) -> str:
-    """Return budgets proposed from what a short run measured: room for twice of it."""
+@dataclass(frozen=True, slots=True)
+class FirstFigures:
+    """What a short run measured of an endpoint; ``requests`` are those that a quick night will make."""
+
+    p50_ms: float
+    p95_ms: float
+    requests: float
+
+    @property
+    def limit(self) -> str | None:
+        """A budget with room for twice its time, of a percentile that so many requests can tell."""
+        if self.requests >= _FOR_A_P95:
+            return f"p95_ms = {_round_up(2 * self.p95_ms):g}"
+        return f"p50_ms = {_round_up(2 * self.p50_ms):g}" if self.requests >= _FOR_A_P50 else None
+
+
+def budgets_text(asked: Mapping[str, FirstFigures]) -> str:
+    """Return budgets proposed from what a short run measured."""
     lines = [
         "",
         "# Proposed from a short run, with room for twice its times: say what you promise instead.",
+        "# A p95 needs some 250 requests of its endpoint in a night: more load.users, or a longer night.",
     ]
-    for endpoint, value in p95_ms.items():
-        lines += ["[[budget]]", f"endpoint = {_q(endpoint)}", f"p95_ms = {_round_up(2 * value):g}"]
+    for endpoint, one in asked.items():
+        if one.limit is not None:
+            lines += ["[[budget]]", f"endpoint = {_q(endpoint)}", one.limit]
     lines += ["[[budget]]", 'endpoint = "*"', "error_rate = 0.01"]
     return "\n".join(lines) + "\n"
 
@@ -153,7 +200,11 @@ def _start_faults(settings: Settings) -> Iterator[tuple[str, bool, str, str]]:
     source, start = settings.source_dir, settings.service.start
     git = any((folder / ".git").exists() for folder in (source, *source.parents))
     yield "source", source.is_dir(), f"{source}{'' if git else ' (no git repository: no refs)'}", "correct it"
-    first = shlex.split(start.command)[0] if start.command.strip() else ""
+    try:
+        first = shlex.split(start.command)[0]
+    except ValueError as error:
+        yield "command", False, f"{start.command}: {str(error).lower()}", "close what it quotes"
+        return
     found = first.startswith("{") or start.build or shutil.which(first) or (source / first).exists()
     yield "command", bool(found), first, "install it, or give its whole path"
 
@@ -165,6 +216,13 @@ def _round_up(value: float) -> float:
 
 def _q(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
+
+
+def branch_of(folder: Path) -> str | None:
+    """Return the branch that nights are compared with: the main one, or the one that is checked out."""
+    known = (git(folder, "for-each-ref", "--format=%(refname:short)", "refs/heads") or "").split()
+    out = git(folder, "rev-parse", "--abbrev-ref", "HEAD")
+    return next((name for name in ("main", "master", "trunk", out) if name in known), None)
 
 
 def name_of(folder: Path) -> str:

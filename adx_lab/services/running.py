@@ -30,11 +30,11 @@ from adx_lab.services.sources import SourceTree, working_tree
 from adx_lab.services.stack_state import StackState, lock_file, logs_dir, sample_file, state_file
 from adx_lab.services.starting.building import built
 from adx_lab.services.starting.leftovers import end_leftovers
+from adx_lab.services.starting.readiness import answers_ready
 from adx_lab.services.starting.start import (
     Beside,
     Running,
     StartOrder,
-    answers_ready,
     run_to_end,
     start_beside,
     start_service,

@@ -14,14 +14,18 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from adx_lab.errors import UsageError
 from adx_lab.services.git import git
-from adx_lab.settings import Settings, StartSettings
+from adx_lab.settings import FILE, Settings, StartSettings
 
 _KEPT = 8
+_LINES_MAX = 400
+LINES = ("diff", "--unified=2", "--no-color", "--no-ext-diff")
+"""How git is asked for a difference."""
+
 _COMPLETE = ".complete"
 LOCKS = (
     "requirements.lock", "requirements.txt", "uv.lock", "poetry.lock", "Pipfile.lock", "package-lock.json",
@@ -43,12 +47,15 @@ class SourceTree:
         Whether it differs from that commit.
     identity
         What of it decides how it behaves; all of it where nothing is named.
+    lines
+        How it differs from that commit, as git and patch write it.
     """
 
     path: Path
     commit: str | None
     changed: bool = False
     identity: tuple[str, ...] = ()
+    lines: str = field(default="", compare=False)
 
     @property
     def fingerprint(self) -> str:
@@ -62,7 +69,8 @@ def digest_of(folder: Path, places: tuple[str, ...] = (), patterns: tuple[str, .
     if patterns:
         files = sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()})
     else:
-        files = sorted(_files(folder, places))
+        # The project file is the lab's: what it says that matters is a part of the variant by itself.
+        files = sorted(file for file in _files(folder, places) if file != folder / FILE)
     for file in files:
         whole.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
     return whole.hexdigest()[:12]
@@ -71,9 +79,13 @@ def digest_of(folder: Path, places: tuple[str, ...] = (), patterns: tuple[str, .
 def working_tree(source: Path, start: StartSettings | None = None) -> SourceTree:
     """Return the working tree as it is."""
     start = start or StartSettings()
+    if not source.is_dir():
+        raise UsageError(f"the service's source {source} is no folder", mend="correct service.start.source")
     commit = git(source, "rev-parse", "HEAD")
     changed = git(source, "status", "--porcelain", "--", *(_existing(source, start.paths) or ["."]))
-    return SourceTree(source, commit, changed=bool(changed), identity=start.identity or start.paths)
+    identity = start.identity or start.paths
+    lines = changed and git(source, *LINES, "HEAD", "--", *(_existing(source, identity) or ["."]))
+    return SourceTree(source, commit, bool(changed), identity, _first(lines or ""))
 
 
 def commit_of(source: Path, ref: str) -> str | None:
@@ -146,7 +158,11 @@ def patched(tree: SourceTree, patch: Path, folder: Path, start: StartSettings | 
             _copy(tree.path, target, start.paths)
             _apply(target, patch.name, text)
     _used(target)
-    return replace(tree, path=target, changed=True)
+    lines = text.decode(errors="replace")
+    # What stands before the first file is prose.
+    return replace(
+        tree, path=target, changed=True, lines=tree.lines + _first(lines[max(0, lines.find("--- ")) :])
+    )
 
 
 def locked(tree: SourceTree) -> str:
@@ -228,6 +244,10 @@ def _made(path: Path) -> bool:
     """Tell whether a file is made from others, and so no source."""
     made = {"__pycache__", ".git", ".venv", "node_modules", ".adx-lab", _COMPLETE}
     return bool(made.intersection(path.parts)) or path.suffix == ".pyc"
+
+
+def _first(lines: str) -> str:
+    return "".join(f"{line}\n" for line in lines.splitlines()[:_LINES_MAX])
 
 
 def _existing(folder: Path, places: tuple[str, ...]) -> list[str]:

@@ -13,9 +13,7 @@ import valkey
 from adx_lab.errors import StackError
 from adx_lab.records.run import Target
 from adx_lab.secrecy import shown_url
-from adx_lab.services.starting.start import (
-    answers_ready,
-)
+from adx_lab.services.starting.readiness import is_ready
 from adx_lab.settings import Settings
 from adx_lab.stack.locks import holder
 
@@ -95,7 +93,7 @@ def health(state: StackState) -> dict[str, object]:
 
 
 def _status(state: StackState) -> str:
-    if not answers_ready(state.base_url + state.ready):
+    if not is_ready(state.base_url, state.ready):
         return "unready"
     if "valkey" not in state.processes and state.valkey_url and not _answers(state.valkey_url):
         return "degraded: the external Valkey does not answer"

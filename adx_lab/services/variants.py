@@ -110,6 +110,8 @@ class Variant:
             "url": self.url and shown_url(self.url),
             "commit": self.tree.commit if self.tree else None,
             "changed": self.tree.changed if self.tree else None,
+            "lines": self.tree.lines if self.tree else "",
+            "paths": list(self.tree.identity) if self.tree else [],
             "fingerprint": self.tree.fingerprint if self.tree else None,
             "rules_off": self.start.switches_off,
             "env": shown_named({k: value for k, value in self.start.env.items() if "{" not in value}),

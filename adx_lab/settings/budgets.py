@@ -11,10 +11,17 @@ from typing import Literal
 import msgspec
 
 from adx_lab.errors import UsageError, nearest
+from adx_lab.settings.checking import expected_of
 from adx_lab.settings.service import BudgetSettings
 
 _TIMES = ("p50_ms", "p95_ms", "p99_ms")
 _SHARES = {"error_rate": "share", "statements_per_request": "statements"}
+_LEAVES = (
+    *("p50_ms", "p95_ms", "p99_ms", "p99.9_ms", "error_rate", "statements_per_request", "throughput_per_s"),
+    *("rss_mb", "cpu_share", "database.connections", "users.connected", "*"),
+)
+"""How the name of a metric ends."""
+
 _KEYS = tuple(item.name for item in msgspec.structs.fields(BudgetSettings))
 
 
@@ -58,7 +65,7 @@ def read_budgets(path: Path | None, scenario: str) -> tuple[Budget, ...]:
     if path is None:
         return ()
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise UsageError(f"there are no budgets at {path}", mend="restore the file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -80,7 +87,8 @@ def _checked(entry: object, where: str) -> BudgetSettings:
     try:
         return msgspec.convert(entry, BudgetSettings, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{where} is wrong: {error}") from error
+        place = str(error).rpartition("$.")[2].rstrip("`")
+        raise UsageError(f"{where} has a wrong {place}: {expected_of(str(error))}") from error
 
 
 def _expanded(budget: BudgetSettings, where: str) -> Iterator[Budget]:
@@ -90,6 +98,11 @@ def _expanded(budget: BudgetSettings, where: str) -> Iterator[Budget]:
     if budget.metric:
         if budget.limit is None:
             raise UsageError(f"{where} has no limit", mend=f"give {budget.metric} one")
+        if not budget.metric.endswith(_LEAVES):
+            raise UsageError(
+                f"{where} limits {budget.metric}, which nothing measures",
+                mend="adx-lab doctor --metrics lists what there is",
+            )
         name = budget.name or budget.metric
         yield Budget(name, budget.metric, budget.limit, budget.direction, budget.unit)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 from adx_lab.errors import UsageError, nearest
 from adx_lab.secrecy import remember_named, remember_url, remember_webhook
 from adx_lab.settings.budgets import read_budgets
+from adx_lab.settings.checking import converted
 from adx_lab.settings.tree import CHECKOUT, SHIPPED, URLS, Settings
 
 FILE = "adx-lab.toml"
@@ -47,12 +48,22 @@ def read_settings(
     if not home.expanduser().is_dir():
         raise UsageError(f"the home folder {home} does not exist", mend=f"create it or correct {PREFIX}HOME")
     tree: dict[str, Any] = {}
+    sources: dict[str, str] = {}
     for source, name, value in _layers(file, env, given):
         _place(tree, name, value, source)
+        sources[name] = source
     if file is not None and "budget" in tree:
         read_budgets(file, "")  # whose words for what is wrong know the place
     places = {"home": str(home), "project_file": None if file is None else str(file)}
-    return _with_secrets_known(_converted(tree | places))
+    _place_certificate(tree, file)
+    return _with_secrets_known(converted(tree | places, sources))
+
+
+def _place_certificate(tree: Mapping[str, Any], file: Path | None) -> None:
+    """See the file of a certificate from the project file, as its other paths are."""
+    service = tree.get("service", {})
+    if file is not None and isinstance(service.get("ca"), str):
+        service["ca"] = str(file.parent / service["ca"])
 
 
 def _find_file(home: Path | None) -> Path | None:
@@ -79,7 +90,7 @@ def override(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     tree: dict[str, Any] = msgspec.to_builtins(settings)
     for name, value in changes.items():
         _place(tree, name, value, "the call")
-    return _with_secrets_known(_converted(tree))
+    return _with_secrets_known(converted(tree, dict.fromkeys(changes, "the call")))
 
 
 def known_names(kind: type[msgspec.Struct] = Settings, prefix: str = "") -> Iterator[str]:
@@ -109,13 +120,6 @@ def _with_secrets_known(settings: Settings) -> Settings:
     return settings
 
 
-def _converted(tree: Mapping[str, Any]) -> Settings:
-    try:
-        return msgspec.convert(tree, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"a setting has a wrong value: {error}") from error
-
-
 def _layers(
     file: Path | None, env: Mapping[str, str], flags: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, object]]:
@@ -123,8 +127,9 @@ def _layers(
     if not _describes(document):
         for name, value in _flatten(_read(REFERENCE_FILE)):
             yield str(REFERENCE_FILE), name, value
-    elif file is not None:
+    elif file is not None and not document["service"].get("name"):
         yield str(file), "service.name", file.parent.name
+        document = {**document, "service": {**document["service"], "name": file.parent.name}}
     for name, value in _flatten(document):
         yield str(file), name, value
     by_variable = {PREFIX + name.replace(".", "_").upper(): name for name in known_names()}
@@ -138,9 +143,12 @@ def _layers(
 
 def _read(file: Path) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        # Some editors begin a file with a mark of its encoding.
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is not TOML: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{file} can't be read: {error.strerror}", mend="mend its rights") from error
 
 
 def _describes(document: Mapping[str, Any]) -> bool:
@@ -162,12 +170,20 @@ def _flatten(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
             yield f"{prefix}{key}", value
 
 
+def _mend(name: str, known: Sequence[str]) -> str:
+    """Return the mend of a name that nobody knows: a table that was written as a value, or what is near."""
+    if name.startswith("budget."):
+        return "each budget begins with [[budget]], in two brackets"
+    below = [other for other in known if other.startswith(f"{name}.")]
+    return f"it is a table: [{name}]" if below else nearest(name, known)
+
+
 def _place(tree: dict[str, Any], name: str, value: object, source: str) -> None:
     known = tuple(known_names())
     if name not in known:
         variables = name.startswith(PREFIX)
         candidates = [PREFIX + item.replace(".", "_").upper() for item in known] if variables else known
-        raise UsageError(f"unknown setting {name} in {source}", mend=nearest(name, candidates))
+        raise UsageError(f"unknown setting {name} in {source}", mend=_mend(name, candidates))
     *sections, leaf = name.split(".")
     for section in sections:
         tree = tree.setdefault(section, {})

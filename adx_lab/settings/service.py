@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 
 class StartSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -30,7 +36,7 @@ class StartSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     command
         Anything that runs in the foreground.
     ready
-        The path that answers below 400 once it serves.
+        The path that answers below 400 once it serves; where none is named any answer will do.
     ready_file
         Whether it also says so in the file ``{ready_file}``.
     env
@@ -57,8 +63,8 @@ class StartSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     build: str = ""
     compile: str = ""
     command: str = ""
-    ready: str = "/"
-    ready_s: float = 60.0
+    ready: str = ""
+    ready_s: Positive = 60.0
     ready_file: bool = False
     env: dict[str, str] = {}
     setting_env: str = ""
@@ -69,8 +75,8 @@ class StartSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     trace_env: dict[str, str] = {}
     people: str = ""
     host: str = "127.0.0.1"
-    port: int = 0
-    workers: int = 1
+    port: Port = 0
+    workers: Count = 1
 
 
 class ServiceDatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -152,7 +158,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     queries: str = ""
     metrics: str = "/metrics"
     profile: str = ""
-    otlp_port: int = 0
+    otlp_port: Port = 0
     start: StartSettings = StartSettings()
     database: ServiceDatabaseSettings = ServiceDatabaseSettings()
     login: LoginSettings = LoginSettings()
@@ -162,7 +168,7 @@ class BaselineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """What a night is compared with: a git ref in a duet, or the last valid nights of the same key."""
 
     ref: str = ""
-    nights: int = 7
+    nights: Count = 7
 
 
 class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -171,11 +177,11 @@ class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     name: str = ""
     endpoint: str = ""
     statement: str = ""
-    p50_ms: float | None = None
-    p95_ms: float | None = None
-    p99_ms: float | None = None
-    error_rate: float | None = None
-    statements_per_request: float | None = None
+    p50_ms: Positive | None = None
+    p95_ms: Positive | None = None
+    p99_ms: Positive | None = None
+    error_rate: NotNegative | None = None
+    statements_per_request: NotNegative | None = None
     metric: str = ""
     limit: float | None = None
     direction: Literal["below", "above"] = "below"

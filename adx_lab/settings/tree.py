@@ -7,7 +7,15 @@ from typing import Literal
 
 import msgspec
 
-from adx_lab.settings.service import BaselineSettings, BudgetSettings, ServiceSettings
+from adx_lab.settings.service import (
+    BaselineSettings,
+    BudgetSettings,
+    Count,
+    Natural,
+    NotNegative,
+    Positive,
+    ServiceSettings,
+)
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 """The folder that holds the package: a checkout, or where it was installed."""
@@ -28,15 +36,15 @@ class DatabaseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """PostgreSQL under the service. With ``url`` the lab starts none and uses that one."""
 
     url: str | None = None
-    shared_buffers_mb: int = 256
-    max_connections: int = 300
+    shared_buffers_mb: Count = 256
+    max_connections: Count = 300
 
 
 class ValkeySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Valkey under the service. With ``url`` the lab starts none and uses that one."""
 
     url: str | None = None
-    max_memory_mb: int = 256
+    max_memory_mb: Count = 256
 
 
 class DatasetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,16 +57,16 @@ class DatasetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 class LoadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the load is driven."""
 
-    rate_per_s: float = 200.0
-    duration_s: float = 30.0
-    warmup_s: float = 5.0
-    users: int = 100
-    workers: int = 1
+    rate_per_s: Positive = 200.0
+    duration_s: Positive = 30.0
+    warmup_s: NotNegative = 5.0
+    users: Count = 100
+    workers: Count = 1
     seed: int = 1
     base_url: str | None = None
-    timeout_s: float = 30.0
+    timeout_s: Positive = 30.0
     locustfile: str = ""
-    spawn_per_s: float | None = None
+    spawn_per_s: Positive | None = None
     arguments: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
 
@@ -72,7 +80,7 @@ class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class NotebookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How notebooks are executed."""
 
-    cell_timeout_s: int = 120
+    cell_timeout_s: Count = 120
 
 
 class NightSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,8 +92,8 @@ class NightSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """
 
     webhook_url: str | None = None
-    keep_days: int = 60
-    bisect_s: float = 900.0
+    keep_days: Natural = 60
+    bisect_s: NotNegative = 900.0
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -197,7 +197,7 @@ _ADDED = frozenset({"beside", "cache_trace", "service"})
 
 
 _MAKES: Mapping[Kind, str] = {
-    "load": "adx-lab load mixed",
+    "load": "adx-lab load",
     "climb": "adx-lab load steps",
     "duet": "adx-lab duet HEAD .",
 }

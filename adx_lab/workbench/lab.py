@@ -20,7 +20,7 @@ from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.play import play
 from adx_lab.conduct.plans import CORE_QUERIES, cells_of, query_names
 from adx_lab.conduct.run import recorded
-from adx_lab.conduct.run.request import LoadRequest, load_request
+from adx_lab.conduct.run.request import LoadRequest, load_request, usual_scenario
 from adx_lab.conduct.run.surroundings import Surroundings, elsewhere, surroundings
 from adx_lab.conduct.switches.catalogue import measures_of
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
@@ -96,7 +96,7 @@ class Lab:
 
     def load(
         self,
-        scenario: str = "mixed",
+        scenario: str | None = None,
         *,
         rate_per_s: float | None = None,
         duration_s: float | None = None,
@@ -111,7 +111,7 @@ class Lab:
         Parameters
         ----------
         scenario
-            A locustfile of ``locustfiles/``, by name.
+            A locustfile of ``locustfiles/``, by name; left out, the project file's own, or mixed.
         rate_per_s, duration_s, warmup_s, users, workers, seed
             As ``adx-lab load`` has them; what is left out is the scenario's own.
         locustfile
@@ -133,7 +133,7 @@ class Lab:
         settings = override(self._settings, flags)
         request = load_request(
             settings,
-            None if locustfile is not None else scenario,
+            None if locustfile is not None else scenario or usual_scenario(settings),
             None if locustfile is None else Path(locustfile),
             given=frozenset(name.removeprefix("load.") for name in flags),
             url=self._url,
@@ -211,7 +211,7 @@ class Lab:
         base: str,
         head: str,
         *,
-        scenario: str = "mixed",
+        scenario: str | None = None,
         rate_per_s: float | None = None,
         blocks: int | None = None,
         seconds: float | None = None,
@@ -228,7 +228,7 @@ class Lab:
         order = DuetOrder(
             base,
             head,
-            scenario=scenario,
+            scenario=scenario or usual_scenario(self._settings),
             rate_per_s=rate_per_s,
             blocks=blocks,
             seconds=seconds,

@@ -180,7 +180,7 @@ class Duet:
         from IPython.display import display  # noqa: PLC0415  # only a notebook calls this
 
         parts: Sequence[Any] = (
-            comparison_tables.comparisons(self.verdict.comparisons),
+            comparison_tables.comparisons(comparison_tables.telling(self.verdict.comparisons)),
             comparison_tables.findings(self.verdict.findings),
         )
         for part in parts:

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from adx_lab.capture.database.statements import connected, describe_database, read_statements, statement_rows
+from adx_lab.capture.database.statements import (
+    connected,
+    describe_database,
+    is_asked,
+    read_statements,
+    statement_rows,
+)
 from adx_lab.errors import StackError
 from adx_lab.sql import Query
 
@@ -35,3 +41,37 @@ async def test_nobody_at_the_url_is_one_error() -> None:
     with pytest.raises(StackError, match="can't be reached for capture"):
         async with connected("postgresql://127.0.0.1:1/x"):
             pass
+
+
+def test_what_the_lab_asks_is_no_asking_of_the_service() -> None:
+    settings = (
+        "SELECT name, setting, unit, source FROM pg_settings WHERE source NOT IN ($1, $2, $3) ORDER BY name"
+    )
+    assert not is_asked(settings)
+    assert not is_asked("SELECT version()")
+    assert not is_asked("BEGIN")
+    assert is_asked("SELECT name FROM settings WHERE source = $1")
+
+
+async def test_a_role_that_may_see_nothing_is_one_error(postgres_url: str) -> None:
+    async with connected(postgres_url) as connection:
+        await connection.execute("CREATE ROLE blind LOGIN; SELECT 17 AS asked")
+        try:
+            blind = postgres_url.replace("//postgres@", "//blind@")
+            async with connected(blind) as seen:
+                with pytest.raises(StackError, match="GRANT pg_read_all_stats"):
+                    await read_statements(seen)
+                await connection.execute("GRANT pg_read_all_stats TO blind")
+                assert any(
+                    "SELECT $1 AS asked" in row["text"] for row in (await read_statements(seen)).values()
+                )
+        finally:
+            await connection.execute("DROP ROLE blind")
+
+
+async def test_a_wrong_password_is_one_error_that_does_not_quote_it(postgres_url: str) -> None:
+    url = postgres_url.replace("//postgres@", "//nobody:sesame-7@")
+    with pytest.raises(StackError, match="can't be reached for capture") as told:
+        async with connected(url):
+            pass
+    assert "sesame-7" not in str(told.value)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from adx_lab.cli import VERBS
+from adx_lab.cli.help_text import EXAMPLES, flat
 
 HEAVY = ("asyncpg", "locust", "numpy", "pandas", "plotly", "pyarrow", "scipy", "sqlalchemy")
 
@@ -18,6 +19,42 @@ def test_help_loads_nothing_heavy(verb: str) -> None:
     said, heavy = run_words(verb, "--help")
     assert f"adx-lab {verb}" in said
     assert heavy == ""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_an_example_that_is_read_as_it_stands(verb: str) -> None:
+    said, _ = run_words(verb, "--help")
+    assert "``" not in said
+    for one in EXAMPLES[verb].split(";"):
+        assert one.strip() in said
+        named = [word for word in one.split() if word.startswith("--")]
+        assert all(word in said for word in named), named
+
+
+def test_help_draws_no_markdown() -> None:
+    program = "import sys; from adx_lab.cli import _run; _run(['duet', '--help'], debug=False); "
+    program += "sys.exit('markdown_it' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+
+
+def test_a_paragraph_is_one_line() -> None:
+    text = """Do it.
+
+    A paragraph of
+    two lines.
+
+    Parameters
+    ----------
+    one
+        Of ``two``
+        lines.
+    other
+        Of one.
+    """
+    assert flat(text).splitlines() == [
+        *("Do it.", "", "A paragraph of two lines.", "", "Parameters", "----------"),
+        *("one", "    Of two lines.", "other", "    Of one."),
+    ]
 
 
 def test_a_plan_is_shown_without_anything_heavy(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_one_query_of_one_tenant_is_shown_as_a_tree(stack_home: Home) -> None:
         (("--query", "users.lst"), "did you mean users.list"),
         (("--query", "users.get", "--tenant", "wale"), "unknown tenant wale; did you mean whale"),
         (("--query", "users.get", "--mode", "auto"), "unknown mode auto"),
-        (("--role", "web"), "--role and --set are for --database"),
+        (("--role", "web"), "--role and --set are for services that name no queries"),
         (("--set", "a", "--database", "postgresql://127.0.0.1/x"), "--set a sets nothing"),
         (("--limit", "0", "--database", "postgresql://127.0.0.1/x"), "--limit 0 is not a number"),
         (("--resample", "-1"), "--resample -1 is not a number of times"),

@@ -26,6 +26,31 @@ from tests.conftest import Home
         (("up", "--scale", "enormous"), 2, "enormous"),
         (("up", "--rules-off", "cache.l9"), 2, "cache.l9"),
         (("status", "--jsno"), 2, "Unknown option: --jsno"),
+        (("status", "extra"), 2, "extra is more than adx-lab status takes; see adx-lab status --help"),
+        (("duet", "HEAD"), 2, "adx-lab duet needs HEAD; see adx-lab duet --help"),
+        (("load", "mixed", "--replay", "nosuch"), 2, "there is no run nosuch"),
+        (
+            ("load", "mixed", "--rate", "1e12"),
+            2,
+            "--rate 1e+12 is beyond all measure; give at most 1,000,000",
+        ),
+        (("load", "mixed", "--rate", "nan"), 2, "--rate nan is not a positive number"),
+        (("load", "mixed", "--warmup", "-1"), 2, "--warmup -1 is not a number of at least 0"),
+        (("load", "mixed", "--seed", "-1"), 2, "--seed -1 is no seed"),
+        (("load", "mixed", "--url", ""), 2, "--url is empty"),
+        (("duet", ".", ".", "--rate", "nan"), 2, "--rate nan is not a positive number"),
+        (("duet", ".", ".", "--seed", "-1"), 2, "--seed -1 is no seed"),
+        (("rules", "--blocks", "0"), 2, "--blocks 0 is not a positive number"),
+        (("bisect", "HEAD", "HEAD", "--rate", "0"), 2, "--rate 0 is not a positive number"),
+        (("calibrate", "--duets", "-1"), 2, "--duets -1 is not a number of at least 0"),
+        (("nightly", "--rate", "0"), 2, "--rate 0 is not a positive number"),
+        (("nightly", "--duration", "0"), 2, "--duration 0 is not a positive number"),
+        (("nightly", "--blocks", "-1"), 2, "--blocks -1 is not a number of at least 0"),
+        (("nightly", "--webhook", "nonsense"), 2, "--webhook nonsense is no address of HTTP"),
+        (("plans", "--tenant", "nosuch"), 2, "choose among the plans of a query; name it with --query"),
+        (("plans", "--query", "users.get", "--mode", "nosuch"), 2, "unknown mode nosuch"),
+        (("ui", "--rate", "-1"), 2, "--rate -1 is not a positive number"),
+        (("ui", "--workers", "0"), 2, "--workers 0 is not a positive number"),
     ],
 )
 def test_one_line_and_the_code(home: Home, words: tuple[str, ...], code: int, said: str) -> None:
@@ -35,6 +60,7 @@ def test_one_line_and_the_code(home: Home, words: tuple[str, ...], code: int, sa
     assert said in done.error_lines[0]
     assert "Traceback" not in done.err
     assert done.out == ""
+    assert not (home.data / "stack" / "postgres").exists()  # refused before anything was started
 
 
 @pytest.mark.parametrize(

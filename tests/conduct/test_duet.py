@@ -253,3 +253,41 @@ def test_a_crowd_is_no_scenario_for_a_duet(stack_home: Home) -> None:
     done = duet(stack_home, ".", ".", "--scenario", "ten_thousand")
     assert done.code == 2
     assert "no open loop" in done.error_lines[0]
+
+
+@pytest.mark.acceptance
+def test_a_function_that_computes_more_is_named_first_with_its_line(stack_home: Home, tmp_path: Path) -> None:
+    place = "adx_lab/core/users/users.py"
+    old = "    user_id = checked_id(request.args[0])\n    return Response((await account_of("
+    text = (CHECKOUT / place).read_text()
+    line = next(one for one in text.splitlines() if one.startswith(old.splitlines()[1]))
+    slow = "    for _ in range(6):\n        _ = sorted(range(2_000), reverse=True)\n"
+    was = f"    user_id = checked_id(request.args[0])\n{line}"
+    head = patch_of(tmp_path, place, was, was.replace(line, slow + line))
+    done = stack_home.adx_lab("duet", ".", head, "--profile", "quick", "--json")
+    verdict = done.json()
+    assert verdict["status"] == "regressed", done.err
+    first = verdict["findings"][0]
+    assert (first["kind"], first["subject"]) == ("function", "get_user"), verdict["findings"]
+    evidence = first["evidence"]
+    assert evidence["file"] == place
+    at = text[: text.index(was)].count("\n") + 2
+    assert at <= evidence["line"] <= at + 2
+    assert evidence["lines_differ"] is True
+    assert all(one.startswith("GET /users/{id}") for one in first["endpoints"])
+    table = pd.read_parquet(folder_of(stack_home, done) / "profiles.parquet")
+    assert set(table["endpoint"]) >= set(first["endpoints"])
+
+
+@pytest.mark.acceptance
+def test_the_line_that_keeps_memory_is_named(stack_home: Home, tmp_path: Path) -> None:
+    place = "adx_lab/core/users/users.py"
+    text = (CHECKOUT / place).read_text()
+    was = '    """Show one user."""'
+    leak = '    globals().setdefault("_KEPT", []).append(bytes(100_000))'
+    head = patch_of(tmp_path, place, was, f"{was}\n{leak}")
+    done = stack_home.adx_lab("duet", ".", head, "--profile", "quick", "--json")
+    grown = next(one for one in done.json()["findings"] if one["kind"] == "memory-growth")
+    assert grown["subject"] == "get_user"
+    assert grown["evidence"]["line"] == text[: text.index(was)].count("\n") + 2
+    assert 90_000 < grown["evidence"]["head_bytes_per_request"] < 150_000

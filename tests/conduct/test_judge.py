@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from adx_lab.conduct.calibration.matrix import DEFECTS, endpoints_of, matrix
-from adx_lab.conduct.duet.judge import DuetEvidence, judge_duet
+from adx_lab.conduct.duet.judge import DuetEvidence, comparisons_of, judge_duet
 from tests.conduct.known_duet import NAMES, known_duet
 
 SURE = {"only the p95", "a tenth of it 4 times slower"}
@@ -67,6 +67,21 @@ def test_one_stalled_block_is_borne(equals: DuetEvidence) -> None:
     samples["service_ms"] = np.where(stalled, 3 * samples["service_ms"], samples["service_ms"])
     verdict = judge_duet(replace(equals, samples=samples)).verdict
     assert not [one for one in verdict.comparisons if one.status == "slower"]
+
+
+def test_the_crowd_as_a_whole_is_not_asked_more_than_a_machine_can_tell(equals: DuetEvidence) -> None:
+    """Bursts of equals differ by a tenth between blocks: a twentieth of all of them was never ruled out."""
+    samples = equals.samples.copy()
+    rng = np.random.default_rng(5)
+    burst = ((samples["movement"] == "burst") & (samples["variant"] == "head")).to_numpy()
+    moods = {block: float(np.exp(0.1 * rng.normal())) for block in samples["block"].unique()}
+    samples.loc[burst, "service_ms"] *= samples.loc[burst, "block"].map(moods).astype(float)
+    (crowd,) = (
+        one
+        for one in comparisons_of(replace(equals, samples=samples))
+        if (one.subject, one.metric) == ("all", "burst_ms")
+    )
+    assert crowd.closed
 
 
 def test_failures_of_a_few_are_told_from_chance(equals: DuetEvidence) -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -158,6 +159,20 @@ def test_a_duet_that_could_not_be_played_makes_the_night_invalid(night: Any, sta
     assert {"duet_base_starts"} == {one.check for one in verdict.validity} - {
         one.check for one in plain.validity
     }
+
+
+def test_what_only_a_crowd_can_tell_is_judged_or_named(night: Any, stack_home: Home) -> None:
+    folder = stack_home.data / "runs" / night.json()["run_id"]
+    judged = judge(Settings(home=str(stack_home.path)), open_folder(folder))
+    assert night.json()["coverage"]["budgets"] == ["Requests a second", "Concurrent users"]
+    record = msgspec.structs.replace(judged.record, scenario="ten_thousand")
+    crowd = replace(judged, run=replace(judged.run, record=record))
+    verdict = Contents(judged, crowd=crowd).decide([], "index.html")
+    assert {item.name for item in verdict.budgets} >= {"Requests a second", "Concurrent users"}
+    assert verdict.coverage is None or verdict.coverage.budgets == ()
+    assert len([item for item in verdict.budgets if item.name == "Error rate"]) == 1
+    (asked,) = (item for item in verdict.budgets if item.name == "Requests a second")
+    assert asked.status != "pass"  # 150 requests a second are no crowd
 
 
 def test_what_lies_beside_the_runs_costs_no_report(night: Any, stack_home: Home) -> None:

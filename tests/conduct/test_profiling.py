@@ -12,7 +12,7 @@ from adx_lab.analysis.functions.stacks import Frame, Stack, StackProfile
 from adx_lab.analysis.functions.stored import PROFILED, known_lines, profiles_of
 from adx_lab.capture.profiles.sampler import Sampled
 from adx_lab.conduct.duet.judge import with_functions
-from adx_lab.conduct.duet.profiling import Profiles, Profiling
+from adx_lab.conduct.duet.profiling import Profiles, Profiling, SampledEndpoint
 from tests.analysis.functions.seeded import ROOT, Seeded, service
 
 
@@ -45,8 +45,8 @@ def test_profiles_are_kept_and_name_the_function_whose_lines_differ(tmp_path: Pa
             for (side, root), profile in zip(roots.items(), pair, strict=True)
             if root is not None
         }
-        told = kept.add(number, seen, roots, dict.fromkeys(roots, 1_500))
-        companions.append({side: {PROFILED: told[side]} for side in roots})
+        told = kept.add(number, SampledEndpoint("GET /x", seen, dict.fromkeys(roots, 1_500)), roots)
+        companions.append({side: {PROFILED: {"GET /x": told[side]}} for side in roots})
     again = profiles_of(kept.table().to_pandas(), companions, range(1, 13))
     assert len(again) == 12
     lines = known_lines(companions)
@@ -57,17 +57,14 @@ def test_profiles_are_kept_and_name_the_function_whose_lines_differ(tmp_path: Pa
     assert [one.name for one, differs in lines.items() if differs] == [guilty.name]
 
 
-def test_functions_stand_behind_the_finding_that_says_no_more_than_cpu() -> None:
+def test_functions_stand_before_the_finding_that_says_no_more_than_cpu() -> None:
     cpu, query, function = (Finding(kind, kind, "", {}) for kind in ("cpu", "query", "function"))
-    assert with_functions([cpu, query], [function]) == (cpu, function, query)
+    assert with_functions([cpu, query], [function]) == (function, cpu, query)
     assert with_functions([query], [function]) == (query, function)
 
 
-async def test_a_duet_without_a_sampler_is_a_duet_all_the_same() -> None:
-    profiling = Profiling(wanted=True)
+def test_a_duet_without_a_sampler_is_a_duet_all_the_same() -> None:
+    profiling = Profiling()
     profiling.start({"base": [], "head": []}, seconds=1)
-    assert await profiling.stop() == {}
-    off = Profiling(wanted=False)
-    off.start({"base": [1], "head": [1]}, seconds=1)
-    assert await off.stop() == {}
-    assert off.trouble is None
+    assert profiling.stop() == {}
+    assert "nobody knows" in str(profiling.trouble)

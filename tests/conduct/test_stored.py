@@ -112,7 +112,7 @@ def test_what_a_clock_that_was_set_back_made_is_still_of_its_night(settings: Set
 
 
 async def test_what_can_not_be_judged_is_one_line_that_names_the_run(settings: Settings) -> None:
-    run_id = store_duet(settings, known_duet(np.random.default_rng(1), blocks=5))
+    run_id = store_duet(settings, known_duet(np.random.default_rng(1)))
     file = settings.runs_dir / run_id / "run.json"
     document = json.loads(file.read_text())
     document["audit"]["blocks"][1]["cpu_share_max"] = "much"

@@ -267,10 +267,10 @@ def test_another_baseline_is_no_change_of_the_tree() -> None:
         }  # fmt: skip
 
     def found(later: str) -> list[str]:
-        rows = [row(night, "a", 1.0 if night < 10 else 0.9) for night in range(30)]
-        rows += [row(night, later, 1.0) for night in range(30, 40)]
+        rows = [row(night, "a", 1.0 if night < 15 else 0.9) for night in range(40)]
+        rows += [row(night, later, 1.0) for night in range(40, 55)]
         (series,) = series_of(rows)
-        assert len(series.nights) == 40
+        assert len(series.nights) == 55
         return [change.direction for change in series.changes]
 
     assert found("a") == ["faster", "slower"]

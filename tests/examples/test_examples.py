@@ -20,7 +20,7 @@ from adx_lab.conduct.run.surroundings import surroundings
 from adx_lab.progress import Silent
 from adx_lab.services.sources import commit_of
 from adx_lab.settings import read_settings
-from adx_lab.store.folders import StoredRun, open_run
+from adx_lab.store.folders import StoredRun, open_run, run_ids
 from tests.conftest import CHECKOUT, Finished
 
 REGRESSION = CHECKOUT / "examples" / "shop" / "regression" / "n_plus_one_and_dropped_index.patch"
@@ -84,6 +84,9 @@ async def test_a_night_after_the_regression_names_endpoint_statement_and_plan(sh
     # Whatever else this machine does meanwhile: here it counts as a valid night.
     recorded.keep_row(settings, judged, status="pass")
 
+    # Who asks one request at a time records no run beside.
+    assert run_ids(settings.runs_dir) == [first.record.run_id]
+
     same = compare_night(settings, recorded.judge(settings, await load_as_a_night(shop)))
     assert same.nights == (first.record.run_id,)
     counted = [
@@ -122,10 +125,81 @@ def test_two_commits_of_it_are_compared_both_up_at_once(shop: Path) -> None:
     block = run.companions()[0]
     asked = {side: _calls(block[side]) / block[side]["requests"] for side in ("base", "head")}
     assert asked["head"] > asked["base"] + 0.5
+    # What the locustfile does not ask is not to be judged: else nothing could ever pass.
+    assert not [line for line in done.json()["coverage"]["unjudged"] if "no request" in line]
+    found = {one["kind"]: one for one in done.json()["findings"]}
+    assert found["n+1"]["endpoints"] == [ORDERS]
+    assert "from products where products.id" in found["n+1"]["cause"]
+    assert LIST in found["plan"]["endpoints"]
+    assert "became Seq Scan" in found["plan"]["cause"]
 
 
 def _calls(companions: Any) -> float:
     return sum(float(one["calls"]) for one in companions["statements"].values())
+
+
+@pytest.mark.acceptance
+def test_a_bisection_finds_the_commit_that_asks_again_and_again(tmp_path: Path) -> None:
+    place = copied("shop", tmp_path)
+    app = place / "shop" / "app.py"
+    for number in range(8):
+        if number == 5:
+            git(place, "apply", str(REGRESSION))
+        app.write_text(f"{app.read_text()}\n\ndef unused_{number}() -> int:\n    return {number}\n")
+        git(place, "commit", "-qam", f"Change {number}")
+    try:
+        done = adx_lab(place, "bisect", "HEAD~8", "HEAD", "--limit", "200", "--json")
+        told = done.json()
+        assert told["status"] == "found", done.err
+        assert told["suspects"][0]["sha"] == commit_of(place, "HEAD~2")
+        assert len(told["steps"]) <= 8
+    finally:
+        adx_lab(place, "down", "--purge")
+
+
+TRACED = """\
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from shop.app import app, engine
+
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+trace.set_tracer_provider(provider)
+FastAPIInstrumentor.instrument_app(app)
+SQLAlchemyInstrumentor().instrument(engine=engine.sync_engine, skip_dep_check=True)
+"""
+
+
+@pytest.mark.acceptance
+def test_spans_name_an_n_plus_one_of_an_instrumented_service(tmp_path: Path) -> None:
+    place = copied("shop", tmp_path)
+    project = place / "adx-lab.toml"
+    text = project.read_text().replace('timing = "none"', 'timing = "otel"')
+    project.write_text(text.replace("shop.app:app", "shop.traced:app"))
+    (place / "shop" / "traced.py").write_text(TRACED)
+    git(place, "add", "-A")
+    git(place, "commit", "-qm", "Instrument it")
+    git(place, "apply", str(REGRESSION))
+    git(place, "commit", "-qam", "Simplify the orders")
+    try:
+        done = adx_lab(place, "duet", "HEAD~1", ".", "--profile", "quick", "--rate", "25", "--json")
+        assert done.code in {1, 4}, done.err
+        findings = done.json()["findings"]
+        many = next(one for one in findings if one["kind"] == "n+1")
+        assert many["endpoints"][0] == ORDERS
+        assert "FROM products" in many["cause"] + json.dumps(many["evidence"])
+        run = open_run(read_settings({}, {"home": str(place)}).runs_dir, done.json()["run_id"])
+        samples = run.table("samples")
+        assert samples["server_ms"].notna().mean() > 0.9
+        alone = adx_lab(place, "load", "--duration", "4", "--warmup", "1")
+        assert "n+1" in alone.out, alone.out
+    finally:
+        adx_lab(place, "down", "--purge")
 
 
 def test_a_service_without_a_database(tmp_path: Path) -> None:

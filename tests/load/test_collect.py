@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +135,22 @@ def test_a_record_without_requests_is_no_run(
     write_worker(tmp_path, 1, batches, beats)
     with pytest.raises(MeasurementError, match=said):
         collect(tmp_path, tmp_path)
+
+
+def test_nothing_is_imported_once_a_load_has_begun() -> None:
+    """Arrow imports pandas with its first array: the load stood still for most of a second."""
+    program = (
+        "import sys\n"
+        "from adx_lab.load.recording.recorder import Recorder\n"
+        "class Sink:\n"
+        "    def write(self, batch): pass\n"
+        "    def tell(self, facts): pass\n"
+        "    def close(self): pass\n"
+        "recorder = Recorder(Sink(), '')\n"
+        "before = set(sys.modules)\n"
+        "recorder.on_request('GET', '/', 1.0, 10, start_time=1.8e9)\n"
+        "recorder.beat()\n"
+        "print(sorted(set(sys.modules) - before))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from adx_lab.analysis.run.audit import ValidityCheck
+from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
 from adx_lab.report.page.answer import slug
 from adx_lab.report.parts.figure import COLOURS
 from adx_lab.report.parts.words import check_words, trouble
 from tests.conftest import CHECKOUT, HEADLESS, Home
+from tests.report.browsing import AXE, serious
 
 LINE = "    user_id = checked_id(request.args[0])"
 WAIT = '    await __import__("asyncio").sleep(0.25)'
-AXE = CHECKOUT / "node_modules" / "axe-core" / "axe.min.js"
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,9 @@ def test_ten_seconds_are_enough(regressed: Path, browser: Browser, width: int) -
         assert where["y"] + min(where["height"], 40) <= 900, name
     assert "sleep" in told.locator("pre").inner_text()
     assert page.locator(".answer").inner_text().startswith("Regressed: GET /users/{id}")
+    # The picture below shows the very endpoint that is slower, in the colour of what is.
+    legend = page.locator("#forest .legendtext").all_inner_texts()
+    assert "slower" in legend
 
 
 @pytest.mark.browser
@@ -154,10 +157,7 @@ def test_axe_finds_nothing_serious(regressed: Path, browser: Browser, scheme: st
         pytest.skip("axe-core is not installed (npm install axe-core): accessibility is not checked")
     for file in sorted(regressed.parent.glob("*.html")):
         page = opened(browser, file, 1280, scheme)
-        page.add_script_tag(path=str(AXE))
-        found = page.evaluate("axe.run().then(result => result.violations)")
-        serious = [one["id"] for one in found if one["impact"] in {"serious", "critical"}]
-        assert serious == [], file.name
+        assert serious(page) == [], file.name
         page.context.close()
 
 
@@ -184,6 +184,18 @@ def luminance(colour: str) -> float:
 
 
 def test_what_was_wrong_is_said_in_words() -> None:
+    every = audit_generator(
+        {
+            **dict.fromkeys(("unanswered", "lost_requests", "ended_early_s", "task_exceptions"), 1),
+            **dict.fromkeys(("loop_lag_p99_ms", "schedule_lag_p99_ms", "cpu_share_max"), 1),
+            **dict.fromkeys(("steal_share", "foreign_cpu_share"), 1),
+        }
+    )
+    assert len(every) == 9
+    for check in every:
+        assert check_words(check.check) != check.check.replace("_", " "), check.check
+        assert "can be borne" not in trouble(check)[0], check.check
+    assert trouble(ValidityCheck("postgres_died", 1.0, 0.0, ok=False))[0] == "PostgreSQL died under the load"
     busy = ValidityCheck("duet_foreign_cpu_share", 0.79, 0.75, ok=False)
     words, mend = trouble(busy)
     assert "other programs used 79% of this machine" in words

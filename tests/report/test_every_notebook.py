@@ -22,6 +22,7 @@ from adx_lab.report.plans.of_run import changes_since, plan_picture
 from adx_lab.settings import read_settings
 from adx_lab.store.rule_costs import RuleCost, RuleCosts
 from tests.conftest import CHECKOUT, HEADLESS, IN_GIT, Finished, Home
+from tests.report.browsing import AXE, serious
 
 SOURCES = CHECKOUT / "notebooks"
 CHARTS = {
@@ -158,6 +159,13 @@ def test_the_pages_draw_and_fit(pages: dict[str, str], chromium: str, night: Fin
             page.get_by_role("button", name="Show the code").click()
             assert page.locator(".input").first.is_visible(), name
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+            if AXE.is_file():
+                assert serious(page) == [], name
+        for file in (*report.glob("*.html"), report.parent / "index.html"):
+            if AXE.is_file() and file.stem not in pages:
+                page.goto(file.as_uri())
+                page.wait_for_selector("html[data-drawn]", state="attached")
+                assert serious(page) == [], file.name
         browser.close()
 
 
@@ -196,7 +204,7 @@ def test_the_wrong_run_is_one_line(
     assert open_steps(home=home).record.run_id == steps_run
     if night.json()["comparisons"]:
         duet = open_duel(home=home).record.run_id
-        with pytest.raises(UsageError, match="is a duet, not a load or a climb; adx-lab load mixed"):
+        with pytest.raises(UsageError, match="is a duet, not a load or a climb; adx-lab load makes"):
             open_judgement(run_id=duet, home=home)
     newer = tmp_path / "data" / "runs" / load_run
     shutil.copytree(stack_home.data / "runs" / load_run, newer)

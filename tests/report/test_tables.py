@@ -65,6 +65,35 @@ def test_a_terminal_gets_what_fits(width: int) -> None:
     assert whole[-1].endswith(long)
 
 
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_a_narrow_terminal_breaks_no_word_and_leaves_out_what_can_be_spared(width: int) -> None:
+    columns = (
+        *(
+            Column("subject"),
+            Column("metric"),
+            Column("status", kind="status"),
+            Column("base", kind="number"),
+        ),
+        *(Column("interval", kind="ratio", interval=True), Column("could see", kind="change", spare=True)),
+    )
+    rows = (
+        ("GET /files/{id}/content (range)", "one at a time, server [ms]", "undecided", 3.52, (0.8, 1.1), 1.1),
+        ("POST /workflows/{name}/runs", "CPU of the database, a request", "slower", 1.2, (1.1, 2.4), 0.4),
+    )
+    lines = table_text(Table(columns, rows), width=width).splitlines()
+    assert max(map(cells, lines)) <= width
+    pieces = {piece for line in lines for piece in line.split()}
+    for word in ("/files/", "{id}/", "undecided", "database,", "(range)", "/workflows/", "{name}/"):
+        assert any(word in piece for piece in pieces), word
+    whole = table_text(Table(columns, rows), width=None)
+    assert "could see" in whole
+    narrow = table_text(
+        Table((*columns, Column("p", kind="number", spare=True)), tuple((*r, 0.5) for r in rows)), width=50
+    )
+    assert "could" not in narrow
+    assert "interval" in narrow
+
+
 def test_numbers_stand_to_the_right_and_a_status_has_its_colour() -> None:
     table = Table((Column("a", kind="number"), Column("b", kind="status")), ((1.0, "fail"), (1000.0, "pass")))
     assert table_text(table, width=None).splitlines()[2:] == ["    1  fail", "1,000  pass"]

@@ -10,7 +10,7 @@ import pytest
 
 from adx_lab.errors import UsageError
 from adx_lab.services.attached import postgres_url
-from adx_lab.services.project import Wish, budgets_text, project_text
+from adx_lab.services.project import FirstFigures, Wish, budgets_text, project_text
 from adx_lab.settings import CHECKOUT, read_budgets, read_settings
 
 SHOP = '[service]\nname = "shop"\nurl = "http://127.0.0.1:1"\n'
@@ -56,12 +56,48 @@ def test_a_file_that_describes_nothing_only_changes_the_reference_core(tmp_path:
         ("[[budget]]\nendpoint = 'GET /'\np95 = 3\n", "unknown key p95; did you mean p95_ms"),
         ("[[budget]]\nendpoint = 'GET /'\n", "has no limit"),
         ("[[budget]]\np95_ms = 3\n", "limits nothing"),
-        ("[service]\ntiming = 'watch'\n", "Invalid enum value"),
+        ("[service]\ntiming = 'watch'\n", r"service\.timing in .* is 'watch': invalid enum value"),
         ("[service\n", "is not TOML"),
+        (
+            "[service]\nname = 3\n",
+            r"service\.name in .*adx-lab\.toml is 3: expected a text, got a whole number",
+        ),
+        ("service = 'shop'\n", r"unknown setting service in .*; it is a table: \[service\]"),
+        ("[service]\nname = 's'\nstart = 'x'\n", r"it is a table: \[service\.start\]"),
+        (
+            "[service.start]\ncommand = 'x'\nenv = ['A=1']\n",
+            r"service\.start\.env .* expected a table, got a list",
+        ),
+        ("[service.start]\ncommand = 'x'\nenv = { A = 1 }\n", r"service\.start\.env .* expected a text"),
+        ("[load]\nusers = 0\n", r"load\.users .* is 0: expected a whole number >= 1"),
+        ("[load]\nrate_per_s = nan\n", r"load\.rate_per_s .* is nan"),
+        ("[load]\ntags = 'read'\n", r"load\.tags .* is 'read': expected a list"),
+        ("[budget]\nendpoint = 'a'\n", r"begins with \[\[budget\]\]"),
+        (
+            "[[budget]]\nendpoint = 'a'\np95_ms = '1 s'\n",
+            "budget 1 of .* wrong p95_ms: expected a number, got a text",
+        ),
+        ("[[budget]]\nmetric = 'endpoint.a.p96_ms'\nlimit = 1\n", "which nothing measures; adx-lab doctor"),
+        ("[service]\nurl = '127.0.0.1:80'\n", r"service\.url .* write it as http://"),
+        ("[service]\nname = ' '\nurl = 'http://x'\n", r"service\.name .* short name"),
+        (
+            '[service]\nname = "a\\nb"\nurl = "http://x"\n',
+            "short name of one line",
+        ),
+        ("[service.start]\ncommand = 'x'\nready = 'up'\n", "write it as /up"),
+        ("[service.start]\ncommand = 'x'\nport = 'http'\n", r"service\.start\.port .* is 'http'"),
+        ("[service.start]\ncommand = 'x'\nready_s = -1\n", r"service\.start\.ready_s .* is -1"),
+        ("[baseline]\nnights = -1\n", r"baseline\.nights .* is -1"),
+        (
+            "[service.database]\nprepare = 'x'\nurl = 'postgresql://a'\n",
+            r"stands beside service\.database\.prepare",
+        ),
+        ("[service.login]\nrequest = 'POST token'\n", "say method and path"),
     ],
 )
 def test_what_is_wrong_is_one_line_with_the_place(tmp_path: Path, text: str, said: str) -> None:
-    write(tmp_path, SHOP + text if text.startswith("[[") or "strat" in text else text)
+    below = text.startswith(("[[", "[load", "[budget", "[baseline", "[service."))
+    write(tmp_path, SHOP + text if below else text)
     with pytest.raises(UsageError, match=said):
         read_settings({}, {"home": str(tmp_path)})
 
@@ -94,15 +130,34 @@ def test_another_services_budgets_are_never_the_cores(tmp_path: Path) -> None:
 
 
 def test_what_init_writes_can_be_read(tmp_path: Path) -> None:
-    wish = Wish('a "shop"', None, None, "uvicorn shop:app --port {port}", "python -m seed", "load.py")
-    text = project_text(wish) + budgets_text({"GET /a": 4.2, "GET /b": 130.0})
+    wish = Wish(
+        'a "shop"',
+        command="uvicorn shop:app --port {port}",
+        prepare="python -m seed",
+        locustfile="load.py",
+        env={"DATABASE_URL": "postgresql+asyncpg://{database}", "POOL.SIZE": "5"},
+        branch="trunk",
+    )
+    text = project_text(wish) + budgets_text(
+        {
+            "GET /a": FirstFigures(2.0, 4.2, 400),
+            "GET /b": FirstFigures(60.0, 130.0, 900),
+            "GET /c": FirstFigures(3.0, 9.0, 60),
+        }
+        | {"GET /d": FirstFigures(3.0, 9.0, 4)}
+    )
     file = write(tmp_path, text)
     settings = read_settings({}, {"home": str(tmp_path)})
     assert settings.service.name == 'a "shop"'
     assert settings.service.database.prepare == "python -m seed"
+    assert settings.service.start.env == wish.env
+    assert settings.baseline.ref == "trunk"
     limits = {one.metric: one.limit for one in read_budgets(file, "any")}
     assert limits["endpoint.GET /a.p95_ms"] == 9
     assert limits["endpoint.GET /b.p95_ms"] == 300
+    # What a night can't tell makes it undecided for ever.
+    assert limits["endpoint.GET /c.p50_ms"] == 6
+    assert not [name for name in limits if "/d" in name]
 
 
 @pytest.mark.parametrize(

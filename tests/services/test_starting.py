@@ -145,6 +145,46 @@ async def test_one_that_dies_is_one_line_with_its_log(project: Path, tmp_path: P
         await start_service(order(settings_of(project)), log=tmp_path / "log")
 
 
+LISTENER = "import socket, sys, time\ns = socket.create_server(('127.0.0.1', {port}))\ntime.sleep(60)\n"
+REFUSING = SERVER.replace("self.send_response(200)", "self.send_response(503)")
+
+
+@pytest.mark.parametrize(
+    ("server", "ready", "said"),
+    [
+        (SERVER, "ready = '/up'\n", "OK"),
+        (SERVER.replace("200", "404"), "", "OK"),
+        (
+            SERVER.replace("200", "404"),
+            "ready = '/up'\n",
+            "/up answered 404: set service.start.ready to a path",
+        ),
+        (REFUSING, "", "it answered 503"),
+        (LISTENER.format(port=0), "", r"it listens on \d+ and not on \d+: let its command take {port}"),
+        ("import time; time.sleep(60)\n", "", "it listens on no port"),
+        ("pass\n", "", "exited with status 0; its command has to stay in the foreground"),
+    ],
+)
+async def test_what_keeps_it_from_being_ready_is_said(
+    project: Path, tmp_path: Path, server: str, ready: str, said: str
+) -> None:
+    (project / "server.py").write_text(server)
+    settings = settings_of(project, f"ready_s = 3\n{ready}")
+    if said == "OK":
+        await (await start_service(order(settings), log=tmp_path / "log")).stop()
+        return
+    with pytest.raises(StackError, match=said) as told:
+        await start_service(order(settings), log=tmp_path / "log")
+    assert str(tmp_path / "log") in str(told.value)
+
+
+async def test_a_word_that_is_nearly_known_is_refused(project: Path, tmp_path: Path) -> None:
+    text = (project / "adx-lab.toml").read_text().replace("{port}", "{prot}")
+    (project / "adx-lab.toml").write_text(text)
+    with pytest.raises(UsageError, match=r"did you mean \{port\}"):
+        await start_service(order(settings_of(project)), log=tmp_path / "log")
+
+
 async def test_a_variant_has_its_commit_its_environment_and_a_port_of_its_own(
     project: Path, tmp_path: Path
 ) -> None:
@@ -209,12 +249,40 @@ async def test_it_is_built_once_a_lock_file(project: Path) -> None:
 
 async def test_a_build_that_fails_leaves_nothing_that_is_used_later(project: Path) -> None:
     settings = settings_of(project, "build = 'mkdir made && false'\n")
-    tree = read_variant("HEAD", settings).tree
-    assert tree is not None
     for _ in range(2):
+        tree = read_variant("HEAD", settings).tree
+        assert tree is not None
         with pytest.raises(StackError, match="build exited with status 1"):
             await built(tree, settings, Silent())
-    assert not (tree.path / "made").exists()
+        assert not (tree.path / "made").exists()
+
+
+async def test_without_a_lock_file_half_a_build_is_not_used_either(project: Path) -> None:
+    git(project, "rm", "-q", "requirements.txt")
+    git(project, "commit", "-qm", "no lock")
+    settings = settings_of(project, "build = 'mkdir made && test -e {source}/good && touch made/whole'\n")
+    for _ in range(2):
+        tree = read_variant("HEAD", settings).tree
+        assert tree is not None
+        with pytest.raises(StackError, match="build exited with status 1"):
+            await built(tree, settings, Silent())
+        assert not tree.path.exists()
+    (project / "good").touch()
+    git(project, "add", "good")
+    git(project, "commit", "-qm", "good")
+    tree = read_variant("HEAD", settings).tree
+    assert tree is not None
+    assert ((await built(tree, settings, Silent())).path / "made" / "whole").exists()
+
+
+async def test_another_command_builds_anew(project: Path) -> None:
+    tree = read_variant("HEAD", settings_of(project, "build = 'echo one > made'\n")).tree
+    assert tree is not None
+    await built(tree, settings_of(project), Silent())
+    text = (project / "adx-lab.toml").read_text().replace("echo one", "echo two")
+    (project / "adx-lab.toml").write_text(text)
+    made = await built(tree, settings_of(project), Silent())
+    assert (made.path / "made").read_text() == "two\n"
 
 
 class Cluster:

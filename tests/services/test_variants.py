@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from adx_lab.errors import UsageError
+from adx_lab.report.duet.source_change import source_change
 from adx_lab.services.sources import commit_of, export_ref, patched, same_lock, working_tree
 from adx_lab.services.variants import read_variant
 from adx_lab.settings import CHECKOUT, Settings, read_settings
@@ -74,17 +76,24 @@ def test_a_url_is_somebody_elses(settings: Settings) -> None:
     assert (variant.url, variant.tree) == ("http://127.0.0.1:1", None)
 
 
+def worktrees() -> set[str]:
+    """The folders that git has checked out; what others commit in theirs meanwhile is no matter here."""
+    told = subprocess.run(
+        ["git", "worktree", "list", "--porcelain"], cwd=CHECKOUT, capture_output=True, check=True, text=True
+    )
+    return {line for line in told.stdout.splitlines() if line.startswith("worktree ")}
+
+
 @in_repository
 def test_a_ref_is_exported_once_and_leaves_git_alone(settings: Settings) -> None:
-    before = subprocess.run(["git", "worktree", "list"], cwd=CHECKOUT, capture_output=True, check=True).stdout
+    before = worktrees()
     first = read_variant("HEAD", settings)
     assert first.tree is not None
     assert (first.tree.path / "adx_lab" / "core" / "__main__.py").exists()
     stamp = (first.tree.path / ".complete").stat().st_mtime_ns
     assert read_variant("HEAD", settings).tree == first.tree
     assert (first.tree.path / ".complete").stat().st_mtime_ns == stamp
-    after = subprocess.run(["git", "worktree", "list"], cwd=CHECKOUT, capture_output=True, check=True).stdout
-    assert after == before
+    assert worktrees() == before
 
 
 @in_repository
@@ -125,3 +134,56 @@ def test_a_patch_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not fit"):
         patched(working_tree(CHECKOUT), wrong, tmp_path / "trees")
     assert not list((tmp_path / "trees").iterdir())
+
+
+@in_repository
+def test_what_was_changed_is_kept_with_a_variant(settings: Settings, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "service.py").write_text("fast = True\nport = 1\n")
+    for words in (
+        ("init", "-q"),
+        ("add", "."),
+        ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"),
+    ):
+        subprocess.run(["git", *words], cwd=source, check=True)
+    clean = working_tree(source)
+    assert clean.lines == ""
+    (source / "service.py").write_text("fast = False\nport = 1\n")
+    changed = working_tree(source)
+    assert "-fast = True\n+fast = False\n" in changed.lines
+    assert changed == replace(changed, lines="")
+    patch = tmp_path / "port.patch"
+    patch.write_text(
+        "Another port.\n\n--- a/service.py\n+++ b/service.py\n"
+        "@@ -1,2 +1,2 @@\n fast = False\n-port = 1\n+port = 2\n"
+    )
+    both = patched(changed, patch, tmp_path / "trees")
+    assert both.lines.startswith(changed.lines)
+    assert "Another port" not in both.lines
+    told = [{"commit": clean.commit, "text": ".", "lines": one.lines} for one in (clean, changed, both)]
+    assert source_change({"base": told[0], "head": told[1]}, source).shown().endswith("+fast = False")
+    # What both have is no difference between them.
+    assert source_change({"base": told[1], "head": told[2]}, source).shown().splitlines() == [
+        *("+++ b/service.py", "-port = 1", "+port = 2")
+    ]
+    assert not source_change({"base": told[1], "head": told[1]}, source)
+
+
+@in_repository
+def test_commits_are_those_of_the_services_own_repository(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in (1, 2):
+        (source / "service.py").write_text(f"version = {number}\n")
+        for words in (
+            ("init", "-q"),
+            ("add", "."),
+            ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", f"v{number}"),
+        ):
+            subprocess.run(["git", *words], cwd=source, check=True)
+    commits = [commit_of(source, ref) for ref in ("HEAD~1", "HEAD")]
+    base, head = ({"commit": commit, "text": "x", "paths": ["service.py"], "lines": ""} for commit in commits)
+    change = source_change({"base": base, "head": head}, source)
+    assert change.commits[0].endswith("v2")
+    assert "+version = 2" in change.lines

@@ -57,6 +57,8 @@ class BlockSeries:
     base, head : float or None
         What both variants show, in `unit`.
     unit : str
+    counts : tuple of (base, head), or None
+        Of what is counted pair by pair: how often it befell either half alone, one a block.
     """
 
     subject: str
@@ -71,6 +73,7 @@ class BlockSeries:
     base: float | None = None
     head: float | None = None
     unit: str = "ms"
+    counts: tuple[tuple[int, int], ...] | None = None
 
 
 def block_quantiles(

@@ -42,7 +42,8 @@ ComparisonStatus = Literal["same", "slower", "faster", "undecided"]
 
 BLOCKS_MIN = 5
 FIRST = ("serial_ms", "pair_ms")
-"""What the code costs has half of the error to spend for itself, whatever else is compared beside it."""
+"""What the code costs has half of the error to spend for itself, whatever else is compared beside it, and
+what is counted pair by pair a quarter."""
 
 FEW_BLOCKS = Caveat("few-blocks", "too few blocks to compare")
 NOT_A_LOOK = Caveat("not-a-look", "judged between planned looks: nothing may be decided here")
@@ -144,14 +145,22 @@ def compare(series: Sequence[BlockSeries], plan: SequentialDesign) -> tuple[Comp
     blocks = max(len(one.log_ratio) for one in series)
     own = [one for one in series if one.metric in FIRST]
     others = [one for one in series if one.metric not in FIRST]
-    shares = 2 if own and others else 1
+    both = bool(own and others)
     # More blocks than were planned are the last look: all of the error is spent there, and nothing after it.
     look = min(blocks, plan.cap)
-    alpha = plan.alpha_at(look) / shares
-    columns = [column for group in (own, others) for column in _columns(group, plan, blocks, alpha=alpha)]
+    spend = plan.alpha_at(look)
+    # A quarter is left to what is counted pair by pair.
+    alphas = {True: spend / 2 if both else spend, False: spend / 4 if both else spend}
+    columns = [
+        column
+        for group, first in ((own, True), (others, False))
+        for column in _columns(group, plan, blocks, alpha=alphas[first])
+    ]
     closed = _closed(columns)
     judged = {
-        id(column.series): _judge(column, plan, look, closed=shut, alpha=alpha)
+        id(column.series): _judge(
+            column, plan, look, closed=shut, alpha=alphas[column.series.metric in FIRST]
+        )
         for column, shut in zip(columns, closed, strict=True)
     }
     return tuple(judged[id(one)] for one in series)

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["ANSWERS", "FAILURES", "compare_answers", "compare_failures", "does_not_start", "fails_plainly"]
+__all__ = [
+    "ANSWERS",
+    "FAILURES",
+    "compare_answers",
+    "compare_failures",
+    "does_not_start",
+    "fails_plainly",
+    "holm",
+]
 
 FAILURES, ANSWERS = "failures", "other_answers"
 SHARE_MATTERS = 0.005
@@ -51,7 +59,7 @@ def compare_failures(pairs: pd.DataFrame, *, alpha: float) -> tuple[Comparison, 
     more, fewer = rows["head_only"].to_numpy(dtype=np.int64), rows["base_only"].to_numpy(dtype=np.int64)
     p = np.asarray(binom.sf(more - 1, more + fewer, 0.5))
     p[more == 0] = 1.0
-    adjusted = _holm(p.tolist())
+    adjusted = holm(p.tolist())
     excess, errors = (more - fewer) / sizes, np.sqrt(more + fewer + 1) / sizes
     limits = np.array([share_that_matters(error) for error in errors.tolist()])
     shut = ruled_out(excess, errors, limits)
@@ -129,7 +137,8 @@ def fails_plainly(samples: pd.DataFrame) -> bool:
     return any(one.status == "slower" for one in compare_failures(whole_pairs(samples), alpha=_PLAIN))
 
 
-def _holm(p: Sequence[float]) -> list[float]:
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p-values adjusted so that any of them may be the one that is looked at (S. Holm, 1979)."""
     order = sorted(range(len(p)), key=lambda i: p[i])
     adjusted, worst = [1.0] * len(p), 0.0
     for rank, i in enumerate(order):

@@ -23,6 +23,7 @@ from adx_lab.analysis.duet.pair_ratios import (
     stray_series,
     whole_pairs,
 )
+from adx_lab.analysis.duet.strays import count_strays
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -43,7 +44,7 @@ _OPEN_ALL = 0.10
 """Where the code's cost is known from the serial movement, the open loop is asked for queueing only."""
 
 _COLD_SHARE, _COLD_MS = 1.0, 2.0
-_BURST_SHARE, _BURST_MS = 0.5, 2.0
+_BURST_SHARE, _BURST_MS, _BURST_ALL = 0.5, 2.0, 0.25
 _CAPACITY = 0.2
 _PREFIX = re.compile(r"^(\S+) /api/v\d+(?=/)")
 _TIMES = frozenset(MOVEMENT_METRICS.values())
@@ -102,7 +103,10 @@ def compare_duet(tables: DuetTables, plan: SequentialDesign) -> tuple[Comparison
     series += variant_series(tables.companions)
     series += _processor(samples, tables.blocks, tables.companions)
     alpha = plan.alpha / 2
-    return (*compare(series, plan), *compare_failures(table, alpha=alpha), *compare_answers(table))
+    found = compare(series, plan)
+    if len(numbers) >= plan.looks[0]:
+        found = count_strays(found, series, alpha=plan.alpha / 4)
+    return (*found, *compare_failures(table, alpha=alpha), *compare_answers(table))
 
 
 def _serial(serial: pd.DataFrame, blocks: Sequence[int]) -> Iterator[BlockSeries]:
@@ -135,7 +139,9 @@ def _others(moved: Mapping[str, pd.DataFrame], blocks: Sequence[int]) -> Iterato
         if movement in moved:
             pairs = pairs_of(moved[movement], blocks=blocks)
             metric = MOVEMENT_METRICS[movement]
-            yield from ratio_series(pairs, metric=metric, matters=share, matters_ms=least)
+            for one in ratio_series(pairs, metric=metric, matters=share, matters_ms=least):
+                both = one.subject == ALL and movement == BURST
+                yield replace(one, matters=_BURST_ALL) if both else one
 
 
 def _processor(
@@ -188,6 +194,8 @@ class Coverage:
         Named queries that no request executed.
     added, gone : tuple of str
         Routes that only head has, or only base.
+    budgets : tuple of str
+        Budgets of a night that none of its loads can tell.
     """
 
     endpoints: int
@@ -196,6 +204,7 @@ class Coverage:
     unasked: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     gone: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
 
 
 def cover(

@@ -282,6 +282,7 @@ def stray_series(pairs: Pairs, *, metric: str, gate: bool = True) -> tuple[Block
                 base=float(quick.sum() / total),
                 head=float(slow.sum() / total),
                 unit="share",
+                counts=tuple(zip(quick.astype(int).tolist(), slow.astype(int).tolist(), strict=True)),
             )
         )
     return tuple(series)

@@ -56,6 +56,8 @@ class FunctionChange:
 
     Attributes
     ----------
+    endpoint : str
+        Of which requests; empty where they are the whole load.
     base_us, head_us : float
         Its self time: the mean over blocks.
     change_us, low_us, high_us : float
@@ -71,6 +73,7 @@ class FunctionChange:
     """
 
     function: Function
+    endpoint: str
     base_us: float
     head_us: float
     change_us: float
@@ -91,7 +94,7 @@ def compare_functions(
     Parameters
     ----------
     blocks
-        Base and head of each block that was sampled.
+        Base and head of each block that was sampled, and of each endpoint that was asked by itself.
     design
         The error allowed, and what matters.
 
@@ -101,30 +104,33 @@ def compare_functions(
         The largest change for the worse first; empty with too few blocks.
     """
     design = design or FunctionDesign()
-    costs = [(costs_of(base), costs_of(head)) for base, head in blocks]
-    costs = [pair for pair in costs if all(pair)]
-    if len(costs) < _BLOCKS_MIN:
+    asked = _asked(blocks)
+    columns: list[tuple[str, Function]] = []
+    made: list[NDArray[np.float64]] = []
+    for endpoint, costs in asked.items():
+        functions = sorted({one for pair in costs for side in pair for one in side} - {OUTSIDE}, key=_order)
+        if not functions:
+            continue
+        table = np.stack([_table([pair[side] for pair in costs], functions) for side in (0, 1)])
+        # What costs next to nothing in both can't change by what matters, and would only widen the family.
+        kept = table[..., 0].mean(axis=1).max(axis=0) >= design.smallest_us / 2
+        columns += [(endpoint, one) for one, keep in zip(functions, kept, strict=True) if keep]
+        made.append(table[:, :, kept])
+    if not columns:
         return ()
-    functions = sorted({one for pair in costs for side in pair for one in side} - {OUTSIDE}, key=_order)
-    tables = [_table([pair[side] for pair in costs], functions) for side in (0, 1)]
-    # What costs next to nothing in both can't change by what matters, and would only widen the family.
-    kept = [
-        i for i in range(len(functions)) if max(t[:, i, 0].mean() for t in tables) >= design.smallest_us / 2
-    ]
-    functions, tables = [functions[i] for i in kept], [table[:, kept] for table in tables]
-    if not functions:
-        return ()
+    tables = np.concatenate(made, axis=2)
     differences = tables[1] - tables[0]
     test = step_down(differences[:, :, 0], alpha=design.alpha, seed=design.seed)
     changes = []
-    for i, function in enumerate(functions):
+    for i, (endpoint, function) in enumerate(columns):
         own = differences[:, i, 0]
         low, high = bootstrap_t(own, tail=0.025, seed=design.seed, inflation=test.inflation)
         slower, faster = float(test.slower[i]), float(test.faster[i])
-        line, caller = _place([pair[1] for pair in costs], function)
+        line, caller = _place([pair[1] for pair in asked[endpoint]], function)
         changes.append(
             FunctionChange(
                 function=function,
+                endpoint=endpoint,
                 base_us=float(tables[0][:, i, 0].mean()),
                 head_us=float(tables[1][:, i, 0].mean()),
                 change_us=float(own.mean()),
@@ -138,6 +144,22 @@ def compare_functions(
             )
         )
     return tuple(sorted(changes, key=lambda one: -one.change_us))
+
+
+def _asked(
+    blocks: Sequence[tuple[StackProfile, StackProfile]],
+) -> dict[str, list[tuple[Mapping[Function, FunctionCost], Mapping[Function, FunctionCost]]]]:
+    """Return what was sampled of each endpoint, as many blocks of each as all have; none with too few."""
+    found: dict[str, list[tuple[Mapping[Function, FunctionCost], Mapping[Function, FunctionCost]]]] = (
+        defaultdict(list)
+    )
+    for base, head in blocks:
+        pair = (costs_of(base), costs_of(head))
+        if all(pair):
+            found[base.endpoint].append(pair)
+    enough = {name: own for name, own in found.items() if len(own) >= _BLOCKS_MIN}
+    least = min((len(own) for own in enough.values()), default=0)
+    return {name: own[:least] for name, own in enough.items()}
 
 
 def _status(change_us: float, slower: float, faster: float, design: FunctionDesign) -> FunctionStatus:
@@ -188,24 +210,40 @@ def function_findings(
         Whether a function's lines differ between the variants' sources; None where nobody knows. Of two
         functions the one whose lines differ is the likelier cause: the other may only be called more often.
     """
-    slower = [one for one in changes if one.status == "slower"]
-    added_us = sum(one.change_us for one in changes if one.change_us > 0)
-    told = [
-        (one, differs(one.function), None if one.caller is None else differs(one.caller)) for one in slower
-    ]
-    told.sort(key=lambda one: -one[0].change_us * (1.0 if one[1] else 0.5))
-    return tuple(_finding(*one, added_us) for one in told)
+    slower: dict[Function, list[FunctionChange]] = defaultdict(list)
+    added_us: dict[str, float] = defaultdict(float)
+    for one in changes:
+        added_us[one.endpoint] += max(0.0, one.change_us)
+        if one.status == "slower":
+            slower[one.function].append(one)
+    told = []
+    for function, own in slower.items():
+        most = max(own, key=lambda one: one.change_us)
+        callers = None if most.caller is None else differs(most.caller)
+        weight = sum(one.change_us for one in own) * (1.0 if differs(function) else 0.5)
+        told.append((weight, _finding(most, own, differs(function), callers, added_us[most.endpoint])))
+    return tuple(finding for _, finding in sorted(told, key=lambda one: -one[0]))
 
 
-def _finding(change: FunctionChange, own: bool | None, callers: bool | None, added_us: float) -> Finding:
+def _finding(
+    change: FunctionChange,
+    all_of_it: Sequence[FunctionChange],
+    own: bool | None,
+    callers: bool | None,
+    added_us: float,
+) -> Finding:
     function = change.function
     where = f"{function.file}:{change.line}" if change.line else function.file or "an unknown file"
     lines = _words(own, callers, change.caller)
+    endpoints = tuple(one.endpoint for one in all_of_it if one.endpoint)
+    request = f"each {change.endpoint}" if change.endpoint else "each request"
+    others = len(endpoints) - 1
+    more = f" (and for {others} other endpoint{'s' if others > 1 else ''})" if others > 0 else ""
     return Finding(
         "function",
         function.name,
-        f"{function.name} ({where}) computes {change.change_us:,.0f} µs more for each request, "
-        f"{change.head_us:,.0f} instead of {change.base_us:,.0f} µs{lines}",
+        f"the function {function.name} ({where}) computes {change.change_us:,.0f} µs more "
+        f"for {request}{more}, {change.head_us:,.0f} instead of {change.base_us:,.0f} µs{lines}",
         {
             "function": function.name,
             "file": function.file,
@@ -222,6 +260,7 @@ def _finding(change: FunctionChange, own: bool | None, callers: bool | None, add
             "caller_lines_differ": callers,
         },
         share=change.change_us / added_us if added_us > 0 else None,
+        endpoints=endpoints,
     )
 
 

@@ -1,8 +1,8 @@
 """Stacks as a sampler saw them, and what each function of the service costs a request.
 
-A sample says which function was computing; the share of samples times the CPU that the kernel counted is the
-function's time, which neither the sampler's rate nor what it missed can bend. What a library computes is
-charged to the service's function that called it: that is the one somebody can change.
+A sample says which function was computing; its share of the samples, of all the time that they stand for, is
+the function's. What a library computes is charged to the service's function that called it: that is the one
+somebody can change.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -65,17 +66,21 @@ class StackProfile:
     stacks : mapping
         Samples by stack.
     cpu_us : float
-        What the sampled processes computed meanwhile, as the kernel counted it.
+        What all samples together stand for: at a known rate so many parts of a second; else what the sampled
+        processes computed meanwhile, as the kernel counted it.
     requests : int
         How many they answered meanwhile.
     root : str
         The folder of the service's source; empty where files are told within it already.
+    endpoint : str
+        The only one that was asked meanwhile; empty where that was the whole load.
     """
 
     stacks: Mapping[Stack, int]
     cpu_us: float
     requests: int
     root: str = ""
+    endpoint: str = ""
 
     @property
     def samples(self) -> int:
@@ -108,6 +113,9 @@ class FunctionCost:
 def read_folded(text: str) -> dict[Stack, int]:
     """Read folded stacks: frames with ``;`` between them, outermost first, a space, and a number of samples.
 
+    A line without frames is a thread that computes in no function known to the sampler, such as one of a
+    server's own in another language.
+
     Raises
     ------
     ValueError
@@ -118,7 +126,7 @@ def read_folded(text: str) -> dict[Stack, int]:
         if not line.strip():
             continue
         frames, _, count = line.rpartition(" ")
-        if not frames or not count.isdigit():
+        if not count.isdigit() or not (frames or line.startswith(" ")):
             raise ValueError(
                 f"line {number} of the folded stacks ends with no number of samples: {line[:60]!r}"
             )
@@ -128,6 +136,8 @@ def read_folded(text: str) -> dict[Stack, int]:
 
 def read_frames(text: str) -> Stack:
     """Read one folded stack."""
+    if not text.strip():
+        return ()
     return tuple(_frame(frame) for frame in text.split(";"))
 
 
@@ -158,12 +168,14 @@ def costs_of(profile: StackProfile) -> dict[Function, FunctionCost]:
         return {}
     each_us = profile.cpu_us / total / profile.requests
     located = any(frame.file for stack in profile.stacks for frame in stack)
+    loops = _loops(profile) if located else frozenset()
     costs: dict[Function, FunctionCost] = defaultdict(
         lambda: FunctionCost(0.0, 0.0, defaultdict(float), defaultdict(float))
     )
     known: dict[Frame, Function | None] = {}
     for stack, samples in profile.stacks.items():
-        own = list(_own(stack, profile.root, known, located=located))
+        waits = _waits(stack, profile.root, loops)
+        own = [] if waits else list(_own(stack, profile.root, known, located=located))
         spent_us = samples * each_us
         function, line = own[-1] if own else (OUTSIDE, 0)
         innermost = costs[function]
@@ -175,6 +187,33 @@ def costs_of(profile: StackProfile) -> dict[Function, FunctionCost]:
         for one in {function, *callers}:
             costs[one].inclusive_us += spent_us
     return dict(costs)
+
+
+def _loops(profile: StackProfile) -> frozenset[tuple[Frame, str]]:
+    """Return where the service hands itself over to a server that calls it back for each request.
+
+    What such a server computes by itself, and what it seems to compute while it waits, is nobody's.
+    """
+    return frozenset(
+        (stack[place], stack[place + 1].name)
+        for stack in profile.stacks
+        if (place := _handed_over(stack, profile.root)) is not None
+        and any(relative(frame.file, profile.root) is not None for frame in stack[place + 1 :] if frame.file)
+    )
+
+
+def _waits(stack: Stack, root: str, loops: frozenset[tuple[Frame, str]]) -> bool:
+    """Tell whether a stack lies in a server's own frames, and in none of the service's below them."""
+    place = _handed_over(stack, root) if loops else None
+    if place is None or (stack[place], stack[place + 1].name) not in loops:
+        return False
+    return not any(relative(frame.file, root) is not None for frame in stack[place + 1 :] if frame.file)
+
+
+def _handed_over(stack: Stack, root: str) -> int | None:
+    """Return the place of the first frame of the service that calls a library."""
+    mine = [bool(frame.file) and relative(frame.file, root) is not None for frame in stack]
+    return next((place for place, (own, below) in enumerate(pairwise(mine)) if own and not below), None)
 
 
 def _own(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["PROFILED", "folded", "known_lines", "profiles_of"]
 
 PROFILED = "profiled"
-"""What a block's companions keep of a variant's profile."""
+"""What a block's companions keep of a variant's profiles, by the endpoint that was asked meanwhile."""
 
 _LINES = "lines_differ"
 
@@ -31,31 +31,36 @@ def profiles_of(
     companions: Sequence[Mapping[str, Mapping[str, Any]]],
     numbers: Sequence[int],
 ) -> tuple[tuple[StackProfile, StackProfile], ...]:
-    """Return the profiles of base and head in each block that was sampled.
+    """Return the profiles of base and head, of each block and each endpoint that was sampled.
 
     Parameters
     ----------
     rows
-        With `block`, `variant`, `stack` and `samples`.
+        With `block`, `variant`, `endpoint`, `stack` and `samples`.
     companions, numbers
         Of all blocks, and what they are numbered.
     """
-    stacks: dict[tuple[int, str], dict[Stack, int]] = {}
+    stacks: dict[tuple[int, str, str], dict[Stack, int]] = {}
     known: dict[str, Stack] = {}
-    for block, variant, text, samples in zip(
-        *(rows[name].tolist() for name in ("block", "variant", "stack", "samples")), strict=True
+    for block, variant, endpoint, text, samples in zip(
+        *(rows[name].tolist() for name in ("block", "variant", "endpoint", "stack", "samples")), strict=True
     ):
         if text not in known:
             known[text] = read_frames(text)
-        stacks.setdefault((block, variant), {})[known[text]] = samples
+        stacks.setdefault((block, variant, endpoint), {})[known[text]] = samples
     pairs = []
     for number, sides in zip(numbers, companions, strict=True):
-        told = [sides[side].get(PROFILED) for side in ("base", "head")]
-        if all(told):
+        told = [sides[side].get(PROFILED) or {} for side in ("base", "head")]
+        for endpoint in sorted(told[0].keys() & told[1].keys()):
             base, head = (
-                StackProfile(stacks.get((number, side), {}), one["cpu_us"], one["requests"], one["root"])
+                StackProfile(
+                    stacks.get((number, side, endpoint), {}),
+                    one[endpoint]["cpu_us"],
+                    one[endpoint]["requests"],
+                    one[endpoint]["root"],
+                    endpoint,
+                )
                 for side, one in zip(("base", "head"), told, strict=True)
-                if one is not None
             )
             pairs.append((base, head))
     return tuple(pairs)
@@ -65,6 +70,7 @@ def known_lines(companions: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[F
     """Return of each function that was seen whether its lines differ between the variants."""
     found: dict[Function, bool | None] = {}
     for sides in companions:
-        for file, name, differs in (sides["head"].get(PROFILED) or {}).get(_LINES) or ():
-            found[Function(name, file)] = differs
+        for told in (sides["head"].get(PROFILED) or {}).values():
+            for file, name, differs in told.get(_LINES) or ():
+                found[Function(name, file)] = differs
     return found

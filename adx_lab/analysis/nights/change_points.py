@@ -3,60 +3,70 @@
 A series holds one figure a night: the paired ratio of the tree over its baseline, measured side by side, so
 that the machine's moods cancel. Raw times would follow the machine and cry wolf.
 
-The method is a generalised likelihood ratio, night by night: how much better does "the level changed before
-night k, and noise" explain the series than "no change, and noise whose neighbours resemble each other"? Both
-get the best autocorrelation for themselves, so that a run of alike nights is not taken for a change. Three
-things keep it from crying wolf, and each was measured (see the tests): the thresholds are set by the rate of
-alarms over sixty nights of repeated looks on autocorrelated series without change; a candidate must stand
-out among permutations of blocks of its own nights; after an accepted change the series starts anew.
-
-The level before the first change is known: a paired ratio is 1 when the tree is its own baseline. That
-knowledge is worth as much as all nights before the change, and without it 5% at 3% noise can't be found in
-ten nights nine times in ten by any method that keeps the alarm rate. After a change the level is learned.
-
-What that means, simulated on 400 series: 5% at 3% noise is found within ten nights in 93% of the series
-where it comes after night 40, in 88% after night 25, in 85% after night 20, and in only 59% after night 15:
-nine times in ten needs some thirty calm nights first. Meanwhile 1.8% of independent series of sixty nights
-without a change alarm, and 4.3% of those whose neighbours correlate by 0.3.
+All series of a store are watched together, night by night, and what is bounded is the chance that any of them
+alarms. For each place where a level may have changed a generalised least squares fit says by how many errors
+it did: nothing is assumed of the level that a series starts from, and noise is a first-order autoregression.
+How strongly neighbours resemble each other is what decides whether an alarm is false, and a short series says
+little of it: so each series' own correlation is drawn to that of all of them, and then taken for higher than
+it seems, by its error. Nights of a change whose ratio stands out from those beside it are pulled back to
+them: one night is no change.
 
 Sources
 -------
 D. Siegmund, E. S. Venkatraman: Using the generalized likelihood ratio statistic for sequential detection of a
 change-point. Annals of Statistics 23 (1995).
-D. S. Matteson, N. A. James: A nonparametric approach for multiple change point analysis of multivariate data.
-JASA 109 (2014): significance of the largest statistic by permutation.
-C. Kirch: Block permutation principles for the change analysis of dependent data. JSPI 137 (2007).
+F. H. C. Marriott, J. A. Pope: Bias in the estimation of autocorrelations. Biometrika 41 (1954).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from scipy import special
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-__all__ = ["ChangePoint", "Night", "change_points", "evidence", "permutation_p", "sufficient"]
+__all__ = ["ChangePoint", "Evidence", "Night", "change_points", "evidence", "sufficient"]
 
-CORRELATIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-BEFORE_MIN, AFTER_MIN = 8, 2
-AFTER_LONG = 8
-# Nats of evidence that suffice, by the nights before and after the change: at once if it is plain to see, or
-# steadily over eight nights, and the sooner the longer the calm before it was.
-ENOUGH = ((BEFORE_MIN, AFTER_MIN, 11.0), (12, AFTER_LONG, 7.0), (16, AFTER_LONG, 5.3))
-# A level that was learned gives chance one more way to look like a change; an improvement alarms nobody and
-# can wait, so that the alarms keep their share of the errors.
-LEARNED_MORE = 0.7
-FASTER_MIN = 8.0
-BLOCK_NIGHTS = 4
-PERMUTATIONS = 199
-P_MAX = 0.1
+BEFORE_MIN = 12
+LENGTHS = (2, 3, 4, 5, 6, 8, 11, 16, 24, 36)
+"""How many nights a change may have lasted when it is found: what is younger than two is no change yet, and
+between these a night or two more make no difference."""
+
+WINDOW = 60
+"""Nights that are looked back on."""
+
+ALPHA_NIGHT = 3e-4
+"""Of a false alarm, a night, over all series: see docs/method.md for the rate that it gives."""
+
+NIGHTS_CALM = 40
+CORRELATION_MAX = 0.95
+POOLED_ERRORS, OWN_ERRORS, ALONE_ERRORS = 0.3, 1.3, 2.0
+"""By how many errors a correlation is taken for higher than it seems: that of all series, what one of them
+differs by, and that of a series that is alone or nearly so."""
+
+_BIAS = (3.0, 8.8)
+_SPREAD_MIN = 0.15
+_FAR = 0.975
+BORROWED_MAX = 100.0
+"""Nights that the others' noise may count for in a series' own."""
+
+LONELY = 1.5
+"""Robust deviations from the middle nights of a change: what is further away counts as no further."""
+
+MATTERS = 0.015
+"""A change of less is nobody's concern, however plain."""
+
+SERIES_POOLED_MIN = 5
+_TINY = 1e-300
+NOISE_MIN = 1e-4
+"""A logarithm's deviation: counts do not vary at all, and are known no better than this."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ class Night:
     Attributes
     ----------
     run_id, date, commit : str
-        Of the run; nights come in the order in which they were measured.
+        Of the run; nights come in the order of their runs.
     ratio : float
         Tree over baseline, positive; above 1 is slower.
     causes : tuple of str
@@ -94,10 +104,8 @@ class ChangePoint:
         True for slower: an improvement is recorded, and nobody is woken.
     ratio, low, high : float
         The new level over the old one, with a 95% interval.
-    evidence : float
-        Log likelihood ratio against no change, in nats.
     p : float
-        By block permutation, for the night on which it was found.
+        The chance of as much at this place of this series, although nothing changed.
     before, after : Night
         The last night at the old level and the first at the new one: the change lies between their commits.
     found : Night
@@ -111,7 +119,6 @@ class ChangePoint:
     ratio: float
     low: float
     high: float
-    evidence: float
     p: float
     before: Night
     after: Night
@@ -119,209 +126,253 @@ class ChangePoint:
     cause: str | None = None
 
 
-def change_points(
-    nights: Sequence[Night], *, level: float | None = 1.0, seed: int = 20_252
-) -> tuple[ChangePoint, ...]:
-    """Replay a series night by night and return every change in the order in which it was found.
+@dataclass(frozen=True)
+class Evidence:
+    """The strongest sign of a change in each of some series of equal length.
+
+    Attributes
+    ----------
+    log_p : array of float
+        The natural logarithm of its one-sided p.
+    step, error : array of float
+        By how much the level changed, of logarithms, and how well that is known.
+    lasted : array of int
+        For how many nights.
+    """
+
+    log_p: NDArray[np.float64]
+    step: NDArray[np.float64]
+    error: NDArray[np.float64]
+    lasted: NDArray[np.int64]
+
+
+def change_points(series: Sequence[Sequence[Night]]) -> tuple[tuple[ChangePoint, ...], ...]:
+    """Replay all series night by night and return every change, in the order in which it was found.
 
     What is returned for the nights so far never changes when nights are added, so that tonight's news is what
     was found tonight: an alarm is never raised twice.
 
     Parameters
     ----------
-    nights
-        One series in order.
-    level
-        The ratio that the series starts from; None when it isn't known and must be learned.
-    seed
-        Of the permutations.
+    series
+        All that are watched together; each in the order of its nights.
 
     Returns
     -------
-    tuple of ChangePoint
+    tuple
+        The changes of each series.
     """
-    logs = np.log([night.ratio for night in nights])
-    found: list[ChangePoint] = []
-    start, known = 0, None if level is None else math.log(level)
-    for end in range(1, len(nights) + 1):
-        change = _look(logs[start:end], known, seed)
-        if change is None:
-            continue
-        split, nats, p = change
-        found.append(_describe(nights, logs, (start, start + split, end), known, (nats, p)))
-        start, known = start + split, None
-    return tuple(found)
+    logs = [np.log([night.ratio for night in nights]) for nights in series]
+    places = [{night.run_id: i for i, night in enumerate(nights)} for nights in series]
+    starts, ends = [0] * len(series), [0] * len(series)
+    found: list[list[ChangePoint]] = [[] for _ in series]
+    for run_id in sorted({run_id for own in places for run_id in own}):
+        present = [i for i, own in enumerate(places) if run_id in own]
+        for i in present:
+            ends[i] = places[i][run_id] + 1
+        for i, step in _look([(i, logs[i][starts[i] : ends[i]][-WINDOW:]) for i in present]):
+            split = ends[i] - step.lasted
+            found[i].append(_describe(series[i], split, (starts[i], ends[i]), step))
+            starts[i] = split
+    return tuple(tuple(own) for own in found)
 
 
-def _look(values: NDArray[np.float64], known: float | None, seed: int) -> tuple[int, float, float] | None:
-    """Judge one night: the split, its signed evidence and its p, or None."""
-    splits, nats = evidence(values[None, :], known)
-    if not splits.size:
-        return None
-    best = sufficient(splits, nats, values.size, learned=known is None)[0]
-    if best < 0:
-        return None
-    p = permutation_p(values, known, float(nats[0, best]), seed=seed)
-    return (int(splits[best]), float(nats[0, best]), p) if p <= P_MAX else None
+@dataclass(frozen=True)
+class _Step:
+    """One accepted change of one series."""
+
+    log_p: float
+    step: float
+    error: float
+    lasted: int
 
 
-def evidence(
-    values: NDArray[np.float64], known: float | None
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the log likelihood ratio of a change against none, for each place where it may have been.
+def _look(known: Sequence[tuple[int, NDArray[np.float64]]]) -> Iterator[tuple[int, _Step]]:
+    """Judge one night of all series that have it: yield those that have changed."""
+    long = [(i, values) for i, values in known if values.size >= BEFORE_MIN + LENGTHS[0]]
+    if not long:
+        return
+    left = [_left(values) for _, values in long]
+    correlation, tails = correlations(left), heaviness(left)
+    for size in sorted({values.size for _, values in long}):
+        some = [k for k, (_, values) in enumerate(long) if values.size == size]
+        told = evidence(np.array([long[k][1] for k in some]), correlation[some], tails)
+        for row in np.flatnonzero(sufficient(told, len(long), nights=size)).tolist():
+            change = _Step(
+                float(told.log_p[row]), float(told.step[row]), float(told.error[row]), int(told.lasted[row])
+            )
+            yield long[some[row]][0], change
 
-    Noise is a stationary first-order autoregression of unknown variance, whose correlation is fitted on a
-    grid, once for the series without a change and once for each split.
+
+def correlations(left: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return how strongly the neighbouring nights of each series must be taken to resemble each other.
+
+    Parameters
+    ----------
+    left
+        What is left of each series where its own best step is taken out; freed of the bias that this brings.
+    """
+    sizes = np.array([values.size for values in left], dtype=np.float64)
+    found = np.array([_correlation(values) for values in left])
+    own = np.clip((found * sizes + _BIAS[0]) / np.maximum(sizes - _BIAS[1], 4.0), -0.5, 0.97)
+    if len(left) < SERIES_POOLED_MIN:
+        error = np.sqrt(np.maximum(1 - np.maximum(own, 0.0) ** 2, _SPREAD_MIN) / sizes)
+        return np.asarray(np.clip(own + ALONE_ERRORS * error, 0.0, CORRELATION_MAX))
+    middle = float(np.median(own))
+    error = 1.1 * np.sqrt(max(1 - max(middle, 0.0) ** 2, _SPREAD_MIN) / sizes)
+    # What the series differ by beyond their errors is real: each is then taken more by itself.
+    real = max(0.0, float(own.var()) - float((error**2).mean()))
+    weight = real / (real + error**2)
+    drawn = middle + weight * (own - middle)
+    taken = drawn + error * (POOLED_ERRORS + OWN_ERRORS * np.sqrt(weight))
+    return np.asarray(np.clip(taken, 0.0, CORRELATION_MAX))
+
+
+def heaviness(left: Sequence[NDArray[np.float64]]) -> float:
+    """Return how much further the far nights of all series are out than normal ones would be; at least 1."""
+    spreads = [1.4826 * float(np.median(np.abs(values))) for values in left]
+    far = np.concatenate(
+        [values / spread for values, spread in zip(left, spreads, strict=True) if spread > NOISE_MIN]
+        or [np.zeros(1)]
+    )
+    return max(1.0, float(np.quantile(np.abs(far), _FAR)) / float(special.ndtri((1 + _FAR) / 2)))
+
+
+def _left(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what is left of a series around the two levels that fit it best."""
+    nights = values.size
+    before = np.arange(2, nights - 1)
+    sums = np.cumsum(values)
+    gain = (sums[before - 1] - sums[-1] * before / nights) ** 2 * nights / (before * (nights - before))
+    split = int(before[gain.argmax()])
+    return np.concatenate([values[:split] - values[:split].mean(), values[split:] - values[split:].mean()])
+
+
+def _correlation(left: NDArray[np.float64]) -> float:
+    square = float(left @ left)
+    return float(left[1:] @ left[:-1]) / square if square > left.size * NOISE_MIN**2 else 0.0
+
+
+def evidence(values: NDArray[np.float64], correlation: NDArray[np.float64], tails: float = 1.0) -> Evidence:
+    """Return the strongest sign of a change in each series, over all the nights on which it may have begun.
 
     Parameters
     ----------
     values
         Series x nights, logs of ratios: all nights until the present one.
-    known
-        The level before the change, or None to fit it.
-
-    Returns
-    -------
-    tuple
-        The splits (how many nights came before), and series x splits of evidence in nats: above 0 for a rise,
-        below 0 for a fall.
+    correlation
+        Of neighbouring nights, for each series.
+    tails
+        From `heaviness`: means of few nights inherit it, those of many do not.
     """
-    nights = values.shape[1]
-    splits = np.arange(BEFORE_MIN, nights - AFTER_MIN + 1)
-    if not splits.size:
-        return splits, np.zeros((values.shape[0], 0))
-    centred = values - (known or 0.0)
-    without = np.full(values.shape[0], -np.inf)
-    within = np.full((values.shape[0], splits.size), -np.inf)
-    rise = np.zeros_like(within)
-    for correlation in CORRELATIONS:
-        flat, stepped, step = _residuals(centred, splits, correlation, learn=known is None)
-        normaliser = 0.5 * math.log(1 - correlation**2)
-        without = np.maximum(without, normaliser - nights / 2 * np.log(flat))
-        candidate = normaliser - nights / 2 * np.log(stepped)
-        better = candidate > within
-        within[better], rise[better] = candidate[better], step[better]
-    return splits, np.sign(rise) * np.maximum(within - without[:, None], 0.0)
+    count, nights = values.shape
+    best = Evidence(np.zeros(count), np.zeros(count), np.ones(count), np.zeros(count, dtype=np.int64))
+    for lasted in LENGTHS:
+        if nights - lasted < BEFORE_MIN:
+            break
+        step, own = _fit(_pulled(values, lasted), lasted, correlation)
+        error, degrees = _moderated(own, nights - 2)
+        error = error * (1 + (tails - 1) / math.sqrt(lasted))
+        log_p = np.log(np.maximum(special.stdtr(degrees - 1, -np.abs(step) / error), _TINY))
+        better = log_p < best.log_p
+        for kept, own in ((best.log_p, log_p), (best.step, step), (best.error, error)):
+            kept[better] = own[better]
+        best.lasted[better] = lasted
+    return best
 
 
-def _residuals(
-    values: NDArray[np.float64], splits: NDArray[np.int64], correlation: float, *, learn: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the residual sums of squares without and with a step at each split, and the fitted steps.
+def _moderated(errors: NDArray[np.float64], degrees: int) -> tuple[NDArray[np.float64], float]:
+    """Return errors that borrow from one another, as far as series are alike, and their degrees of freedom.
 
-    Both the series and the regressors (a level, a step) are whitened by the autoregression; their products
-    with the series need no more than its cumulative sum.
+    The logarithms of variances that are the same scatter by the trigamma function of their degrees of
+    freedom; what they scatter more is real (G. K. Smyth: Linear models and empirical Bayes methods. 2004).
     """
-    nights, keep = values.shape[1], 1 - correlation
-    first = math.sqrt(1 - correlation**2)
-    white = values.copy()
-    white[:, 1:] -= correlation * values[:, :-1]
-    white[:, 0] *= first
-    sums = np.cumsum(white, axis=1)
-    flat = (white**2).sum(axis=1)
-    after = nights - splits - 1
-    step_square = 1 + after * keep**2
-    step_values = white[:, splits] + keep * (sums[:, -1:] - sums[:, splits])
-    if learn:
-        level_square = first**2 + (nights - 1) * keep**2
-        level_values = first * white[:, 0] + keep * (sums[:, -1] - white[:, 0])
-        both = keep * (1 + keep * after)
-        flat -= level_values**2 / level_square
-        step_values = step_values - both * level_values[:, None] / level_square
-        step_square = step_square - both**2 / level_square
-    # A series without any noise at all must not divide by zero.
-    floor = 1e-12 * (values**2).sum(axis=1) + 1e-300
-    stepped = np.maximum(flat[:, None] - step_values**2 / step_square, floor[:, None])
-    return np.maximum(flat, floor), stepped, step_values / step_square
+    if errors.size < SERIES_POOLED_MIN:
+        return errors, float(degrees)
+    logs = np.log(np.maximum(errors**2, _TINY))
+    real = float(logs.var(ddof=1)) - float(special.polygamma(1, degrees / 2))
+    prior = BORROWED_MAX if real <= 2 / BORROWED_MAX else min(BORROWED_MAX, 2 * (0.5 + 1 / real))
+    usual = math.exp(float(np.median(logs)) + 1 / degrees)
+    return np.sqrt((prior * usual + degrees * errors**2) / (prior + degrees)), degrees + prior
 
 
-def sufficient(
-    splits: NDArray[np.int64], nats: NDArray[np.float64], nights: int, *, learned: bool
-) -> NDArray[np.int64]:
-    """Return, for each series, the place of the split with the most evidence that suffices; -1 for none.
+def _pulled(values: NDArray[np.float64], lasted: int) -> NDArray[np.float64]:
+    """Pull lonely nights of a change to those beside them, as far as they are further from what was."""
+    before, after = values[:, :-lasted], values[:, -lasted:]
+    level = np.median(before, axis=1, keepdims=True)
+    spread = LONELY * 1.4826 * np.median(np.abs(before - level), axis=1, keepdims=True)
+    ordered = np.sort(after, axis=1)
+    place = (lasted - 2) // 2
+    lower, upper = ordered[:, place, None], ordered[:, lasted - 1 - place, None]
+    rising = after.mean(axis=1, keepdims=True) > level
+    pulled = values.copy()
+    pulled[:, -lasted:] = np.where(
+        rising, np.minimum(after, lower + spread), np.maximum(after, upper - spread)
+    )
+    return pulled
+
+
+def _fit(
+    values: NDArray[np.float64], lasted: int, correlation: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the step by generalised least squares, and its standard error.
+
+    The series and both regressors, a level and a step, are whitened by the autoregression.
+    """
+    nights, keep = values.shape[1], (1 - correlation)[:, None]
+    first = np.sqrt(1 - correlation**2)[:, None]
+    begin = nights - lasted
+    white = values - correlation[:, None] * np.roll(values, 1, axis=1)
+    white[:, :1] = first * values[:, :1]
+    level = np.broadcast_to(keep, values.shape).copy()
+    level[:, :1] = first
+    step = np.zeros_like(values)
+    step[:, begin] = 1.0
+    step[:, begin + 1 :] = keep
+    ll, ls, ss = ((one * other).sum(axis=1) for one, other in ((level, level), (level, step), (step, step)))
+    lw, sw, ww = ((one * white).sum(axis=1) for one in (level, step, white))
+    determinant = ll * ss - ls**2
+    size, base = (ll * sw - ls * lw) / determinant, (ss * lw - ls * sw) / determinant
+    left = np.maximum(ww - base * lw - size * sw, (nights - 2) * NOISE_MIN**2)
+    return size, np.sqrt(left / (nights - 2) * ll / determinant)
+
+
+def sufficient(told: Evidence, series: int, *, nights: int) -> NDArray[np.bool_]:
+    """Tell of which series the evidence suffices.
 
     Parameters
     ----------
-    splits, nats
+    told
         From `evidence`.
+    series
+        How many are watched together.
     nights
-        How many nights the series has.
-    learned
-        Whether the level before the change was fitted: then chance has one more way to look like a change.
+        How many there are of these: of few nights nobody knows how strongly neighbours resemble each other.
     """
-    slower = np.full(splits.size, np.inf)
-    for before, after, enough_nats in ENOUGH:
-        slower[(splits >= before) & (nights - splits >= after)] = enough_nats + LEARNED_MORE * learned
-    faster = np.maximum(slower, FASTER_MIN)
-    enough = np.where(nats > 0, nats > slower, -nats > faster)
-    size = np.where(enough, np.abs(nats), -1.0)
-    return np.where(enough.any(axis=1), size.argmax(axis=1), -1)
+    young = min(1.0, nights / NIGHTS_CALM) ** 2
+    plain = told.log_p < math.log(ALPHA_NIGHT * young / series)
+    return np.asarray(plain & (np.abs(told.step) >= math.log1p(MATTERS)), dtype=bool)
 
 
-def permutation_p(values: NDArray[np.float64], known: float | None, nats: float, *, seed: int) -> float:
-    """Return how often blocks of the same nights in random order show as much evidence anywhere.
-
-    Blocks keep what neighbours have in common, and the largest evidence over all splits pays for having
-    chosen the best one. It asks nothing of the noise's distribution.
-
-    Parameters
-    ----------
-    values
-        The nights since the last change, logs of ratios.
-    known
-        The level before the change, or None.
-    nats
-        The evidence found, signed: only changes in its direction count.
-    seed
-        Of the permutations.
-    """
-    rng = np.random.default_rng(seed)
-    size = values.size
-    orders = np.empty((PERMUTATIONS, size), dtype=np.int64)
-    for row in orders:
-        turned = np.roll(np.arange(size), int(rng.integers(size)))  # so that blocks don't always cut alike
-        blocks = np.array_split(turned, max(2, round(size / BLOCK_NIGHTS)))
-        row[:] = np.concatenate([blocks[i] for i in rng.permutation(len(blocks))])
-    _, others = evidence(values[orders], known)
-    largest = (math.copysign(1.0, nats) * others).max(axis=1)
-    return (1 + int((largest >= abs(nats)).sum())) / (1 + PERMUTATIONS)
-
-
-def _describe(
-    nights: Sequence[Night],
-    logs: NDArray[np.float64],
-    places: tuple[int, int, int],
-    known: float | None,
-    strength: tuple[float, float],
-) -> ChangePoint:
-    """Put a change into words; `places` are the segment's start, the split and the end."""
-    start, split, end = places
-    before, after = logs[start:split], logs[split:end]
-    step = float(after.mean()) - (float(before.mean()) if known is None else known)
-    residuals = np.concatenate([before - before.mean(), after - after.mean()])
-    variance = float(residuals @ residuals) / max(1, residuals.size - 2)
-    lag = float(residuals[1:] @ residuals[:-1]) / max(float(residuals @ residuals), 1e-300)
-    widened = (1 + min(max(lag, 0.0), 0.5)) / (1 - min(max(lag, 0.0), 0.5))
-    share = 1 / after.size + (1 / before.size if known is None else 0.0)
-    half = 1.96 * math.sqrt(variance * widened * share)
-    slower = strength[0] > 0
+def _describe(nights: Sequence[Night], split: int, ends: tuple[int, int], step: _Step) -> ChangePoint:
+    """Put a change into words; `ends` are those of the nights since the change before it."""
+    slower, half = step.step > 0, 1.96 * step.error
     return ChangePoint(
         direction="slower" if slower else "faster",
         alarm=slower,
-        ratio=math.exp(step),
-        low=math.exp(step - half),
-        high=math.exp(step + half),
-        evidence=abs(strength[0]),
-        p=strength[1],
+        ratio=math.exp(step.step),
+        low=math.exp(step.step - half),
+        high=math.exp(step.step + half),
+        p=math.exp(step.log_p),
         before=nights[split - 1],
         after=nights[split],
-        found=nights[end - 1],
-        cause=_cause(nights[start:split], nights[split:end]),
+        found=nights[ends[1] - 1],
+        cause=_cause(nights[ends[0] : split], nights[split : ends[1]]),
     )
 
 
 def _cause(before: Sequence[Night], after: Sequence[Night]) -> str | None:
     """Return the cause that the nights after named most often, among those the last nights before did not."""
-    old = {cause for night in before[-AFTER_LONG:] for cause in night.causes}
+    old = {cause for night in before[-BEFORE_MIN:] for cause in night.causes}
     new = Counter(cause for night in after for cause in night.causes if cause not in old)
     return min(new, key=lambda cause: (-new[cause], cause)) if new else None

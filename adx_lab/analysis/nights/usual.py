@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -105,6 +105,25 @@ def compare_with_usual(tonight: NightFigures, earlier: Sequence[NightFigures]) -
     counts = [one for name in sorted(tonight.asked) for one in _counts(name, tonight, earlier)]
     findings = _findings(tonight, earlier, [*times, *counts])
     return UsualAnswer((*times, *counts), tuple(findings), tuple(night.run_id for night in earlier))
+
+
+def explain_by_statements(
+    head: NightFigures, base: NightFigures, slower: Collection[str]
+) -> tuple[tuple[Comparison, ...], tuple[Finding, ...]]:
+    """Say which endpoints ask more of the database, and which statement and plan go with what is slower.
+
+    For two variants of a service that tells nothing of its queries: what each endpoint asks was counted one
+    request at a time.
+
+    Parameters
+    ----------
+    slower
+        Endpoints whose times are known to have grown.
+    """
+    counts = tuple(one for name in sorted(head.asked) for one in _counts(name, head, [base]))
+    worse = {*slower, *(one.subject for one in counts if one.status == "slower")}
+    found = [*_dearer_statements(head, [base], worse), *_more_statements(head, [base], counts)]
+    return counts, tuple(sorted(found, key=lambda finding: -float(finding.evidence.get("added_ms", 0.0))))
 
 
 def _times(
@@ -237,11 +256,12 @@ def _dearer_statements(
             continue
         added = sum(_calls_of(text, name, tonight) * (now.mean_ms - ms) for name in endpoints)
         cause = (
-            f"a call costs {_number(now.mean_ms)} ms and {_number(now.pages)} pages, usually "
+            f"a call costs {_number(now.mean_ms)} ms and {_number(now.pages)} pages instead of "
             f"{_number(ms)} ms and {_number(statistics.median(one.pages for one in known))} pages"
         )
         if plan:
             cause = f"its plan changed: {plan}; {cause}"
+        cause = f"«{short(text)}»: {cause}"
         yield Finding(
             kind="plan" if plan else "statement",
             subject=short(text),
@@ -270,8 +290,8 @@ def _more_statements(
         yield Finding(
             kind="n+1" if now[text].calls >= 2 else "statements",
             subject=short(text),
-            cause=f"a request of {one.subject} asks {_number(_calls(now))} statements, usually "
-            f"{_number(before)}; this one {_number(now[text].calls)} times"
+            cause=f"a request of {one.subject} asks {_number(_calls(now))} statements instead of "
+            f"{_number(before)}: «{short(text)}» {_number(now[text].calls)} times"
             + _sizes((one.subject,), tonight, earlier),
             evidence={"statement": text, "statements_per_request": _calls(now), "usual": before,
                       "calls_per_request": now[text].calls, "added_ms": added},

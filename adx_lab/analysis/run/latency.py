@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from adx_lab.analysis.run.budgets import RARE
 from adx_lab.analysis.run.time_split import text_codes
 from adx_lab.analysis.stats.quantiles import (
     LEVEL,
@@ -22,19 +21,17 @@ from adx_lab.analysis.stats.quantiles import (
     at_least,
     batch_mean,
     in_batches,
-    mean_of_sums,
     quantile_estimates,
 )
 from adx_lab.records.run import Caveat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     import pandas as pd
     from numpy.typing import NDArray
 
 PERCENTILES = (0.5, 0.95, 0.99, 0.999)
-_P95 = PERCENTILES.index(0.95)
 SLICES = 20  # Schmeiser (1982): ten to thirty batches; more would be shorter than what they must contain
 BLOCKS_MIN = 5
 ERRORS_LEFT_OUT = 0.01
@@ -307,108 +304,3 @@ def rate_estimate(batches: Batches, counts: NDArray[np.float64], *, level: float
     error = math.sqrt(size / (size - 1) * float(residuals @ residuals)) / total_s
     half = float(stats.t.ppf((1 + level) / 2, size - 1)) * error
     return Estimate(rate, max(0.0, rate - half), rate + half, n, (batches.caveat,))
-
-
-def measure(
-    samples: pd.DataFrame,
-    queries: pd.DataFrame | None = None,
-    *,
-    level: float = LEVEL,
-    lasted_s: float | None = None,
-) -> dict[str, Estimate]:
-    """Return what a run's samples say of the budgets' metrics.
-
-    Parameters
-    ----------
-    samples
-        One row a request; `endpoint` and `group` are used.
-    queries
-        One row an execution: `sample` (a row number of `samples`), `query`, `ms`.
-    level
-        Two-sided confidence.
-    lasted_s
-        As in `summarise`.
-
-    Returns
-    -------
-    dict
-        `group.NAME.pNN_ms`, `endpoint.NAME.pNN_ms`, `query.NAME.pNN_ms` (NN of 50, 95, 99, 99.9),
-        `throughput_per_s` (answered without error) and `error_rate` (a fraction). Queries too rare for a p95
-        that is bounded from above are also measured together, as the query `(rare)`.
-    """
-    if samples.empty:
-        return {}
-    batches, lost = batches_of(samples, lasted_s=lasted_s), failed(samples)
-    size = batches.seconds.size
-    sent, failures = in_batches(batches.index, size=size), in_batches(batches.index[lost], size=size)
-    parts = (summarise(samples, by=by, level=level, lasted_s=lasted_s) for by in ("group", "endpoint"))
-    rows = [row for part in parts for row in part]
-    measured = measure_whole(batches, sent, failures, rows, level=level)
-    if queries is not None and len(queries):
-        times, index = queries["ms"].to_numpy(np.float64), batches.index[queries["sample"].to_numpy()]
-        own = ((name, times[part], index[part]) for name, part in split_by(queries, "query"))
-        measured |= measure_queries(own, batches, level=level)
-    return measured
-
-
-def measure_whole(
-    batches: Batches,
-    sent: NDArray[np.float64],
-    failures: NDArray[np.float64],
-    rows: Iterable[LatencySummary],
-    *,
-    level: float = LEVEL,
-) -> dict[str, Estimate]:
-    """Return what a budget can name of requests, from the counts of each batch and each part's times."""
-    measured = {
-        "throughput_per_s": rate_estimate(batches, sent - failures, level=level),
-        "error_rate": _error_rate(sent, failures, batches, level),
-    }
-    for row in rows:
-        measured |= _named(f"{row.by}.{row.subject}", (row.p50_ms, row.p95_ms, row.p99_ms, row.p999_ms))
-    return measured
-
-
-def measure_queries(
-    parts: Iterable[tuple[str, NDArray[np.floating], NDArray[np.integer]]],
-    batches: Batches,
-    *,
-    level: float = LEVEL,
-) -> dict[str, Estimate]:
-    """Return what a budget can name of queries, from the times of each and their batches."""
-    measured: dict[str, Estimate] = {}
-    rare = {}
-    for name, times, index in parts:
-        found = quantile_estimates(times, index, PERCENTILES, level=level, caveats=(batches.caveat,))
-        measured |= _named(f"query.{name}", found)
-        if found[_P95].high is None:
-            rare[name] = (times, index)
-    if len(rare) > 1:
-        text = f"too rare to be told one by one, and judged together: {', '.join(sorted(rare))}"
-        caveats = (batches.caveat, Caveat("rare-queries", text))
-        times, index = (np.concatenate(both) for both in zip(*rare.values(), strict=True))
-        found = quantile_estimates(times, index, PERCENTILES, level=level, caveats=caveats)
-        measured |= _named(f"query.{RARE}", found)
-    return measured
-
-
-def _named(prefix: str, estimates: tuple[Estimate, ...]) -> dict[str, Estimate]:
-    return {f"{prefix}.p{100 * p:g}_ms": estimate for p, estimate in zip(PERCENTILES, estimates, strict=True)}
-
-
-def _error_rate(
-    sent: NDArray[np.float64], lost: NDArray[np.float64], batches: Batches, level: float
-) -> Estimate:
-    """Estimate the share of failed requests: Clopper and Pearson's interval at Korn and Graubard's size."""
-    n, failures = int(sent.sum()), int(lost.sum())
-    share = failures / n
-    spread = mean_of_sums(lost, sent, level=level)
-    worth = float(n)
-    if 0 < failures < n and spread.high is not None:
-        z = float(stats.norm.ppf((1 + level) / 2))
-        # `spread` already holds Student's t of the batches; never worth more than the requests themselves.
-        worth = min(worth, share * (1 - share) / ((spread.high - share) / z) ** 2)
-    hits, tail = share * worth, (1 - level) / 2
-    low = float(stats.beta.ppf(tail, hits, worth - hits + 1)) if failures else 0.0
-    high = float(stats.beta.ppf(1 - tail, hits + 1, worth - hits)) if failures < n else 1.0
-    return Estimate(share, low, high, n, (batches.caveat,))

@@ -17,7 +17,7 @@ B. Schmeiser: Batch size effects in the analysis of simulation output. Operation
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +36,7 @@ __all__ = [
     "TOO_DEPENDENT",
     "TOO_FEW",
     "Estimate",
+    "Percentile",
     "at_least",
     "batch_mean",
     "design_effect",
@@ -75,6 +76,74 @@ class Estimate:
     high: float | None
     n: int
     caveats: tuple[Caveat, ...] = ()
+
+
+@dataclass(frozen=True)
+class Percentile(Estimate):
+    """A percentile that still knows its requests, so that a limit can be asked about.
+
+    Whether a percentile keeps a limit is the question what share of the requests is above that limit: 59
+    requests none of which is above it say that at most a twentieth is, when no interval of the percentile
+    itself could be given yet.
+
+    Attributes
+    ----------
+    p : float
+        Which percentile.
+    group : str or None
+        The group of the endpoint that it is of.
+    times, batch : arrays
+        One value a request, and its batch; empty where a run is too large to keep them.
+    unsure : int
+        Requests of which the time is only known from below.
+    """
+
+    p: float = 0.5
+    group: str | None = None
+    times: NDArray[np.floating[Any]] = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    batch: NDArray[np.integer[Any]] = field(
+        default_factory=lambda: np.zeros(0, dtype=np.int16), repr=False, compare=False
+    )
+    unsure: int = 0
+
+    def keeps(self, limit: float, *, level: float = LEVEL) -> bool:
+        """Tell whether so few are above the limit that the percentile of all there could be keeps it."""
+        return share_between(self.times > limit, self.batch, level=level, more=self.unsure)[1] <= 1 - self.p
+
+    def breaks(self, limit: float, *, level: float = LEVEL) -> bool:
+        """Tell whether so many are above the limit that the percentile breaks it."""
+        tail = (1 + level) / 2  # a limit that is just kept is called broken half as often as it may be passed
+        return share_between(self.times > limit, self.batch, level=tail)[0] > 1 - self.p
+
+
+def share_between(
+    hits: NDArray[np.bool_], batch: NDArray[np.integer[Any]], *, level: float = LEVEL, more: int = 0
+) -> tuple[float, float]:
+    """Return the ends of a share, each one-sided: Clopper and Pearson's at Korn and Graubard's size.
+
+    Parameters
+    ----------
+    hits
+        Which requests count.
+    batch
+        The batch of each.
+    level
+        Of each end by itself.
+    more
+        Requests that may count, too.
+    """
+    n, seen = hits.size, int(hits.sum())
+    if n == 0:
+        return 0.0, 1.0
+    worth = float(n)
+    if 0 < seen < n:
+        sizes = np.bincount(batch).astype(np.float64)
+        own = np.bincount(batch[hits], minlength=sizes.size).astype(np.float64)
+        worth = min(worth, _effective_size(own, sizes, 2 * level - 1))
+    share, most = seen / n, min(n, seen + more) / n
+    low = float(stats.beta.ppf(1 - level, share * worth, worth - share * worth + 1)) if seen else 0.0
+    high = float(stats.beta.ppf(level, most * worth + 1, worth - most * worth)) if most < 1 else 1.0
+    return low, high
 
 
 def at_least(estimate: Estimate, known: float, caveat: Caveat) -> Estimate:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -39,6 +41,8 @@ class WatchedVariant:
     metrics_url: str | None = None
     database_url: str | None = None
     valkey_url: str | None = None
+    tls: ssl.SSLContext | None = None
+    """How the certificate of the metrics page is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,9 @@ class CompanionReading:
 async def read_companions(watched: WatchedVariant) -> CompanionReading:
     """Read a variant's counters."""
     cpu_s, rss_mb = process_usage(watched.pids)
-    page = await asyncio.to_thread(read_metrics, watched.metrics_url) if watched.metrics_url else []
+    page: Sequence[MetricSample] = []
+    if watched.metrics_url:
+        page = await asyncio.to_thread(partial(read_metrics, watched.metrics_url, tls=watched.tls))
     statements: dict[int, Mapping[str, Any]] = {}
     if watched.database_url:
         async with connected(watched.database_url) as connection:

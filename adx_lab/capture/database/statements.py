@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ async def read_statements(connection: asyncpg.Connection) -> Statements:
     Raises
     ------
     StackError
-        The extension ``pg_stat_statements`` is missing or may not be read.
+        The extension ``pg_stat_statements`` is missing or may not be read, or shows this role nothing.
     """
     try:
         rows = await connection.fetch(_QUERIES["statements.read"].sql)
@@ -60,7 +61,14 @@ async def read_statements(connection: asyncpg.Connection) -> Statements:
             f"pg_stat_statements can't be read: {error}",
             mend="load it (shared_preload_libraries), CREATE EXTENSION, and grant pg_read_all_stats",
         ) from error
-    return {row["queryid"]: dict(row) for row in rows}
+    shown = {row["queryid"]: dict(row) for row in rows if row["queryid"] is not None}
+    # A role sees its own statements in any case, and a service may well be asked as itself.
+    if len(shown) < len(rows) and not any(is_asked(str(row["text"])) for row in shown.values()):
+        raise StackError(
+            "the statements of other roles are hidden from the role that reads the database",
+            mend="GRANT pg_read_all_stats TO it (adx-lab init writes the script)",
+        )
+    return shown
 
 
 async def count_connections(connection: asyncpg.Connection) -> int:
@@ -114,9 +122,17 @@ def statement_name(text: str) -> str:
 
 
 def is_asked(text: str) -> bool:
-    """Tell whether a statement asks for something: transactions and looks at the statistics do not."""
+    """Tell whether a service asks for something: transactions and looks at the statistics do not."""
     line = normal(text)
-    return not (line.startswith(_CONTROL) or "pg_stat_" in line or "pg_catalog" in line)
+    return line not in _own_texts() and not (
+        line.startswith(_CONTROL) or "pg_stat_" in line or "pg_catalog" in line
+    )
+
+
+@cache
+def _own_texts() -> frozenset[str]:
+    """Return what the lab itself asks a service's database, which says nothing of the service."""
+    return frozenset(normal(query.sql) for query in _QUERIES.values())
 
 
 def normal(sql: str) -> str:

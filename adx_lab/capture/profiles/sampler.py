@@ -2,12 +2,11 @@
 
 py-spy reads the stacks from outside and does not stop the process for it: on a process that computes all the
 time, 1,000 samples a second left its CPU a call as it was, within 3% of noise, and cost 5% of another
-processor; 400 cost 3%. What was torn while it was read is counted, and thrown away.
+processor. What was torn while it was read is counted, and thrown away.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shlex
 import signal
@@ -26,9 +25,12 @@ from adx_lab.analysis.functions.stacks import Stack, StackProfile, read_folded
 from adx_lab.capture.profiles.permission import why_not
 from adx_lab.errors import MeasurementError, UsageError
 
-RATE_PER_S = 400
+RATE_PER_S = 1_000
 _WORDS = re.compile(r"Samples: (\d+) Errors: (\d+)")
 _STOP_S = 20.0
+_IDLE = 0.02
+_BEGIN_S, _LOOK_EVERY_S = 5.0, 0.005
+_BEGUN = b"Sampling process"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class Sampled:
         Samples that were torn, and thrown away.
     sampler_cpu_us
         What sampling cost the machine.
+    idle
+        The processes that computed next to nothing, or are none of this language.
+    rate_per_s
+        At which each thread that runs was sampled; 0 where only the sampler knows.
     """
 
     stacks: Mapping[Stack, int]
@@ -54,10 +60,21 @@ class Sampled:
     seconds: float
     errors: int = 0
     sampler_cpu_us: float = 0.0
+    idle: frozenset[int] = frozenset()
+    rate_per_s: float = 0.0
+
+    @property
+    def spent_us(self) -> float:
+        """What all samples together stand for.
+
+        At a known rate each stands for a part of a second. By their share of the processor's time it would be
+        less than was spent: a server's thread that waits for the next request often passes for one that runs.
+        """
+        return sum(self.stacks.values()) / self.rate_per_s * 1e6 if self.rate_per_s else self.cpu_us
 
     def profile(self, requests: int, root: Path | None = None) -> StackProfile:
         """Return it as a profile of so many requests."""
-        return StackProfile(self.stacks, self.cpu_us, requests, "" if root is None else str(root))
+        return StackProfile(self.stacks, self.spent_us, requests, "" if root is None else str(root))
 
 
 @dataclass
@@ -109,11 +126,16 @@ class Sampler:
         if self.command is None and (reason := why_not()) is not None:
             raise MeasurementError(reason)
         self._folder = tempfile.TemporaryDirectory(prefix="adx-lab-profile-")
-        self._began = time.monotonic()
         for variant, own in pids.items():
             self._watches[variant] = []
             for pid in own:
                 self._watches[variant].append(self._watch(pid, Path(self._folder.name), seconds))
+        watches = [one for own in self._watches.values() for one in own]
+        if self.command is None:
+            _await_samples(watches)
+        self._began = time.monotonic()
+        for watch in watches:
+            watch.cpu_us = cpu_us_of(watch.pid)
 
     def _watch(self, pid: int, folder: Path, seconds: float) -> _Watch:
         out, log = folder / f"{pid}.folded", folder / f"{pid}.log"
@@ -136,8 +158,8 @@ class Sampler:
         words = [str(spy), "record", "--pid", str(pid), "--rate", str(self.rate_per_s), "--format", "raw"]
         return [*words, "--full-filenames", "--nonblocking", "--output", str(out)]
 
-    async def stop(self) -> dict[str, Sampled]:
-        """End sampling and return what was seen, by variant.
+    def stop(self) -> dict[str, Sampled]:
+        """End sampling and return what was seen, by variant; waits for the samplers to write it.
 
         Raises
         ------
@@ -154,12 +176,12 @@ class Sampler:
                 watch.sampler.send_signal(signal.SIGINT)
         try:
             for variant, own in self._watches.items():
-                found[variant] = await self._gather(own, spent, seconds)
+                found[variant] = self._gather(own, spent, seconds)
         finally:
             self.close()
         return found
 
-    async def _gather(self, own: Sequence[_Watch], spent: Mapping[int, float], seconds: float) -> Sampled:
+    def _gather(self, own: Sequence[_Watch], spent: Mapping[int, float], seconds: float) -> Sampled:
         """Put the processes of one variant together.
 
         One that can't be sampled and computes next to nothing, as a shell, does not count. Where what was not
@@ -169,7 +191,7 @@ class Sampler:
         cpu_us, unseen_us, cost_us, errors, failed = 0.0, 0.0, 0.0, 0, list[MeasurementError]()
         for watch in own:
             try:
-                part, torn, own_us = await self._end(watch)
+                part, torn, own_us = self._end(watch)
             except MeasurementError as error:
                 failed.append(error)
                 unseen_us += max(0.0, spent[watch.pid])
@@ -180,7 +202,9 @@ class Sampler:
             errors += torn
         if failed and unseen_us >= cpu_us:
             raise failed[0]
-        return Sampled(dict(stacks), cpu_us, seconds, errors, cost_us)
+        idle = {watch.pid for watch in own if spent[watch.pid] < _IDLE * sum(spent[one.pid] for one in own)}
+        rate_per_s = 0.0 if self.command else self.rate_per_s
+        return Sampled(dict(stacks), cpu_us, seconds, errors, cost_us, frozenset(idle), rate_per_s)
 
     def close(self) -> None:
         """Leave no sampler behind."""
@@ -193,11 +217,11 @@ class Sampler:
             self._folder.cleanup()
             self._folder = None
 
-    async def _end(self, watch: _Watch) -> tuple[Mapping[Stack, int], int, float]:
+    def _end(self, watch: _Watch) -> tuple[Mapping[Stack, int], int, float]:
         """Wait for a sampler to write what it has; return its stacks, its errors and its own CPU."""
         cost_us = cpu_us_of(watch.sampler.pid)
         try:
-            await asyncio.to_thread(watch.sampler.wait, _STOP_S)
+            watch.sampler.wait(_STOP_S)
         except subprocess.TimeoutExpired as error:
             raise MeasurementError(f"the sampler of process {watch.pid} does not end") from error
         said = watch.out.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
@@ -210,6 +234,17 @@ class Sampler:
             raise MeasurementError(str(error), mend="service.profile must print folded stacks") from error
         counted = _WORDS.search(said)
         return stacks, int(counted[2]) if counted else 0, cost_us
+
+
+def _await_samples(watches: Sequence[_Watch]) -> None:
+    """Wait until every sampler has found its way into its process, or has given up: tenths of a second."""
+    deadline = time.monotonic() + _BEGIN_S
+    for watch in watches:
+        log = watch.out.with_suffix(".log")
+        while watch.sampler.poll() is None and time.monotonic() < deadline:
+            if _BEGUN in log.read_bytes():
+                break
+            time.sleep(_LOOK_EVERY_S)
 
 
 def _reason(said: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -21,10 +22,12 @@ class MetricSample:
     value: float
 
 
-def read_metrics(url: str, *, timeout_s: float = 3.0) -> list[MetricSample]:
+def read_metrics(
+    url: str, *, tls: ssl.SSLContext | None = None, timeout_s: float = 3.0
+) -> list[MetricSample]:
     """Return the samples of a metrics page; none where nobody answers, which the caller records as a gap."""
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+        with urllib.request.urlopen(url, timeout=timeout_s, context=tls) as answer:
             text = answer.read().decode("utf-8", errors="replace")
     except (OSError, urllib.error.URLError):
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 
@@ -12,13 +13,14 @@ _VERBS = frozenset(("get", "put", "post", "delete", "patch", "head", "options"))
 _TIMEOUT_S = 5.0
 
 
-def read_routes(base_url: str) -> list[str]:
+def read_routes(base_url: str, *, tls: ssl.SSLContext | None = None) -> list[str]:
     """Return a service's routes, as ``GET /users/{id}``; none where it does not tell them.
 
     A HEAD beside a GET is the same work with its answer left out, and no route of its own.
     """
     try:
-        with urllib.request.urlopen(f"{base_url}/openapi.json", timeout=_TIMEOUT_S) as answer:
+        url = f"{base_url}/openapi.json"
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S, context=tls) as answer:
             paths = json.load(answer)["paths"]
         return sorted(
             f"{verb.upper()} {path}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 
+from adx_lab.cli.checks import check_positive, check_seed
 from adx_lab.cli.console import ConsoleProgress, print_json
-from adx_lab.errors import UsageError
 from adx_lab.settings import read_settings
 
 
@@ -15,8 +15,8 @@ def run(
     bad: str = "HEAD",
     /,
     *,
-    scenario: str = "mixed",
-    rate: float = 120.0,
+    scenario: str | None = None,
+    rate: float | None = None,
     seconds: float | None = None,
     limit: float | None = None,
     seed: int = 1,
@@ -31,9 +31,9 @@ def run(
     bad
         A git ref that is slow.
     scenario
-        An open-loop locustfile, by name.
+        An open-loop locustfile, by name; left out, the project file's own, or mixed.
     rate
-        Pairs of requests a second, in every duet.
+        Pairs of requests a second, in every duet; left out, a short probe finds one.
     seconds
         Of measured load in each block; left out, those of a quick duet.
     limit
@@ -44,19 +44,21 @@ def run(
         Print the answer as one JSON document.
     """
     from adx_lab.conduct.bisection.play import BisectOrder, bisect
+    from adx_lab.conduct.run.request import usual_scenario
 
-    if limit is not None and limit <= 0:
-        raise UsageError(f"--limit {limit:g} is not a positive number of seconds")
+    check_positive({"--limit": limit, "--rate": rate, "--seconds": seconds})
+    check_seed(seed)
+    settings = read_settings()
     order = BisectOrder(
         good,
         bad,
-        scenario=scenario,
+        scenario=scenario or usual_scenario(settings),
         rate_per_s=rate,
         seconds=seconds,
         limit_s=math.inf if limit is None else limit,
         seed=seed,
     )
-    bisected = asyncio.run(bisect(read_settings(), order, ConsoleProgress()))
+    bisected = asyncio.run(bisect(settings, order, ConsoleProgress()))
     answer = bisected.answer
     if json:
         print_json(answer.to_json() | {"report": str(bisected.page)})

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from adx_lab.cli.checks import check_positive
 from adx_lab.cli.console import ConsoleProgress, print_json, print_table
-from adx_lab.errors import UsageError
 from adx_lab.report.page.verdict_words import calibration_line
-from adx_lab.report.parts.table import Column, Table
 from adx_lab.settings import read_settings
 
 if TYPE_CHECKING:
     from adx_lab.conduct.calibration.calibrate import Calibrated
+    from adx_lab.settings import Settings
 
 
 def run(
@@ -55,8 +55,8 @@ def run(
     from adx_lab.conduct.calibration.calibrate import calibrate
     from adx_lab.conduct.duet.order import DuetOrder
 
-    if duets < 0:
-        raise UsageError(f"--duets {duets} is not a number of trials")
+    check_positive({"--rate": rate, "--seconds": seconds})
+    check_positive({"--duets": duets, "--warmup": warmup}, least=0)
     order = DuetOrder(
         ".",
         ".",
@@ -68,26 +68,18 @@ def run(
         profile=profile,
         purpose="calibrate",
     )
-    made = asyncio.run(calibrate(read_settings(), order, ConsoleProgress(), duets=duets, only=only))
+    settings = read_settings()
+    made = asyncio.run(calibrate(settings, order, ConsoleProgress(), duets=duets, only=only))
     if json:
         print_json(made)
     else:
-        _print(made)
+        _print(settings, made)
     return 0
 
 
-def _print(made: Calibrated) -> None:
-    columns = (
-        *(Column("kind"), Column("trial"), Column("trials", kind="number"), Column("invalid", kind="number")),
-        *(Column("found", kind="number"), Column("cause right", kind="number"), Column("causes named")),
-        Column("at most", "s", "number"),
-    )
-    rows = (
-        (
-            *(row["kind"], row["name"], row["trials"], row["invalid"], row["found"], row["cause_right"]),
-            *(", ".join(row["causes"]) or None, row["seconds_max"]),
-        )
-        for row in made.table
-    )
-    print_table(Table(columns, tuple(rows)))
+def _print(settings: Settings, made: Calibrated) -> None:
+    from adx_lab.report.page.sheets.calibration import trials_table, write_calibration
+
+    print_table(trials_table(made.table))
     print(f"\nmachine  {calibration_line(made.calibration)}")
+    print(f"page     {write_calibration(settings, made.calibration, made.table)}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from adx_lab.cli.checks import check_positive, check_seed
 from adx_lab.cli.console import WatchedProgress, print_json, watching
 from adx_lab.settings import read_settings
 
@@ -22,7 +23,7 @@ def run(
     seconds: float | None = None,
     warmup: float | None = None,
     profile: str = "nightly",
-    functions: bool = False,
+    functions: bool | None = None,
     seed: int = 1,
     watch: Annotated[bool, Parameter(name="--page", negative=())] = False,
     json: bool = False,
@@ -50,7 +51,8 @@ def run(
         ``quick``: 10 blocks, an answer in a minute or so. ``nightly``: 12, longer ones, and 16 where those
         do not decide it.
     functions
-        Sample what each function of both variants computes, in a pass of its own after all that is timed.
+        Sample what each function of both variants computes, in blocks of their own after all that is timed;
+        left out, where something became slower.
     seed
         The same seed sends the same schedules.
     watch
@@ -58,6 +60,9 @@ def run(
     json
         Print the verdict as one JSON document.
     """
+    check_positive({"--rate": rate, "--seconds": seconds})
+    check_positive({"--warmup": warmup}, least=0)
+    check_seed(seed)
     from adx_lab.cli.duet_text import print_duet
     from adx_lab.conduct.duet.order import DuetOrder
     from adx_lab.conduct.duet.play import play

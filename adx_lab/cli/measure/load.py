@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from adx_lab.analysis.verdict import EXIT_CODES
-from adx_lab.cli.console import ConsoleProgress, print_json, print_next, print_table
-from adx_lab.errors import UsageError
+from adx_lab.cli.checks import check_positive, check_seed, check_url
+from adx_lab.cli.console import LOCUST_WORD, ConsoleProgress, print_json, print_next, print_table
 from adx_lab.records.run import ClimbAudit
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
@@ -27,7 +29,9 @@ def run(
     /,
     *,
     users: int | None = None,
+    spawn_rate: float | None = None,
     rate: float | None = None,
+    tags: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative=())] = (),
     duration: float | None = None,
     warmup: float | None = None,
     seed: int | None = None,
@@ -41,9 +45,10 @@ def run(
     expect_workers: int = 0,
     bind: str = "127.0.0.1:0",
     master: str | None = None,
+    arguments: Annotated[tuple[str, ...], Parameter(name=LOCUST_WORD, show=False, negative=())] = (),
     json: bool = False,
 ) -> int:
-    """Make one recorded headless load run.
+    """Make one recorded headless load run; what stands behind ``--`` goes to Locust.
 
     Parameters
     ----------
@@ -51,8 +56,12 @@ def run(
         A locustfile of ``locustfiles/``, by name.
     users
         How many users, of a crowd or of somebody else's locustfile.
+    spawn_rate
+        How many users somebody else's locustfile gains each second; left out, Locust's own default.
     rate
-        Requests a second, on average.
+        Requests a second, on average: somebody else's users are then sent by a schedule, too.
+    tags
+        Which tasks of somebody else's locustfile are done.
     duration
         Seconds of measured load.
     warmup
@@ -79,29 +88,40 @@ def run(
         Where to listen for them.
     master
         Be one of those workers: the master's HOST or HOST:PORT.
+    arguments
+        Words for Locust, behind ``--``.
     json
         Print the run's figures as one JSON document.
     """
+    check_positive({"--rate": rate, "--duration": duration, "--users": users, "--workers": workers})
+    check_positive({"--spawn-rate": spawn_rate})
+    check_positive({"--warmup": warmup}, least=0)
+    check_positive({"--expect-workers": expect_workers}, least=0)
+    check_seed(seed)
+    check_url("--url", url)
     from adx_lab.conduct.nights import pages
     from adx_lab.conduct.run import recorded
     from adx_lab.conduct.run.request import load_request
     from adx_lab.load.starting.headless import join_master
     from adx_lab.load.starting.machines import Machines
+    from adx_lab.store.folders import open_run
 
     flags = {
         "load.rate_per_s": rate,
         "load.duration_s": duration,
         "load.warmup_s": warmup,
         "load.users": users,
+        "load.spawn_per_s": spawn_rate,
+        "load.tags": tags or None,
+        "load.arguments": arguments or None,
         "load.seed": seed,
         "load.workers": workers,
         "database.url": database,
         "valkey.url": valkey,
     }
-    _check({"--rate": rate, "--duration": duration, "--users": users, "--workers": workers})
-    if warmup is not None and warmup < 0:
-        raise UsageError(f"--warmup {warmup:g} is negative", mend="give 0 or more")
     settings = read_settings(flags=flags)
+    if replay is not None:
+        open_run(settings.runs_dir, replay)  # refused before anything is started
     request = load_request(
         settings,
         scenario,
@@ -124,12 +144,6 @@ def run(
     else:
         _print(judgement, page)
     return _exit_code(judgement)
-
-
-def _check(counts: dict[str, float | None]) -> None:
-    for name, value in counts.items():
-        if value is not None and not 0 < value < float("inf"):
-            raise UsageError(f"{name} {value:g} is not a positive number", mend="give one above 0")
 
 
 def _exit_code(judgement: Judgement) -> int:

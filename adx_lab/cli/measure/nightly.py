@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from adx_lab.cli.checks import check_positive, check_url
 from adx_lab.cli.console import WatchedProgress, print_json, watching
 from adx_lab.settings import read_settings
 
@@ -57,6 +58,10 @@ def run(
     json
         Print the verdict as one JSON document.
     """
+    check_positive({"--rate": rate, "--duration": duration})
+    check_positive({"--blocks": blocks}, least=0)
+    check_url("--url", url)
+    check_url("--webhook", webhook)
     from adx_lab.cli.verdict_text import print_report
     from adx_lab.conduct.nights import night
     from adx_lab.conduct.nights.night import PROFILES

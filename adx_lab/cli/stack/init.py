@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 from adx_lab.cli.console import ConsoleProgress, print_json
+from adx_lab.errors import UsageError
 
 
 def run(
@@ -15,6 +16,9 @@ def run(
     locustfile: str | None = None,
     command: str | None = None,
     prepare: str | None = None,
+    ready: str | None = None,
+    build: str | None = None,
+    env: tuple[str, ...] = (),
     name: str | None = None,
     force: bool = False,
     json: bool = False,
@@ -33,6 +37,12 @@ def run(
         How it is started instead, with {port} for its port.
     prepare
         What fills its empty database, which the lab then makes and clones.
+    ready
+        The path that answers below 400 once it serves.
+    build
+        What makes a commit's libraries, once for each lock file.
+    env
+        NAME=VALUE, a variable of its environment: DATABASE_URL=postgresql+asyncpg://{database}; several.
     name
         What it is called; the folder's name where left out.
     force
@@ -41,18 +51,32 @@ def run(
         Print what was made as one JSON document.
     """
     from adx_lab.conduct.describing import describe
-    from adx_lab.services.project import Wish, name_of
+    from adx_lab.services.project import Wish, branch_of, name_of
 
+    wrong = next((pair for pair in env if "=" not in pair), None)
+    if wrong is not None:
+        raise UsageError(f"--env {wrong} sets nothing", mend="write NAME=VALUE")
     folder = Path.cwd()
-    wish = Wish(name or name_of(folder), url and url.rstrip("/"), database, command, prepare, locustfile)
+    wish = Wish(
+        name or name_of(folder),
+        url and url.rstrip("/"),
+        database,
+        command,
+        ready,
+        build,
+        prepare,
+        locustfile,
+        dict(pair.split("=", 1) for pair in env),
+        branch_of(folder),
+    )
     made = asyncio.run(describe(folder, wish, ConsoleProgress(), force=force))
     if json:
         print_json(made)
         return 0
     for file in made.written:
         print(f"wrote    {folder / file}")
-    for endpoint, p95_ms in made.endpoints.items():
-        print(f"found    {endpoint}  p95 {p95_ms:.3g} ms")
+    for endpoint, asked in made.endpoints.items():
+        print(f"found    {endpoint}  p50 {asked.p50_ms:.3g} ms, p95 {asked.p95_ms:.3g} ms")
     for route in made.not_asked:
         print(f"unasked  {route}: the locustfile asks nothing of it")
     for note in made.notes:

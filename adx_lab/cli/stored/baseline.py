@@ -5,12 +5,17 @@ from __future__ import annotations
 from cyclopts import App
 
 from adx_lab.cli.console import print_json, print_pairs
+from adx_lab.cli.help_text import example
 from adx_lab.conduct.baseline import Baseline, read_baseline, set_baseline
 from adx_lab.errors import UsageError
 from adx_lab.records.documents import to_plain
 from adx_lab.settings import read_settings
 
-app = App(name="baseline", help="Set or show what the working tree is compared with.")
+app = App(
+    name="baseline",
+    help="Set or show what the working tree is compared with.",
+    help_epilogue=example("baseline"),
+)
 
 
 @app.command(name="set")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_next, print_pairs, print_table, say_error
+from adx_lab.cli.help_text import example
 from adx_lab.cli.stored.history import show_history
 from adx_lab.errors import UsageError
 from adx_lab.records.documents import to_plain
@@ -12,7 +13,9 @@ from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
 
 app = App(
-    name="runs", help="List, show or delete stored runs; look back at all of them; make the store anew."
+    name="runs",
+    help="List, show or delete stored runs; look back at all of them; make the store anew.",
+    help_epilogue=example("runs"),
 )
 app.command(show_history, name="history")
 
@@ -93,17 +96,24 @@ def compare(base: str, head: str, /, *, json: bool = False) -> int:
         Print it as one JSON document.
     """
     from adx_lab.conduct.nights.usual import compare_runs
-    from adx_lab.report.duet.comparison_tables import comparisons
+    from adx_lab.report.duet.comparison_tables import comparisons, telling
+    from adx_lab.report.page.sheets.two_runs import write_compared
+    from adx_lab.store.folders import open_run
 
-    answer = compare_runs(read_settings(), base, head)
+    settings = read_settings()
+    answer = compare_runs(settings, base, head)
     if json:
         print_json(answer)
         return 0
     print("The two were not measured side by side: what differs may be the machine, the data or the hour.\n")
-    print_table(comparisons(answer.comparisons))
-    print()
+    told = telling(answer.comparisons) or list(answer.comparisons)
+    print_table(comparisons(told))
+    rest = len(answer.comparisons) - len(told)
+    print(f"{rest} more show no difference; --json and the page have each\n" if rest else "")
     for finding in answer.findings:
         print(f"finding  {finding.kind}, {finding.subject}: {finding.cause}")
+    base, head = (open_run(settings.runs_dir, one).record.run_id for one in (base, head))
+    print(f"page     {write_compared(settings, base, head, answer)}")
     return 0
 
 

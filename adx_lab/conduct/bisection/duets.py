@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +16,8 @@ from adx_lab.analysis.finding import Finding
 from adx_lab.conduct.duet.block import Bench
 from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.order import DuetOrder
+from adx_lab.conduct.duet.play import find_rate
+from adx_lab.conduct.duet.sampling import sample_suspects
 from adx_lab.conduct.duet.stored import Gathered
 from adx_lab.conduct.duet.templates import prepare
 from adx_lab.errors import MeasurementError
@@ -34,7 +36,7 @@ class DuetOpponent:
     order
         Of the good against the bad commit; of others only the head differs.
     rate_per_s
-        Pairs a second, the same for all.
+        Pairs a second, the same for all; None finds it by a short probe.
     """
 
     settings: Settings
@@ -42,9 +44,10 @@ class DuetOpponent:
     servers: Servers
     locustfile: Path
     scratch: Path
-    rate_per_s: float
+    rate_per_s: float | None
     tag: str
     progress: Progress = field(default_factory=Silent)
+    _bench: Bench | None = None
     _gathered: Gathered | None = None
     _number: int = 0
 
@@ -69,16 +72,15 @@ class DuetOpponent:
         # What the causes are is asked once, of the bad commit, which is the first.
         first = self._gathered is None
         self._gathered = self._gathered or gathered
-        order = replace(self.order, functions=first)
-        bench = Bench(self.settings, order, self.servers, sides, self.locustfile, self.tag, plans=first)
+        bench = Bench(self.settings, self.order, self.servers, sides, self.locustfile, self.tag, plans=first)
+        self._bench = self._bench or bench
+        rate_per_s = self.rate_per_s = self.rate_per_s or await find_rate(bench, self.scratch)
         played = 0
         while True:
             self._number, played = self._number + 1, played + 1
             folder = self.scratch / f"block-{self._number}"
             number = 1 if first and played == 1 else self._number + 1
-            block = await bench.run_block(
-                number, folder, rate_per_s=self.rate_per_s, seconds=self.order.load_s
-            )
+            block = await bench.run_block(number, folder, rate_per_s=rate_per_s, seconds=self.order.load_s)
             gathered.add(block)
             self.progress.advance(sha[:10], played, played, "blocks")
             samples = gathered.evidence(self.tag).samples
@@ -88,10 +90,19 @@ class DuetOpponent:
                 raise MeasurementError(f"{sha[:10]} answered nothing")
             yield _row(samples)
 
-    def findings(self) -> tuple[Finding, ...]:
-        """Return the causes of the bad commit's slowdown, as its duet tells them."""
-        if self._gathered is None or not self._gathered.audits:
+    async def findings(self) -> tuple[Finding, ...]:
+        """Return the causes of the bad commit's slowdown, as its duet tells them, down to its functions."""
+        if self._bench is None or self._gathered is None or not self._gathered.audits:
             return ()
+        assert self.rate_per_s is not None
+        await sample_suspects(
+            self._bench,
+            self._gathered,
+            self.scratch,
+            self.progress,
+            rate_per_s=self.rate_per_s,
+            tag=self.tag,
+        )
         return judge_duet(self._gathered.evidence(self.tag)).verdict.findings
 
 

@@ -48,8 +48,8 @@ class Opponent(Protocol):
         """
         ...
 
-    def findings(self) -> tuple[Finding, ...]:
-        """Return what the blocks so far say of the causes."""
+    async def findings(self) -> tuple[Finding, ...]:
+        """Return what the blocks so far say of the causes; it may look further into them."""
         ...
 
 
@@ -120,7 +120,7 @@ class Bisection:
         series = _series(rows)
         comparisons = compare(series, SequentialDesign(looks=(count,)))
         self.contrast = contrast_of(series, comparisons)
-        self.findings = self.opponent.findings()
+        self.findings = await self.opponent.findings()
         return rows
 
     def _history(self) -> CommitHistory:

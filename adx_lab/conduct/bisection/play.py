@@ -12,7 +12,7 @@ from adx_lab.analysis.bisection.search import Design
 from adx_lab.conduct.bisection.duets import DuetOpponent
 from adx_lab.conduct.bisection.find import Bisection
 from adx_lab.conduct.duet.order import DuetOrder
-from adx_lab.conduct.run.request import find_scenario
+from adx_lab.conduct.run.request import find_scenario, usual_scenario
 from adx_lab.errors import UsageError
 from adx_lab.files import scratch
 from adx_lab.progress import Progress
@@ -24,8 +24,6 @@ from adx_lab.services.sources import LOCKS, working_tree
 from adx_lab.settings import Settings
 from adx_lab.stack.locks import hold
 
-_RATE_PER_S = 120.0
-
 
 @dataclass(frozen=True, slots=True)
 class BisectOrder:
@@ -35,16 +33,18 @@ class BisectOrder:
     ----------
     good, bad
         Git refs; the good one is an ancestor of the bad one.
+    scenario
+        An open-loop locustfile; None is the service's usual one.
     rate_per_s
-        Pairs a second of every duet.
+        Pairs a second of every duet; None finds it by a short probe.
     limit_s
         When to stop at the latest.
     """
 
     good: str
     bad: str
-    scenario: str = "mixed"
-    rate_per_s: float = _RATE_PER_S
+    scenario: str | None = None
+    rate_per_s: float | None = None
     seconds: float | None = None
     limit_s: float = math.inf
     seed: int = 1
@@ -78,11 +78,12 @@ async def bisect(settings: Settings, order: BisectOrder, progress: Progress) -> 
             f"no commit between {order.good} and {order.bad} changes the service",
             mend="compare the two with a duet; what differs is not in their source",
         )
-    scenario = find_scenario(settings, order.scenario)
+    name = order.scenario or usual_scenario(settings)
+    scenario = find_scenario(settings, name)
     duet = DuetOrder(
         searched.good,
         searched.bad,
-        scenario=order.scenario,
+        scenario=name,
         rate_per_s=order.rate_per_s,
         seconds=order.seconds,
         profile="quick",
@@ -141,7 +142,9 @@ async def bisect_night(settings: Settings, good: str, progress: Progress) -> Bis
         return None
     if sum(one.weight > 0 for one in searched.commits) < 2:
         return None
-    return await bisect(settings, BisectOrder(good, "HEAD", limit_s=limit_s), progress)
+    return await bisect(
+        settings, BisectOrder(good, "HEAD", scenario=usual_scenario(settings), limit_s=limit_s), progress
+    )
 
 
 def places_of(settings: Settings) -> tuple[str, ...]:

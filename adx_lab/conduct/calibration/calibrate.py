@@ -67,7 +67,8 @@ async def calibrate(
     for number in range(1, duets + 1):
         chosen = due(known, trials(settings))
         progress.step(f"trial {number} of {duets}: {chosen.name}")
-        await _try(settings, order, chosen, progress, seed=order.seed + len(trials(settings)))
+        unsampled = replace(order, functions=False)
+        await _try(settings, unsampled, chosen, progress, seed=order.seed + len(trials(settings)))
     made = trials(settings)
     return Calibrated(calibration_of(made), tuple(made), tuple(table_of(made)))
 

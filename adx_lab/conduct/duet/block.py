@@ -14,13 +14,14 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from adx_lab import clock
 from adx_lab.analysis.duet.block_ratios import BASE
+from adx_lab.capture.allocations.places import counted
 from adx_lab.capture.database.companions import (
     CompanionReading,
     WatchedVariant,
@@ -28,30 +29,31 @@ from adx_lab.capture.database.companions import (
     execute,
     process_usage,
     read_companions,
-    read_unanalysed,
     with_children,
 )
-from adx_lab.capture.plans.of_service import capture_plans
 from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.capture.service.openapi import read_routes
-from adx_lab.conduct.duet.left import SIDES, Block, Started
-from adx_lab.conduct.duet.movements import Movements, Waiting
+from adx_lab.capture.spans.receiver import Receiver
+from adx_lab.conduct.duet.left import SIDES, Block, Started, named_queries, pids_of
+from adx_lab.conduct.duet.movements import Movements, Waiting, capture_sides
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.profiling import Profiling
 from adx_lab.conduct.duet.templates import Prepared, VariantError
+from adx_lab.conduct.run.request import locust_trust, locust_words
+from adx_lab.conduct.run.traces import doubts_of, receiver_of, splits_of, told_where
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.order import LoadOrder, Rival, write_rivals
 from adx_lab.load.recording.rows import all_facts
+from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.progress import Silent
 from adx_lab.services.servers import Servers
 from adx_lab.services.starting.login import log_in
-from adx_lab.services.starting.start import forget_files, start_service
+from adx_lab.services.starting.start import forget_files, start_service, tls_context
 from adx_lab.services.starting.templates import adapt
 from adx_lab.services.variants import order_of
 from adx_lab.settings import Settings
-from adx_lab.sql import Query, load_queries
 from adx_lab.stack.databases import clone, connected, drop, hold_autovacuum
 
 _READ_BEFORE_S = 0.25
@@ -92,9 +94,28 @@ class Bench:
     locustfile: Path | None
     tag: str
     plans: bool = True
+    counting: Mapping[str, Path] = field(default_factory=dict)
+    """By side, where its processes tell what they allocate; none do otherwise."""
 
-    async def run_block(self, number: int, folder: Path, *, rate_per_s: float, seconds: float) -> Block:
+    _receiver: Receiver | None = None  # of the block under way, where the service tells its times by spans
+
+    async def run_block(
+        self,
+        number: int,
+        folder: Path,
+        *,
+        rate_per_s: float,
+        seconds: float,
+        profiling: Profiling | None = None,
+    ) -> Block:
         """Run one block to its end.
+
+        Parameters
+        ----------
+        rate_per_s, seconds
+            Of the load.
+        profiling
+            Samples both variants while they are loaded; what is timed is then nobody's evidence.
 
         Raises
         ------
@@ -106,30 +127,38 @@ class Bench:
         began = time.monotonic()
         await asyncio.to_thread(folder.mkdir, parents=True)
         edges = _Edges()
-        profiling = Profiling(self.order.functions, self.settings.service.profile or None)
         async with AsyncExitStack() as cleanup:
-            cleanup.callback(profiling.close)
+            self._receiver = cleanup.enter_context(receiver_of(self.settings.service))
+            splits: dict[str, ServerSplit] = {}
+
+            def told() -> dict[str, ServerSplit]:
+                splits.update(splits_of(self._receiver))
+                return splits
+
             command = self._locust_command(folder, number=number, rate_per_s=rate_per_s, seconds=seconds)
             # Locust takes as long to start as the cores do: all three at once, and it waits for them.
-            loading = asyncio.create_task(run_locust(command, folder, Silent(), on_start=lambda _pid: None))
+            loading = asyncio.create_task(
+                run_locust(command, folder, Silent(), on_start=lambda _pid: None, traces=told)
+            )
             cleanup.push_async_callback(_cancel, loading)
             slots, started = await cleanup.enter_async_context(self.up(number))
-            rivals = self._rivals(started, slots)
+            rivals = self.rivals(started, slots)
             movements = Movements(self.settings, self.order, rivals, number, folder)
             serial = None
-            if self._all_known():
+            if self.all_known:
                 watched = {side: one.watched for side, one in started.items()}
                 serial = await movements.play_serial(watched, Waiting(command, loading))
-            self._introduce(started, slots, command)
-            pids = {side: with_children(one.watched.pids) for side, one in started.items()}
-            # Where all ways to ask are known they are asked once more to be sampled, and what is timed is
-            # left alone.
-            sampled = None if serial is not None else partial(profiling.start, pids, seconds=seconds)
+            write_rivals(rivals, Path(str(command.order.rivals_file)))
+            sampled = None
+            if profiling is not None:
+                sampled = partial(profiling.start, pids_of(started), seconds=seconds)
             watching = asyncio.create_task(
                 self._read_first(started, Path(command.order.raw_dir), edges, sampled)
             )
             cleanup.push_async_callback(_cancel, watching)
             collected = await loading
+            more = doubts_of(self._receiver, splits)
+            collected = replace(collected, caveats=collected.caveats + more)
             if not watching.done():
                 raise MeasurementError(
                     "the variants' own figures could not be read before the load began",
@@ -143,17 +172,20 @@ class Bench:
             block.serial = serial
             if serial is not None:
                 block.burst = await movements.play_burst()
-            if serial is not None and self.order.functions:
-                block.profiled_requests = await movements.play_profiled(pids, profiling)
-            block.profiled = await profiling.stop()
-            block.trouble = profiling.trouble
             for side, one in started.items():
                 block.companions[side]["start_s"] = one.start_s
             if number == 1:
                 await self._look_around(started, block)
-                await self._capture_plans(started, block)
+                if self.plans:
+                    await self._capture_plans(started, block, movements)
         block.took_s = time.monotonic() - began
         return block
+
+    @property
+    def all_known(self) -> bool:
+        """Whether all ways to ask are known: of the service whose people are."""
+        known = all(self.sides[side].sample_file is not None for side in SIDES)
+        return known and any(self.sides[side].variant.tree is not None for side in SIDES)
 
     @asynccontextmanager
     async def up(self, number: int) -> AsyncIterator[tuple[dict[str, str], dict[str, Started]]]:
@@ -195,15 +227,19 @@ class Bench:
         variant = prepared.variant
         if variant.url is not None:
             metrics_url = f"{variant.url}{self.settings.service.metrics}"
-            return Started(variant.url, WatchedVariant((), metrics_url, variant.database_url))
+            tls = tls_context(self.settings.service, variant.url)
+            return Started(variant.url, WatchedVariant((), metrics_url, variant.database_url, tls=tls))
         database = f"adx_duet_{slot}" if prepared.template is not None else None
         try:
             url = ""
             if prepared.template is not None and database is not None:
                 url = await clone(self.servers.cluster, prepared.template, database, fresh=True)
                 await self._count_planning(database)
+            service = told_where(variant.service, self._receiver)
+            if side in self.counting:
+                service = counted(service, self.counting[side])
             order = order_of(
-                variant,
+                replace(variant, service=service),
                 f"duet-{self.tag}-{number}-{slot}",
                 self.settings,
                 database_url=url,
@@ -253,16 +289,22 @@ class Bench:
             seed=self.order.seed * _SEEDS_APART + number,
             timeout_s=self.settings.load.timeout_s,
             rivals_file=str(folder / "rivals.json"),
+            timed=self.settings.service.timing != "none",
+            traced=self._receiver is not None,
         )
         assert self.locustfile is not None
-        return LocustCommand(order, self.locustfile, _HOST_UNUSED, self._log("locust"))
+        words = locust_words(self.settings, self.locustfile)
+        return LocustCommand(
+            order,
+            self.locustfile,
+            _HOST_UNUSED,
+            self._log("locust"),
+            more=words,
+            trust=locust_trust(self.settings.service),
+        )
 
-    def _all_known(self) -> bool:
-        """Tell whether all ways to ask are known: of the service whose people are."""
-        known = all(self.sides[side].sample_file is not None for side in SIDES)
-        return known and any(self.sides[side].variant.tree is not None for side in SIDES)
-
-    def _rivals(self, started: Mapping[str, Started], slots: Mapping[str, str]) -> tuple[Rival, ...]:
+    def rivals(self, started: Mapping[str, Started], slots: Mapping[str, str]) -> tuple[Rival, ...]:
+        """Return whom a load asks, in the order of their slots."""
         files = {side: self.sides[side].sample_file for side in SIDES}
         return tuple(
             Rival(
@@ -273,12 +315,6 @@ class Bench:
             )
             for side in sorted(SIDES, key=lambda side: slots[side])
         )
-
-    def _introduce(
-        self, started: Mapping[str, Started], slots: Mapping[str, str], command: LocustCommand
-    ) -> None:
-        """Tell Locust whom to load."""
-        write_rivals(self._rivals(started, slots), Path(str(command.order.rivals_file)))
 
     async def _read_first(
         self,
@@ -350,27 +386,21 @@ class Bench:
         for side, one in started.items():
             folder = self.sides[side].variant.queries_folder
             block.companions[side]["named"] = sorted(named_queries(folder))
-            block.companions[side]["routes"] = await asyncio.to_thread(read_routes, one.url)
+            # Somebody's locustfile says itself what is judged: a route that nobody asks is a gap only where
+            # all ways to ask are known.
+            asked = partial(read_routes, one.url, tls=one.watched.tls)
+            block.companions[side]["routes"] = await asyncio.to_thread(asked) if self.all_known else []
 
-    async def _capture_plans(self, started: Mapping[str, Started], block: Block) -> None:
-        if not self.plans:
-            return
-        await asyncio.gather(*(self._capture_one(side, one, block) for side, one in started.items()))
-
-    async def _capture_one(self, side: str, one: Started, block: Block) -> None:
-        url = one.watched.database_url
-        if url is not None:
-            folder = self.sides[side].variant.queries_folder
-            block.companions[side]["unanalysed"] = await read_unanalysed(url)
-            block.companions[side]["matrix"] = await capture_plans(url, folder)
+    async def _capture_plans(
+        self, started: Mapping[str, Started], block: Block, movements: Movements
+    ) -> None:
+        folders = {side: self.sides[side].variant.queries_folder for side in SIDES}
+        await capture_sides(folders, started, block.companions)
+        if block.serial is None:
+            await movements.ask_each(self.locustfile, started, block.companions, self._log("asked"))
 
     def _log(self, name: str) -> Path:
         return self.settings.stack_dir / "logs" / f"duet-{name}.log"
-
-
-def named_queries(folder: Path | None) -> Mapping[str, Query]:
-    """Return the named queries of a source; none where it has no folder of them."""
-    return load_queries(folder) if folder is not None else {}
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -12,7 +12,8 @@ from scipy.stats import binomtest
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.analysis.duet.causes.attribution import attribute
-from adx_lab.analysis.duet.causes.read_traits import facts_of
+from adx_lab.analysis.duet.causes.read_traits import facts_of, matrix_of
+from adx_lab.analysis.duet.causes.remedies import with_remedies
 from adx_lab.analysis.duet.causes.time_changes import EndpointChange
 from adx_lab.analysis.duet.companions import Companion, companions_of
 from adx_lab.analysis.duet.comparison import Comparison
@@ -22,12 +23,14 @@ from adx_lab.analysis.duet.validity import check_duet, check_equal
 from adx_lab.analysis.duet.worse import findings_of
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.functions.comparison import compare_functions, function_findings
+from adx_lab.analysis.functions.growth import GROWTH, Growth, growth_findings
 from adx_lab.analysis.functions.stacks import StackProfile
 from adx_lab.analysis.functions.stored import known_lines, profiles_of
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.stats.sequential_design import SequentialDesign
 from adx_lab.analysis.verdict import Calibration, Verdict, decide
+from adx_lab.conduct.run.statements import explain_asked, with_named
 
 SIDES = (BASE, HEAD)
 _COMPUTES = frozenset(("cpu", "service", "blocking"))
@@ -133,8 +136,9 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
     coverage = coverage_of(evidence, comparisons)
     validity = _validity(evidence, comparisons, coverage)
     slower = {one.subject for one in comparisons if one.status == "slower" and one.metric.endswith("_ms")}
-    base = facts_of(evidence.companions, evidence.variants[BASE], BASE)
-    head = facts_of(evidence.companions, evidence.variants[HEAD], HEAD)
+    asked = {"statements": evidence.statements, "counts": evidence.counts}
+    base = facts_of(evidence.companions, evidence.variants[BASE], BASE, **asked)
+    head = facts_of(evidence.companions, evidence.variants[HEAD], HEAD, **asked)
     # What the planner knows nothing of under either variant (tables that the data set leaves empty) explains
     # no difference.
     stale = tuple(table for table in head.stale_tables if table not in base.stale_tables)
@@ -144,13 +148,18 @@ def judge_duet(evidence: DuetEvidence) -> DuetAnswer:
         head=replace(head, stale_tables=stale),
         slower=slower,
     )
-    told = findings_of(comparisons, coverage, attribution.findings)
+    counts, named = explain_asked(evidence.companions, evidence.samples, slower)
+    told = with_named(findings_of(comparisons, coverage, attribution.findings), named)
+    comparisons = (*comparisons, *counts)
     broken = tuple(_explain(check, evidence) for check in validity if not check.ok)
     verdict = decide(
         run_id=evidence.run_id,
         comparisons=comparisons,
         coverage=coverage,
-        findings=(*broken, *with_functions(told, slower_functions(evidence))),
+        findings=with_remedies(
+            (*broken, *with_functions(told, slower_functions(evidence)), *growing_lines(evidence)),
+            *(matrix_of(evidence.companions, side) for side in SIDES),
+        ),
         validity=validity,
         calibration=evidence.calibration,
     )
@@ -163,9 +172,15 @@ def slower_functions(evidence: DuetEvidence) -> tuple[Finding, ...]:
     return function_findings(compare_functions(evidence.sampled), lines.get)
 
 
+def growing_lines(evidence: DuetEvidence) -> tuple[Finding, ...]:
+    """Return the lines that keep more memory with each request, where anybody looked."""
+    first = evidence.companions[0][HEAD] if evidence.companions else {}
+    return growth_findings([Growth(**row) for row in first.get(GROWTH) or ()])
+
+
 def with_functions(findings: Sequence[Finding], functions: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Put the functions behind the finding that says no more than that the service computes."""
-    place = next((i for i, one in enumerate(findings, start=1) if one.kind in _COMPUTES), len(findings))
+    """Put the functions before the finding that says no more than that the service computes."""
+    place = next((i for i, one in enumerate(findings) if one.kind in _COMPUTES), len(findings))
     return (*findings[:place], *functions, *findings[place:])
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
-from adx_lab.capture.database.companions import WatchedVariant
-from adx_lab.capture.profiles.sampler import Sampled
+from adx_lab.capture.database.companions import WatchedVariant, with_children
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.serial.core_movement import SerialRecord
 from adx_lab.services.starting.start import Running
+from adx_lab.sql import Query, load_queries
 
 SIDES = (BASE, HEAD)
 
@@ -60,12 +60,6 @@ class Block:
     """Of the serial movement; None where nobody knows all ways to ask these variants."""
 
     burst: SerialRecord | None = None
-    profiled: dict[str, Sampled] = field(default_factory=dict)
-    profiled_requests: dict[str, int] | None = None
-    """How often each was asked while it was sampled; None is all of the open loop's requests."""
-
-    trouble: str | None = None
-    """Why nothing was sampled, where it was asked for."""
 
     def audit(self) -> dict[str, Any]:
         """Return what the run's record keeps of it."""
@@ -78,3 +72,13 @@ class Block:
             "took_s": self.took_s,
             "serial_s": None if self.serial is None else self.serial.ended - self.serial.began,
         }
+
+
+def pids_of(started: Mapping[str, Started]) -> dict[str, list[int]]:
+    """Return the processes of each variant."""
+    return {side: with_children(one.watched.pids) for side, one in started.items()}
+
+
+def named_queries(folder: Path | None) -> Mapping[str, Query]:
+    """Return the named queries of a source; none where it has no folder of them."""
+    return load_queries(folder) if folder is not None else {}

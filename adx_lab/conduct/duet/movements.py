@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from adx_lab.capture.database.companions import WatchedVariant
+from adx_lab.analysis.functions.growth import Place
+from adx_lab.capture.allocations.places import Allocations
+from adx_lab.capture.database.companions import WatchedVariant, read_unanalysed
 from adx_lab.capture.database.endpoint_counts import Counters
+from adx_lab.capture.plans.of_service import capture_plans
+from adx_lab.capture.profiles.sampler import Sampled
+from adx_lab.conduct.duet.left import SIDES, Started
 from adx_lab.conduct.duet.order import DuetOrder
-from adx_lab.conduct.duet.profiling import Profiling
+from adx_lab.conduct.duet.profiling import Profiling, SampledEndpoint
 from adx_lab.conduct.duet.templates import VariantError
+from adx_lab.conduct.run.asked import AskOrder, ask_each
+from adx_lab.conduct.run.request import locust_trust, locust_words
 from adx_lab.load.order import Rival, awaited_file
 from adx_lab.load.serial.core_movement import SerialOrder, SerialRecord, play_burst, play_core
 from adx_lab.load.serial.core_ways import RefusedError
+from adx_lab.load.serial.movement import Measured
 from adx_lab.load.starting.headless import LocustCommand
+from adx_lab.progress import Silent
+from adx_lab.services.starting.login import log_in
 from adx_lab.settings import Settings
 
 _LOCUST_STARTS_S = 60.0
 _LOOK_EVERY_S = 0.05
-_PROFILED_S = 60.0
+_ASKED_S = 4.0
+_COUNTED_S = 1.5
+_SAMPLED_S = 0.8
+"""Of each endpoint that is looked into."""
+
 _CROWD = 12
 """Connections that are always busy in a burst."""
 
@@ -88,25 +99,85 @@ class Movements:
         except RefusedError as error:
             raise VariantError(error.variant, error, says="lets nobody in") from error
 
-    async def play_profiled(self, pids: Mapping[str, Sequence[int]], profiling: Profiling) -> dict[str, int]:
-        """Ask both in every way once more, sampled, and keep no times: return how often each was asked.
+    async def play_sampled(
+        self, pids: Mapping[str, Sequence[int]], profiling: Profiling, endpoints: Collection[str]
+    ) -> tuple[SampledEndpoint, ...]:
+        """Ask both for some endpoints, one after the other, and see where they compute; no times are kept.
 
         Raises
         ------
         VariantError
-            One of them lets nobody in any more.
+            One of them lets nobody in.
         """
-        order = replace(self._order(self.order.serial_s), folder=self.folder / "profiled")
-        profiling.start(pids, seconds=_PROFILED_S)
+        order = replace(self._order(_SAMPLED_S), endpoints=frozenset(endpoints))
+
+        def turn() -> Mapping[str, Sampled]:
+            """Return what was seen of the last endpoint, and begin with the next."""
+            seen = profiling.stop()
+            profiling.start(pids, seconds=_SAMPLED_S)
+            return seen
+
         try:
-            record = await asyncio.to_thread(play_core, order, dict, lambda: None)
+            record = await asyncio.to_thread(play_core, order, turn, lambda: None)
         except RefusedError as error:
-            raise VariantError(error.variant, error) from error
-        asked: Counter[str] = Counter(dict.fromkeys(pids, 0))
-        for movement in record.movements:
-            table = pq.read_table(order.folder / movement / "samples.parquet", columns=["variant"])
-            asked.update(table["variant"].to_pylist())
-        return dict(asked)
+            raise VariantError(error.variant, error, says="lets nobody in") from error
+        finally:
+            profiling.close()
+        return tuple(
+            SampledEndpoint(one.endpoint, one.after, dict.fromkeys(one.after, one.pairs))
+            for one in record.measured
+        )
+
+    async def play_counted(
+        self, allocations: Mapping[str, Allocations], endpoints: Collection[str]
+    ) -> tuple[Measured, ...]:
+        """Ask both for some endpoints, and read around each what is allocated; no times are kept.
+
+        Raises
+        ------
+        MeasurementError
+            One of them lets nobody in, or does not tell what it allocates.
+        """
+        order = replace(self._order(_COUNTED_S), endpoints=frozenset(endpoints))
+
+        def read() -> Mapping[str, Mapping[Place, int]]:
+            return {side: one.read() for side, one in allocations.items()}
+
+        return (await asyncio.to_thread(play_core, order, read, lambda: None)).measured
+
+    async def ask_each(
+        self,
+        locustfile: Path | None,
+        started: Mapping[str, Started],
+        companions: Mapping[str, dict[str, Any]],
+        log: Path,
+    ) -> None:
+        """Keep which statements each endpoint asks for, where no movement counts them.
+
+        Both are asked at once: nothing is timed here.
+        """
+        watched = {side: one for side, one in started.items() if one.watched.database_url is not None}
+        if locustfile is None or len(watched) < len(SIDES):
+            return
+        service = self.settings.service
+        orders = {
+            side: AskOrder(
+                locustfile,
+                one.url,
+                str(one.watched.database_url),
+                log.with_stem(f"{log.stem}-{side}"),
+                seed=self.order.seed,
+                words=locust_words(self.settings, locustfile),
+                trust=locust_trust(service),
+                headers=await asyncio.to_thread(log_in, service, one.url),
+            )
+            for side, one in watched.items()
+        }
+        told = await asyncio.gather(
+            *(ask_each(order, Silent(), seconds=_ASKED_S) for order in orders.values())
+        )
+        for side, asked in zip(orders, told, strict=True):
+            companions[side]["asked"] = asked
 
     def _order(self, seconds: float) -> SerialOrder:
         return SerialOrder(
@@ -117,3 +188,24 @@ class Movements:
             timeout_s=self.settings.load.timeout_s,
             folder=self.folder,
         )
+
+
+async def capture_sides(
+    folders: Mapping[str, Path | None],
+    started: Mapping[str, Started],
+    companions: Mapping[str, dict[str, Any]],
+) -> None:
+    """Keep the plans of each variant, and the tables of whose contents its planner knows nothing.
+
+    Parameters
+    ----------
+    folders
+        By side, where its named queries are; None where it names none.
+    """
+
+    async def capture(side: str, url: str) -> None:
+        companions[side]["unanalysed"] = await read_unanalysed(url)
+        companions[side]["matrix"] = await capture_plans(url, folders[side])
+
+    known = {side: one.watched.database_url for side, one in started.items()}
+    await asyncio.gather(*(capture(side, url) for side, url in known.items() if url is not None))

@@ -75,7 +75,7 @@ class DuetOrder:
     night
         The loaded run of the night that it is played for.
     functions
-        Whether each block also samples what functions cost, after all that is timed.
+        Whether to sample what functions cost, after all that is timed; None where something became slower.
     """
 
     base: str
@@ -89,7 +89,7 @@ class DuetOrder:
     purpose: Purpose = "duet"
     seed: int = 1
     night: str | None = None
-    functions: bool = False
+    functions: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse what can't be measured.

@@ -16,7 +16,7 @@ from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.verdict import decide
 from adx_lab.conduct.baseline import read_baseline
-from adx_lab.conduct.duet.block import Bench, named_queries
+from adx_lab.conduct.duet.block import Bench
 from adx_lab.conduct.duet.judge import (
     DuetAnswer,
     broken_early,
@@ -24,8 +24,9 @@ from adx_lab.conduct.duet.judge import (
     figures_of_duet,
     judge_duet,
 )
-from adx_lab.conduct.duet.left import SIDES, Block
+from adx_lab.conduct.duet.left import SIDES, Block, named_queries
 from adx_lab.conduct.duet.order import DECISIVE_MIN, DuetOrder
+from adx_lab.conduct.duet.sampling import look_for_growth, sample_suspects
 from adx_lab.conduct.duet.stored import Gathered, read_evidence, write_verdict
 from adx_lab.conduct.duet.templates import VariantError, prepare
 from adx_lab.conduct.duet.trials import latest_calibration, note_equal
@@ -123,8 +124,14 @@ class _Duet:
             new_run_folder(settings.runs_dir, self.run_id) as run_dir,
             scratch(settings.data_dir, "duet") as blocks_dir,
         ):
-            rate_per_s = order.rate_per_s or await self._find_rate(bench, blocks_dir)
+            if order.rate_per_s is None:
+                self.progress.step("looking for a rate that both can serve easily")
+            rate_per_s = order.rate_per_s or await find_rate(bench, blocks_dir)
             await self._play_blocks(bench, gathered, blocks_dir, rate_per_s)
+            await sample_suspects(
+                bench, gathered, blocks_dir, self.progress, rate_per_s=rate_per_s, tag=self.run_id
+            )
+            await look_for_growth(bench, gathered, blocks_dir, self.progress)
             gathered.write(run_dir, self._record(gathered, rate_per_s))
             # From the files, not from memory: what is sealed is what can be judged again.
             write_verdict(run_dir, judge_duet(read_evidence(open_folder(run_dir))).verdict)
@@ -161,16 +168,6 @@ class _Duet:
                 if target > number:
                     progress.step(f"undecided after {number} blocks: going on to {target}")
 
-    async def _find_rate(self, bench: Bench, blocks_dir: Path) -> float:
-        """Find a rate well below what the slower variant can serve, from what a slow one costs.
-
-        Pairs are limited by a core's event loop, and by the processors that both cores, the database and the
-        load generator share. The share that somebody else takes just now is not ours.
-        """
-        self.progress.step("looking for a rate that both can serve easily")
-        block = await bench.run_block(0, blocks_dir / "probe", rate_per_s=_PROBE_RATE_PER_S, seconds=_PROBE_S)
-        return _rate_from(block)
-
     def _record(self, gathered: Gathered, rate_per_s: float) -> RunRecord:
         order = self.order
         caveats = tuple(caveat for variant in self.variants.values() for caveat in variant.caveats)
@@ -195,6 +192,16 @@ class _Duet:
             service=self.settings.key[0],
             environment=self.settings.key[1],
         )
+
+
+async def find_rate(bench: Bench, folder: Path) -> float:
+    """Find a rate well below what the slower variant can serve, from what a slow one costs.
+
+    Pairs are limited by a core's event loop, and by the processors that both cores, the database and the
+    load generator share. The share that somebody else takes just now is not ours.
+    """
+    block = await bench.run_block(0, folder / "probe", rate_per_s=_PROBE_RATE_PER_S, seconds=_PROBE_S)
+    return _rate_from(block)
 
 
 def _rate_from(block: Block) -> float:

@@ -17,9 +17,27 @@ from adx_lab.capture.profiles.sampler import Sampled, Sampler
 from adx_lab.errors import MeasurementError
 
 SIDES = (BASE, HEAD)
+_NAMES = ("variant", "endpoint", "stack")
 COLUMNS = pa.schema(
-    [("block", pa.int32()), ("variant", pa.string()), ("stack", pa.string()), ("samples", pa.int64())]
+    [("block", pa.int32()), *((name, pa.string()) for name in _NAMES), ("samples", pa.int64())]
 )
+
+
+@dataclass(frozen=True)
+class SampledEndpoint:
+    """What was sampled while one endpoint was asked; an empty one is all of the load.
+
+    Attributes
+    ----------
+    seen
+        By side.
+    requests
+        By side, how many were answered meanwhile.
+    """
+
+    endpoint: str
+    seen: Mapping[str, Sampled]
+    requests: Mapping[str, int]
 
 
 @dataclass
@@ -28,23 +46,24 @@ class Profiling:
 
     Attributes
     ----------
-    wanted
-        Whether to sample at all.
     command
         What prints folded stacks; None samples Python.
     trouble
         Why nothing was seen.
     """
 
-    wanted: bool
     command: str | None = None
     trouble: str | None = None
     _sampler: Sampler | None = None
+    _idle: set[int] = field(default_factory=set)
+    """Processes that computed nothing so far: a sampler for each would cost more than they do."""
 
     def start(self, pids: Mapping[str, Sequence[int]], *, seconds: float) -> None:
         """Begin, where both variants' processes are known."""
-        if not self.wanted or not all(pids.get(side) for side in SIDES):
+        if not all(pids.get(side) for side in SIDES):
+            self.trouble = "functions can't be sampled: nobody knows the variants' processes"
             return
+        pids = {side: [pid for pid in own if pid not in self._idle] for side, own in pids.items()}
         sampler = Sampler(self.command)
         try:
             sampler.start(pids, seconds=seconds)
@@ -55,17 +74,19 @@ class Profiling:
         else:
             self._sampler = sampler
 
-    async def stop(self) -> dict[str, Sampled]:
+    def stop(self) -> dict[str, Sampled]:
         """End, and return what was seen by side; nothing where nothing was."""
         if self._sampler is None:
             return {}
         try:
-            return await self._sampler.stop()
+            seen = self._sampler.stop()
         except MeasurementError as error:
             self.trouble = error.message
             return {}
         finally:
             self.close()
+        self._idle |= {pid for one in seen.values() for pid in one.idle}
+        return seen
 
     def close(self) -> None:
         """Leave no sampler behind."""
@@ -82,24 +103,20 @@ class Profiles:
     _texts: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
     def add(
-        self,
-        number: int,
-        seen: Mapping[str, Sampled],
-        roots: Mapping[str, Path | None],
-        requests: Mapping[str, int],
+        self, number: int, asked: SampledEndpoint, roots: Mapping[str, Path | None]
     ) -> dict[str, dict[str, Any]]:
         """Keep a block's stacks; return by side what its companions keep beside them."""
         told: dict[str, dict[str, Any]] = {}
         functions: set[Function] = set()
-        for side, one in seen.items():
+        for side, one in asked.seen.items():
             root = roots.get(side)
             for stack, samples in one.stacks.items():
-                row = {"block": number, "variant": side, "stack": folded(stack), "samples": samples}
-                self.rows.append(row)
-            functions |= set(costs_of(one.profile(max(1, requests[side]), root)))
+                where = {"block": number, "variant": side, "endpoint": asked.endpoint}
+                self.rows.append({**where, "stack": folded(stack), "samples": samples})
+            functions |= set(costs_of(one.profile(max(1, asked.requests[side]), root)))
             told[side] = {
-                "cpu_us": one.cpu_us,
-                "requests": requests[side],
+                "cpu_us": one.spent_us,
+                "requests": asked.requests[side],
                 "root": "" if root is None else str(root),
                 "seconds": one.seconds,
                 "errors": one.errors,
@@ -115,10 +132,11 @@ class Profiles:
         return pa.Table.from_pylist(self.rows, schema=COLUMNS)
 
     def _differs(self, function: Function, roots: Mapping[str, Path | None]) -> bool | None:
-        base, head = (self._text(side, roots.get(side), function.file) for side in SIDES)
+        base, head = (self.text(side, roots.get(side), function.file) for side in SIDES)
         return lines_differ(function.name, base, head)
 
-    def _text(self, side: str, root: Path | None, file: str) -> str | None:
+    def text(self, side: str, root: Path | None, file: str) -> str | None:
+        """Return a file of a variant's source; None where it has none."""
         key = (side, file)
         if key not in self._texts:
             try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from adx_lab.analysis.duet.block_ratios import HEAD
 from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.functions.growth import GROWTH, Growth, grown, growth_by_function
 from adx_lab.analysis.functions.stored import PROFILED
 from adx_lab.analysis.stats.sequential_design import SequentialDesign
 from adx_lab.analysis.verdict import Calibration, Verdict
@@ -21,9 +24,10 @@ from adx_lab.capture.database.companions import statement_names
 from adx_lab.capture.database.endpoint_counts import counted_between, statements_between
 from adx_lab.conduct.duet.judge import DuetEvidence
 from adx_lab.conduct.duet.left import SIDES, Block
-from adx_lab.conduct.duet.profiling import Profiles
+from adx_lab.conduct.duet.profiling import Profiles, SampledEndpoint
 from adx_lab.errors import UsageError
 from adx_lab.files import write_whole
+from adx_lab.load.serial.movement import Measured
 from adx_lab.records.columns import COUNT_COLUMNS, STATEMENT_COLUMNS
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import Caveat, DuetAudit, RunRecord
@@ -87,21 +91,36 @@ class Gathered:
         requests = {row["variant"]: row["block_count"] for row in counts}
         for side in SIDES:
             block.companions[side]["requests"] = int(requests.get(side, 0))
-        self._add_profile(block)
         self.audits.append(block.audit())
         for caveat in block.collected.caveats:
             self.caveats.append(replace(caveat, text=f"block {block.number}: {caveat.text}"))
         # Through JSON and back: what is judged now is what can be judged again.
         self.companions.append(json.loads(to_json(block.companions)))
 
-    def _add_profile(self, block: Block) -> None:
-        """Keep where both variants computed."""
-        if block.profiled:
-            asked = block.profiled_requests or {side: block.companions[side]["requests"] for side in SIDES}
-            for side, told in self._profiles.add(block.number, block.profiled, self.roots, asked).items():
-                block.companions[side][PROFILED] = told
-        if block.trouble and not any(one.code == "no-profile" for one in self.caveats):
-            self.caveats.append(Caveat("no-profile", block.trouble))
+    def add_sampled(self, place: int, asked: Iterable[SampledEndpoint]) -> None:
+        """Keep where both variants computed, beside the block in this place."""
+        number = int(self.audits[place]["block"])
+        for one in asked:
+            for side, told in self._profiles.add(number, one, self.roots).items():
+                beside = self.companions[place][side].setdefault(PROFILED, {})
+                beside[one.endpoint] = json.loads(to_json(told))
+
+    def add_growth(self, measured: Iterable[Measured]) -> None:
+        """Keep which lines keep memory, beside the first block."""
+        rows: list[Growth] = []
+        for one in measured:
+            kept = [
+                growth_by_function(
+                    one.before[side],
+                    one.after[side],
+                    root=str(self.roots.get(side) or ""),
+                    text=partial(self._profiles.text, side, self.roots.get(side)),
+                    requests=one.pairs,
+                )
+                for side in SIDES
+            ]
+            rows += grown(one.endpoint, *kept)
+        self.companions[0][HEAD][GROWTH] = [asdict(row) for row in rows]
 
     def _append(self, folder: Path, number: int, movement: str, moved_s: float) -> pa.Table:
         """Append one movement's requests."""

@@ -10,12 +10,15 @@ import asyncio
 import http.client
 import json
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from adx_lab.analysis.nights.standing import KIND as CREPT_IN
+from adx_lab.analysis.verdict import Verdict, decide
 from adx_lab.conduct.baseline import Baseline, read_baseline, set_baseline
 from adx_lab.conduct.bisection.play import bisect_night
 from adx_lab.conduct.checks import before_a_night
@@ -24,7 +27,7 @@ from adx_lab.conduct.duet.play import play
 from adx_lab.conduct.duet.stored import write_unplayed
 from adx_lab.conduct.nights.pages import of_the_night, report
 from adx_lab.conduct.run import recorded
-from adx_lab.conduct.run.request import LoadRequest, find_scenario
+from adx_lab.conduct.run.request import LoadRequest, find_scenario, usual_scenario
 from adx_lab.conduct.run.surroundings import Surroundings, elsewhere, surroundings
 from adx_lab.conduct.switches.catalogue import measures_of
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
@@ -32,7 +35,9 @@ from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.progress import Progress, Watched
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import Caveat
+from adx_lab.report.page.measured_night import CROWD
 from adx_lab.report.page.night_report import Report
+from adx_lab.services.sources import working_tree
 from adx_lab.services.stack_state import read_state
 from adx_lab.settings import LoadSettings, Settings
 from adx_lab.stack.locks import hold
@@ -56,6 +61,8 @@ class NightProfile:
         Fields of the duet's order; no ``blocks`` compare nothing.
     steps
         Whether the load is raised until a budget breaks, too.
+    crowd
+        Whether as many users as the budgets ask for are let in at once, too.
     rules
         Whether each performance rule is measured, too.
     bisect
@@ -65,6 +72,7 @@ class NightProfile:
     load: dict[str, float]
     duet: dict[str, Any] = field(default_factory=dict)
     steps: bool = False
+    crowd: bool = False
     rules: bool = False
     bisect: bool = False
 
@@ -77,6 +85,7 @@ PROFILES: dict[ProfileName, NightProfile] = {
         {"load.rate_per_s": 300.0, "load.duration_s": 240.0, "load.warmup_s": 10.0},
         {"profile": "nightly"},
         steps=True,
+        crowd=True,
         rules=True,
         bisect=True,
     ),
@@ -98,8 +107,8 @@ class _Night:
         beside = [] if self.run is None else of_the_night(self.settings, self.run)
         if self.run is None:
             await self._load(request)
-        elif request.url is None and not any(other.record.kind == "climb" for other in beside):
-            await self._climb_alone()
+        elif request.url is None:
+            await self._go_on(beside)
         assert self.run is not None
         if isinstance(self.progress, Watched):
             self.progress.shown("budgets", recorded.judge(self.settings, self.run).budgets)
@@ -118,11 +127,19 @@ class _Night:
         async with surroundings(settings, progress, fresh=read_state(settings) is None) as around:
             self.run = await recorded.record_load(settings, around, request, progress)
             await self._climb(around)
+            await self._let_in(around)
 
-    async def _climb_alone(self) -> None:
-        if self.profile.steps and self.settings.is_reference:
-            async with surroundings(self.settings, self.progress) as around:
+    async def _go_on(self, beside: Sequence[StoredRun]) -> None:
+        """Load once more what an interrupted night had not loaded yet."""
+        climbed = any(other.record.kind == "climb" for other in beside) or not self.profile.steps
+        crowded = any(other.record.scenario == CROWD for other in beside) or not self.profile.crowd
+        if not self.settings.is_reference or (climbed and crowded):
+            return
+        async with surroundings(self.settings, self.progress) as around:
+            if not climbed:
                 await self._climb(around)
+            if not crowded:
+                await self._let_in(around)
 
     async def _climb(self, around: Surroundings) -> None:
         assert self.run is not None
@@ -131,6 +148,20 @@ class _Night:
             settings = for_climbing(self.settings)
             recorded.keep(settings, await recorded.record_load(settings, around, steps, self.progress))
 
+    async def _let_in(self, around: Surroundings) -> None:
+        """Let the crowd in; a machine that can't hold it can still tell everything else."""
+        if not (self.profile.crowd and self.settings.is_reference):
+            return
+        assert self.run is not None
+        crowd = replace(find_scenario(self.settings, CROWD), night=self.run.record.run_id)
+        settings = for_climbing(self.settings)
+        try:
+            recorded.keep(settings, await recorded.record_load(settings, around, crowd, self.progress))
+        except AdxLabError as error:
+            text = f"the crowd could not be let in: {error}"
+            self.progress.step(text)
+            self.notes.append(Caveat("no-crowd", text))
+
     def _plays_duets(self, request: LoadRequest) -> bool:
         """Tell whether the service can be started as it was: the core, and whoever names a ref."""
         started = request.url is None and bool(self.settings.service.start.command)
@@ -138,14 +169,14 @@ class _Night:
 
     async def _compare(self, run: StoredRun, played: StoredRun | None) -> None:
         """Play the duet, unless the night that goes on has it, and look for the guilty commit."""
-        baseline = read_baseline(self.settings)
+        baseline = read_baseline(self.settings) or self._first_baseline()
         if baseline is None:
-            self._first_baseline()
             return
         status = None if played is None else (played.verdict() or {}).get("status")
         if played is None:
             self.progress.step(f"comparing with the baseline {baseline.ref} ({baseline.commit[:10]})")
-            order = DuetOrder(baseline.commit, ".", night=run.record.run_id, **self.profile.duet)
+            scenario, night = usual_scenario(self.settings), run.record.run_id
+            order = DuetOrder(baseline.commit, ".", scenario=scenario, night=night, **self.profile.duet)
             made = await play(self.settings, order, self.progress)
             if made.run is None:
                 write_unplayed(run.folder, made.answer.verdict.findings[0])
@@ -169,19 +200,24 @@ class _Night:
         if names:
             await measure_rules(self.settings, RulesOrder(names), self.progress)
 
-    def _first_baseline(self) -> None:
-        """Let this commit be what later nights are compared with: a first night has nothing else."""
+    def _first_baseline(self) -> Baseline | None:
+        """Set what this night and later ones are compared with; None where that is what is measured now."""
+        settings = self.settings
         try:
-            made: Baseline = set_baseline(self.settings, "HEAD")
+            made: Baseline = set_baseline(settings, settings.baseline.ref or "HEAD")
         except UsageError as error:
             text = f"nothing was compared, and nothing can be: {error.message}"
         else:
+            tree = working_tree(settings.source_dir, settings.service.start)
+            if settings.baseline.ref and (tree.commit, tree.changed) != (made.commit, False):
+                return made
             text = (
                 f"nothing was compared, since there was no baseline; this commit ({made.commit[:10]}) is the "
                 "baseline from now on"
             )
         self.progress.step(text)
         self.notes.append(Caveat("no-baseline", text))
+        return None
 
 
 async def nightly(
@@ -252,7 +288,7 @@ def _is_whole(verdict: Path) -> bool:
 
 
 def for_climbing(settings: Settings) -> Settings:
-    """Return the settings without the night's own rate and length: a load that climbs has its own."""
+    """Return the settings without the night's own rate and length: what climbs has its own, and a crowd."""
     usual = LoadSettings()
     load = msgspec.structs.replace(
         settings.load,
@@ -291,6 +327,9 @@ def _tell(settings: Settings, made: Report, progress: Progress) -> None:
     url = settings.night.webhook_url
     if url is None:
         return
+    if not is_news(made.verdict):
+        progress.step("the webhook knows what crept in, and nothing else is wrong: it is not told again")
+        return
     document = {"summary": made.summary, **json.loads(to_json(made.verdict.to_json()))}
     try:
         request = urllib.request.Request(
@@ -300,3 +339,20 @@ def _tell(settings: Settings, made: Report, progress: Progress) -> None:
             progress.step(f"told the webhook: {answer.status}")
     except (http.client.HTTPException, OSError, ValueError) as error:
         progress.step(f"the webhook could not be told: {error}")
+
+
+def is_news(verdict: Verdict) -> bool:
+    """Tell whether a verdict says more than that a slowdown of an earlier night, told then, still stands."""
+    crept = [one for one in verdict.findings if one.kind == CREPT_IN]
+    if not crept or any(one.evidence["news"] for one in crept):
+        return True
+    rest = tuple(one for one in verdict.findings if one.kind != CREPT_IN)
+    without = decide(
+        run_id=verdict.run_id,
+        budgets=verdict.budgets,
+        comparisons=verdict.comparisons,
+        coverage=verdict.coverage,
+        findings=rest,
+        validity=verdict.validity,
+    )
+    return without.status in {"regressed", "invalid"}

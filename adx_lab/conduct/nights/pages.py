@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from adx_lab.analysis.plans.captures.matrix import Matrix, read_matrix
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.conduct.duet.judge import judge_duet
 from adx_lab.conduct.duet.stored import read_evidence, read_unplayed
-from adx_lab.conduct.nights.usual import compare_night
+from adx_lab.conduct.nights.history import crept_tonight
+from adx_lab.conduct.nights.usual import compare_night, nights_before
 from adx_lab.conduct.run import recorded
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.progress import Progress
@@ -18,13 +20,13 @@ from adx_lab.report.duet.source_change import source_change
 from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.notebooks.catalogue import CLIMB, DUET, LOAD, NIGHTS, RULES
 from adx_lab.report.page.index import write_index
-from adx_lab.report.page.measured_night import Contents, NightDuet
+from adx_lab.report.page.measured_night import CROWD, Contents, NightDuet
 from adx_lab.report.page.night_report import NotebookOrder, Report, make_report
 from adx_lab.settings import Settings
 from adx_lab.store.folders import StoredRun, judging, open_run, runs_naming
 from adx_lab.store.rule_costs import read_rule_costs
 
-_PLANS, _USUAL_QUERY = "query_plans", "users.list"
+_PLANS, _CACHE = "query_plans", "cache"
 
 
 async def report(
@@ -84,10 +86,11 @@ def contents_of(
 ) -> Contents:
     """Return what a run's page shows: a duet alone, or a load with what was measured the same night."""
     if run.record.kind == "duet":
-        return Contents(compared=_compared(run), notes=notes)
-    judgement = recorded.judge(settings, run)
+        return Contents(compared=_compared(settings, run), notes=notes)
+    judgement = replace(recorded.judge(settings, run), nights=nights_before(settings, run))
     beside = list(of_the_night(settings, run))
-    compared = next((_compared(other) for other in beside if other.record.kind == "duet"), None)
+    crowd = next((other for other in beside if other.record.scenario == CROWD), None)
+    compared = next((_compared(settings, other) for other in beside if other.record.kind == "duet"), None)
     climbed = next((other.record.run_id for other in beside if other.record.kind == "climb"), None)
     # What the core's rules are worth says nothing of somebody else's service.
     known = read_rule_costs(settings) if run.record.target.get("tenants") else {}
@@ -100,8 +103,18 @@ def contents_of(
     ):
         text = "nothing was compared, since this is the first valid night of this service and scenario"
         notes = (*notes, Caveat("first-night", text))
-    rules = tuple(known[name] for name in sorted(known))
-    return Contents(judgement, compared, climbed, rules, stopped, notes, read_unplayed(run.folder), usual)
+    return Contents(
+        judgement,
+        compared,
+        climbed,
+        rules=tuple(known[name] for name in sorted(known)),
+        stopped=stopped,
+        notes=notes,
+        unplayed=read_unplayed(run.folder),
+        usual=usual,
+        crowd=None if crowd is None else recorded.judge(settings, crowd),
+        crept=() if compared is None else crept_tonight(settings, compared.run_id),
+    )
 
 
 def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
@@ -113,24 +126,19 @@ def notebooks_of(contents: Contents) -> tuple[NotebookOrder, ...]:
         runs |= dict.fromkeys(DUET, contents.compared.run_id)
     if contents.knee_run_id is not None:
         runs |= dict.fromkeys(CLIMB, contents.knee_run_id)
-    plans = contents.plans
-    shown = {} if plans is None else _shown_plan(plans)
-    of_runs = (
-        NotebookOrder(name, {"run_id": run_id} | (shown if name == _PLANS else {}))
-        for name, run_id in runs.items()
-        if name != _PLANS or (plans is not None and plans.cells)
-    )
-    of_all = () if contents.judgement is None else (*NIGHTS, *(RULES if contents.rules else ()))
-    return (*of_runs, *(NotebookOrder(name) for name in of_all))
+    empty = _empty_of(contents)
+    of_runs = (NotebookOrder(name, {"run_id": run_id}) for name, run_id in runs.items() if name not in empty)
+    if contents.judgement is None:
+        return tuple(of_runs)
+    of_nights = (NotebookOrder(name, {"scenario": contents.record.scenario}) for name in NIGHTS)
+    return (*of_runs, *of_nights, *(NotebookOrder(name) for name in RULES if contents.rules))
 
 
-def _shown_plan(matrix: Matrix) -> dict[str, str]:
-    """Return which plan the notebook shows as a picture, where the one that it names is not a service's."""
-    keys = list(matrix.cells)
-    if not keys or any(query.startswith(_USUAL_QUERY) for query, _, _ in keys):
-        return {}
-    query, tenant, mode = keys[0]
-    return {"query": query, "tenant": tenant, "mode": mode}
+def _empty_of(contents: Contents) -> set[str]:
+    """Return the notebooks that would be empty: the service tells nothing of what they show."""
+    judgement, plans = contents.judgement, contents.plans
+    empty = set() if plans is not None and plans.cells else {_PLANS}
+    return empty if judgement is not None and len(judgement.cache) else {*empty, _CACHE}
 
 
 def of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:
@@ -151,7 +159,7 @@ def of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:
     return found
 
 
-def _compared(run: StoredRun) -> NightDuet:
+def _compared(settings: Settings, run: StoredRun) -> NightDuet:
     evidence = read_evidence(run)
     verdict: Verdict = judge_duet(evidence).verdict
     base, head = run.record.variants
@@ -165,7 +173,7 @@ def _compared(run: StoredRun) -> NightDuet:
         base_plans=_plans(first["base"]),
         head_plans=_plans(first["head"]),
         duel=Duel(run, verdict.to_json()),
-        change=source_change(evidence.variants),
+        change=source_change(evidence.variants, settings.source_dir),
     )
 
 

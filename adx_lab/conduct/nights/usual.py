@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from adx_lab.analysis.nights.usual import (
-    Asked,
     EndpointFigures,
     NightFigures,
     StatementFigures,
     UsualAnswer,
     compare_with_usual,
 )
-from adx_lab.analysis.plans.captures.matrix import Matrix
-from adx_lab.analysis.plans.records import PlanAnalysis
 from adx_lab.capture.database.statements import is_asked, normal
 from adx_lab.conduct.baseline import read_baseline
+from adx_lab.conduct.run.statements import asked_of, plans_by_text
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.report.run.judged_run import Judgement
 from adx_lab.settings import Settings
 from adx_lab.store.folders import StoredRun, open_run
 from adx_lab.store.rows import list_runs
 
+_NIGHTS_KNOWN = 30
 _VALID = frozenset({"pass", "undecided"})
 """A regressed night is not what is usual; ``adx-lab baseline set`` begins anew with what is accepted."""
 
@@ -30,20 +31,19 @@ def compare_night(settings: Settings, judgement: Judgement) -> UsualAnswer:
     return compare_with_usual(figures_of_night(judgement), earlier)
 
 
+def nights_before(settings: Settings, tonight: StoredRun) -> dict[str, list[float]]:
+    """Return what the nights before one measured of each time, oldest first."""
+    known: dict[str, list[float]] = {}
+    for row in _rows_before(settings, tonight)[-_NIGHTS_KNOWN:]:
+        for metric, value in row["figures"].items():
+            if value is not None and metric.endswith("_ms"):
+                known.setdefault(metric, []).append(float(value))
+    return known
+
+
 def usual_nights(settings: Settings, tonight: StoredRun) -> list[StoredRun]:
     """Return the nights that one is compared with, oldest first, since the baseline was set."""
-    record, baseline = tonight.record, read_baseline(settings)
-    since = "" if baseline is None or settings.baseline.ref else baseline.set_at
-    key = (record.service, record.environment, record.scenario)
-    rows = [
-        row
-        for row in list_runs(settings).rows
-        if row["kind"] == record.kind
-        and row["status"] in _VALID
-        and row["run_id"] < record.run_id
-        and (row["service"], row["environment"], row["scenario"]) == key
-        and row["started_at"] >= since
-    ]
+    rows = _rows_before(settings, tonight)
     found: list[StoredRun] = []
     for row in reversed(rows):
         if len(found) >= max(1, settings.baseline.nights):
@@ -53,6 +53,22 @@ def usual_nights(settings: Settings, tonight: StoredRun) -> list[StoredRun]:
         except (StoreError, UsageError):  # pruned or damaged: the one before it is as good
             continue
     return found[::-1]
+
+
+def _rows_before(settings: Settings, tonight: StoredRun) -> list[dict[str, Any]]:
+    """Return the rows of the valid nights of the same key, oldest first, since the baseline was set."""
+    record, baseline = tonight.record, read_baseline(settings)
+    since = "" if baseline is None or settings.baseline.ref else baseline.set_at
+    key = (record.service, record.environment, record.scenario)
+    return [
+        row
+        for row in list_runs(settings).rows
+        if row["kind"] == record.kind
+        and row["status"] in _VALID
+        and row["run_id"] < record.run_id
+        and (row["service"], row["environment"], row["scenario"]) == key
+        and row["started_at"] >= since
+    ]
 
 
 def judge_again(settings: Settings, run: StoredRun) -> Judgement:
@@ -78,29 +94,9 @@ def figures_of_night(judgement: Judgement) -> NightFigures:
             if row.p50_ms.value is not None
         },
         statements=statements,
-        asked=_asked(run),
-        plans=_plans(judgement.plans),
+        asked=asked_of(run.asked()),
+        plans=plans_by_text(judgement.plans),
     )
-
-
-def _asked(run: StoredRun) -> dict[str, dict[str, Asked]]:
-    return {
-        endpoint: {
-            text: Asked(one["calls"], one["pages"] / one["calls"], one["total_ms"] / one["calls"])
-            for text, one in of["statements"].items()
-        }
-        for endpoint, of in run.asked().items()
-    }
-
-
-def _plans(matrix: Matrix) -> dict[str, PlanAnalysis]:
-    """Return one plan a statement: the generic one, where there is one."""
-    found: dict[str, PlanAnalysis] = {}
-    for cell in matrix.cells.values():
-        text = normal(str(matrix.queries.get(cell.query, {}).get("text", cell.query)))
-        if text not in found or cell.mode == "generic":
-            found[text] = cell.analysis
-    return found
 
 
 def compare_runs(settings: Settings, base: str, head: str) -> UsualAnswer:

@@ -13,12 +13,13 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adx_lab.capture.database.statements import connected, is_asked, normal, read_statements
-from adx_lab.load.order import SINGLE_VARIABLE
+from adx_lab.load.order import HEADERS_VARIABLE, SINGLE_VARIABLE
+from adx_lab.load.starting.headless import with_trust
 from adx_lab.processes import start_child, stop_child
 from adx_lab.progress import Progress
 
@@ -39,7 +40,8 @@ class AskOrder:
     log: Path
     seed: int = 1
     words: tuple[str, ...] = ()
-    environ: Mapping[str, str] | None = None
+    trust: Mapping[str, str | None] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 async def ask_each(order: AskOrder, progress: Progress, *, seconds: float = _SECONDS) -> dict[str, Any]:
@@ -53,7 +55,8 @@ async def ask_each(order: AskOrder, progress: Progress, *, seconds: float = _SEC
     progress.step("asking one request at a time, to see which statements each endpoint asks for")
     told_read, told_write = os.pipe()
     go_read, go_write = os.pipe()
-    environ = {**os.environ, **(order.environ or {}), SINGLE_VARIABLE: f"{told_write},{go_read}",
+    environ = {**with_trust(os.environ, order.trust), SINGLE_VARIABLE: f"{told_write},{go_read}",
+               HEADERS_VARIABLE: json.dumps(dict(order.headers)),
                "ADX_LOAD_SEED": str(order.seed), "PYTHONUNBUFFERED": "1",
                "LOCUST_HOST": order.base_url}  # fmt: skip
     command = [

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,7 +39,7 @@ from adx_lab.conduct.run.built import (
     describe_git,
     describe_target,
 )
-from adx_lab.conduct.run.request import LoadRequest
+from adx_lab.conduct.run.request import LoadRequest, locust_trust, locust_words
 from adx_lab.conduct.run.surroundings import Surroundings, elsewhere, service_name, surroundings
 from adx_lab.conduct.run.traces import doubts_of, received, splits_of
 from adx_lab.deaths import Death, DeathTail, backends_killed, now
@@ -46,6 +48,7 @@ from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.order import LoadOrder
 from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.load.schedules.replay import write_replay
+from adx_lab.load.starting.defaults import taken_besides
 from adx_lab.load.starting.headless import LocustCommand, run_locust
 from adx_lab.load.starting.reachable import check_reachable
 from adx_lab.progress import Progress
@@ -165,7 +168,7 @@ async def _lost(settings: Settings, around: Surroundings) -> list[Death]:
         held = holder_pid(settings) is not None
         return [] if held else [Death("stack", now(), "is not held any more: its process is gone")]
     try:
-        await asyncio.to_thread(check_reachable, around.target.base_url)
+        await asyncio.to_thread(partial(check_reachable, around.target.base_url, tls=around.tls))
     except StackError as error:
         return [Death("service", now(), f"does not answer any more ({error.message})")]
     return []
@@ -211,16 +214,19 @@ async def _ask_each(
     if around.target.database_url is None or around.sample_file is not None:
         return
     log = settings.data_dir / "logs" / "asked.log"
-    words = locust_words(settings)
-    order = AskOrder(request.locustfile, around.target.base_url, around.target.database_url, log, words=words)
+    words = locust_words(settings, request.locustfile)
+    target, service = around.target, settings.service
+    order = AskOrder(
+        request.locustfile,
+        target.base_url,
+        around.target.database_url,
+        log,
+        words=words,
+        trust=locust_trust(service),
+        headers=await asyncio.to_thread(log_in, service, target.base_url),
+    )
     told = await ask_each(order, progress)
     await asyncio.to_thread((run_dir / ASKED).write_text, to_json(told) + "\n", encoding="utf-8")
-
-
-def locust_words(settings: Settings) -> tuple[str, ...]:
-    """Return the options for Locust that the project file names: tags, and those of the file's own."""
-    tags = ("--tags", *settings.load.tags) if settings.load.tags else ()
-    return (*tags, *settings.load.arguments)
 
 
 async def _drive(
@@ -233,6 +239,9 @@ async def _drive(
     connection: Any,
 ) -> tuple[Collected, Samples]:
     progress.step(f"starting Locust with {request.locustfile.name}")
+    besides = taken_besides(os.environ, Path.cwd())
+    if besides:
+        progress.step(f"Locust also takes options from {', '.join(besides)}")
     raw_dir = run_dir / "raw"
     login = settings.service
     order = LoadOrder(
@@ -244,6 +253,8 @@ async def _drive(
         budget_file=None if settings.budgets_file is None else str(settings.budgets_file),
         headers={} if around.sample_file else await asyncio.to_thread(log_in, login, around.target.base_url),
         traced=around.receiver is not None,
+        timed=settings.service.timing != "none",
+        given=tuple(sorted(request.given)),
         **_asked(settings, request),
     )
     if request.replay is not None:
@@ -252,9 +263,15 @@ async def _drive(
         duration_s = write_replay(earlier, schedule)
         order = msgspec.structs.replace(order, replay_file=str(schedule), duration_s=duration_s)
     base_url = around.target.base_url
-    more = () if around.sample_file else locust_words(settings)
+    more = locust_words(settings, request.locustfile)
     command = LocustCommand(
-        order, request.locustfile, base_url, settings.data_dir / "logs" / "locust.log", request.machines, more
+        order,
+        request.locustfile,
+        base_url,
+        settings.data_dir / "logs" / "locust.log",
+        request.machines,
+        more,
+        locust_trust(settings.service),
     )
     roots = dict(around.processes)
     traces: dict[str, ServerSplit] = {}
@@ -263,7 +280,7 @@ async def _drive(
         traces.update(splits_of(around.receiver))
         return traces
 
-    async with sampling(lambda: roots, around.target.metrics_url, connection) as seen:
+    async with sampling(lambda: roots, around.target.metrics_url, connection, tls=around.tls) as seen:
         collected = await run_locust(
             command,
             run_dir,
@@ -271,7 +288,10 @@ async def _drive(
             on_start=lambda pid: roots.update(locust=[pid]),
             traces=told,
         )
-    collected = replace(collected, caveats=(*collected.caveats, *doubts_of(around.receiver, traces)))
+    doubts = list(doubts_of(around.receiver, traces))
+    if besides:
+        doubts.append(Caveat("locust-options", f"Locust also took options from {', '.join(besides)}"))
+    collected = replace(collected, caveats=(*collected.caveats, *doubts))
     shutil.rmtree(raw_dir)
     return collected, seen.shifted(collected.began)
 
@@ -279,7 +299,7 @@ async def _drive(
 def _asked(settings: Settings, request: LoadRequest) -> dict[str, Any]:
     """Return what was asked of the load; what nobody set is left to the scenario."""
     defaults = LoadSettings()
-    names: tuple[str, ...] = ("rate_per_s", "duration_s", "warmup_s", "users")
+    names: tuple[str, ...] = ("rate_per_s", "duration_s", "warmup_s", "users", "spawn_per_s")
     if request.locustfile not in settings.scenario_files().values() and "rate_per_s" not in request.given:
         names = names[1:]  # somebody else's users ask at their own pace, unless somebody says otherwise
     values = {name: getattr(settings.load, name) for name in names}

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from adx_lab.errors import UsageError, nearest
+from adx_lab.load.order import UNVERIFIED_VARIABLE
 from adx_lab.load.starting.machines import Machines
 from adx_lab.records.run import Purpose
-from adx_lab.settings import Settings
+from adx_lab.services.starting.start import expanded
+from adx_lab.settings import SHIPPED, ServiceSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,27 @@ def usual_scenario(settings: Settings) -> str:
     )
 
 
+def is_ours(locustfile: Path) -> bool:
+    """Tell whether a locustfile is one of the lab's own scenarios, as they are shipped."""
+    return locustfile.parent == SHIPPED / "locustfiles"
+
+
+def locust_words(settings: Settings, locustfile: Path) -> tuple[str, ...]:
+    """Return the options for Locust besides: tags, and those of the file's own; the lab's files have none."""
+    if is_ours(locustfile):
+        return ()
+    tags = ("--tags", *settings.load.tags) if settings.load.tags else ()
+    return (*tags, *settings.load.arguments)
+
+
+def locust_trust(service: ServiceSettings) -> dict[str, str | None]:
+    """Return the variables that tell Locust's `HttpUser` whose certificate is trusted."""
+    if service.verify_tls:
+        return {"REQUESTS_CA_BUNDLE": service.ca} if service.ca else {}
+    # A bundle that the environment names would be verified against all the same.
+    return {UNVERIFIED_VARIABLE: "1", "REQUESTS_CA_BUNDLE": None, "CURL_CA_BUNDLE": None}
+
+
 def load_request(
     settings: Settings, scenario: str | None, locustfile: Path | None, *, given: frozenset[str], **more: Any
 ) -> LoadRequest:
@@ -94,10 +117,16 @@ def load_request(
     if (scenario is None) == (locustfile is None):
         raise UsageError("say what to load", mend="name a scenario, or a file with --locustfile")
     if not more.get("url") and not settings.service.start.command:
-        more["url"] = settings.service.url
+        more["url"] = settings.service.url and expanded(settings.service.url, "service.url")
     if locustfile is None:
         assert scenario is not None
-        return replace(find_scenario(settings, scenario), given=given, **more)
+        found = find_scenario(settings, scenario)
+        if is_ours(found.locustfile) and (words := given & {"tags", "arguments"}):
+            raise UsageError(
+                f"{scenario} is a scenario of the lab: it has no {' and no '.join(sorted(words))}",
+                mend="leave them out, or name a locustfile of your own",
+            )
+        return replace(found, given=given, **more)
     if not locustfile.exists():
         raise UsageError(f"there is no locustfile {locustfile}", mend="correct the path")
     if settings.is_reference and not more.get("url"):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +20,7 @@ from adx_lab.records.run import Target
 from adx_lab.services.attached import postgres_url, processes_of
 from adx_lab.services.running import running_stack
 from adx_lab.services.stack_state import StackState, read_state
-from adx_lab.services.starting.start import expanded
+from adx_lab.services.starting.start import expanded, tls_context
 from adx_lab.settings import REFERENCE, ServiceSettings, Settings
 
 
@@ -40,6 +42,8 @@ class Surroundings:
         The list of what died of the stack. None of these is known of somebody else's service.
     receiver
         Of the service's spans, where it tells its times by them.
+    tls
+        How its certificate is looked at.
     """
 
     target: Target
@@ -49,6 +53,7 @@ class Surroundings:
     cache_trace: Path | None = None
     deaths: Path | None = None
     receiver: Receiver | None = None
+    tls: ssl.SSLContext | None = None
 
     @classmethod
     def of_stack(cls, state: StackState) -> Surroundings:
@@ -86,16 +91,17 @@ async def elsewhere(settings: Settings, request: LoadRequest) -> Surroundings:
     """
     assert request.url is not None
     url = request.url.rstrip("/")
-    await asyncio.to_thread(check_reachable, url)
+    tls = tls_context(settings.service, url)
+    await asyncio.to_thread(partial(check_reachable, url, tls=tls))
     metrics = f"{url}{settings.service.metrics}"
-    answers = await asyncio.to_thread(read_metrics, metrics)
+    answers = await asyncio.to_thread(partial(read_metrics, metrics, tls=tls))
     database_url = settings.database.url or settings.service.database.url
     database_url = postgres_url(expanded(database_url)) if database_url else None
     target = Target(url, database_url, settings.valkey.url, metrics if answers else None)
     # What the reference core's project file says of processes is not said of somebody else's service.
     service = ServiceSettings() if settings.is_reference else settings.service
     ours = await asyncio.to_thread(processes_of, service, url, database_url)
-    return Surroundings(target, ours, request.sample_file)
+    return Surroundings(target, ours, request.sample_file, tls=tls)
 
 
 def service_name(settings: Settings, request: LoadRequest) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import msgspec
 
@@ -12,7 +12,7 @@ from adx_lab.analysis.spans.spans import SpanSplit, by_trace, split_trace
 from adx_lab.capture.spans.receiver import Receiver
 from adx_lab.load.recording.server_timing import ServerSplit
 from adx_lab.records.run import Caveat
-from adx_lab.settings import Settings
+from adx_lab.settings import ServiceSettings, Settings
 
 _QUIET_S = 1.5
 _LATEST_S = 15.0
@@ -29,15 +29,22 @@ def received(settings: Settings) -> Iterator[tuple[Settings, Receiver | None]]:
         Settings under which a service that is started sends its spans here, and the receiver; one that is
         up already must send to ``service.otlp_port``.
     """
-    service = settings.service
-    if service.timing != "otel":
-        yield settings, None
-        return
-    with Receiver(port=service.otlp_port) as receiver:
-        env = {**receiver.environ(service=service.name or "service"), **service.start.env}
-        start = msgspec.structs.replace(service.start, env=env)
-        told = msgspec.structs.replace(service, start=start)
+    with receiver_of(settings.service) as receiver:
+        told = told_where(settings.service, receiver)
         yield msgspec.structs.replace(settings, service=told), receiver
+
+
+def receiver_of(service: ServiceSettings) -> AbstractContextManager[Receiver | None]:
+    """Return what receives a service's spans while it is entered; None where it tells its times otherwise."""
+    return Receiver(port=service.otlp_port) if service.timing == "otel" else nullcontext()
+
+
+def told_where(service: ServiceSettings, receiver: Receiver | None) -> ServiceSettings:
+    """Return how a service is started so that it sends its spans to a receiver."""
+    if receiver is None:
+        return service
+    env = {**receiver.environ(service=service.name or "service"), **service.start.env}
+    return msgspec.structs.replace(service, start=msgspec.structs.replace(service.start, env=env))
 
 
 def splits_of(receiver: Receiver | None) -> dict[str, ServerSplit]:

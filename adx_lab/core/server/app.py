@@ -27,6 +27,7 @@ from adx_lab.core.service import Service, build_service
 
 if TYPE_CHECKING:
     from adx_lab.core.monitoring.metrics import Counter, Histogram, Memory
+    from adx_lab.core.monitoring.spans import Spans
     from adx_lab.core.settings import Settings
 
 SLOW_REQUEST_MS = 100.0
@@ -49,6 +50,7 @@ class App:
         self.service = service
         self._router = router
         self._timed = service.settings.server_timing
+        self._spans = _spans(service) if service.settings.spans else None
         self._limits = service.settings.gateway
         self._request_ids = count()
         self._id_prefix = secrets.token_hex(6)
@@ -57,17 +59,23 @@ class App:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start before the first request is accepted."""
         loop.run_until_complete(self.service.start())
+        if self._spans is not None:
+            self._spans.start()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close after the last one."""
         loop.run_until_complete(self.service.close())
+        if self._spans is not None:
+            self._spans.close()
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request: whatever is raised on the way becomes a problem document."""
         started = perf_counter()
         request = Request(scope, protocol)
         request.request_id = self._request_id(request.header("x-request-id"))
-        if self._timed:
+        if self._spans is not None:
+            request.timing = self._spans.begin(request.header("traceparent"))
+        if self._timed and request.timing is None:
             request.timing = Timing()
         route: Route | None = None
         try:
@@ -77,7 +85,7 @@ class App:
             response = problem_response(_problem_of(error, request), request.request_id)
         ms = (perf_counter() - started) * 1e3
         headers = [*response.headers, ("x-request-id", request.request_id), *response.security]
-        if request.timing is not None:
+        if self._timed and request.timing is not None:
             headers.append(("server-timing", request.timing.header(ms)))
         if request.method == "HEAD":
             await self._head(protocol, response, headers)
@@ -85,6 +93,9 @@ class App:
             await self._stream(protocol, response, headers)
         else:
             protocol.response_bytes(response.status, headers, response.body)
+        if self._spans is not None:
+            name = request.method if route is None else f"{route.method} {route.template}"
+            self._spans.end(request.timing, name, response.status)
         if self._recorder is not None:
             self._recorder.observe(route, request, response.status, (perf_counter() - started) * 1e3)
 
@@ -147,6 +158,13 @@ class App:
         if given is not None and 0 < len(given) <= 64 and given.isascii() and given.isprintable():
             return given
         return f"{self._id_prefix}-{next(self._request_ids):x}"
+
+
+def _spans(service: Service) -> Spans:
+    # Whoever tells no spans need not load what packs them.
+    from adx_lab.core.monitoring.spans import Spans  # noqa: PLC0415
+
+    return Spans(service.metrics)
 
 
 class Recorder:

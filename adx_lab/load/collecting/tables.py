@@ -111,12 +111,11 @@ class Tables:
 
     def _finite(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return requests whose times are numbers: one that is none must not become a percentile."""
-        for name, otherwise in (
-            ("t_intended", batch["t_sent"]),
-            ("service_ms", pa.scalar(None, pa.float64())),
-        ):
-            finite = pc.fill_null(pc.is_finite(batch[name]), True)
-            odd = batch.num_rows - pc.sum(finite).as_py() if batch.num_rows else 0
+        nothing = pa.scalar(None, pa.float64())
+        columns = (("t_intended", False, batch["t_sent"]), ("service_ms", True, nothing))
+        for name, absent, otherwise in columns:
+            finite = pc.fill_null(pc.is_finite(batch[name]), absent)
+            odd = batch.num_rows - (pc.sum(finite).as_py() or 0)
             if odd:
                 self.odd_times += odd
                 kept = pc.if_else(finite, batch[name], otherwise)

@@ -30,6 +30,7 @@ from adx_lab.load.process.endings import watch_end
 from adx_lab.load.process.logins import keep_logged_in, log_in_accounts
 from adx_lab.load.process.open_files import allow_connections
 from adx_lab.load.process.pairs import Pair
+from adx_lab.load.process.refusing import refuse_what_it_takes_not
 from adx_lab.load.recording.recorder import Recorder
 from adx_lab.load.recording.rows import FileSink
 from adx_lab.load.recording.tracing import send_traces
@@ -229,7 +230,9 @@ class Session:
         return FileSink(Path(self.order.raw_dir), f"worker-{os.getpid()}")
 
     def _open(self) -> None:
-        self.recorder = recorder = Recorder(self.sink(), self.order.variant, self.vitals)
+        self.recorder = recorder = Recorder(
+            self.sink(), self.order.variant, self.vitals, timed=self.order.timed
+        )
         recorder.broken = self._on_broken
         # Before everybody else: a listener that raises keeps the event from all that come after it.
         self.environment.events.request._handlers.insert(0, recorder.on_request)  # noqa: SLF001
@@ -244,6 +247,7 @@ class Session:
             self._start_companion()
 
     def _check(self) -> None:
+        refuse_what_it_takes_not(self.order, self.scenario)
         connections = (
             self.schedule.users // self.workers if self.schedule.kind != "open" else _OPEN_LOOP_CONNECTIONS
         )
@@ -298,6 +302,7 @@ class Session:
             sample_file=str(sample) if sample.exists() and self.scenario is not None else None,
             budget_file=str(settings.budgets_file),
             endless=bool(watched),
+            timed=settings.service.timing != "none",
         )
 
     def _fill_in_options(self) -> None:

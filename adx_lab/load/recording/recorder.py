@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from adx_lab import clock
 from adx_lab.load.recording.fitting import Misfits, show
-from adx_lab.load.recording.rows import RAW_SCHEMA, REQUEST, Row, batch_of
+from adx_lab.load.recording.rows import RAW_SCHEMA, REQUEST, Row, batch_of, import_all
 from adx_lab.load.recording.server_timing import TRACE
 
 FLUSH_EVERY_S = 1.0
@@ -58,10 +58,16 @@ class Recorder:
         What the requests are sent to, where a request does not say so itself.
     vitals
         Asked at every beat for facts about the load.
+    timed
+        Whether the service's own word on where a request's time went is kept.
     """
 
-    def __init__(self, sink: Sink, variant: str, vitals: Callable[[], dict[str, Any]] = dict) -> None:
+    def __init__(
+        self, sink: Sink, variant: str, vitals: Callable[[], dict[str, Any]] = dict, *, timed: bool = True
+    ) -> None:
+        import_all()
         self._sink = sink
+        self._timed = timed
         self._vitals = vitals
         self._variant = variant
         self._values: list[Any] = []
@@ -92,7 +98,7 @@ class Recorder:
         """Keep one finished request (Locust's ``request`` event)."""
         try:
             told = context or _NOTHING
-            headers = getattr(response, "headers", None)
+            headers = getattr(response, "headers", None) if self._timed else None
             known = start_time.__class__ is float and _EPOCH_S[0] < start_time < _EPOCH_S[1]
             sent = start_time if known else _start(start_time, response_time)
             self._values += (
@@ -231,7 +237,7 @@ class Recorder:
         sent = _start(start_time, response_time)
         endpoint = f"{show(request_type)} {show(name)}"
         status = _guarded(lambda: response.status_code, 0)
-        headers = _guarded(lambda: dict(response.headers), {})
+        headers = _guarded(lambda: dict(response.headers), {}) if self._timed else {}
         self._values += (
             *(sent, sent, response_time, endpoint, "other", None, status, response_length),
             *(
@@ -242,7 +248,7 @@ class Recorder:
             ),
             *(show(request_type), REQUEST),
         )
-        if not headers and getattr(response, "headers", None):
+        if self._timed and not headers and getattr(response, "headers", None):
             self._misfits["headers", f"of {endpoint}"] += 1
 
     def _show(self, values: Sequence[Any]) -> None:

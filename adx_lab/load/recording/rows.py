@@ -40,12 +40,25 @@ ON_START, ON_STOP = "on_start", "on_stop"
 the requests of a user's beginning and end."""
 
 
+def import_all() -> None:
+    """Let Arrow import what it wants with its first array.
+
+    That is pandas, most of a second: a load that had begun stood still for it, at its first beat.
+    """
+    pa.array([None])
+
+
 def batch_of(values: Sequence[Any], misfits: Misfits) -> pa.RecordBatch:
     """Return rows, one after another in a flat sequence, as a record batch; what does not fit is counted."""
     width = len(RAW_SCHEMA)
     columns = [values[place::width] for place in range(width)]
     arrays = fit_columns(columns, RAW_SCHEMA, misfits, columns[_ENDPOINT])
     return pa.record_batch(arrays, schema=RAW_SCHEMA)
+
+
+def warm_arrow() -> None:
+    """Make a first batch before the load: Arrow imports pandas then, and all users would wait for it."""
+    batch_of((0.0, 0.0, 0.0, "", "", "", 0, 0, "", -1, "", "", "", ""), Misfits())
 
 
 _ENDPOINT = RAW_SCHEMA.get_field_index("endpoint")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class SerialOrder:
         Of each way to ask.
     folder
         Each movement's tables are written into a folder of its name therein.
+    endpoints
+        Those that are asked; None is all.
     """
 
     rivals: Sequence[Rival]
@@ -39,6 +41,7 @@ class SerialOrder:
     seed: int
     timeout_s: float
     folder: Path
+    endpoints: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,10 @@ def play_core(order: SerialOrder, read: Callable[[], Any], quiet: Callable[[], N
             side.log_in()
         began = clock.now()
         movement = Movement(tuple(sides), order.seconds, order.block, order.seed, read, quiet=quiet)
-        measured = movement.play(core_ways(sides))
+        wanted = order.endpoints
+        measured = movement.play(
+            [way for way in core_ways(sides) if wanted is None or way.endpoint in wanted]
+        )
         ended = clock.now()
     finally:
         for side in sides.values():

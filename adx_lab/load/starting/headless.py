@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -60,6 +60,9 @@ class LocustCommand:
     more: tuple[str, ...] = ()
     """Options for Locust besides: tags, and those of the file's own."""
 
+    trust: Mapping[str, str | None] = field(default_factory=dict)
+    """Variables that tell whose certificate is trusted; None unsets one."""
+
     def words(self) -> list[str]:
         """Return Locust's command line."""
         return [
@@ -74,7 +77,9 @@ class LocustCommand:
     def _users(self) -> Iterator[str]:
         # A scenario of the lab says itself what it needs; these reach somebody else's.
         if self.order.users is not None:
-            yield from ("--users", str(self.order.users), "--spawn-rate", str(max(1, self.order.users // 5)))
+            yield from ("--users", str(self.order.users))
+        if self.order.spawn_per_s is not None:
+            yield from ("--spawn-rate", str(self.order.spawn_per_s))
 
 
 async def run_locust(
@@ -117,7 +122,7 @@ async def run_locust(
             f"workers join with {SECRET_VARIABLE}={secret} adx-lab load … --master {command.machines.bind}"
         )
     told = {VARIABLE: str(order_file), SECRET_VARIABLE: secret, _HOST: command.base_url}
-    environ = _heeded(os.environ, progress) | told | {"PYTHONUNBUFFERED": "1"}
+    environ = _heeded(with_trust(os.environ, command.trust), progress) | told | {"PYTHONUNBUFFERED": "1"}
     child = start_child("locust", command.words(), log=command.log, environ=environ)
     on_start(child.pid)
     try:
@@ -132,6 +137,12 @@ async def run_locust(
     if code > 0 and not collected.deaths:  # the record is whole: what ended badly came after it
         return with_exit_code(collected, code, _crash(command.log) if code == 1 else None)
     return replace(collected, deaths=(asdict(death),))
+
+
+def with_trust(environ: Mapping[str, str], trust: Mapping[str, str | None]) -> dict[str, str]:
+    """Return an environment with variables set, and without those that are to be unset."""
+    changed = {**environ, **trust}
+    return {name: value for name, value in changed.items() if value is not None}
 
 
 async def serve_page(

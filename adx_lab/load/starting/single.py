@@ -14,11 +14,15 @@ from typing import Any
 
 from locust import events
 
-from adx_lab.load.order import SINGLE_VARIABLE
+from adx_lab.load.order import HEADERS_VARIABLE, SINGLE_VARIABLE
+from adx_lab.load.process.credentials import log_users_in, trust_as_told
 
 
 def _prepare(environment: Any, **_: Any) -> None:
     random.seed(int(os.environ.get("ADX_LOAD_SEED", "1")))
+    headers = json.loads(os.environ.get(HEADERS_VARIABLE, "{}"))
+    if headers:
+        log_users_in(headers, environment)
     for user in environment.user_classes:
         user.tasks = list(dict.fromkeys(user.tasks))
         user.wait_time = lambda _self: 0.0
@@ -38,6 +42,7 @@ def _on_request(
 
 
 if SINGLE_VARIABLE in os.environ:
+    trust_as_told()
     _told: Any = events
     _told.init.add_listener(_prepare)
     _told.request.add_listener(_on_request)

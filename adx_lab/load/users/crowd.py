@@ -28,6 +28,7 @@ class CrowdUser(Scenario):
 
     abstract = True
     load_kind: ClassVar[Literal["crowd"]] = "crowd"
+    takes = frozenset({"users", "spawn_per_s"})
     concurrency = 1
     think_s: ClassVar[float] = 10.0
     _numbers = itertools.count()

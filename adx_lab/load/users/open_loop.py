@@ -32,6 +32,7 @@ class OpenLoopUser(Scenario):
 
     abstract = True
     load_kind: ClassVar[Literal["open"]] = "open"
+    takes = frozenset({"rate_per_s", "replay_file"})
     concurrency = 400
     fixed_count = 1
     stages: ClassVar[tuple[Stage, ...]] = ()

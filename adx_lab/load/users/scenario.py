@@ -27,11 +27,14 @@ class Scenario(FastHttpUser):
     accounts
         How many people log in before the load begins; argon2id makes each login dear on purpose, so that a
         crowd shares their sessions.
+    takes
+        What can be asked of it on the command line, besides how long it lasts.
     tenants
         The kinds of tenants that they are drawn from: whale, large, median, small; None for all.
     """
 
     abstract = True
+    takes: ClassVar[frozenset[str]] = frozenset()
     mix: ClassVar[Mapping[str, float]] = {}
     rate_per_s: ClassVar[float | None] = None
     duration_s: ClassVar[float | None] = None

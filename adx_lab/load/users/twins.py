@@ -11,6 +11,7 @@ import itertools
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import gevent
@@ -21,6 +22,7 @@ from locust.exception import InterruptTaskSet, RescheduleTask, StopUser
 from locust.user.task import DefaultTaskSet
 
 from adx_lab.load.order import read_order
+from adx_lab.load.process.credentials import log_users_in
 from adx_lab.load.users.open_loop import OpenLoopUser
 from adx_lab.load.users.scenario import SEEDS_APART
 
@@ -121,6 +123,7 @@ class PlainOpenLoop(OpenLoopUser):
     """One Locust user that sends somebody else's users by a schedule."""
 
     abstract = True
+    takes = frozenset({"rate_per_s", "users"})
     kinds: ClassVar[Sequence[type[Any]]] = ()
     concurrency = _TWINS
     accounts = 0
@@ -136,7 +139,8 @@ class PlainOpenLoop(OpenLoopUser):
         self._sides = sides_of(self.session, self.host or "")
         weighted = [kind for kind in self.kinds for _ in range(max(1, int(getattr(kind, "weight", 1))))]
         kinds = itertools.cycle(weighted)
-        twins = [Twin(next(kinds), self.environment) for _ in range(max(_TWINS, len(weighted)))]
+        count = max(self.session.order.users or _TWINS, len(weighted))
+        twins = [Twin(next(kinds), self.environment) for _ in range(count)]
         jobs = [gevent.spawn(twin.meet, *side) for twin in twins for side in self._sides]
         gevent.joinall(jobs, raise_error=True)
         for twin in twins:
@@ -169,32 +173,13 @@ def send_plain_users() -> None:
     if order is None:
         return
     if order.headers and not (order.rivals_file or order.rate_per_s):
-        events.init._handlers.insert(0, _log_users_in)  # noqa: SLF001
+        events.init._handlers.insert(0, partial(log_users_in, order.headers))  # noqa: SLF001
     if not (order.rivals_file or order.rate_per_s):
         return
     if order.rivals_file:
         share_random_numbers()
     handlers: Any = events.init._handlers  # noqa: SLF001  # before the session, which looks at the users
     handlers.insert(0, _replace_users)
-
-
-def _log_users_in(environment: Any, **_: Any) -> None:
-    """Let a plain file's users send what the lab's login gave, in whatever way they make their clients."""
-    order = read_order()
-    assert order is not None
-    for kind in environment.user_classes:
-        if not hasattr(kind, "load_kind"):
-            kind.default_headers = dict(order.headers)
-            kind.__init__ = _logged_in(kind.__init__, order.headers)
-
-
-def _logged_in(make: Callable[..., None], headers: Mapping[str, str]) -> Callable[..., None]:
-    def init(user: Any, environment: Any) -> None:
-        make(user, environment)
-        if hasattr(getattr(user, "client", None), "headers"):
-            user.client.headers.update(headers)
-
-    return init
 
 
 def _replace_users(environment: Any, **_: Any) -> None:

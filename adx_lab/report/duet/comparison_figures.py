@@ -10,6 +10,8 @@ import plotly.graph_objects as go
 
 from adx_lab.analysis.duet.block_ratios import ALL, BlockSeries
 from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
+from adx_lab.analysis.duet.pair_ratios import MOVEMENT_METRICS
 from adx_lab.errors import UsageError, nearest
 from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.parts.figure import COLOURS, Figure
@@ -19,21 +21,28 @@ from adx_lab.report.parts.words import metric_words, part_words, sentence_case, 
 
 METRICS = ("pair_ms", "p50_ms", "p95_ms", "p99_ms")
 
+_FAR = 0.02
+"""Of the blocks, at either end: a single one must not press all others together."""
+
 _STATUS_COLOURS = {
     "slower": COLOURS[4],
     "faster": COLOURS[2],
-    "same": COLOURS[0],
     "undecided": COLOURS[5],
+    "same": COLOURS[0],
 }
+"""In the order in which there is something to say."""
 
 
-def forest(duel: Duel, *, metric: str) -> Figure:
+def forest(duel: Duel, *, metric: str, rows_max: int | None = None) -> Figure:
     """Draw head over base for each endpoint: a dot a block, and the interval over them; the slowest on top.
 
     Parameters
     ----------
     metric
-        ``pair_ms`` (pair by pair, what the verdict waits for), or ``p50_ms``, ``p95_ms``, ``p99_ms``.
+        ``pair_ms`` (pair by pair, what the verdict waits for: where an endpoint was asked one at a time
+        too, that), or ``p50_ms``, ``p95_ms``, ``p99_ms``.
+    rows_max
+        At most so many endpoints: those of which there is the most to say.
 
     Raises
     ------
@@ -42,9 +51,12 @@ def forest(duel: Duel, *, metric: str) -> Figure:
     """
     if metric not in METRICS:
         raise UsageError(f"there is no metric {metric}", mend=nearest(metric, METRICS))
-    judged = {one.subject: one for one in duel.comparisons if one.metric == metric}
-    series = [one for one in duel.blocks if one.metric == metric]
-    series.sort(key=lambda one: (one.subject == ALL, -_middle(one)))
+    judged = _judged(duel, metric)
+    of = {subject: one.metric for subject, one in judged.items()}
+    series = [one for one in duel.blocks if one.metric == of.get(one.subject, metric)]
+    series.sort(key=lambda one: (one.subject == ALL, _rank(judged.get(one.subject)), -_middle(one)))
+    left_out = series[rows_max:] if rows_max is not None else []
+    series = series[: len(series) - len(left_out)]
     plot = go.Figure()
     dots = [
         (place, ratio) for place, one in enumerate(series) for ratio in one.log_ratio if math.isfinite(ratio)
@@ -66,20 +78,41 @@ def forest(duel: Duel, *, metric: str) -> Figure:
         if rows:
             plot.add_scatter(**_points(rows, status, colour))
     plot.add_vline(x=0, line={"color": COLOURS[5], "dash": "dash"})
-    smallest = next((one.smallest_effect for one in judged.values()), 0.0)
+    smallest = min((one.smallest_effect for one in judged.values()), default=0.0)
     plot.add_vrect(x0=-100 * smallest, x1=100 * smallest, fillcolor=COLOURS[0], opacity=0.12, line_width=0)
     plot.update_xaxes(title="head is slower than base by [%]", range=_reach([ratio for _, ratio in dots]))
     names = [subject_words(one.subject) for one in series]
-    return Figure(rows_styled(plot, names), _forest_in_words(list(judged.values()), metric))
+    words = _forest_in_words(list(judged.values()), metric)
+    more = f" {len(left_out)} more are not drawn." if left_out else ""
+    return Figure(rows_styled(plot, names), words + more)
 
 
-def moved_parts(duel: Duel) -> Figure:
-    """Draw where each endpoint's mean went, part by part of its time, the one that gained the most on top."""
-    shown = sorted(duel.changes, key=lambda change: -change.change_ms)
+def _judged(duel: Duel, metric: str) -> dict[str, Comparison]:
+    """Return what was said of each endpoint: for the pairs, of all ways to ask it, the worst."""
+    ways = (metric, MOVEMENT_METRICS["serial"]) if metric == PAIR else (metric,)
+    found = [one for one in duel.comparisons if one.metric in ways]
+    found.sort(key=lambda one: (one.ratio is None, not one.gate, _rank(one)), reverse=True)
+    return {one.subject: one for one in found}  # the last one stays
+
+
+def _rank(one: Comparison | None) -> int:
+    return list(_STATUS_COLOURS).index(one.status) if one is not None else len(_STATUS_COLOURS)
+
+
+def moved_parts(duel: Duel, *, only: Sequence[str] = ()) -> Figure:
+    """Draw where each endpoint's mean went, part by part of its time, the one that gained the most on top.
+
+    Parameters
+    ----------
+    only
+        Some endpoints; all where left out.
+    """
+    changes = [change for change in duel.changes if not only or change.endpoint in only]
+    shown = sorted(changes, key=lambda change: -change.change_ms)
     plot = stacked_rows(
         [change.endpoint for change in shown],
         [{part_words(part.name): part.change_ms for part in change.parts} for change in shown],
-        title="head takes longer than base, mean of a request [ms]",
+        title="head takes longer by, mean [ms]",
     )
     sentence = "No endpoint was answered by both variants."
     if shown:
@@ -118,8 +151,10 @@ def _signed(value: float) -> str:
 
 
 def _reach(ratios: Sequence[float]) -> list[float]:
-    """Return the ends of an axis on which the blocks can be told apart; a wide interval runs off it."""
-    ends = [100 * math.expm1(ratio) for ratio in ratios] or [0.0]
+    """Return the ends of an axis on which the blocks can be told apart; what lies far out runs off it."""
+    ordered = sorted(ratios)
+    far = math.ceil(_FAR * len(ordered)) if len(ordered) > 1 / _FAR else 0
+    ends = [100 * math.expm1(ratio) for ratio in ordered[far : len(ordered) - far]] or [0.0]
     low, high = min(*ends, -5.0), max(*ends, 5.0)
     return [low - 0.3 * (high - low), high + 0.3 * (high - low)]
 
@@ -139,6 +174,7 @@ def _forest_in_words(judged: Sequence[Comparison], metric: str) -> str:
     told = ", ".join(f"{n} {status}" for status, n in Counter(one.status for one in known).items())
     return (
         f"{what}, with intervals over {blocks} blocks: {told}. Within the "
-        f"band, ±{100 * known[0].smallest_effect:.0f}%, a difference does not matter; an interval that runs "
-        "off is wider than the blocks lie apart."
+        f"band, ±{100 * min(one.smallest_effect for one in known):.0f}%, no difference matters; of an answer "
+        "of less than a millisecond more must differ. An interval that runs off is wider than the blocks lie "
+        "apart."
     )

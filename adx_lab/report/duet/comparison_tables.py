@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.analysis.duet.pair_ratios import MOVEMENT_METRICS
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.plans.captures.compare import PlanChange
 from adx_lab.report.parts.table import Cell, Column, Table
 from adx_lab.report.parts.words import metric_words, quantity, subject_words
 
+TIMES = frozenset(MOVEMENT_METRICS.values())
+"""What is judged of an endpoint's time, by each way to ask it."""
+
 _ENDPOINTS = 3
+_UNITS = frozenset({"ms", "MB"})
+"""What a metric's words do not say themselves."""
+_RANK = {"slower": 0, "faster": 1, "undecided": 2}
+
+
+def telling(found: Sequence[Comparison]) -> list[Comparison]:
+    """Return what differs, then the times: of those first what could not be told."""
+    shown = [one for one in found if one.status in {"slower", "faster"} or (one.gate and one.metric in TIMES)]
+    return sorted(shown, key=lambda one: (_RANK.get(one.status, 3), one.metric not in TIMES))
 
 
 def comparisons(found: Sequence[Comparison]) -> Table:
@@ -21,12 +34,16 @@ def comparisons(found: Sequence[Comparison]) -> Table:
         Column("status", kind="status"),
         Column("base", kind="number", words="the baseline's"),
         Column("head", kind="number", words="of what is judged"),
-        Column("unit"),
+        Column("unit", seen="machines"),
         Column("change", kind="ratio", key="ratio", words="head over base"),
         Column("interval", kind="ratio", key="{}", interval=True),
-        Column("p", kind="number"),
+        Column("p", kind="number", spare=True),
         Column(
-            "could see", kind="change", key="could_see", words="the smallest slowdown that would be found"
+            "could see",
+            kind="change",
+            key="could_see",
+            words="the smallest slowdown that would be found",
+            spare=True,
         ),
         Column("level", kind="number", seen="machines"),
         Column("gate", seen="machines"),
@@ -60,7 +77,7 @@ def findings(found: Sequence[Finding]) -> Table:
 def plan_changes(changes: Sequence[PlanChange]) -> Table:
     """Return in words what PostgreSQL does differently, with the pages that it costs."""
     columns = (
-        *(Column("query", kind="code"), Column("tenant"), Column("mode"), Column("what changed")),
+        *(Column("query", kind="code"), Column("for", key="tenant"), Column("mode"), Column("what changed")),
         *(Column("pages before", kind="number"), Column("pages now", kind="number")),
     )
     rows = (
@@ -87,7 +104,7 @@ def _row(one: Comparison) -> tuple[object, ...]:
     p = Cell(one.p, "< 0.001" if one.p < 0.001 else f"{one.p:.3g}") if known else None
     return (
         Cell(one.subject, subject_words(one.subject)),
-        Cell(one.metric, metric_words(one.metric)),
+        Cell(one.metric, metric_words(one.metric) + (f" [{one.unit}]" if one.unit in _UNITS else "")),
         one.status,
         *(_measured(one.base, one.unit), _measured(one.head, one.unit), one.unit if known else ""),
         *(one.ratio, interval, p, one.could_see, one.level, one.gate),

@@ -16,7 +16,7 @@ _LINES = {True: "differ", False: "the same", None: "–"}
 
 
 def sampled_blocks(duel: Duel) -> tuple[tuple[StackProfile, StackProfile], ...]:
-    """Return the profiles of base and head, block by block; none where nobody sampled."""
+    """Return the profiles of base and head, by block and endpoint; none where nobody sampled."""
     if not (duel.run.folder / f"{PROFILES}.parquet").exists():
         return ()
     numbers = [int(one["block"]) for one in duel.record.duet.blocks]
@@ -26,7 +26,7 @@ def sampled_blocks(duel: Duel) -> tuple[tuple[StackProfile, StackProfile], ...]:
 def functions_table(duel: Duel) -> Table:
     """Return the functions whose own time differs the most, microseconds a request."""
     columns = (
-        *(Column("function", kind="code"), Column("where", kind="code")),
+        *(Column("function", kind="code"), Column("where", kind="code"), Column("endpoint")),
         *(Column("base", "µs", "number"), Column("head", "µs", "number"), Column("change", "µs", "number")),
         Column("95% interval", "µs", "number", interval=True),
         *(Column("p", kind="number"), Column("became"), Column("its lines")),
@@ -36,6 +36,7 @@ def functions_table(duel: Duel) -> Table:
     rows = (
         (
             *(one.function.name, f"{one.function.file}:{one.line}" if one.line else one.function.file),
+            one.endpoint or "all",
             *(one.base_us, one.head_us, one.change_us, (one.low_us, one.high_us), one.p, one.status),
             _LINES[lines.get(one.function)],
         )
@@ -47,14 +48,14 @@ def functions_table(duel: Duel) -> Table:
 def sampling_table(duel: Duel) -> Table:
     """Return what sampling saw, and what it cost the machine."""
     columns = (
-        *(Column("variant"), Column("blocks", kind="number"), Column("requests", kind="number")),
+        *(Column("variant"), Column("times sampled", kind="number"), Column("requests", kind="number")),
         *(Column("samples", kind="number"), Column("torn", kind="number")),
         Column("the sampler's share of a processor", kind="share"),
     )
     rows = []
     blocks = sampled_blocks(duel)
     for place, side in enumerate((BASE, HEAD)):
-        told = [one[side][PROFILED] for one in duel.run.companions() if one[side].get(PROFILED)]
+        told = [asked for one in duel.run.companions() for asked in (one[side].get(PROFILED) or {}).values()]
         if not told:
             continue
         seconds = sum(one["seconds"] for one in told)

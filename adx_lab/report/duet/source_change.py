@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
-from adx_lab.settings import CHECKOUT
 
 _LINES_MAX, _COMMITS_MAX = 400, 20
 _GIT_S = 20
+_CORE = "adx_lab/core"
+"""The source of the reference service, which runs of before this was stored are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,30 +46,43 @@ class SourceChange:
         return "\n".join(line for line in kept if not line.startswith("---"))
 
 
-def source_change(variants: Mapping[str, Mapping[str, Any]]) -> SourceChange:
-    """Return what differs between a duet's variants, from what was stored of them and from git."""
+def source_change(variants: Mapping[str, Mapping[str, Any]], source: Path) -> SourceChange:
+    """Return what differs between a duet's variants, from what was stored of them and from git.
+
+    Parameters
+    ----------
+    variants
+        What the run's record keeps of each.
+    source
+        The service's repository.
+    """
     base, head = variants[BASE], variants[HEAD]
-    commits, lines = _between(base.get("commit"), head.get("commit"))
+    paths = head.get("paths", [_CORE])  # none named: all of it
+    commits, lines = _between(source, base.get("commit"), head.get("commit"), paths)
     known = [dict(side.get("resolved") or {}) for side in (base, head)]
     settings = tuple(
         (name, known[0].get(name, "–"), known[1].get(name, "–"))
         for name in sorted({*known[0]} | {*known[1]})
         if known[0].get(name) != known[1].get(name) and name != "rules_off"
     )
-    patches = "".join(_patches(str(head["text"])))
+    own, before = head.get("lines"), str(base.get("lines") or "")
+    # What was changed of both is no difference between them.
+    more = "".join(_patches(str(head["text"]))) if own is None else str(own).removeprefix(before)
     statements = str(head.get("statements") or "")
     return SourceChange(
-        commits, lines + patches, "" if base.get("statements") == statements else statements, settings
+        commits, lines + more, "" if base.get("statements") == statements else statements, settings
     )
 
 
-def _between(base: str | None, head: str | None) -> tuple[tuple[str, ...], str]:
+def _between(
+    source: Path, base: str | None, head: str | None, paths: Sequence[str]
+) -> tuple[tuple[str, ...], str]:
     if not base or not head or base == head:
         return (), ""
     span = f"{base}..{head}"
-    told = _git("log", "--format=%h %s", f"--max-count={_COMMITS_MAX}", span)
-    lines = _git("diff", "--unified=2", "--no-color", span, "--", "adx_lab/core")
-    return tuple(told.splitlines()), "\n".join(lines.splitlines()[:_LINES_MAX])
+    told = _git(source, "log", "--format=%h %s", f"--max-count={_COMMITS_MAX}", span)
+    lines = _git(source, "diff", "--unified=2", "--no-color", "--no-ext-diff", span, "--", *paths)
+    return tuple(told.splitlines()), "".join(f"{line}\n" for line in lines.splitlines()[:_LINES_MAX])
 
 
 def _patches(text: str) -> list[str]:
@@ -78,11 +92,11 @@ def _patches(text: str) -> list[str]:
     return [path.read_text(encoding="utf-8", errors="replace").partition("\n\n")[2] for path in found]
 
 
-def _git(*words: str) -> str:
+def _git(source: Path, *words: str) -> str:
     """Return what git says; nothing where there is no git, no repository or no such commit any more."""
     try:
         done = subprocess.run(
-            ["git", *words], cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=_GIT_S
+            ["git", *words], cwd=source, capture_output=True, text=True, check=False, timeout=_GIT_S
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

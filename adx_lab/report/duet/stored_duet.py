@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import msgspec
+import numpy as np
 import pandas as pd
 
 from adx_lab.analysis.duet.block_ratios import ALL, BASE, HEAD, BlockSeries, block_quantiles
@@ -15,7 +16,8 @@ from adx_lab.analysis.duet.causes.read_traits import facts_of
 from adx_lab.analysis.duet.causes.time_changes import EndpointChange, split_changes
 from adx_lab.analysis.duet.causes.variant_traits import VariantFacts
 from adx_lab.analysis.duet.comparison import Comparison
-from adx_lab.analysis.duet.pair_ratios import pair_series
+from adx_lab.analysis.duet.gates import OPEN, SERIAL, movement_of
+from adx_lab.analysis.duet.pair_ratios import MOVEMENT_METRICS, pairs_of, ratio_series, whole_pairs
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.errors import StoreError
@@ -87,12 +89,36 @@ class Duel:
     @cached_property
     def blocks(self) -> tuple[BlockSeries, ...]:
         """What each block says: a log ratio for each endpoint and metric."""
-        return (*pair_series(self.samples), *block_quantiles(self.samples))
+        pairs, numbers = whole_pairs(self.samples), self.samples["block"].unique().tolist()
+        told: list[BlockSeries] = []
+        for movement, metric in MOVEMENT_METRICS.items():
+            own = pairs[(pairs["movement"] == movement).to_numpy()]
+            if len(own):
+                told += ratio_series(pairs_of(own, blocks=numbers), metric=metric)
+        return (*told, *block_quantiles(self.loaded))
+
+    @property
+    def loaded(self) -> pd.DataFrame:
+        """The requests of the load, without those that were asked one at a time or in bursts."""
+        return movement_of(self.samples, OPEN)
+
+    @property
+    def alone(self) -> pd.DataFrame:
+        """The requests that were sent one at a time."""
+        return movement_of(self.samples, SERIAL)
 
     @cached_property
     def changes(self) -> tuple[EndpointChange, ...]:
-        """Where each endpoint's time went, part by part."""
-        return split_changes(self.samples, self.run.table("queries"))
+        """Where each endpoint's time went, part by part: asked one at a time, where it was."""
+        samples, queries = self.samples, self.run.table("queries")
+        alone = self.alone
+        if not len(alone):
+            return split_changes(samples, queries)
+        # Queries name their request by its place among all.
+        rows = np.flatnonzero((samples["movement"] == SERIAL).to_numpy())
+        asked = queries[np.isin(queries["sample"].to_numpy(), rows)]
+        places = np.searchsorted(rows, asked["sample"].to_numpy())
+        return split_changes(alone.reset_index(drop=True), asked.assign(sample=places))
 
     @cached_property
     def sides(self) -> tuple[VariantFacts, VariantFacts]:

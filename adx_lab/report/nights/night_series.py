@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
-from adx_lab.analysis.nights.ratio_series import RatioSeries, series_of
+from adx_lab.analysis.nights.ratio_series import RatioSeries, Unjudged, series_of, unjudged_nights
 from adx_lab.analysis.run.budgets import Budget
 from adx_lab.report.nights.stored import stored_runs
 from adx_lab.report.parts.numbers import number
@@ -58,6 +58,11 @@ class NightSeries:
     def series(self, metric: str) -> tuple[RatioSeries, ...]:
         """Return the paired ratios against the baseline, with their change points."""
         return series_of(self.rows, scenario=self.scenario, metric=metric)
+
+    @cached_property
+    def unjudged(self) -> tuple[Unjudged, ...]:
+        """The nights that say nothing."""
+        return unjudged_nights(self.rows, self.scenario)
 
 
 def runs_table(history: NightSeries) -> Table:

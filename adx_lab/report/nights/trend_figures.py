@@ -71,7 +71,19 @@ def ratios_over_nights(history: NightSeries, metric: str) -> Figure:
             hovertemplate="changed",
         )
     plot.add_hline(y=0, line={"color": COLOURS[5], "dash": "dash"})
-    _date_axis(plot, [night.date for series in shown for night in series.nights])
+    lost = history.unjudged
+    if lost:
+        plot.add_scatter(
+            x=[night.date for night in lost],
+            y=[0.0] * len(lost),
+            name="invalid",
+            mode="markers",
+            marker={"color": COLOURS[4], "size": 10, "symbol": "x"},
+            customdata=[night.run_id for night in lost],
+            hovertemplate="%{customdata} is invalid",
+        )
+    nights = [night.date for series in shown for night in series.nights]
+    _date_axis(plot, [*nights, *(night.date for night in lost)])
     plot.update_yaxes(title="slower than the baseline by [%]")
     return Figure(styled(plot, height_px=460), _ratios_in_words(history, found, metric))
 
@@ -97,6 +109,9 @@ def _ratios_in_words(history: NightSeries, found: list[RatioSeries], metric: str
     nights = max(len(series.nights) for series in found)
     changes = sum(len(series.changes) for series in found)
     more = f"; the {_SERIES_MAX} that moved the most are drawn" if len(found) > _SERIES_MAX else ""
+    lost = len(history.unjudged)
+    if lost:
+        more += f"; {lost} night{'' if lost == 1 else 's'} invalid (crosses)"
     return (
         f"{metric} of the tree over its baseline on up to {nights} nights, {changes} "
         f"change{'' if changes == 1 else 's'} found (diamonds){more}."

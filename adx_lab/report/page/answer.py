@@ -10,7 +10,11 @@ import pandas as pd
 
 from adx_lab.analysis.duet.block_ratios import ALL, BASE
 from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
+from adx_lab.analysis.duet.pair_ratios import MOVEMENT_METRICS
 from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.nights.standing import KIND as CREPT_IN
+from adx_lab.analysis.plans.captures.matrix import for_whom
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.report.page.measured_night import Contents, NightDuet
@@ -20,12 +24,25 @@ from adx_lab.report.parts.table import change, percentage
 from adx_lab.report.parts.words import budget_words, metric_words, quantity, sentence_case, trouble
 
 BUDGET_MS = 10.0
+_NAME = re.compile(r"[\w.]+")
+"""A query that the service names; others are called by their texts."""
+
 """What a query may take."""
 
 _NEAR = 0.8
 _WARNINGS_MAX = 4
 _LINES_MAX = 14
 _UNJUDGED_MAX = 8
+_WAYS = {
+    "p50_ms": "p50 is ",
+    "p95_ms": "p95 is ",
+    "p99_ms": "p99 is ",
+    "cold_ms": "with nothing cached ",
+    "burst_ms": "many at once, each ",
+    "serial_server_ms": "the server takes ",
+}
+"""How a time was asked for, where it is not the usual one."""
+
 _NO_CAUSE = "nothing that was captured explains it"
 
 
@@ -78,8 +95,11 @@ class FirstScreen:
         """Return what to do now, as a terminal's last line."""
         if self.status == "invalid":
             return self.troubles[0][1] if self.troubles else "run it again"
-        if self.status == "regressed" and self.told and self.told[0].query:
-            return f"adx-lab plans --query {self.told[0].query} shows that query's plan"
+        query = self.told[0].query if self.told else None
+        if self.status == "regressed" and query:
+            if _NAME.fullmatch(query):
+                return f"adx-lab plans --query {query} shows that query's plan"
+            return "adx-lab statements shows what the database was asked, and by whom"
         if self.status == "regressed":
             return (
                 "adx-lab duet BASE HEAD --functions names the function, adx-lab bisect BASE HEAD the commit"
@@ -108,9 +128,13 @@ def answer_of(contents: Contents, verdict: Verdict) -> FirstScreen:
     """Return the first screen."""
     troubles = tuple(dict.fromkeys(trouble(check) for check in verdict.validity if not check.ok))
     told = tuple(_each_once(_tell(contents, verdict)))
+    slower = slower_endpoints(verdict)
     if verdict.status != "regressed":
         # A fact that hardly varies (an index that is gone) is told even where no time has changed.
-        told = tuple(replace(one, cause=f"{one.cause}; no slowdown is shown by it") for one in told)
+        told = tuple(
+            one if one.endpoint in slower else replace(one, cause=f"{one.cause}; no slowdown is shown by it")
+            for one in told
+        )
     return FirstScreen(
         status=verdict.status,
         headline=_headline(verdict, troubles),
@@ -123,33 +147,40 @@ def answer_of(contents: Contents, verdict: Verdict) -> FirstScreen:
 
 def _each_once(told: Iterable[Told]) -> Iterator[Told]:
     """Leave out what an earlier finding has said already: an endpoint's times, the lines that changed."""
-    subjects, mends = set[str](), set[str]()
+    said, mends = set[str](), set[str]()
     for one in told:
-        again = one.subject in subjects
         mend = "" if one.mend in mends else one.mend
         advice = one.advice if mend or not one.mend else "as above"
-        subjects.add(one.subject)
+        size = "" if one.subject in said else one.size
+        others = tuple(other for other in one.others if other[0] not in said)
+        said |= {one.subject, *(name for name, _ in one.others)}
         mends.add(one.mend)
-        size, others = ("", ()) if again else (one.size, one.others)
         yield replace(one, size=size, others=others, mend=mend, advice=advice)
 
 
 def _headline(verdict: Verdict, troubles: Sequence[tuple[str, str]]) -> str:
-    slower = slower_endpoints(verdict)
     if verdict.status == "invalid":
         return f"Nothing can be said: {troubles[0][0] if troubles else 'it could not be measured'}"
-    if verdict.status == "regressed" and slower:
-        more = "" if len(slower) == 1 else f" and {len(slower) - 1} more became slower"
-        return f"{slower[0]}{more or ' became slower'}"
-    overall = [one for one in verdict.comparisons if one.status == "slower"]
-    if verdict.status == "regressed" and overall:
-        return f"{metric_words(overall[0].metric)} over all endpoints became slower".capitalize()
     if verdict.status == "regressed":
-        broken = [budget_words(item) for item in verdict.budgets if item.status == "fail"]
-        return f"Over budget: {', '.join(broken[:3])}"
+        return _worse(verdict)
     if verdict.status == "undecided":
         return "It can't be told yet whether something became slower"
     return "Nothing became slower" if verdict.comparisons else "Every budget is kept"
+
+
+def _worse(verdict: Verdict) -> str:
+    slower = slower_endpoints(verdict)
+    if slower:
+        more = "" if len(slower) == 1 else f" and {len(slower) - 1} more became slower"
+        return f"{slower[0]}{more or ' became slower'}"
+    overall = [one for one in verdict.comparisons if one.status == "slower"]
+    if overall:
+        return f"{metric_words(overall[0].metric)} over all endpoints became slower".capitalize()
+    crept = [one for one in verdict.findings if one.kind == CREPT_IN]
+    if crept:
+        return f"{crept[0].subject} crept up by {change(crept[0].evidence['ratio'] - 1)} over the nights"
+    broken = [budget_words(item) for item in verdict.budgets if item.status == "fail"]
+    return f"Over budget: {', '.join(broken[:3])}"
 
 
 def slower_endpoints(verdict: Verdict) -> list[str]:
@@ -169,7 +200,7 @@ def _tell(contents: Contents, verdict: Verdict) -> Iterator[Told]:
         if finding.kind == "budget":
             yield _over_budget(finding, verdict)
             continue
-        suffering = [name for name in finding.endpoints if name in slower] or list(finding.endpoints[:1])
+        suffering = [name for name in slower if name in finding.endpoints] or list(finding.endpoints[:1])
         covered |= set(suffering)
         yield _found(contents, verdict, finding, suffering)
     for name in slower:
@@ -223,7 +254,14 @@ def size_words(compared: NightDuet | None, comparisons: Sequence[Comparison], en
     own.sort(key=lambda one: (one.status != "slower", not one.metric.endswith("_ms"), not one.gate))
     if not own:
         return ""
-    one = own[0]
+    said = _size(compared, own[0])
+    if own[0].metric.endswith("_ms"):
+        return said
+    times = [one for one in own if one.metric in {PAIR, MOVEMENT_METRICS["serial"]}]
+    return "; ".join([said, *(_size(compared, one) for one in times[:1])])
+
+
+def _size(compared: NightDuet | None, one: Comparison) -> str:
     before, after = _before_and_after(compared, one)
     unit = one.unit
     if one.ratio is None or not one.metric.endswith("_ms"):
@@ -231,12 +269,13 @@ def size_words(compared: NightDuet | None, comparisons: Sequence[Comparison], en
             return f"{metric_words(one.metric)} differs"
         return f"{metric_words(one.metric)}: {quantity(after, unit)} instead of {quantity(before, unit)}"
     ratio = change(one.ratio - 1)
-    if before is None or after is None:
+    if before is None:
         return f"{ratio} against the baseline"
     low, high = (None if end is None else before * end for end in (one.low, one.high))
     between = "" if low is None or high is None else f" ({number(low)} to {number(high)})"
-    of = {"p95_ms": "p95 is ", "p99_ms": "p99 is ", "p50_ms": "p50 is "}.get(one.metric, "")
-    return f"{of}{number(after)} ms{between} instead of {number(before)} ms, {ratio}"
+    # The ratio is of pairs, as its interval is: two medians need not differ by as much.
+    after = before * one.ratio
+    return f"{_WAYS.get(one.metric, '')}{number(after)} ms{between} instead of {number(before)} ms, {ratio}"
 
 
 def _before_and_after(compared: NightDuet | None, one: Comparison) -> tuple[float | None, float | None]:
@@ -245,7 +284,7 @@ def _before_and_after(compared: NightDuet | None, one: Comparison) -> tuple[floa
         return one.base, one.head
     if compared is None or compared.duel is None or not one.metric.endswith("_ms"):
         return None, None
-    samples: pd.DataFrame = compared.duel.samples
+    samples: pd.DataFrame = compared.duel.loaded
     own = samples[
         ~failed(samples)
         & (samples["variant"] == BASE).to_numpy()
@@ -273,21 +312,12 @@ def _queries_of(contents: Contents, finding: Finding | None) -> list[str]:
 def _mend(contents: Contents, finding: Finding | None) -> tuple[str, str]:
     """Return the mend as SQL or lines, and as a sentence."""
     compared = contents.compared
-    given = None if finding is None else getattr(finding, "mend", None)
+    given = None if finding is None else finding.mend
     if given:
         sql = str(given).lstrip().upper().startswith(("CREATE ", "ANALYZE", "ALTER ", "VACUUM", "SET "))
         return (str(given), "") if sql else (_lines(compared), str(given))
     if compared is None:
         return "", ""
-    if finding is not None and finding.kind == "index" and compared.base_plans is not None:
-        made = [compared.base_plans.indexes.get(str(name)) for name in finding.evidence.get("indexes", ())]
-        statements = [_concurrently(str(one["definition"])) for one in made if one and one.get("definition")]
-        if statements:
-            return "\n".join(statements), "make the index again"
-    if finding is not None and finding.kind == "statistics":
-        tables = finding.evidence.get("stale_tables") or ()
-        if tables:
-            return "\n".join(f"ANALYZE {table};" for table in tables), "let PostgreSQL count again"
     return _lines(compared), "look at what changed" if compared.change else ""
 
 
@@ -298,13 +328,16 @@ def _lines(compared: NightDuet | None) -> str:
     known = compared.change
     told = [f"{name}: {after} instead of {before}" for name, before, after in known.settings]
     told += [line for line in known.statements.splitlines() if line and not line.startswith("--")]
-    told += known.shown().splitlines()
+    told += _dedented(known.shown().splitlines())
     more = [f"… {len(told) - _LINES_MAX} more lines"] if len(told) > _LINES_MAX else []
     return "\n".join([*told[:_LINES_MAX], *more])
 
 
-def _concurrently(definition: str) -> str:
-    return re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", definition) + ";"
+def _dedented(lines: Sequence[str]) -> list[str]:
+    """Cut the blanks that all lines of code begin with: a narrow screen has no room for them."""
+    code = [line for line in lines if not line.startswith("+++")]
+    blanks = min((len(line[1:]) - len(line[1:].lstrip()) for line in code if line[1:].strip()), default=0)
+    return [line if line.startswith("+++") else line[:1] + line[1 + blanks :] for line in lines]
 
 
 def _judged(contents: Contents, verdict: Verdict) -> str:
@@ -319,7 +352,8 @@ def _judged(contents: Contents, verdict: Verdict) -> str:
 
 def _unjudged(contents: Contents, verdict: Verdict) -> list[str]:
     if verdict.coverage is not None:
-        return list(verdict.coverage.unjudged)
+        budgets = [f"the budget {name}" for name in verdict.coverage.budgets]
+        return [*verdict.coverage.unjudged, *budgets]
     if contents.compared is None or contents.compared.duel is None:
         return []
     samples = contents.compared.duel.samples
@@ -354,6 +388,6 @@ def _slow_for_somebody(contents: Contents) -> Iterator[str]:
         if took is not None and took > BUDGET_MS and cell.mode == "custom":
             worst[cell.query] = max(worst.get(cell.query, (0.0, "")), (took, cell.tenant))
     for query, (took, tenant) in sorted(worst.items(), key=lambda entry: -entry[1][0]):
-        whom = "largest" if tenant == "whale" else tenant
+        whom = "the largest tenant" if tenant == "whale" else for_whom(tenant)
         away = "" if not asked or query in asked else "; it is not in this load"
-        yield f"{query} needs {number(took)} ms for the {whom} tenant{away}"
+        yield f"{query} needs {number(took)} ms for {whom}{away}"

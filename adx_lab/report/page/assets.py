@@ -6,12 +6,18 @@ import base64
 import gzip
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import plotly
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
+from adx_lab.errors import StoreError
+from adx_lab.files import make_private_folder, write_whole
+from adx_lab.report.page.blocks.block import Section
 from adx_lab.report.parts.figure import PLOTLY_JS
+from adx_lab.secrecy import scrub
+from adx_lab.settings import Settings
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPT = Path(plotly.__file__).parent / "package_data" / PLOTLY_JS
@@ -49,6 +55,32 @@ def environment(*, depth: int = 0) -> Environment:
         plotly_js="../" * depth + PLOTLY_JS,
     )
     return made
+
+
+def write_sheet(settings: Settings, name: str, title: str, words: str, sections: Sequence[Section]) -> Path:
+    """Write a page that lies beside the reports of nights, and return where it is.
+
+    Parameters
+    ----------
+    name
+        Of its file.
+    title, words
+        What stands on top.
+
+    Raises
+    ------
+    StoreError
+        The file can't be written.
+    """
+    shown = [section for section in sections if not section.empty]
+    text = environment().get_template("sheet.html.j2").render(title=title, words=words, sections=shown)
+    file = settings.reports_dir / name
+    try:
+        copy_script(make_private_folder(settings.reports_dir))
+        write_whole(file, scrub(text))
+    except OSError as error:
+        raise StoreError(f"{file} can't be written: {error.strerror}", mend="free some space") from error
+    return file
 
 
 def copy_script(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.files import make_private_folder, write_whole
-from adx_lab.report.duet.comparison_tables import comparisons
+from adx_lab.report.duet.comparison_tables import comparisons, telling
 from adx_lab.report.page.assets import environment
 from adx_lab.report.parts.words import subject_words
 from adx_lab.report.run.tables import budgets
@@ -18,7 +18,7 @@ from adx_lab.secrecy import scrub
 
 LIVE = "live.html"
 _EVERY_S = 1.0
-_STEPS = 12
+_STEPS, _ROWS_MAX = 12, 20
 _WIDTH_PX, _ROW_PX, _NAME_PX = 900, 26, 260
 
 
@@ -61,7 +61,8 @@ class LivePage:
 
     def _write(self, *, over: bool = False, page: Path | None = None) -> None:
         self._written_s = time.monotonic()
-        found = [one for one in self._shown.get("comparisons", ()) if one.gate]
+        known = self._shown.get("comparisons", ())
+        found = (telling(known) or [one for one in known if one.gate])[:_ROWS_MAX]
         text = (
             environment()
             .get_template("live.html.j2")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from adx_lab.analysis.duet.gates import Coverage
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.nights.usual import UsualAnswer
 from adx_lab.analysis.plans.captures.compare import PlanChange, compare_matrices
 from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
 from adx_lab.analysis.run.audit import ValidityCheck
+from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.run.deaths import death_findings
 from adx_lab.analysis.verdict import Verdict, decide
 from adx_lab.records.run import Caveat, RunRecord
@@ -20,10 +22,32 @@ from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.notebooks.execute import NotebookOutcome
 from adx_lab.report.run.budget_findings import budget_findings
 from adx_lab.report.run.judged_run import Judgement
+from adx_lab.report.run.span_findings import findings_of_spans
+from adx_lab.settings import read_budgets
 from adx_lab.store.folders import StoredRun
 from adx_lab.store.rule_costs import RuleCost
 
+CROWD = "ten_thousand"
+"""The scenario of as many users at once, and requests a second, as the budgets ask for."""
+
 _COMMIT = re.compile(r"\b[0-9a-f]{40}\b")
+
+
+def with_history(duet: Verdict, crept: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return a duet's findings and what crept in; what the duet sees by itself is told once, with its age."""
+    slower = {one.subject for one in duet.comparisons if one.status == "slower"}
+    findings, alone = list(duet.findings), []
+    for old in crept:
+        place = next((i for i, one in enumerate(findings) if set(one.endpoints) & set(old.endpoints)), None)
+        if place is None or not set(old.endpoints) <= slower:
+            alone.append(old)
+            continue
+        since = {name: old.evidence[name] for name in ("began", "commits", "commits_between")}
+        told = f"{findings[place].cause}; it began on the night of {old.evidence['began']['date'][:10]}"
+        findings[place] = replace(
+            findings[place], cause=told, evidence={**findings[place].evidence, "history": since}
+        )
+    return (*findings, *alone)
 
 
 def variant_words(text: str) -> str:
@@ -112,6 +136,10 @@ class Contents:
         Why the duet of the night could not be played.
     usual
         What the last valid nights say, where no duet was played.
+    crept
+        What crept in over the nights, and still stands.
+    crowd
+        The same night's load of as many users at once as the budgets ask for.
     """
 
     judgement: Judgement | None = None
@@ -122,6 +150,8 @@ class Contents:
     notes: tuple[Caveat, ...] = ()
     unplayed: Finding | None = None
     usual: UsualAnswer = field(default_factory=UsualAnswer)
+    crept: tuple[Finding, ...] = ()
+    crowd: Judgement | None = None
 
     @property
     def run(self) -> StoredRun:
@@ -158,18 +188,50 @@ class Contents:
         unplayed = () if self.unplayed is None else (self.unplayed,)
         return decide(
             run_id=self.run_id,
-            budgets=self.judgement.budgets,
+            budgets=(*self.judgement.budgets, *self._of_the_crowd()),
+            coverage=self._coverage(),
             comparisons=self.usual.comparisons if duet is None else duet.comparisons,
             findings=(
                 *unplayed,
                 *death_findings(self.judgement.record.load.deaths),
-                *(self.usual.findings if duet is None else duet.findings),
+                *(self.usual.findings if duet is None else with_history(duet, self.crept)),
+                *self._of_spans(duet),
                 *budget_findings(self.judgement),
             ),
             validity=(*self.judgement.validity, *self._more_checks(outcomes)),
             calibration=None if duet is None else duet.calibration,
             report=index,
         )
+
+    def _of_the_crowd(self) -> tuple[BudgetResult, ...]:
+        """Return the budgets that only a crowd can tell; a crowd that was no such crowd tells nothing."""
+        if self.crowd is None or self.judgement is None:
+            return ()
+        asked = {item.name for item in self.judgement.budgets}
+        own = tuple(item for item in self.crowd.budgets if item.name not in asked)
+        broken = [check.check for check in self.crowd.validity if not check.ok]
+        if not broken:
+            return own
+        doubt = Caveat("crowd-invalid", f"the crowd could not be made as asked: {', '.join(broken)}")
+        return tuple(replace(item, status="undecided", caveats=(*item.caveats, doubt)) for item in own)
+
+    def _coverage(self) -> Coverage | None:
+        """Return what was judged: of the duet, and the budgets that no load of this night can tell."""
+        known = None if self.compared is None else self.compared.verdict.coverage
+        if self.judgement is None or self.judgement.budget_file is None or self.record.purpose != "nightly":
+            return known
+        judged = {item.name for item in (*self.judgement.budgets, *self._of_the_crowd())}
+        every = read_budgets(self.judgement.budget_file, CROWD)
+        left = tuple(dict.fromkeys(item.name for item in every if item.name not in judged))
+        return replace(known or Coverage(0, 0), budgets=left) if left else known
+
+    def _of_spans(self, duet: Verdict | None) -> tuple[Finding, ...]:
+        """Return what spans show by themselves, but for what a comparison names already."""
+        assert self.judgement is not None
+        known = self.usual.findings if duet is None else duet.findings
+        named = {(one.kind, endpoint) for one in known for endpoint in one.endpoints}
+        found = findings_of_spans(self.judgement)
+        return tuple(one for one in found if not {(one.kind, place) for place in one.endpoints} & named)
 
     def caveats(self) -> list[Caveat]:
         """Return every reason to doubt the numbers, each once."""

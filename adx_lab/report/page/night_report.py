@@ -23,7 +23,7 @@ from adx_lab.report.page.blocks.queries import query_blocks
 from adx_lab.report.page.exports import DOWNLOADS, write_exports
 from adx_lab.report.page.index import write_line
 from adx_lab.report.page.measured_night import Contents
-from adx_lab.report.page.sections import calibration_note, observing_note, sections_of
+from adx_lab.report.page.sections import calibration_note, comparison_blocks, observing_note, sections_of
 from adx_lab.report.page.verdict_words import summarise_verdict
 from adx_lab.report.parts.words import TERMS
 from adx_lab.secrecy import scrub_files
@@ -183,6 +183,7 @@ def _blocks(contents: Contents, verdict: Verdict) -> dict[str, tuple[str, list[S
     found = {
         "endpoints.html": ("Each endpoint", endpoint_blocks(contents, verdict)),
         "queries.html": ("Each query", query_blocks(contents)),
+        "comparisons.html": ("Each comparison", comparison_blocks(contents)),
     }
     return {name: (title, blocks) for name, (title, blocks) in found.items() if blocks}
 

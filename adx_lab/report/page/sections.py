@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
 from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.records.run import LoadAudit, RunRecord
-from adx_lab.report.duet import comparison_tables
+from adx_lab.report.duet import comparison_tables, functions
 from adx_lab.report.duet.comparison_figures import forest, moved_parts
 from adx_lab.report.duet.source_change import SourceChange
+from adx_lab.report.duet.stored_duet import Duel
 from adx_lab.report.page.answer import FirstScreen
-from adx_lab.report.page.blocks.block import Drawable, Folded, Section, Words
+from adx_lab.report.page.blocks.block import Drawable, Folded, Link, Section, Words
 from adx_lab.report.page.blocks.endpoints import link_endpoints
 from adx_lab.report.page.blocks.queries import changed_plan, link_queries
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.page.verdict_words import calibration_line
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Column, Table
+from adx_lab.report.parts.table import change as change_words
 from adx_lab.report.parts.words import sentence_case
 from adx_lab.report.plans.tables import headroom_table, notable_table, slow_table
 from adx_lab.report.run import figures, tables
 from adx_lab.report.run.judged_run import Judgement
 from adx_lab.report.switches.worth_figure import worth_of_rules
 from adx_lab.report.switches.worth_table import rules_table
+
+_COMPARISONS_MAX = 14
+"""Rows of the first page."""
+
+_ROWS_MAX = 12
+"""Endpoints of a picture on the first page."""
+
+COMPARISONS = "comparisons.html#all-comparisons"
+
+_MEASURABLE = 0.005
+"""A share: less is what two measurements of the same differ by."""
 
 
 def sections_of(contents: Contents, verdict: Verdict, answer: FirstScreen) -> list[Section]:
@@ -44,13 +56,18 @@ def sections_of(contents: Contents, verdict: Verdict, answer: FirstScreen) -> li
 def observing_note(record: RunRecord) -> str:
     """Say what the observing itself cost."""
     cost = record.load.observing if isinstance(record.audit, LoadAudit) else None
-    if cost is None:
-        return "What observing cost was not measured."
+    return "What observing cost was not measured." if cost is None else observing_words(cost)
+
+
+def observing_words(cost: Mapping[str, float]) -> str:
+    """Say what the shortest query takes, observed and not."""
     bare_ms, observed_ms, timed_ms = cost["bare_ms"], cost["observed_ms"], cost["timed_ms"]
+    timed = f"with a clock on every plan node the shortest query would take {number(timed_ms)} ms"
+    if observed_ms < bare_ms * (1 + _MEASURABLE):
+        return f"Observing the database has no measurable cost ({number(bare_ms)} ms a query); {timed}."
     return (
         f"Observing the database makes the shortest query take {number(observed_ms)} ms instead of "
-        f"{number(bare_ms)} ms ({observed_ms / bare_ms - 1:+.0%}); with a clock on every plan node it would "
-        f"be {number(timed_ms)} ms."
+        f"{number(bare_ms)} ms ({change_words(observed_ms / bare_ms - 1)}); {timed}."
     )
 
 
@@ -65,25 +82,42 @@ def _compared(contents: Contents, answer: FirstScreen) -> Iterator[Section]:
         yield from _usual(contents)
         return
     if compared.duel is not None:
-        yield Section(
-            "forest", "Every endpoint against the baseline", (forest(compared.duel, metric="pair_ms"),)
-        )
+        drawn = forest(compared.duel, metric="pair_ms", rows_max=_ROWS_MAX)
+        yield Section("forest", "Every endpoint against the baseline", (drawn,))
     picture = _cause(contents, answer)
     if picture is not None:
         yield Section("cause", "The cause", (picture,))
+    if compared.duel is not None:
+        yield from _functions(compared.duel)
     if compared.change:
         yield Section("change", "What changed", tuple(_change(compared.change)), folded=True)
     found = compared.verdict.comparisons
-    gates = [one for one in found if one.gate and (one.metric == PAIR or one.status != "same")]
-    more = [one for one in found if one not in gates]
-    shown: list[Drawable] = [link_endpoints(comparison_tables.comparisons(gates), "subject")]
-    if more:
-        table = link_endpoints(comparison_tables.comparisons(more), "subject")
-        shown.append(Folded(f"{len(more)} more: percentiles, failures, sizes, statements, CPU", (table,)))
+    telling = [one for one in comparison_tables.telling(found) if one.status != "same"][:_COMPARISONS_MAX]
+    telling = telling or comparison_tables.telling(found)[:_COMPARISONS_MAX]
+    shown: list[Drawable] = [link_endpoints(comparison_tables.comparisons(telling), "subject")]
+    if len(telling) < len(found):
+        shown.append(Link(f"All {len(found)} comparisons, with those that found nothing", COMPARISONS))
     note = (
         f"{sentence_case(compared.head_words)} over {compared.base_words}, both up at once. {_COMPARED_NOTE}"
     )
     yield Section("comparisons", "Compared with the baseline", tuple(shown), note)
+
+
+def _functions(duel: Duel) -> Iterator[Section]:
+    graph = functions.flame(duel)
+    if graph is not None:
+        shown = (functions.functions_table(duel), graph, functions.sampling_table(duel))
+        yield Section("functions", "Which functions", shown, _FUNCTIONS_NOTE, folded=True)
+
+
+def comparison_blocks(contents: Contents) -> list[Section]:
+    """Return every comparison, the times first: what the first page has no room for."""
+    compared = contents.compared
+    if compared is None or len(compared.verdict.comparisons) <= _COMPARISONS_MAX:
+        return []
+    found = sorted(compared.verdict.comparisons, key=lambda one: one.metric not in comparison_tables.TIMES)
+    table = link_endpoints(comparison_tables.comparisons(found), "subject")
+    return [Section("all-comparisons", f"All {len(found)} comparisons", (table,), _COMPARED_NOTE)]
 
 
 def _usual(contents: Contents) -> Iterator[Section]:
@@ -104,7 +138,11 @@ def _cause(contents: Contents, answer: FirstScreen) -> Drawable | None:
     if picture is not None:
         return picture
     duel = contents.compared.duel
-    return None if duel is None or first.endpoint is None else moved_parts(duel)
+    return (
+        None
+        if duel is None or first.endpoint is None
+        else moved_parts(duel, only=(first.endpoint, *(name for name, _ in first.others)))
+    )
 
 
 def _change(change: SourceChange) -> Iterator[Drawable]:
@@ -134,7 +172,11 @@ def _budgets(results: Sequence[BudgetResult]) -> Iterator[Section]:
 
 
 def _measured(judgement: Judgement) -> Iterator[Section]:
-    yield Section("endpoints", "Endpoints", (link_endpoints(tables.endpoints(judgement.endpoints)),))
+    # The slowest are looked for; a long list of the others would push away what stands below.
+    rows = sorted(judgement.endpoints, key=lambda row: -(row.p95_ms.value or row.max_ms or 0.0))
+    first, rest = (link_endpoints(tables.endpoints(part)) for part in (rows[:_ROWS_MAX], rows[_ROWS_MAX:]))
+    more = (Folded(f"{len(rest.rows)} more", (rest,)),) if rest.rows else ()
+    yield Section("endpoints", "Endpoints", (first, *more))
     yield _failed(judgement.record)
     distribution = figures.latency_distribution(judgement.samples, by="endpoint")
     yield Section("distribution", "Latency distribution", (distribution,), folded=True)
@@ -186,7 +228,12 @@ def _rules(contents: Contents) -> Iterator[Section]:
 
 
 def _trust(verdict: Verdict) -> Iterator[Section]:
-    yield Section("validity", "Can this be trusted?", (tables.validity(verdict.validity),))
+    passed = [check for check in verdict.validity if check.ok]
+    failed = [check for check in verdict.validity if not check.ok]
+    shown: list[Drawable] = [tables.validity(failed)] if failed else []
+    if passed:
+        shown.append(Folded(f"{len(passed)} checks pass", (tables.validity(passed),)))
+    yield Section("validity", "Can this be trusted?", tuple(shown))
 
 
 _RULES_NOTE = (
@@ -203,7 +250,11 @@ _BUDGET_NOTE = (
 )
 _COMPARED_NOTE = (
     "Slower needs the whole interval above zero and an estimate beyond the smallest effect that matters; "
-    "«would have seen» is the smallest slowdown that would have been found."
+    "«could see» is the smallest slowdown that would have been found."
+)
+_FUNCTIONS_NOTE = (
+    "Sampled after all that was timed, in blocks of their own, while only these endpoints were asked: the "
+    "processor's time in a function's own lines and in libraries that it calls. Below what the sampling cost."
 )
 _CHANGED_NOTE = (
     "Captured on fresh clones of the same data. On the left the baseline's plan, on the right this one."

@@ -58,6 +58,8 @@ class Column:
         What it means, for whoever points at it.
     bar
         Whether a share is drawn as a bar, too.
+    spare
+        Whether a narrow terminal does without it.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Column:
     seen: Literal["all", "people", "machines"] = "all"
     words: str = ""
     bar: bool = False
+    spare: bool = False
 
     @property
     def title(self) -> str:
@@ -219,8 +222,8 @@ def percentage(share: float) -> str:
         return "< 0.1%"
     digits = 0 if share == 0 or share >= 0.1 else 1
     if 0.995 <= share < 1:
-        digits = 2
-    return f"{share:.{digits}%}"
+        digits = 1 if share < 0.9985 else 2
+    return f"{share:.{digits}%}".replace("-", "−")
 
 
 def change(fraction: float) -> str:

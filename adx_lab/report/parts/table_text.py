@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
@@ -10,7 +10,10 @@ from adx_lab.report.parts.table import Table, tone
 
 _GAP = "  "
 _LEAST = 10
-"""Characters of a column of text that must give way to others."""
+"""Characters of a column of text that must give way to others, where whole words do not fit."""
+
+_PIECES = re.compile(r"\s+|[^\s/_,]*[/_,]+|[^\s/_,]+")
+"""Where a text may be broken: between words, and after what joins them in a path or a name."""
 
 _INK = {"good": "32", "bad": "31;1", "maybe": "33"}
 
@@ -25,12 +28,12 @@ def table_text(table: Table, *, width: int | None, colour: bool = False) -> str:
     colour
         Whether a status has its colour.
     """
+    table = table if width is None else _without_spare(table, width)
     columns = [column for _, column in table.seen()]
     rows = table.texts
     widths = [max(cells(line[place]) for line in (table.header, *rows)) for place in range(len(columns))]
     if width is not None:
-        elastic = [column.kind == "text" for column in columns]
-        widths = _fitted(widths, elastic, _least(table, rows), width - len(_GAP) * (len(columns) - 1))
+        widths = _fitted(widths, *_limits(table), width - len(_GAP) * (len(columns) - 1))
     lines = _lines(table.header, widths, [column.numeric for column in columns])
     lines.append(_GAP.join("-" * one for one in widths).rstrip())
     for row in rows:
@@ -52,27 +55,43 @@ def cells(text: str) -> int:
     return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
-def _least(table: Table, rows: Sequence[Sequence[str]]) -> list[int]:
-    """Return how narrow each column may get: its longest word, within reason."""
-    return [
-        min(
-            max(cells(word) for line in (table.header, *rows) for word in (line[place].split() or [""])),
-            _LEAST,
-        )
-        for place in range(len(table.header))
-    ]
+def _without_spare(table: Table, width: int) -> Table:
+    """Leave out columns that a narrow terminal does without, the last first, until whole words fit."""
+    spare = [place for place, column in table.seen() if column.spare]
+    kept = list(range(len(table.columns)))
+    shown = table
+    while spare and sum(_limits(shown)[0]) + len(_GAP) * (len(shown.header) - 1) > width:
+        kept.remove(spare.pop())
+        rows = tuple(tuple(row[place] for place in kept) for row in table.rows)
+        shown = Table(tuple(table.columns[place] for place in kept), rows)
+    return shown
 
 
-def _fitted(widths: list[int], elastic: list[bool], least: list[int], room: int) -> list[int]:
-    """Take from the widest columns of text until all fit; what can't be taken runs over."""
+def _limits(table: Table) -> tuple[list[int], list[int], list[bool]]:
+    """Return how narrow each column gets with whole words, and with broken ones, and which holds text.
+
+    What is no text stays whole; only the words above it stand below one another.
+    """
+    texts, rows = [column.kind == "text" for _, column in table.seen()], table.texts
+    whole = []
+    for place, text in enumerate(texts):
+        told = [line[place] for line in rows]
+        pieces = [piece for one in (table.header[place], *told * text) for piece in _PIECES.findall(one)]
+        whole.append(max(map(cells, (*pieces, *([] if text else told))), default=1))
+    broken = [min(own, _LEAST) if text else own for own, text in zip(whole, texts, strict=True)]
+    return whole, broken, texts
+
+
+def _fitted(
+    widths: list[int], whole: list[int], broken: list[int], texts: list[bool], room: int
+) -> list[int]:
+    """Take from the widest columns until all fit, of text first, and of words last; the rest runs over."""
     fitted = list(widths)
-    while sum(fitted) > room:
-        able = [i for i, own in enumerate(fitted) if elastic[i] and own > least[i]]
-        # Numbers stay whole; only the words above them may be broken.
-        able = able or [i for i, own in enumerate(fitted) if own > least[i] and not elastic[i]]
-        if not able:
-            break
-        fitted[max(able, key=lambda i: fitted[i])] -= 1
+    for least, may in ((whole, texts), (whole, [True] * len(texts)), (broken, texts)):
+        while sum(fitted) > room and (
+            wide := [i for i, own in enumerate(fitted) if may[i] and own > least[i]]
+        ):
+            fitted[max(wide, key=lambda i: fitted[i])] -= 1
     return fitted
 
 
@@ -93,6 +112,17 @@ def _lines(
 
 
 def _wrap(text: str, width: int) -> list[str]:
+    """Break a text between its words, in a name after what joins them, and else where it must be."""
     if cells(text) <= width:
         return [text]
-    return textwrap.wrap(text, max(1, width), break_on_hyphens=False) or [""]
+    lines, line = list[str](), ""
+    for piece in _PIECES.findall(text):
+        if cells((line + piece).rstrip()) > width:
+            lines.append(line.rstrip())
+            line = ""
+        line += "" if not line and piece.isspace() else piece
+        while cells(line.rstrip()) > width:
+            cut = max(1, width)
+            lines.append(line[:cut])
+            line = line[cut:]
+    return [one for one in (*lines, line.rstrip()) if one] or [""]

@@ -19,6 +19,12 @@ _CHECKS = {
     "steal_share": "taken from this machine by its hypervisor",
     "foreign_cpu_share": "taken from this machine by other programs",
     "unanswered": "requests that were never answered",
+    "lost_requests": "requests that were sent and not recorded",
+    "ended_early_s": "the load ended early by [s]",
+    "task_exception_share": "tasks that raised an exception",
+    "base_starts": "base starts",
+    "head_starts": "head starts",
+    "load_generated": "the load could be made",
     "base_error_share": "requests that base failed",
     "head_error_share": "requests that head failed",
     "endpoints_differing": "endpoints that only one variant answers",
@@ -48,6 +54,21 @@ _TROUBLES = {
     ),
     "foreign_cpu_share": ("other programs used {share} of this machine", "run again when it is quiet"),
     "unanswered": ("{value} requests were never answered", "look for a service that hung, or lower the rate"),
+    "lost_requests": (
+        "{value} requests were sent and not recorded",
+        "look for a worker of the load generator that died, and run again",
+    ),
+    "ended_early_s": (
+        "the load ended {value} s early",
+        "look for what stopped it in the log of the load, and run again",
+    ),
+    "task_exception_share": (
+        "{share} of the tasks raised an exception",
+        "mend the locustfile: the load is not the one that it describes",
+    ),
+    "base_starts": ("base does not start", "mend what its log says, or compare with another ref"),
+    "head_starts": ("head does not start", "mend what its log says"),
+    "load_generated": ("no load could be made", "see what the load generator said"),
     "base_error_share": ("base failed {share} of its requests", "mend what fails first: failures are fast"),
     "head_error_share": ("head failed {share} of its requests", "mend what fails first: failures are fast"),
     "endpoints_differing": (
@@ -66,12 +87,30 @@ _TROUBLES = {
         "this machine called {share} of its duets of equal variants different",
         "calibrate on a quieter machine: adx-lab calibrate",
     ),
-    "notebooks_failed": ("{value} notebooks failed", "open the notebook's page: it says which cell, and why"),
+    "notebooks_failed": ("a notebook failed", "open its page: it says which cell, and why"),
     "night_stopped_early": ("the night ended early", "run it again"),
+}
+
+_DIED = "_died"
+
+_ROLES = {
+    "postgres": "PostgreSQL",
+    "postgres_backend": "a backend of PostgreSQL",
+    "valkey": "Valkey",
+    "locust": "the load generator",
+    "stack": "the stack",
 }
 
 _METRICS = {
     "pair_ms": "typical request",
+    "serial_ms": "asked one at a time",
+    "serial_server_ms": "one at a time, server",
+    "serial_strays": "one at a time, far slower than usual",
+    "cold_ms": "with nothing cached",
+    "burst_ms": "many at once",
+    "statements_per_request": "statements of a request",
+    "pages_per_request": "pages of a request",
+    "database_cpu_ms_per_request": "CPU of the database, a request",
     "cpu_ms_per_request": "CPU of a request",
     "capacity_per_s": "requests/s by CPU",
     "strays": "requests far slower than usual",
@@ -81,6 +120,21 @@ _METRICS = {
     "queries_per_request": "queries of a request",
     "valkey_commands_per_request": "Valkey commands of a request",
     "memory_growth_mb": "growth of memory",
+}
+
+_FIGURES = {
+    "capacity_per_s": ("requests/s by CPU", ""),
+    "invalidations_per_request": ("invalidations of the cache, a request", ""),
+    "valkey_commands_per_request": ("Valkey commands, a request", ""),
+    "queries_per_request": ("queries, a request", ""),
+    "cpu_ms_per_request": ("CPU of a request", "ms"),
+    "memory_bytes_per_request": ("memory that a request leaves", "bytes"),
+    "plans_per_call": ("plans made, a database call", ""),
+    "loop_lag_p90_ms": ("event loop late, p90", "ms"),
+    "loop_lag_p99_ms": ("event loop late, p99", "ms"),
+    "response_bytes": ("size of an answer", "bytes"),
+    "buffers_per_call": ("pages, a call", ""),
+    "rows_per_call": ("rows, a call", ""),
 }
 
 _PARTS = {
@@ -111,6 +165,8 @@ def check_words(check: str) -> str:
         return _CHECKS[check]
     if check.startswith("duet_"):
         return f"in the duet: {check_words(check.removeprefix('duet_'))}"
+    if check.endswith(_DIED):
+        return f"times that {_who_died(check)} died"
     return check.replace("_", " ")
 
 
@@ -119,12 +175,21 @@ def trouble(check: ValidityCheck) -> tuple[str, str]:
     given = getattr(check, "words", "")
     name = check.check.removeprefix("duet_")
     where = "while base and head were compared, " if name != check.check else ""
-    said, mend = _TROUBLES.get(
-        name, (f"{check_words(name)}: {{value}}, and at most {number(check.limit)} can be borne", "run again")
-    )
+    said, mend = _TROUBLES.get(name) or _other_trouble(name, check)
     # Not str.format: a check's name may hold braces of its own.
     words = said.replace("{value}", number(check.value)).replace("{share}", percentage(check.value))
     return given or f"{where}{words}", mend
+
+
+def _other_trouble(name: str, check: ValidityCheck) -> tuple[str, str]:
+    if name.endswith(_DIED):
+        return f"{_who_died(name)} died under the load", "see what its log says, and run again"
+    return f"{check_words(name)}: {{value}}, and at most {number(check.limit)} can be borne", "run again"
+
+
+def _who_died(check: str) -> str:
+    role = check.removesuffix(_DIED)
+    return _ROLES.get(role, role.replace("_", " "))
 
 
 def budget_words(item: BudgetResult) -> str:
@@ -132,13 +197,18 @@ def budget_words(item: BudgetResult) -> str:
     parts = item.metric.split(".")
     if parts[0] == "query" and len(parts) > 2:
         query = ".".join(parts[1:-1])
-        return "rare database queries" if query == "(rare)" else f"query {query}"
+        return f"query {query}"
     return item.name
 
 
 def metric_words(metric: str) -> str:
     """Return a metric as a column shows it."""
     return _METRICS.get(metric, metric.removesuffix("_ms").replace("_", " "))
+
+
+def figure_words(figure: str) -> tuple[str, str]:
+    """Return what stands beside the times in a duet, and its unit."""
+    return _FIGURES.get(figure, (figure.replace("_", " "), ""))
 
 
 def part_words(part: str) -> str:

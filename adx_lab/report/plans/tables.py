@@ -33,7 +33,7 @@ def matrix_table(matrix: Matrix) -> Table:
     """Return each query for each kind of tenant: what its custom and its generic plan cost."""
     flips = {(flip.query, flip.tenant) for flip in find_flips(matrix)}
     columns = (
-        *(Column("query", kind="code"), Column("tenant"), Column("custom", "ms", "number")),
+        *(Column("query", kind="code"), Column("for", key="tenant"), Column("custom", "ms", "number")),
         *(Column("custom pages", kind="number"), Column("generic", "ms", "number")),
         *(Column("generic pages", kind="number"), Column("flips"), Column("plan")),
     )
@@ -74,14 +74,23 @@ def notable_table(matrix: Matrix) -> Table:
     rows = (
         (item.query, ", ".join(item.tenants), item.kind, item.words, item.mend) for item in notables(matrix)
     )
-    columns = (Column("query", kind="code"), *(Column(name) for name in ("tenant", "kind", "what", "mend")))
+    columns = (
+        Column("query", kind="code"),
+        Column("for", key="tenant"),
+        *(Column(name) for name in ("kind", "what", "mend")),
+    )
     return Table(columns, tuple(rows))
 
 
 def headroom_table(matrix: Matrix) -> Table:
     """Return the queries that are closest to their budget of 10 ms."""
     columns = (
-        *(Column("query", kind="code"), Column("tenant"), Column("mode"), Column("takes", "ms", "number")),
+        *(
+            Column("query", kind="code"),
+            Column("for", key="tenant"),
+            Column("mode"),
+            Column("takes", "ms", "number"),
+        ),
         *(
             Column("pages", kind="number"),
             Column("a page", "µs", "number"),
@@ -147,7 +156,12 @@ def slow_table(judgement: Judgement) -> Table:
 def cells_table(matrix: Matrix) -> Table:
     """Return one row a captured plan."""
     columns = (
-        *(Column("query", kind="code"), Column("tenant"), Column("mode"), Column("shape", kind="code")),
+        *(
+            Column("query", kind="code"),
+            Column("for", key="tenant"),
+            Column("mode"),
+            Column("shape", kind="code"),
+        ),
         *(
             Column("execution", "ms", "number"),
             Column("planning", "ms", "number"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from adx_lab.analysis.run.budgets import BudgetResult
-from adx_lab.analysis.run.tail import TailAttribution, tail_attribution
+from adx_lab.analysis.run.tail import TailAttribution
 from adx_lab.analysis.verdict import Finding
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.run.judged_run import Judgement
@@ -14,9 +14,7 @@ def budget_findings(judgement: Judgement) -> tuple[Finding, ...]:
     broken = [item for item in judgement.budgets if item.status == "fail" and item.value is not None]
     if not broken:
         return ()
-    tails = {
-        tail.subject: tail for tail in tail_attribution(judgement.samples, judgement.queries, by="group")
-    }
+    tails = {tail.subject: tail for tail in judgement.tails}
     return tuple(_finding(item, tails) for item in sorted(broken, key=_excess, reverse=True))
 
 
@@ -29,8 +27,17 @@ def _excess(item: BudgetResult) -> float:
 
 def _finding(item: BudgetResult, tails: dict[str, TailAttribution]) -> Finding:
     said = f"{item.metric} is {number(item.value)} {item.unit}, its limit {number(item.limit)}"
-    tail = tails.get(item.metric.split(".")[1]) if item.metric.startswith("group.") else None
+    endpoint = item.metric.removeprefix("endpoint.").rpartition(".")[0]
+    tail = tails.get(endpoint) if item.metric.startswith("endpoint.") else None
     if tail is not None and tail.parts:
         part = tail.parts[0]
         said += f"; {part.share:.0%} of what the slowest take longer is {part.name}"
-    return Finding(kind="budget", subject=item.name, cause=said, evidence={"metric": item.metric})
+    return Finding(
+        kind="budget",
+        subject=item.name,
+        cause=said,
+        evidence={"metric": item.metric},
+        endpoints=(endpoint,) if item.metric.startswith("endpoint.") else (),
+        mend="see where its slowest requests spend their time, on the page of endpoints",
+        where=item.metric.rpartition(".")[0].partition(".")[2] or item.metric,
+    )

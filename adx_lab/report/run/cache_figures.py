@@ -11,7 +11,7 @@ from adx_lab.analysis.run.miss_ratio import CurvePoint, MissRatioCurves, miss_ra
 from adx_lab.report.parts.figure import COLOURS, Figure, cycle, styled
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.row_chart import rows_styled
-from adx_lab.report.run.figures import LAYER_COLOURS, LAYERS
+from adx_lab.report.run.figures import LAYER_COLOURS, LAYERS, NO_LOOKUPS
 
 _REACHED = {"l1": "L1 had it", "l2": "L2 had it", "miss": "missed both"}
 _REACHED_COLOURS = {"l1": LAYER_COLOURS["l1"], "l2": LAYER_COLOURS["l2"], "miss": LAYER_COLOURS["database"]}
@@ -40,7 +40,7 @@ def hits_by_family(cache: pd.DataFrame) -> Figure:
         )
     plot.update_layout(barmode="stack")
     plot.update_xaxes(title="share of look-ups [%]", range=[0, 100])
-    sentence = "No cache look-up was counted."
+    sentence = NO_LOOKUPS
     if families:
         worst = min(families, key=lambda name: shares[name].overall.get("l1", 0.0))
         own = 100 * shares[worst].overall.get("l1", 0.0)

@@ -13,6 +13,14 @@ from adx_lab.report.parts.figure import COLOURS, DASHES, Figure, cycle, styled
 from adx_lab.report.parts.numbers import number
 
 _TOLD_APART = 5
+NO_LOOKUPS = "No cache look-up was counted: the service's metrics page would have to count them."
+
+_NOT_KNOWN = frozenset({"none", "None", "nan", "<NA>", "other"})
+_SAYS = {
+    "group": "scenarios of the lab do",
+    "tenant": "scenarios of the lab do",
+    "cache": "the service would, in Server-Timing",
+}
 
 LAYERS = {"l1": "L1 (in process)", "l2": "L2 (Valkey)", "database": "missed both: database"}
 
@@ -46,6 +54,10 @@ def latency_distribution(samples: pd.DataFrame, *, by: str = "group") -> Figure:
     plot.update_yaxes(type="log", title="latency [ms]")
     worst = max(curves, key=lambda curve: curve.value_ms[-1], default=None)
     sentence = "No request was answered."
+    if curves and {curve.subject for curve in curves} <= _NOT_KNOWN:
+        return Figure(
+            styled(go.Figure()), f"Nobody says the {by} of a request: {_SAYS.get(by, 'the service')}."
+        )
     if worst is not None:
         slowest = number(worst.value_ms[-1])
         sentence = (
@@ -175,7 +187,7 @@ def _usage(rows: pd.DataFrame) -> tuple[Any, Any]:
 
 def _cache_sentence(shares: HitShares) -> str:
     if not shares.lookups:
-        return "No cache look-up was counted."
+        return NO_LOOKUPS
     known = [layer for layer in LAYERS if layer in shares.overall]
     parts = [f"{LAYERS[layer]} {100 * shares.overall[layer]:.1f}%" for layer in known]
     return f"Who answered {shares.lookups:,} cache look-ups: {', '.join(parts)}."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,8 @@ from adx_lab.analysis.plans.captures.slow import SlowQuery, requests_that_waited
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
 from adx_lab.analysis.run.budgets import BudgetResult, judge
 from adx_lab.analysis.run.deaths import death_checks
-from adx_lab.analysis.run.latency import LatencySummary, measure, summarise
+from adx_lab.analysis.run.latency import LatencySummary, summarise
+from adx_lab.analysis.run.measured import measure
 from adx_lab.analysis.run.process_costs import PartCost, part_costs
 from adx_lab.analysis.run.tail import TailAttribution, tail_attribution
 from adx_lab.analysis.stats.quantiles import LEVEL, Estimate
@@ -36,6 +38,8 @@ class Judgement:
 
     run: StoredRun
     budget_file: Path | None
+    nights: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """What earlier nights measured of each metric, oldest first; empty where none is known."""
 
     @property
     def record(self) -> RunRecord:
@@ -151,7 +155,8 @@ class Judgement:
     @cached_property
     def budgets(self) -> tuple[BudgetResult, ...]:
         """Each budget, judged."""
-        return judge(read_budgets(self.budget_file, self.record.scenario), self.measured)
+        limits = read_budgets(self.budget_file, self.record.scenario)
+        return judge(limits, self.measured, nights=self.nights)
 
     @cached_property
     def validity(self) -> tuple[ValidityCheck, ...]:

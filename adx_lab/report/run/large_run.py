@@ -22,12 +22,11 @@ from adx_lab.analysis.run.latency import (
     LatencySummary,
     batches_of,
     failed,
-    measure_queries,
-    measure_whole,
     split_by,
     summarise_part,
     unanswered,
 )
+from adx_lab.analysis.run.measured import measure_queries, measure_whole
 from adx_lab.analysis.stats.quantiles import Estimate, in_batches
 from adx_lab.records.run import Caveat
 from adx_lab.store.folders import StoredRun
@@ -86,7 +85,7 @@ class LargeRun:
         queries = (
             (name, _joined(part.times), _joined(part.batch)) for name, part in sorted(self._queries.items())
         )
-        found = measure_whole(self._batches, self._sent, self._failed, rows)
+        found = measure_whole(self._batches, self._sent, self._failed, rows, groups=dict(self._parts.keys()))
         return found | measure_queries(queries, self._batches)
 
     def _add(self, piece: pd.DataFrame) -> NDArray[np.int8]:

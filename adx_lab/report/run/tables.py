@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -48,7 +48,7 @@ def budgets(results: Sequence[BudgetResult]) -> Table:
         Column("unit"),
         Column("95% interval", kind="number", key="{}", interval=True),
         Column("limit used", kind="share", bar=True, words="100%: the limit is reached"),
-        Column("metric", kind="code"),
+        Column("metric", kind="code", spare=True),
         Column("direction", seen="machines"),
         Column("n", seen="machines"),
     )
@@ -215,6 +215,18 @@ def statements(database: pd.DataFrame) -> Table:
         )
         for row in shown.head(_DEAREST).to_dict("records")
     )
+    return Table(columns, tuple(rows))
+
+
+def measured(estimates: Mapping[str, Estimate]) -> Table:
+    """Return every metric that a budget can limit, with what was measured of it."""
+    columns = (
+        Column("metric", kind="code"),
+        Column("measured", kind="number", key="value"),
+        Column("95% interval", kind="number", key="{}", interval=True),
+        Column("n", kind="number"),
+    )
+    rows = ((name, one.value, (one.low, one.high), one.n) for name, one in sorted(estimates.items()))
     return Table(columns, tuple(rows))
 
 

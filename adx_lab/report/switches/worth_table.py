@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
+from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.switches.worth import RuleBlock
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell, Column, Table, change
-from adx_lab.report.parts.words import quantity
+from adx_lab.report.parts.words import metric_words, quantity
 from adx_lab.store.rule_costs import RuleCost
 
 _COLUMNS = (
@@ -34,6 +35,27 @@ def rules_table(costs: Iterable[RuleCost], *, evidence: bool = True) -> Table:
     """Return one row a rule: what was measured, what breaking the rule costs, and whether a budget breaks."""
     shown = len(_COLUMNS) if evidence else -1
     return Table(_COLUMNS[:shown], tuple(_row(cost)[:shown] for cost in costs))
+
+
+def switches_table(
+    measured: Iterable[tuple[str, str, Comparison | None, str, str | None]],
+) -> Table:
+    """Return one row a switch of any service: what its duet shows of it, off over on."""
+    columns = (
+        *(Column("switch", kind="code"), Column("says", kind="status"), Column("shown by")),
+        *(Column("on", kind="number"), Column("off", kind="number"), Column("unit")),
+        Column("change", kind="ratio", key="ratio", words="off over on"),
+        *(Column("why"), Column("run", kind="code", key="run_id")),
+    )
+    rows = (
+        (
+            *(switch, status, None if one is None else f"{one.subject} {metric_words(one.metric)}"),
+            *((None, None, None, None) if one is None else (one.base, one.head, one.unit, one.ratio)),
+            *(words or None, run_id),
+        )
+        for switch, status, one, words, run_id in measured
+    )
+    return Table(columns, tuple(rows))
 
 
 def cost_text(cost: RuleCost) -> str:

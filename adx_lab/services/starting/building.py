@@ -30,16 +30,26 @@ async def built(tree: SourceTree, settings: Settings, progress: Progress) -> Sou
     start = settings.service.start
     if not (start.build or start.compile):
         return tree
-    if not (tree.path / ".complete").exists():
+    if not tree.path.is_relative_to(trees_folder(settings)):  # somebody's own tree is left alone
         tree = copied(tree, trees_folder(settings), start)
     log = settings.stack_dir / "logs" / "build.log"
-    if start.build and not (tree.path / _BUILT).exists():
-        await _build(tree, settings, progress, log)
-    if start.compile and not (tree.path / _COMPILED).exists():
-        progress.step(f"compiling {tree.path.name}")
-        await run_to_end(_order(tree.path, settings), "compile", start.compile, log=log, seconds=_BUILD_S)
-        (tree.path / _COMPILED).touch()
+    try:
+        if start.build and not _is_made_by(start.build, tree.path / _BUILT):
+            await _build(tree, settings, progress, log)
+        if start.compile and not _is_made_by(start.compile, tree.path / _COMPILED):
+            progress.step(f"compiling {tree.path.name}")
+            await run_to_end(_order(tree.path, settings), "compile", start.compile, log=log, seconds=_BUILD_S)
+            (tree.path / _COMPILED).write_text(start.compile, encoding="utf-8")
+    except BaseException:
+        # Half of a build may stand in it: whoever needs the tree again has it exported anew.
+        shutil.rmtree(tree.path, ignore_errors=True)
+        raise
     return tree
+
+
+def _is_made_by(command: str, mark: Path) -> bool:
+    """Tell whether what a command makes is there, and was made by this very command."""
+    return mark.exists() and mark.read_text(encoding="utf-8") == command
 
 
 async def _build(tree: SourceTree, settings: Settings, progress: Progress, log: Path) -> None:
@@ -47,7 +57,7 @@ async def _build(tree: SourceTree, settings: Settings, progress: Progress, log: 
     if not lock:  # nobody knows what the build depends on: it is the tree's own
         progress.step(f"building {tree.path.name}")
         await run_to_end(_order(tree.path, settings), "build", start.build, log=log, seconds=_BUILD_S)
-        (tree.path / _BUILT).touch()
+        (tree.path / _BUILT).write_text(start.build, encoding="utf-8")
         return
     home = settings.stack_dir / "builds" / digest([start.build, lock])
     if not (home / _BUILT).exists():
@@ -60,9 +70,12 @@ async def _build(tree: SourceTree, settings: Settings, progress: Progress, log: 
         (home / _BUILT).write_text("\n".join(made), encoding="utf-8")
         _prune(home.parent)
     for name in (home / _BUILT).read_text(encoding="utf-8").splitlines():
-        if not (tree.path / name).exists():
-            (tree.path / name).symlink_to(home / name)
-    (tree.path / _BUILT).touch()
+        place = tree.path / name
+        if place.is_symlink():  # what another command made
+            place.unlink()
+        if not place.exists():
+            place.symlink_to(home / name)
+    (tree.path / _BUILT).write_text(start.build, encoding="utf-8")
 
 
 def _order(source: Path, settings: Settings) -> StartOrder:

@@ -10,17 +10,16 @@ import shutil
 import socket
 import ssl
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
-from adx_lab.errors import StackError, UsageError
+from adx_lab.errors import StackError, UsageError, nearest
 from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
 from adx_lab.secrecy import remember, remember_url
+from adx_lab.services.starting.readiness import is_ready, why_unready
 from adx_lab.settings import DatasetSettings, ServiceSettings
 
 KEEPER = Path(__file__).with_name("keep.py")
@@ -30,7 +29,7 @@ STACK_MARK = "ADX_STACK"
 _PORT_TRIES = 3
 _GRACE_S = 12.0
 _TAKEN = re.compile(r"address (?:is )?already in use|EADDRINUSE|port is already allocated", re.IGNORECASE)
-_WORD = re.compile(r"\{(\w+)\}")
+_WORD = re.compile(r"(?<!\$)\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +177,14 @@ async def _start_once(order: StartOrder, log: Path, former_port: int) -> Running
     url = f"http://{start.host}:{port}"
 
     def ready() -> bool:
-        return (not start.ready_file or ready_file.exists()) and answers_ready(url + start.ready)
+        return (not start.ready_file or ready_file.exists()) and is_ready(url, start.ready)
 
-    await _await(child, ready, seconds=start.ready_s, log=log)
+    try:
+        await _await(child, ready, seconds=start.ready_s, log=log, why=lambda: why_unready(child, url, start))
+    except StackError as error:
+        if child.process.poll() != 0 or error.mend:
+            raise
+        raise StackError(error.message, mend="its command has to stay in the foreground", log=log) from error
     return Running(child, url, order)
 
 
@@ -243,6 +247,10 @@ def filled(text: str, words: Mapping[str, str], where: str) -> str:
         Nobody knows such a word, or the environment has no such variable.
     """
     text = expanded(text, where)
+    for unknown in {word for word in _WORD.findall(text) if word not in words}:
+        meant = nearest(f"{{{unknown}}}", [f"{{{word}}}" for word in words])
+        if meant.startswith("did you"):  # any other word in braces can be the shell's, or a program's own
+            raise UsageError(f"{where} of the project file says {{{unknown}}}", mend=meant)
     return _WORD.sub(lambda found: words.get(found[1], found[0]), text)
 
 
@@ -272,23 +280,25 @@ def wanted(service: ServiceSettings, word: str) -> bool:
 
 
 def tls_context(service: ServiceSettings, url: str) -> ssl.SSLContext | None:
-    """Return how a service's certificate is looked at, as its project file says."""
+    """Return how a service's certificate is looked at, as its project file says; None without TLS.
+
+    Raises
+    ------
+    UsageError
+        The file of ``service.ca`` holds no certificate.
+    """
     if not url.startswith("https:"):
         return None
-    context = ssl.create_default_context(cafile=service.ca)
+    try:
+        context = ssl.create_default_context(cafile=service.ca)
+    except (OSError, ssl.SSLError) as error:
+        raise UsageError(
+            f"service.ca is {service.ca}, which can't be read as a certificate: {error}",
+            mend="name a file in PEM format",
+        ) from error
     if not service.verify_tls:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
-
-
-def answers_ready(url: str) -> bool:
-    """Tell whether a service answers at this URL, below 400."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=5) as answer:
-            return bool(answer.status < 400)
-    except (OSError, urllib.error.URLError, ValueError):
-        return False  # refused, reset or 503: not ready, and the caller has a deadline
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -303,12 +313,20 @@ def forget_files(order: StartOrder) -> None:
     shutil.rmtree(order.folder, ignore_errors=True)
 
 
-async def _await(child: Child, ready: object, *, seconds: float, log: Path) -> None:
-    assert callable(ready)
+async def _await(
+    child: Child,
+    ready: Callable[[], bool],
+    *,
+    seconds: float,
+    log: Path,
+    why: Callable[[], str] = str,
+) -> None:
     try:
         await wait_until_ready(child, ready, seconds=seconds)
     except StackError as error:
         refused = child.process.poll() == UsageError.exit_code
+        if child.alive:
+            error.mend = await asyncio.to_thread(why) or None
         await stop_child(child, grace_s=_GRACE_S)
         if refused:
             raise _refused(child.role, log) from error

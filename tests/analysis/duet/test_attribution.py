@@ -113,13 +113,13 @@ def serve(world: World, variant: str, seed: int) -> tuple[pd.DataFrame, pd.DataF
     return samples, pd.concat(executed, ignore_index=True)
 
 
-def duet(head: World, slower: tuple[str, ...] = ("all",)) -> Attribution:
+def duet(head: World, slower: tuple[str, ...] = ("all",), *, base: VariantFacts = FACTS) -> Attribution:
     samples, queries = zip(serve(World(), "base", 1), serve(head, "head", 2), strict=True)
     queries[1]["sample"] += N
     return attribute(
         pd.concat(samples, ignore_index=True),
         pd.concat(queries, ignore_index=True),
-        base=FACTS,
+        base=base,
         head=head.facts,
         slower=slower,
     )

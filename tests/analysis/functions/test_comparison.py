@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from adx_lab.analysis.functions.comparison import compare_functions, function_findings
-from adx_lab.analysis.functions.stacks import Frame, Function, StackProfile, costs_of, read_folded
+from adx_lab.analysis.functions.stacks import OUTSIDE, Frame, Function, StackProfile, costs_of, read_folded
 from tests.analysis.functions.seeded import ROOT, Seeded, service
 
 FIFTY = 50
@@ -57,6 +59,29 @@ def test_a_library_is_charged_to_the_function_that_called_it() -> None:
     assert sum(one.self_us for one in costs.values()) == pytest.approx(1e4)
 
 
+def test_a_server_that_calls_back_is_nobodys_but_what_it_calls_is() -> None:
+    serve = Frame("serve", f"{ROOT}/main.py", 9)
+    loop = Frame("run_forever", "/usr/lib/site-packages/server.py", 40)
+    handle = Frame("handle", f"{ROOT}/users.py", 12)
+    dumps = Frame("dumps", "/usr/lib/python3.11/json/__init__.py", 231)
+    costs = costs_of(
+        StackProfile(
+            {
+                (serve, loop): 50,
+                (serve, loop, handle): 10,
+                (serve, loop, handle, dumps): 20,
+                (serve, dumps): 5,
+            },
+            8_500.0,
+            1,
+            ROOT,
+        )
+    )
+    assert costs[OUTSIDE].self_us == pytest.approx(5_000)
+    assert costs[Function("handle", "users.py")].self_us == pytest.approx(3_000)
+    assert costs[Function("serve", "main.py")].self_us == pytest.approx(500)
+
+
 def test_inclusive_time_counts_a_recursion_once() -> None:
     walk, leaf = Frame("walk", f"{ROOT}/a.py", 1), Frame("leaf", f"{ROOT}/a.py", 9)
     costs = costs_of(StackProfile({(walk, walk, leaf): 5, (walk,): 5}, 1e3, 1, ROOT))
@@ -98,10 +123,42 @@ def test_too_few_blocks_say_nothing() -> None:
     assert compare_functions([]) == ()
 
 
+def test_a_thread_in_no_known_function_counts_as_outside() -> None:
+    # A server in another language has threads of its own: py-spy prints them as stacks without frames.
+    stacks = read_folded("handle (shop/users.py:12) 3\n 9\n")
+    costs = costs_of(StackProfile(stacks, 12e3, 1))
+    assert costs[Function("handle", "shop/users.py")].self_us == pytest.approx(3e3)
+    assert costs[OUTSIDE].self_us == pytest.approx(9e3)
+
+
+def asked(
+    blocks: list[tuple[StackProfile, StackProfile]], endpoint: str
+) -> list[tuple[StackProfile, StackProfile]]:
+    return [(replace(base, endpoint=endpoint), replace(head, endpoint=endpoint)) for base, head in blocks]
+
+
+def test_what_only_one_endpoint_pays_is_named_with_it_and_what_two_pay_once() -> None:
+    rng = np.random.default_rng(7)
+    stacks = service(rng, 60)
+    guilty = [[f for f in stacks[i][0] if f.file.startswith(ROOT)][-1].name for i in (3, 11)]
+    blocks = asked(Seeded(stacks, rng, 60.0, 3).blocks(), "GET /a")
+    blocks += asked(Seeded(stacks, rng, 90.0, 11).blocks(), "GET /b")
+    blocks += asked(Seeded(stacks, rng, 80.0, 11).blocks(), "GET /c")
+    blocks += asked(Seeded(stacks, rng).blocks(), "GET /d")
+    findings = function_findings(compare_functions(blocks))
+    assert [(one.subject, set(one.endpoints)) for one in findings] == [
+        (guilty[1], {"GET /b", "GET /c"}),
+        (guilty[0], {"GET /a"}),
+    ]
+    assert "(and for 1 other endpoint)" in findings[0].cause
+
+
 def test_folded_stacks_of_any_sampler_are_read() -> None:
     stacks = read_folded("main;handle (shop/users.py:12);json::dumps 3\nmain;handle (shop/users.py:12) 2\n\n")
     assert stacks[Frame("main"), Frame("handle", "shop/users.py", 12), Frame("json::dumps")] == 3
     costs = costs_of(StackProfile(read_folded("main;work;inner 3\nmain 1\n"), 4e3, 1))
     assert costs[Function("inner")].self_us == pytest.approx(3e3)
+    with pytest.raises(ValueError, match="line 2 of the folded stacks"):
+        read_folded("main 1\nword\n")
     with pytest.raises(ValueError, match="line 2 of the folded stacks"):
         read_folded("main 1\nno number\n")

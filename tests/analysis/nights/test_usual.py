@@ -76,7 +76,7 @@ def test_a_statement_that_reads_more_pages_is_named_with_who_asks_it() -> None:
     answer = compare_with_usual(night(2, pages=466.0), [night(1)])
     finding = next(one for one in answer.findings if one.kind == "statement")
     assert set(finding.endpoints) == {LIST, ITEM}
-    assert "466 pages, usually 0.06 ms and 5 pages" in finding.cause
+    assert "466 pages instead of 0.06 ms and 5 pages" in finding.cause
 
 
 def test_a_dearer_statement_makes_the_night_regressed_even_where_times_can_not_tell() -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from adx_lab.analysis.run.budgets import NOT_MEASURED, RARE, Budget, Estimate, judge
+from adx_lab.analysis.run.budgets import NOT_MEASURED, Budget, Estimate, judge, next_night
+from adx_lab.analysis.run.measured import measure
 from adx_lab.records.documents import to_json
 from adx_lab.records.run import Caveat
+from tests.analysis.noise import autoregressive
 
 DOUBT = Caveat("doubt", "a reason")
 AUTH = Budget("authentication", "group.auth.p95_ms", 30.0, "below", "ms")
@@ -73,18 +77,87 @@ def test_what_was_not_measured_is_undecided() -> None:
     assert (result.status, result.caveats) == ("undecided", (NOT_MEASURED,))
 
 
-def test_what_is_too_rare_alone_is_judged_together_unless_it_breaks_its_limit() -> None:
-    budget = Budget("queries", "query.*.p95_ms", 10.0, "below", "ms")
-    measured = {
-        "query.often.p95_ms": Estimate(1.0, 0.9, 11.0, 900),
-        "query.seldom.p95_ms": Estimate(1.0, 0.5, None, 20),
-        "query.broken.p95_ms": Estimate(50.0, 40.0, None, 20),
+def told(endpoints: dict[str, tuple[str, np.ndarray]]) -> dict[str, Estimate]:
+    """Return what is measured of endpoints, given their groups and times."""
+    frames = [
+        pd.DataFrame({"latency_ms": ms, "endpoint": name, "group": group, "error": None})
+        for name, (group, ms) in endpoints.items()
+    ]
+    samples = pd.concat(frames, ignore_index=True)
+    samples["t_intended_s"] = np.random.default_rng(1).uniform(0, 240, len(samples))
+    return measure(samples)
+
+
+def test_a_groups_limit_is_that_of_each_of_its_endpoints() -> None:
+    """A login of 900 ms is rare beside thousands of short requests of its group, and breaks the limit."""
+    rng = np.random.default_rng(2)
+    measured = told(
+        {
+            "GET /auth/me": ("auth", rng.lognormal(0, 0.3, 20_000)),
+            "POST /auth/login": ("auth", rng.lognormal(6.8, 0.2, 400)),
+            "GET /users": ("users", rng.lognormal(6.8, 0.2, 400)),
+        }
+    )
+    assert (measured["group.auth.p95_ms"].high or 0) < 30
+    assert {one.metric: one.status for one in judge([AUTH], measured)} == {
+        "endpoint.GET /auth/me.p95_ms": "pass",
+        "endpoint.POST /auth/login.p95_ms": "fail",
     }
-    alone = {result.metric: result.status for result in judge([budget], measured)}
-    assert alone["query.seldom.p95_ms"] == "undecided"
-    together = measured | {f"query.{RARE}.p95_ms": Estimate(1.0, 0.5, 9.0, 400)}
-    assert {result.metric: result.status for result in judge([budget], together)} == {
-        f"query.{RARE}.p95_ms": "pass",
-        "query.broken.p95_ms": "fail",
-        "query.often.p95_ms": "undecided",
-    }
+
+
+@pytest.mark.parametrize(
+    ("requests", "slow", "status"),
+    [(59, 0, "pass"), (58, 0, "undecided"), (59, 1, "undecided"), (120, 1, "pass"), (20, 20, "fail")],
+)
+def test_fifty_nine_requests_with_none_above_the_limit_suffice(requests: int, slow: int, status: str) -> None:
+    ms = np.full(requests, 5.0)
+    ms[:slow] = 50.0
+    (result,) = judge([AUTH], told({"GET /auth/me": ("auth", ms)}))
+    assert result.status == status
+
+
+def test_a_query_that_is_always_slow_breaks_its_limit_beside_many_fast_ones() -> None:
+    rng = np.random.default_rng(4)
+    samples = pd.DataFrame(
+        {"latency_ms": 1.0, "endpoint": "GET /", "group": "g", "error": None}, index=range(3_000)
+    )
+    samples["t_intended_s"] = rng.uniform(0, 240, len(samples))
+    names = [f"rare{number}" for number in range(40) for _ in range(60)] + ["reports.heavy"] * 60
+    queries = pd.DataFrame({"sample": rng.integers(0, 3_000, len(names)), "query": names, "ms": 1.0})
+    queries.loc[queries["query"] == "reports.heavy", "ms"] = 400.0
+    results = judge([Budget("queries", "query.*.p95_ms", 10.0, "below", "ms")], measure(samples, queries))
+    assert {one.metric for one in results if one.status == "fail"} == {"query.reports.heavy.p95_ms"}
+    assert sum(one.status == "pass" for one in results) == 40
+
+
+def test_the_next_night_lies_in_tonights_range_nine_times_in_ten() -> None:
+    """Whatever nights differ by, whether or not neighbours resemble each other."""
+    rng = np.random.default_rng(5)
+    for deviation, phi in ((0.03, 0.0), (0.10, 0.0), (0.10, 0.7), (0.25, 0.0)):
+        within = []
+        for _ in range(400):
+            logs = deviation * autoregressive(rng, 9, phi)
+            *known, tonight, following = np.exp(logs).tolist()
+            low, high = next_night(tonight, known) or (1.0, 1.0)
+            within.append(low <= following <= high)
+        assert np.mean(within) >= 0.9, (deviation, phi)
+
+
+def test_once_nights_are_known_their_spread_decides_with() -> None:
+    """Three percent below the limit tonight is no promise where nights differ by a tenth."""
+    rng = np.random.default_rng(6)
+    near = {"GET /auth/me": ("auth", 29.0 * rng.uniform(0.9, 1.0, 4_000))}
+    name = "endpoint.GET /auth/me.p95_ms"
+    restless = {name: [28.0, 31.0, 27.0, 30.0, 26.0, 29.0, 31.0]}
+    (alone,) = judge([AUTH], told(near))
+    (known,) = judge([AUTH], told(near), nights=restless)
+    assert (alone.status, known.status) == ("pass", "undecided")
+    assert known.caveats[-1].code == "between-nights"
+    assert known.low is not None
+    assert known.high is not None
+    assert known.low < 28 < 30 < known.high
+    # What is far from its limit stays decided, and so does a login that is suddenly far beyond it.
+    far = {"GET /auth/me": ("auth", rng.uniform(8, 10, 4_000))}
+    assert judge([AUTH], told(far), nights=restless)[0].status == "pass"
+    gross = {"GET /auth/me": ("auth", rng.uniform(800, 900, 4_000))}
+    assert judge([AUTH], told(gross), nights=restless)[0].status == "fail"

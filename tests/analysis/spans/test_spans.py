@@ -122,5 +122,5 @@ def test_an_n_plus_one_and_a_slow_query_are_findings() -> None:
         ("n+1", "GET /books"),
         ("query", "GET /report"),
     ]
-    assert "10.0 times a request" in found[0].cause
+    assert "10 times a request" in found[0].cause
     assert found[0].share == 0.5

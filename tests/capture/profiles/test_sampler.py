@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +15,12 @@ import pytest
 
 from adx_lab.analysis.functions.comparison import compare_functions, function_findings
 from adx_lab.analysis.functions.sources import lines_differ
+from adx_lab.analysis.functions.stacks import OUTSIDE, Function, costs_of
+from adx_lab.capture.database.companions import with_children
 from adx_lab.capture.profiles.permission import why_not
 from adx_lab.capture.profiles.sampler import Sampled, Sampler, cpu_us_of
 from adx_lab.errors import MeasurementError, UsageError
+from adx_lab.services.starting.start import free_port
 
 SERVICE = """\
 import json
@@ -72,7 +77,7 @@ async def sampled(pids: dict[str, list[int]], seconds: float) -> dict[str, Sampl
     sampler = Sampler(rate_per_s=400)
     sampler.start(pids, seconds=seconds)
     await asyncio.sleep(seconds)
-    return await sampler.stop()
+    return sampler.stop()
 
 
 needs_sampling = pytest.mark.skipif(why_not() is not None, reason=f"{why_not()}")
@@ -119,7 +124,7 @@ async def test_a_process_that_is_no_python_is_told_in_one_line() -> None:
         sampler.start({"base": [pid]}, seconds=1)
         await asyncio.sleep(1.5)
         with pytest.raises(MeasurementError, match=f"process {pid} can't be sampled"):
-            await sampler.stop()
+            sampler.stop()
 
 
 @needs_sampling
@@ -128,6 +133,7 @@ async def test_a_shell_around_the_service_does_not_matter(tmp_path: Path) -> Non
         await asyncio.sleep(0.3)
         seen = (await sampled({"base": [shell, pid]}, 1.0))["base"]
     assert sum(seen.stacks.values()) > 50
+    assert seen.idle == {shell}
 
 
 async def test_a_command_prints_the_stacks_of_any_language(tmp_path: Path) -> None:
@@ -137,7 +143,7 @@ async def test_a_command_prints_the_stacks_of_any_language(tmp_path: Path) -> No
         sampler = Sampler(command=f"sh {script} {{rate}}")
         sampler.start({"base": [pid]}, seconds=1)
         await asyncio.sleep(0.5)
-        (stack,) = (await sampler.stop())["base"].stacks
+        (stack,) = (sampler.stop())["base"].stacks
     assert [frame.name for frame in stack] == ["main", "handle"]
     assert stack[-1].file == "src/main.rs"
 
@@ -175,8 +181,74 @@ async def test_a_profile_without_the_process_that_computes_is_none(tmp_path: Pat
         sampler.start({"head": [idle, busy]}, seconds=1)
         await asyncio.sleep(1)
         with pytest.raises(MeasurementError, match=f"process {busy} can't be sampled"):
-            await sampler.stop()
+            sampler.stop()
         sampler = Sampler(f"{sys.executable} {script} {{pid}} {idle}")
         sampler.start({"head": [idle, busy]}, seconds=1)
         await asyncio.sleep(1)
-        assert (await sampler.stop())["head"].stacks
+        assert (sampler.stop())["head"].stacks
+
+
+ASGI = """\
+import time
+
+
+def work():
+    until = time.thread_time() + 0.001
+    while time.thread_time() < until:
+        pass
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        for answer in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{answer}.complete"})
+        return
+    work()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+"""
+
+
+@needs_sampling
+def test_a_server_with_threads_of_another_language_is_sampled(tmp_path: Path) -> None:
+    # Granian forks its workers, and drives Python from Rust's threads: those have stacks without frames.
+    (tmp_path / "busy_app.py").write_text(ASGI)
+    port = free_port()
+    command = ["-m", "granian", "--interface", "asgi", "--port", str(port), "busy_app:app"]
+    with subprocess.Popen([sys.executable, *command], cwd=tmp_path) as server:
+        try:
+            ask_for(port, 0.2, within_s=30)
+            sampler = Sampler()
+            sampler.start({"head": with_children([server.pid])}, seconds=2)
+            answered = ask_for(port, 2.0)
+            seen = sampler.stop()["head"]
+        finally:
+            server.terminate()
+            server.wait(20)
+    costs = costs_of(seen.profile(answered, tmp_path))
+    # It computes for 1,000 µs; how long the server takes around it depends on who else is on the machine.
+    assert costs[Function("work", "busy_app.py")].self_us > 300
+    assert costs[OUTSIDE].self_us > 0
+    assert seen.errors < sum(seen.stacks.values()) / 5
+
+
+def ask_for(port: int, seconds: float, within_s: float = 0.0) -> int:
+    """Ask as long as that; what is not up yet has a while to come up."""
+    deadline, answered = time.monotonic() + within_s, 0
+    while True:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                connection.request("GET", "/")
+                assert connection.getresponse().read() == b"ok"
+                answered += 1
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return answered
+        finally:
+            connection.close()

@@ -141,6 +141,10 @@ def test_a_load_joins_its_requests_with_the_spans_of_a_service_that_is_up(home: 
     assert asked == {"GET /books": 13, "GET /count": 1}
     assert (timed["db_ms"].to_numpy() <= timed["server_ms"].to_numpy()).all()
     assert queries["query"].str.contains("FROM authors").sum() >= 12
+    found = home.adx_lab("report", folder.name, "--json").json()["findings"]
+    repeated = [one for one in found if one["kind"] == "n+1"]
+    assert [one["endpoints"] for one in repeated] == [["GET /books"]]
+    assert "FROM authors" in repeated[0]["evidence"]["statement"]
 
 
 def wait_for_traces(receiver: Receiver, count: int) -> dict[str, list[Span]]:

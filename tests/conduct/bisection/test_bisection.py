@@ -85,7 +85,7 @@ class Known:
             effect = self.effect if sha in self.slow else 0.0
             yield {("GET /", "pair_ms"): effect + self.noise.gauss(0, 0.03)}
 
-    def findings(self) -> tuple[Finding, ...]:
+    async def findings(self) -> tuple[Finding, ...]:
         return self.found
 
 

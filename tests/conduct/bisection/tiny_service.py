@@ -108,7 +108,7 @@ class TinyOpponent:
                     one.process.kill()
                     one.process.communicate()
 
-    def findings(self) -> tuple[Finding, ...]:
+    async def findings(self) -> tuple[Finding, ...]:
         return ()
 
     def _start(self, ref: str) -> Running:

@@ -19,7 +19,6 @@ def series(before: str, after: str, cause: str | None) -> RatioSeries:
         ratio=1.2,
         low=1.1,
         high=1.3,
-        evidence=9.0,
         p=0.001,
         before=nights[0],
         after=nights[1],

@@ -187,6 +187,15 @@ class Ledger:
             return before.response_bytes, after.response_bytes
         return change.base_bytes, change.head_bytes
 
+    def changed_database_settings(self) -> dict[str, tuple[str, str]]:
+        """Return the settings of the database and the role that differ, before and after."""
+        base, head = self.base.database_settings, self.head.database_settings
+        return {
+            name: (base.get(name, "unset"), head.get(name, "unset"))
+            for name in sorted(base.keys() | head.keys())
+            if base.get(name) != head.get(name)
+        }
+
     def changed_settings(self) -> dict[str, str]:
         """Return the settings that differ, as `before -> after`."""
         names = sorted(self.base.settings.keys() | self.head.settings.keys())

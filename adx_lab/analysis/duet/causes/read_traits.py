@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adx_lab.analysis.duet.causes.variant_traits import QueryFacts, VariantFacts
+import pandas as pd
+
+from adx_lab.analysis.duet.causes.variant_traits import EndpointFacts, QueryFacts, VariantFacts
 from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell, read_matrix
 from adx_lab.records.documents import digest
 
@@ -13,11 +15,19 @@ _COUNTERS = ("calls", "plans", "exec_ms", "plan_ms", "rows", "buffers")
 _TENANTS = ("whale", "median", "small")
 _LAG_COUNT_MIN = 10
 _MB = 2**20
+_OURS = "pg_stat_statements."
+"""Settings by which the lab counts."""
+
 _GATHERING = frozenset({"Aggregate", "Subquery Scan", "Result", "GroupAggregate"})
 
 
 def facts_of(
-    companions: Sequence[Mapping[str, Any]], described: Mapping[str, Any], side: str
+    companions: Sequence[Mapping[str, Any]],
+    described: Mapping[str, Any],
+    side: str,
+    *,
+    statements: pd.DataFrame | None = None,
+    counts: pd.DataFrame | None = None,
 ) -> VariantFacts:
     """Put together what is known of one variant.
 
@@ -29,22 +39,28 @@ def facts_of(
         As `Variant.describe` told.
     side
         ``base`` or ``head``.
+    statements, counts
+        What each endpoint asked for in the serial movement; None where there was none.
     """
     own = [block[side] for block in companions]
     requests = sum(float(one.get("requests", 0)) for one in own)
-    statements = _summed(own)
-    calls = sum(one["calls"] for one in statements.values())
+    summed = _summed(own)
+    calls = sum(one["calls"] for one in summed.values())
     first: Mapping[str, Any] = next((one for one in own if "matrix" in one), {})
-    matrix = read_matrix(first["matrix"]) if first else None
+    matrix = matrix_of(companions, side)
     pools = [one["pool_max"] for one in own if one["pool_max"] is not None]
     cpu_s = sum(float(one["cpu_s"]) for one in own)
     grown_mb = sum(float(one["rss_mb"][1] - one["rss_mb"][0]) for one in own)
     processes = int((described.get("resolved") or {}).get("workers", 1))
     return VariantFacts(
-        queries=_queries(statements, matrix),
+        queries=_queries(summed, matrix),
+        endpoints=_endpoints(statements, counts, side),
         indexes=frozenset(matrix.indexes) if matrix else None,
         stale_tables=tuple(first.get("unanalysed", ())),
-        plans_per_call=sum(one["plans"] for one in statements.values()) / calls if calls else None,
+        table_rows={name: float(one.rows) for name, one in matrix.tables.items()} if matrix else {},
+        dead_rows={name: float(one.dead_rows or 0) for name, one in matrix.tables.items()} if matrix else {},
+        database_settings=_database_settings(matrix) if matrix else {},
+        plans_per_call=sum(one["plans"] for one in summed.values()) / calls if calls else None,
         cpu_ms=1000 * cpu_s / requests if requests and cpu_s > 0 else None,
         capacity_per_s=processes * requests / cpu_s if cpu_s > 0 else None,
         memory_bytes=grown_mb * _MB / requests if requests and cpu_s > 0 else None,
@@ -57,6 +73,47 @@ def facts_of(
         settings={str(k): str(v) for k, v in (described.get("resolved") or {}).items()},
         commit=described.get("commit"),
     )
+
+
+def matrix_of(companions: Sequence[Mapping[str, Any]], side: str) -> Matrix | None:
+    """Return the plans that were captured of one variant, or None."""
+    document = next((block[side]["matrix"] for block in companions if "matrix" in block[side]), None)
+    return None if document is None else read_matrix(document)
+
+
+def _endpoints(
+    statements: pd.DataFrame | None, counts: pd.DataFrame | None, side: str
+) -> dict[str, EndpointFacts]:
+    """Return what each endpoint sends beside the named queries, over all blocks."""
+    if statements is None or counts is None:
+        return {}
+    asked = (
+        counts[(counts["variant"] == side).to_numpy()].groupby("endpoint", observed=True)["requests"].sum()
+    )
+    own = statements[(statements["variant"] == side).to_numpy() & statements["query"].isna().to_numpy()]
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    sums = own.groupby(["endpoint", "text"], observed=True)[["calls", "exec_ms"]].sum()
+    for (endpoint, text), calls, ms in sums.itertuples():
+        requests = float(asked.get(endpoint, 0))
+        if requests and calls:
+            found.setdefault(str(endpoint), {})[str(text)] = (
+                float(calls) / requests,
+                float(ms) / float(calls),
+            )
+    return {endpoint: EndpointFacts(unnamed=unnamed) for endpoint, unnamed in found.items()}
+
+
+def _database_settings(matrix: Matrix) -> dict[str, str]:
+    """Return what planning was told: the settings in force, and those of the database and its roles."""
+    found = dict(matrix.settings)
+    for whose, told in matrix.role_settings.items():
+        # Each variant has a clone of another name.
+        place = whose.split(" ")[0] if whose.startswith("database ") else whose
+        for one in told:
+            name, _, value = one.partition("=")
+            if not name.startswith(_OURS) and name not in found:
+                found[f"{name} of the {place}"] = value
+    return found
 
 
 def _per_request(own: Sequence[Mapping[str, Any]], name: str) -> float | None:
@@ -86,7 +143,11 @@ def _cache(own: Sequence[Mapping[str, Any]], requests: float) -> dict[str, float
 
 def _queries(statements: Mapping[str, Mapping[str, float]], matrix: Matrix | None) -> dict[str, QueryFacts]:
     names = {*statements, *(key[0] for key in (matrix.cells if matrix else ()))}
-    return {name: _query(statements.get(name), _cells(matrix, name)) for name in sorted(names)}
+    texts = {name: facts.get("text") for name, facts in (matrix.queries if matrix else {}).items()}
+    return {
+        name: _query(statements.get(name), _cells(matrix, name), matrix, texts.get(name))
+        for name in sorted(names)
+    }
 
 
 def _cells(matrix: Matrix | None, query: str) -> list[PlanCell]:
@@ -96,7 +157,9 @@ def _cells(matrix: Matrix | None, query: str) -> list[PlanCell]:
     return [matrix.cells[key] for key in wanted if key in matrix.cells]
 
 
-def _query(counted: Mapping[str, float] | None, cells: Sequence[PlanCell]) -> QueryFacts:
+def _query(
+    counted: Mapping[str, float] | None, cells: Sequence[PlanCell], matrix: Matrix | None, text: object
+) -> QueryFacts:
     nodes = [node for cell in cells for node in cell.analysis.nodes]
     factors = [max(f, 1 / f) for node in nodes if (f := node.estimate_factor) is not None and f > 0]
     scans = dict.fromkeys(
@@ -109,10 +172,15 @@ def _query(counted: Mapping[str, float] | None, cells: Sequence[PlanCell]) -> Qu
     def per_call(key: str) -> float | None:
         return counted[key] / calls if counted and calls else None
 
+    indexes = frozenset(node.index for node in nodes if node.index is not None)
+    known = {} if matrix is None else matrix.indexes
+    behind = {str(known[name].get("table")) for name in indexes if name in known}
     return QueryFacts(
+        text=None if text is None else " ".join(str(text).split()),
+        tables=frozenset({node.relation for node in nodes if node.relation is not None} | behind),
         shape=digest([cell.analysis.shape for cell in cells]) if cells else None,
         scans=tuple(scans),
-        indexes=frozenset(node.index for node in nodes if node.index is not None),
+        indexes=indexes,
         estimate_factor=max(factors, default=None),
         buffers=per_call("buffers"),
         rows=_rows(cells) or per_call("rows"),

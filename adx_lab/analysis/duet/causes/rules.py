@@ -8,17 +8,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.duet.causes.added_time import ELSEWHERE, Claim, Ledger, rose
+from adx_lab.analysis.duet.causes.database_rules import (
+    changed_plans,
+    changed_texts,
+    database_settings,
+    dead_rows,
+    missing_indexes,
+    slower_queries,
+    unnamed_statements,
+    unprepared,
+)
 from adx_lab.analysis.run.time_split import BASE_PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from adx_lab.analysis.duet.causes.time_changes import EndpointChange
-
 __all__ = ["CERTAIN", "RULES"]
 
 CERTAIN = frozenset(
-    ("index", "n+1", "new-query", "limit", "payload", "cache.l1", "cache.l2", "pool", "statistics")
+    {
+        "index",
+        "n+1",
+        "new-query",
+        "limit",
+        "payload",
+        "cache.l1",
+        "cache.l2",
+        "pool",
+        "statistics",
+        "setting",
+        "statements",
+    }
 )
 """Kinds that rest on facts which hardly vary: told even where no time could be shown to have changed."""
 
@@ -115,6 +135,12 @@ def caches(ledger: Ledger) -> Iterator[Claim]:
     )
 
 
+def _times(calls: float) -> str:
+    if calls < 0.05:
+        return "never"
+    return "once" if abs(calls - 1) < 0.05 else f"{calls:.1f}".removesuffix(".0") + " times"
+
+
 def repeated_queries(ledger: Ledger) -> Iterator[Claim]:
     """Find queries that run more often in a request, although the same cache layer answers."""
     for query, places in ledger.by_query().items():
@@ -124,9 +150,9 @@ def repeated_queries(ledger: Ledger) -> Iterator[Claim]:
         worst = max(more, key=lambda pair: pair[1].head_calls - pair[1].base_calls)[1]
         fresh = worst.base_calls < 0.01 and worst.head_calls < 2
         cause = (
-            f"{query} is new: it runs {worst.head_calls:.1f} times a request"
+            f"{query} is new: it runs {_times(worst.head_calls)} a request"
             if fresh
-            else f"{query} runs {worst.head_calls:.1f} times a request instead of {worst.base_calls:.1f}"
+            else f"{query} runs {_times(worst.head_calls)} a request instead of {_times(worst.base_calls)}"
         )
         evidence = {
             "calls_per_request": [round(worst.base_calls, 3), round(worst.head_calls, 3)],
@@ -163,65 +189,6 @@ def more_rows(ledger: Ledger) -> Iterator[Claim]:
         yield Claim("limit", query, cause, evidence, parts)
 
 
-def missing_indexes(ledger: Ledger) -> Iterator[Claim]:
-    """Find indexes that are gone, with all queries that used them: one cause."""
-    if ledger.base.indexes is None or ledger.head.indexes is None:
-        return
-    gone = ledger.base.indexes - ledger.head.indexes
-    hit = {}
-    for query, places in ledger.by_query().items():
-        before, after = ledger.query_facts(query)
-        if before.indexes & gone and before.shape != after.shape:
-            hit[query] = places
-    if not hit:
-        return
-    missed = sorted({index for query in hit for index in ledger.query_facts(query)[0].indexes & gone})
-    where = {change.endpoint for places in hit.values() for change, _ in places}
-    parts = ledger.take(sorted(where), (*hit, "database"))
-    evidence = {"indexes": missed, "queries": {query: _plan_evidence(ledger, query) for query in hit}}
-    cause = f"{', '.join(missed)} is gone: {', '.join(hit)} must read the table"
-    yield Claim("index", ", ".join(missed), cause, evidence, parts)
-
-
-def changed_plans(ledger: Ledger) -> Iterator[Claim]:
-    """Find other plans for the same indexes: misleading statistics, or a change of the query."""
-    misled: dict[str, list[EndpointChange]] = {}
-    for query, places in ledger.by_query().items():
-        before, after = ledger.query_facts(query)
-        if before.shape is None or after.shape is None or before.shape == after.shape:
-            continue
-        where = [change for change, _ in places]
-        worse = (
-            rose(before.estimate_factor or 1.0, after.estimate_factor, 3.0)
-            and (after.estimate_factor or 0) >= 10
-        )
-        if worse or ledger.head.stale_tables:
-            misled[query] = where
-            continue
-        cause = f"{query} has another plan: {', '.join(after.scans) or 'see the plans'}"
-        parts = ledger.take([change.endpoint for change in where], (query,))
-        yield Claim("plan", query, cause, _plan_evidence(ledger, query), parts)
-    if misled:
-        where_all = sorted({change.endpoint for places in misled.values() for change in places})
-        evidence = {
-            "queries": {query: _plan_evidence(ledger, query) for query in misled},
-            "stale_tables": list(ledger.head.stale_tables),
-        }
-        cause = f"the planner's statistics mislead it: {', '.join(misled)} has another plan"
-        subject = ", ".join(ledger.head.stale_tables) or ", ".join(misled)
-        yield Claim("statistics", subject, cause, evidence, ledger.take(where_all, (*misled, "database")))
-
-
-def _plan_evidence(ledger: Ledger, query: str) -> dict[str, object]:
-    before, after = ledger.query_facts(query)
-    return {
-        "scans": [list(before.scans), list(after.scans)],
-        "buffers_per_call": [before.buffers, after.buffers],
-        "estimate_factor": [before.estimate_factor, after.estimate_factor],
-        "exec_ms_per_call": [before.exec_ms, after.exec_ms],
-    }
-
-
 def smaller_pool(ledger: Ledger) -> Iterator[Claim]:
     """Find a pool that may open fewer connections than before."""
     before, after = ledger.base.pool_size, ledger.head.pool_size
@@ -232,26 +199,6 @@ def smaller_pool(ledger: Ledger) -> Iterator[Claim]:
     waits = ": requests wait for one" if parts else ""
     cause = f"the pool may open {after:.0f} instead of {before:.0f} connections{waits}"
     yield Claim("pool", "pool", cause, {"pool_size": [before, after]}, parts)
-
-
-def unprepared(ledger: Ledger) -> Iterator[Claim]:
-    """Find statements that are parsed and planned at each execution."""
-    planned = rose(ledger.base.plans_per_call, ledger.head.plans_per_call, 1.0, 0.5)
-    times = [ledger.query_facts(query) for query in ledger.by_query()]
-    slower = [a for b, a in times if rose(b.plan_ms, a.plan_ms, 2.0, 0.02)]
-    if not planned and (len(slower) < 2 or len(slower) < 0.6 * len(times)):
-        return
-    everywhere = [change.endpoint for change in ledger.changes]
-    evidence = {
-        "plans_per_call": [ledger.base.plans_per_call, ledger.head.plans_per_call],
-        "queries_planned_longer": len(slower),
-    }
-    with_queries = [change.endpoint for change in ledger.changes if change.queries]
-    parts = ledger.take(everywhere, (*ledger.by_query(), "database")) + ledger.take(
-        with_queries, ("service", "pool")
-    )
-    cause = "statements are parsed and planned each time: they are no longer prepared"
-    yield Claim("prepared", "statements", cause, evidence, parts)
 
 
 def heavier_responses(ledger: Ledger) -> Iterator[Claim]:
@@ -335,28 +282,6 @@ def slower_valkey(ledger: Ledger) -> Iterator[Claim]:
     yield Claim("valkey-commands" if more else "dependency", "Valkey", cause, evidence, parts)
 
 
-def slower_queries(ledger: Ledger) -> Iterator[Claim]:
-    """Find queries that take longer for the same plan: each by itself, or the database as a whole."""
-    slow = {
-        query: ledger.take([change.endpoint for change, _ in places], (query,))
-        for query, places in ledger.by_query().items()
-    }
-    slow = {query: parts for query, parts in slow.items() if parts}
-    sums = {query: sum(ms for _, _, ms in parts) for query, parts in slow.items()}
-    # One query that carries most of it is the cause; a little from each means the database.
-    if len(slow) >= 3 and max(sums.values()) < 0.7 * sum(sums.values()):
-        parts = tuple(part for each in slow.values() for part in each)
-        cause = f"the database answers later: {len(slow)} queries take longer for the same plans"
-        yield Claim("dependency", "PostgreSQL", cause, {"queries": sorted(slow)}, parts)
-        return
-    for query, parts in slow.items():
-        before, after = ledger.query_facts(query)
-        pages = rose(before.buffers, after.buffers, 1.5, 5)
-        why = "it reads more pages" if pages else "with the same plan and pages"
-        evidence = _plan_evidence(ledger, query)
-        yield Claim("buffers" if pages else "query", query, f"{query} takes longer: {why}", evidence, parts)
-
-
 def service_itself(ledger: Ledger) -> Iterator[Claim]:
     """Explain the rest of the service: CPU of its own, or waiting for what the lab does not see."""
     everywhere = [change.endpoint for change in ledger.changes]
@@ -394,8 +319,12 @@ def waiting(ledger: Ledger) -> Iterator[Claim]:
 RULES: tuple[Callable[[Ledger], Iterator[Claim]], ...] = (
     caches,
     repeated_queries,
+    unnamed_statements,
     more_rows,
     missing_indexes,
+    changed_texts,
+    database_settings,
+    dead_rows,
     changed_plans,
     smaller_pool,
     unprepared,

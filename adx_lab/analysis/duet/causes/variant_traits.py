@@ -31,6 +31,10 @@ class QueryFacts:
         Shared buffers touched and rows returned, a call.
     exec_ms, plan_ms : float or None
         What the server itself measured a call, without the way there and back.
+    text : str or None
+        What it asks, white space aside.
+    tables : frozenset of str
+        The tables that its plan reads.
     """
 
     shape: str | None = None
@@ -41,14 +45,25 @@ class QueryFacts:
     rows: float | None = None
     exec_ms: float | None = None
     plan_ms: float | None = None
+    text: str | None = None
+    tables: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class EndpointFacts:
-    """One endpoint under one variant; what is None is taken from the samples where they have it."""
+    """One endpoint under one variant; what is None is taken from the samples where they have it.
+
+    Attributes
+    ----------
+    response_bytes, valkey_commands : float or None
+        A request.
+    unnamed : mapping of text to (calls a request, milliseconds a call)
+        The statements that it sends beside the named queries.
+    """
 
     response_bytes: float | None = None
     valkey_commands: float | None = None
+    unnamed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,6 +78,10 @@ class VariantFacts:
         All indexes of the database.
     stale_tables : tuple of str
         Tables whose statistics are missing, or much older than their last changes.
+    table_rows, dead_rows : mapping
+        By table.
+    database_settings : mapping
+        What the database, the role and the server were told that has to do with planning.
     plans_per_call : float or None
         How often a call was planned: near 0 with prepared statements, 1 without.
     cpu_ms : float or None
@@ -89,6 +108,9 @@ class VariantFacts:
     endpoints: Mapping[str, EndpointFacts] = field(default_factory=dict)
     indexes: frozenset[str] | None = None
     stale_tables: tuple[str, ...] = ()
+    table_rows: Mapping[str, float] = field(default_factory=dict)
+    dead_rows: Mapping[str, float] = field(default_factory=dict)
+    database_settings: Mapping[str, str] = field(default_factory=dict)
     plans_per_call: float | None = None
     cpu_ms: float | None = None
     capacity_per_s: float | None = None

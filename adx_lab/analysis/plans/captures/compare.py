@@ -10,6 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from adx_lab.analysis.plans.captures.matrix import for_whom
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -104,7 +106,7 @@ def compare_cells(base: PlanCell, head: PlanCell) -> PlanChange | None:
         tenant=head.tenant,
         mode=head.mode,
         kinds=kinds,
-        words=f"{describe_change(base.analysis, head.analysis)} for the {head.tenant} tenant",
+        words=f"{describe_change(base.analysis, head.analysis)} for {for_whom(head.tenant)}",
         worse=costs_more,
         tie=head.analysis.shape in base.near or base.analysis.shape in head.near,
         pages_base=base.analysis.pages,

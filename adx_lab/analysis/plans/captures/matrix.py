@@ -22,6 +22,14 @@ Key = tuple[str, str, str]
 """Query, kind of tenant, plan mode."""
 
 
+_VALUES = {
+    "any": "any value",
+    "common": "a common value",
+    "rare": "a rare value",
+    "absent": "what is absent",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class PlanCell:
     """One plan of the matrix; ``near`` holds the shapes that other costs or another sample would give."""
@@ -127,6 +135,11 @@ def _existing(indexes: Mapping[str, Any]) -> dict[str, list[Existing]]:
         index = Existing(name, str(facts.get("definition", "")), valid=facts.get("valid") is not False)
         found.setdefault(str(facts.get("table")), []).append(index)
     return found
+
+
+def for_whom(kind: str) -> str:
+    """Return in words for whom a plan was made: a kind of tenant, or of any service's values."""
+    return _VALUES.get(kind, f"the {kind} tenant")
 
 
 def _tenant(facts: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,18 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A way to a page that has the rest."""
+
+    text: str
+    address: str
+
+    def html(self) -> str:
+        """Return it as HTML."""
+        return f'<p><a href="{escape(self.address)}">{escape(self.text)}</a></p>'
+
+
+@dataclass(frozen=True, slots=True)
 class Folded:
     """Something that most readers pass over, behind a line that says what it is."""
 

@@ -44,7 +44,9 @@ def _shown(contents: Contents, verdict: Verdict, name: str) -> Iterator[Drawable
     size = size_words(contents.compared, verdict.comparisons, name)
     if size:
         yield Words(f"Against the baseline: {size}.")
-    yield _percentiles(contents, name)
+    percentiles = _percentiles(contents, name)
+    if any(value is not None for row in percentiles.rows for value in row[1:]):
+        yield percentiles
     yield from _time(contents, name)
     queries = _statements(contents, name)
     if queries.rows:
@@ -61,7 +63,9 @@ def _percentiles(contents: Contents, name: str) -> Table:
     load = contents.judgement
     row = None if load is None else next((one for one in load.endpoints if one.subject == name), None)
     duel = None if contents.compared is None else contents.compared.duel
-    times = {} if duel is None else {side: _times(duel.samples, name, side) for side in (BASE, HEAD)}
+    times = {} if duel is None else {side: _times(duel.loaded, name, side) for side in (BASE, HEAD)}
+    if duel is not None and not any(len(own) for own in times.values()):
+        times = {side: _times(duel.alone, name, side) for side in (BASE, HEAD)}
     columns = [Column("percentile")]
     if row is not None:
         columns += [

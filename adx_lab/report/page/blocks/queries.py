@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell
+from adx_lab.analysis.plans.captures.matrix import Matrix, PlanCell, for_whom
 from adx_lab.report.page.answer import endpoint_address, query_address, slug
 from adx_lab.report.page.blocks.block import Drawable, Folded, Section, Words
 from adx_lab.report.page.measured_night import Contents
@@ -15,7 +15,7 @@ from adx_lab.report.plans.svg import PlanFigure, plan_figure
 from adx_lab.report.plans.tables import findings_table, matrix_table
 
 _NOTE = (
-    "Every named query as PostgreSQL executed it, by kind of tenant; custom: made for the values of a call, "
+    "Every query that was captured, by kind of tenant or of value; custom: made for the values of a call, "
     "generic: made for any. Pages are of 8 kB."
 )
 
@@ -38,7 +38,7 @@ def changed_plan(contents: Contents, query: str) -> PlanFigure | None:
         return None
     for change, base, head in contents.compared.plan_pairs():
         if change.query == query:
-            title = f"{change.query} for the {change.tenant} tenant, {change.mode} plan"
+            title = f"{change.query} for {for_whom(change.tenant)}, {change.mode} plan"
             return plan_figure(head.analysis, base.analysis, title=title)
     return None
 
@@ -69,7 +69,7 @@ def _shown(contents: Contents, plans: Matrix, name: str) -> Iterator[Drawable]:
         yield users
     largest = next((cell for cell in own if cell.tenant == "whale"), own[0] if own else None)
     if picture is None and largest is not None:
-        title = f"{name} for the {largest.tenant} tenant, {largest.mode} plan"
+        title = f"{name} for {for_whom(largest.tenant)}, {largest.mode} plan"
         yield Folded("Its plan", (plan_figure(largest.analysis, title=title),))
     text = str(plans.queries.get(name, {}).get("text", "")).strip()
     if text:
@@ -79,7 +79,12 @@ def _shown(contents: Contents, plans: Matrix, name: str) -> Iterator[Drawable]:
 def _costs(contents: Contents, own: list[PlanCell]) -> Table:
     before = None if contents.compared is None else contents.compared.base_plans
     columns = [
-        *(Column("tenant"), Column("plan"), Column("takes", "ms", "number"), Column("pages", kind="number")),
+        *(
+            Column("for", key="tenant"),
+            Column("plan"),
+            Column("takes", "ms", "number"),
+            Column("pages", kind="number"),
+        ),
         *(
             (Column("base", "ms", "number"), Column("pages, base", kind="number"))
             if before is not None

@@ -1,0 +1,1 @@
+"""Pages that lie beside the reports of nights: rules, calibrations, two runs."""

@@ -1,0 +1,98 @@
+"""Whether what was set can be: each value of its type and range, each text one that means something.
+
+A message names the setting, where it was set, what stands there and what can.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from adx_lab.errors import UsageError
+from adx_lab.settings.service import ServiceSettings
+from adx_lab.settings.tree import Settings
+
+_PLACE = re.compile(r" - at `\$\.?([^`]*)`$")
+"""Where a converter says that it found something wrong."""
+
+_KINDS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+_NAME_MAX = 80
+
+
+def converted(tree: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
+    """Return the settings of a tree of plain values.
+
+    Parameters
+    ----------
+    sources
+        Where each was set, by its dotted name.
+
+    Raises
+    ------
+    UsageError
+        A value is of the wrong type, out of its range, or means nothing.
+    """
+    try:
+        settings = msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(_in_words(str(error), tree, sources)) from error
+    for name, wrong, mend in _faults(settings.service):
+        raise UsageError(f"{name}{_where(name, sources)} {wrong}", mend=mend)
+    return settings
+
+
+def _in_words(said: str, tree: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+    found = _PLACE.search(said)
+    if found is None:
+        return f"a setting has a wrong value: {said}"
+    name = re.sub(r"\[[^\]]*\]", "", found[1])
+    value: Any = tree
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    shown = f" is {value!r}" if isinstance(value, (str, int, float)) else " is wrong"
+    return f"{name}{_where(name, sources)}{shown}: {expected_of(said)}"
+
+
+def expected_of(said: str) -> str:
+    """Return in words what a converter expected, and what it got."""
+    told = re.sub(r"`(\w+)(?: \| \w+)*`", lambda kind: _KINDS.get(kind[1], kind[0]), _PLACE.sub("", said))
+    return f"{told[:1].lower()}{told[1:]}"
+
+
+def _where(name: str, sources: Mapping[str, str]) -> str:
+    return f" in {sources[name]}" if name in sources else ""
+
+
+def _faults(service: ServiceSettings) -> Iterator[tuple[str, str, str]]:
+    """Yield what means nothing: the setting, what is wrong with it, the mend."""
+    for name, text in (("service.name", service.name), ("service.environment", service.environment)):
+        if len(text) > _NAME_MAX or text != text.strip() or not text.isprintable():
+            yield name, f"is {text!r}", "take a short name of one line"
+    if not service.environment:
+        yield "service.environment", "is empty", "leave it out, or name it: staging-eu"
+    if service.url is not None and not service.url.startswith(("http://", "https://", "$")):
+        yield "service.url", f"is {service.url}", "write it as http://127.0.0.1:8080"
+    for name in ("ready", "metrics"):
+        path = service.start.ready if name == "ready" else service.metrics
+        if path and not path.startswith("/"):
+            place = "service.start.ready" if name == "ready" else "service.metrics"
+            yield place, f"is {path!r}, which is no path", f"write it as /{path}"
+    if service.database.prepare and service.database.url:
+        both = "stands beside service.database.prepare"
+        yield "service.database.url", both, "name a database that is up, or prepare one here"
+    request = service.login.request
+    if request and not re.fullmatch(r"[A-Za-z]+ /\S*", request):
+        yield "service.login.request", f"is {request!r}", 'say method and path: "POST /auth/token"'
+    if service.login.form and service.login.json:
+        yield "service.login.form", "stands beside service.login.json", "send one of them"

@@ -1,0 +1,17 @@
+"""What a browser's tests look for in every page."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page
+
+from tests.conftest import CHECKOUT
+
+AXE = CHECKOUT / "node_modules" / "axe-core" / "axe.min.js"
+"""Installed by ``npm install axe-core``; without it accessibility is not checked."""
+
+
+def serious(page: Page) -> list[str]:
+    """Return which rules of axe-core a page breaks badly."""
+    page.add_script_tag(path=str(AXE))
+    found = page.evaluate("axe.run().then(result => result.violations)")
+    return [one["id"] for one in found if one["impact"] in {"serious", "critical"}]
