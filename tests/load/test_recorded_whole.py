@@ -279,6 +279,23 @@ def test_a_load_that_ends_early_says_who_ended_it(home: Home, answers: str) -> N
     assert document["audit"]["users"][-1][1] in {0, 1, 2}
 
 
+@pytest.mark.parametrize("ending", ["quit", "stop"])
+def test_a_user_that_ends_the_test_ends_locust_and_loses_nothing(
+    home: Home, answers: str, ending: str
+) -> None:
+    text = PLAIN.replace(
+        'self.client.get("/ok", name="ok")',
+        f"""self.client.get("/ok", name="ok", context={{"adx_pair": None}})
+        self.asked = getattr(self, "asked", 0) + 1
+        if self.asked > 40:
+            self.environment.runner.{ending}()""",
+    )
+    document = load(home, answers, text, "--users", "1", "--duration", "60", "--json").json()
+    assert "theirs.py, line" in caveats(document)["ended_early"]
+    audit = document["audit"]
+    assert audit["requests"] + audit["warmup_requests"] == audit["locust"]["requests"] == 41
+
+
 def test_locusts_own_run_time_is_told(home: Home, answers: str) -> None:
     done = load(
         home, answers, PLAIN, "--users", "2", "--duration", "30", "--json", environ={"LOCUST_RUN_TIME": "12s"}
@@ -319,10 +336,12 @@ def test_no_request_says_which_of_the_reasons_it_was(
 
 
 def test_names_without_end_are_a_caveat(home: Home, answers: str) -> None:
-    text = PLAIN.replace('"/ok", name="ok"', 'f"/items/{next(ids)}"').replace(
-        "class Plain", "import itertools\nids = itertools.count()\n\nclass Plain"
-    )
-    text = text.replace("constant(0.05)", "constant(0)")
+    # However slowly this machine answers, there are more than enough.
+    many = """for number in range(400):
+            self.environment.events.request.fire(
+                request_type="GET", name=f"/items/{number}", response_time=1.0, response_length=0
+            )"""
+    text = PLAIN.replace("        self.client", f"        {many}\n        self.client")
     done = load(home, answers, text, "--users", "4", "--duration", "3")
     told = [line for line in done.out.splitlines() if line.startswith("caveat:")]
     assert any("name=" in line for line in told), told

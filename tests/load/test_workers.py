@@ -39,6 +39,7 @@ SHIFTED = (
     THEIRS
     + """
 import os, pathlib, time
+from adx_lab import clock
 from locust import events
 
 def claim():
@@ -49,9 +50,9 @@ def claim():
 
 @events.init.add_listener
 def shift(environment, **_):
-    now = time.time
+    now, lasting = time.time, clock.now
     if type(environment.runner).__name__ == "WorkerRunner" and claim():
-        time.time = lambda: now() + 100
+        time.time, clock.now = lambda: now() + 100, lambda: lasting() + 100
 """
 )
 

@@ -81,7 +81,7 @@ class Tables:
         kinds = batch["kind"].to_numpy(zero_copy_only=False)
         asked = (kinds == REQUEST) | (kinds == UNANSWERED)
         # The second of a pair is due when the first has answered, and a pair is measured whole.
-        alone = batch["pair"].to_numpy() < 0
+        alone = batch["pair"].fill_null(-1).to_numpy() < 0
         early, late = intended < 0, alone & (intended > self.ended - self.began)
         # What was sent before and not answered by the end was open during all of it.
         measured = asked & ~late & (~early | (kinds == UNANSWERED))

@@ -28,12 +28,15 @@ _OURS = str(Path(__file__).parents[1])
 def watch_end(runner: Any, told: Callable[[str], None]) -> None:
     """Have it told who ends a runner's test, before it ends."""
     for name in ("stop", "quit"):
-        setattr(runner, name, _watched(getattr(runner, name), told))
+        setattr(runner, name, _watched(runner, getattr(runner, name), told))
 
 
-def _watched(end: Callable[..., Any], told: Callable[[str], None]) -> Callable[..., Any]:
+def _watched(runner: Any, end: Callable[..., Any], told: Callable[[str], None]) -> Callable[..., Any]:
     def ended(*args: Any, **more: Any) -> Any:
         told(_caller(sys._getframe(1)))  # noqa: SLF001  # inspect.stack reads every file on the way
+        if gevent.getcurrent() in runner.user_greenlets:
+            # A user that ends the test is ended with it: the rest of the work would never be done.
+            return gevent.spawn(end, *args, **more).get()
         return end(*args, **more)
 
     return ended

@@ -20,6 +20,7 @@ from adx_lab import clock
 from adx_lab.errors import MeasurementError, UsageError
 from adx_lab.load.process.admission import versions, watch_strangers
 from adx_lab.load.process.session import DRAIN_S, Session
+from adx_lab.load.recording.recorder import Recorder
 from adx_lab.load.recording.rows import FileSink
 from adx_lab.load.schedules.schedule import ENDLESS_S
 from adx_lab.load.secret import SECRET_VARIABLE
@@ -66,6 +67,11 @@ class MasterSession(Session):
             # A worker that died will never be done.
             self._after(began + self.schedule.duration_s + DRAIN_S + _GRACE_S - clock.now(), self.finish)
 
+    def finish(self) -> None:
+        """Stop the test: the workers have told who ended it, and when."""
+        self._told_end = True
+        super().finish()
+
     def drain(self) -> None:
         """Let the workers drain, and finish when all have."""
         self.ending = True
@@ -89,6 +95,9 @@ class MasterSession(Session):
 
     def _prepare(self) -> None:
         """Do nothing: the master logs nobody in."""
+
+    def _tell_count(self, recorder: Recorder) -> None:
+        """Tell nothing: each worker tells its own, and the last report may be on its way."""
 
     def _check(self) -> None:
         runner = self.environment.runner

@@ -54,6 +54,7 @@ _LEAD_S = 0.1
 
 _COMPANION_S = 120.0
 _LOOK_EVERY_S = 0.02
+_QUIT_S = 1.0
 
 
 class Session:
@@ -91,6 +92,7 @@ class Session:
         self._files_before = 0
         self._companion: subprocess.Popen[bytes] | None = None
         self._told_end = False
+        self._quitting = False
         self._stats_since = 0.0
         self._fill_in_options()
         watch_end(environment.runner, self._on_ended)
@@ -208,6 +210,7 @@ class Session:
 
     def on_quitting(self) -> None:
         """Close what is still open, and let the companion finish."""
+        self._quitting = True
         self.on_test_stop()
         if self._companion is not None:
             try:
@@ -340,6 +343,13 @@ class Session:
 
     def _on_stopped(self, **_: Any) -> None:
         self.on_test_stop()
+        if self.given is not None and not self.environment.web_ui:
+            gevent.spawn_later(_QUIT_S, self._quit_if_left)
+
+    def _quit_if_left(self) -> None:
+        """End a Locust without a page whose test was stopped by somebody who did not end Locust too."""
+        if not self._quitting:
+            self.environment.runner.quit()
 
     def _on_ended(self, by: str) -> None:
         """Note who ended the test, where it was not the schedule."""

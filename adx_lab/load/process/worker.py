@@ -31,6 +31,8 @@ class WorkerSession(Session):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self._offset_s = 0.0
+        self._reported = {"num_requests": 0, "num_failures": 0}
+        environment.events.report_to_master.add_listener(self._on_report)
         for name in ("ping", "order", "go", "drain", "end"):
             environment.runner.register_message(f"adx_{name}", getattr(self, f"_on_{name}"))
 
@@ -65,11 +67,26 @@ class WorkerSession(Session):
         """Start none: the master does."""
 
     def _tell_count(self, recorder: Recorder) -> None:
-        """Tell nothing: a worker sets its counters back when it reports, and its master has them all."""
+        """Tell what Locust has counted here: what was reported, and what came after the last report."""
+        total = self.environment.stats.total
+        recorder.tell(
+            locust_requests=self._reported["num_requests"] + total.num_requests,
+            locust_failures=self._reported["num_failures"] + total.num_failures,
+            rows=recorder.requests,
+        )
+
+    def _quit_if_left(self) -> None:
+        """Do nothing: the master ends it."""
+
+    def _on_report(self, client_id: str, data: Any) -> None:  # noqa: ARG002  # Locust hands both by name
+        # Locust sets the counters back with each report.
+        for name in self._reported:
+            self._reported[name] += data["stats_total"][name]
 
     def _reset(self) -> None:
         self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
         self.go, self.prepared, self.spawned = AsyncResult(), Event(), False
+        self._reported = dict.fromkeys(self._reported, 0)
 
     def _on_ping(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self.environment.runner.send_message("adx_pong", {"now": clock.now(), "versions": versions()})

@@ -42,5 +42,6 @@ def require_admission(host: str, port: int) -> None:
             raise UsageError(f"{place} is no master's HOST:PORT: {error}") from error
         finally:
             knocking.disable_monitor()
+            monitor.close()
     if event != zmq.EVENT_HANDSHAKE_SUCCEEDED:
         raise UsageError(f"the master at {place} refuses this worker", mend=_MEND)
