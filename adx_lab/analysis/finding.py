@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Finding"]
+__all__ = ["CREPT_IN", "Finding"]
+
+CREPT_IN = "history"
+"""The kind of what crept in over the nights."""
 
 
 @dataclass(frozen=True)

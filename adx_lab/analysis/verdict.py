@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from adx_lab.analysis.finding import Finding
-from adx_lab.analysis.nights.standing import KIND as CREPT_IN
+from adx_lab.analysis.finding import CREPT_IN, Finding
 from adx_lab.analysis.run.audit import ValidityCheck
 from adx_lab.analysis.run.deaths import service_died
 from adx_lab.records.documents import to_plain

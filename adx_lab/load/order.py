@@ -21,8 +21,8 @@ Here and not beside that user: who imports Locust has its process patched.
 HEADERS_VARIABLE = "ADX_LOAD_HEADERS"
 """What the lab's login gave, for a single user; in the environment, where others can't read it."""
 
-UNVERIFIED_VARIABLE = "ADX_LOAD_UNVERIFIED"
-"""Set where the service's certificate is not to be verified."""
+TRUST_VARIABLE = "ADX_LOAD_TRUST"
+"""The CA by which Locust's users verify the service's certificate; empty: they verify none."""
 
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True):

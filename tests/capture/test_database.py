@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from adx_lab.capture.database.statements import (
@@ -57,7 +59,7 @@ async def test_a_role_that_may_see_nothing_is_one_error(postgres_url: str) -> No
     async with connected(postgres_url) as connection:
         await connection.execute("CREATE ROLE blind LOGIN; SELECT 17 AS asked")
         try:
-            blind = postgres_url.replace("//postgres@", "//blind@")
+            blind = re.sub("//[^@]*@", "//blind@", postgres_url)
             async with connected(blind) as seen:
                 with pytest.raises(StackError, match="GRANT pg_read_all_stats"):
                     await read_statements(seen)
@@ -70,7 +72,7 @@ async def test_a_role_that_may_see_nothing_is_one_error(postgres_url: str) -> No
 
 
 async def test_a_wrong_password_is_one_error_that_does_not_quote_it(postgres_url: str) -> None:
-    url = postgres_url.replace("//postgres@", "//nobody:sesame-7@")
+    url = re.sub("//[^@]*@", "//nobody:sesame-7@", postgres_url)
     with pytest.raises(StackError, match="can't be reached for capture") as told:
         async with connected(url):
             pass

@@ -67,7 +67,7 @@ def test_one_line_and_the_code(home: Home, words: tuple[str, ...], code: int, sa
     ("variable", "value", "said"),
     [
         ("ADX_LAB_LOAD_RATE", "5", "did you mean ADX_LAB_LOAD_RATE_PER_S?"),
-        ("ADX_LAB_LOAD_RATE_PER_S", "many", "Expected `float`"),
+        ("ADX_LAB_LOAD_RATE_PER_S", "many", "expected a number, got a text"),
         ("ADX_LAB_STORE_URL", "nonsense", "not a database URL"),
     ],
 )

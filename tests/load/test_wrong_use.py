@@ -55,7 +55,7 @@ def test_a_locustfile_that_is_none(
         (("mixed", "--warmup", "-2"), 2, "--warmup"),
         (("mixd",), 2, "did you mean mixed"),
         ((), 2, "name a scenario"),
-        (("mixed", "--url", "ftp://somewhere"), 2, "is not a URL"),
+        (("mixed", "--url", "ftp://somewhere"), 2, "is no address of HTTP"),
         (("mixed", "--url", "http://127.0.0.1:nine"), 2, "is not a URL"),
         (("--locustfile", "nowhere.py", "--url", "http://127.0.0.1:9"), 2, "no locustfile"),
     ],

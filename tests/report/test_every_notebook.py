@@ -111,7 +111,7 @@ def test_a_nights_report_shows_what_was_measured(stack_home: Home, load_run: str
     assert tuple(orders) == (*LOAD, *CLIMB, *NIGHTS)
     assert orders["latency"] == {"run_id": load_run}
     assert orders["capacity"] == {"run_id": "r2"}
-    assert orders["trends"] == {}
+    assert orders["trends"] == {"scenario": "mixed"}
 
 
 @pytest.mark.parametrize("name", CHARTS)

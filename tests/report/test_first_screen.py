@@ -55,7 +55,10 @@ def test_the_worst_endpoint_is_told_first_and_each_once() -> None:
     assert (second.subject, second.size, second.others) == ("GET /c", "", ())
 
 
-def test_a_terminal_shows_what_tells_and_counts_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_shows_what_tells_and_counts_the_rest(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
     found = [compared(f"GET /same/{n}", "response_bytes", "same", 1.0) for n in range(500)]
     found += [compared(f"GET /open/{n}", "serial_ms", "undecided", 1.1) for n in range(40)]
     found += [compared("GET /slow", "cpu_ms_per_request", "slower", 2.0)]

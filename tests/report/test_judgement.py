@@ -46,7 +46,7 @@ def test_a_scenario_is_judged_by_what_it_can_tell() -> None:
             '[[budget]]\nname = "a"\nmetric = "b"\nlimit = 1\nlimt = 2\n',
             "unknown key limt; did you mean",
         ),
-        ('[[budget]]\nname = "a"\nmetric = "b"\nlimit = 1\ndirection = "up"\n', "Invalid enum value 'up'"),
+        ('[[budget]]\nname = "a"\nmetric = "b"\nlimit = 1\ndirection = "up"\n', "invalid enum value 'up'"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str | None, said: str) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from adx_lab.analysis.finding import Finding
+from adx_lab.analysis.finding import CREPT_IN, Finding
 from adx_lab.analysis.nights.change_points import ChangePoint, Night
 from adx_lab.analysis.nights.ratio_series import RatioSeries
 
 __all__ = ["KIND", "WATCHED", "Crept", "crept_in", "finding_of", "watched"]
 
-KIND = "history"
+KIND = CREPT_IN
 WATCHED = ("serial_ms", "pair_ms")
 """What is watched, the first that there is: what the code costs, endpoint by endpoint. Counts hardly vary,
 and have gates of their own."""

@@ -103,7 +103,7 @@ def _finding(kind: str, one: Repeated, cause: str) -> Finding:
 
 def _repeats(one: Repeated) -> str:
     return (
-        f"{one.endpoint} asks the same statement {one.per_request:.1f} times a request, which takes "
+        f"{one.endpoint} asks the same statement {one.per_request:.3g} times a request, which takes "
         f"{one.ms_per_request:.1f} ms: {_short(one.statement)}"
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from adx_lab.errors import UsageError, nearest
-from adx_lab.load.order import UNVERIFIED_VARIABLE
+from adx_lab.load.order import TRUST_VARIABLE
 from adx_lab.load.starting.machines import Machines
 from adx_lab.records.run import Purpose
 from adx_lab.services.starting.start import expanded
@@ -75,8 +75,9 @@ def usual_scenario(settings: Settings) -> str:
 
 
 def is_ours(locustfile: Path) -> bool:
-    """Tell whether a locustfile is one of the lab's own scenarios, as they are shipped."""
-    return locustfile.parent == SHIPPED / "locustfiles"
+    """Tell whether a locustfile is one of the lab's own scenarios, as they are shipped; a home has copies."""
+    shipped = SHIPPED / "locustfiles" / locustfile.name
+    return shipped.exists() and shipped.read_bytes() == locustfile.read_bytes()
 
 
 def locust_words(settings: Settings, locustfile: Path) -> tuple[str, ...]:
@@ -89,10 +90,13 @@ def locust_words(settings: Settings, locustfile: Path) -> tuple[str, ...]:
 
 def locust_trust(service: ServiceSettings) -> dict[str, str | None]:
     """Return the variables that tell Locust's `HttpUser` whose certificate is trusted."""
+    if service.verify_tls and service.ca:
+        # Locust's own sessions look at no bundle that the environment names; what else a file opens does.
+        return {TRUST_VARIABLE: service.ca, "REQUESTS_CA_BUNDLE": service.ca}
     if service.verify_tls:
-        return {"REQUESTS_CA_BUNDLE": service.ca} if service.ca else {}
+        return {}
     # A bundle that the environment names would be verified against all the same.
-    return {UNVERIFIED_VARIABLE: "1", "REQUESTS_CA_BUNDLE": None, "CURL_CA_BUNDLE": None}
+    return {TRUST_VARIABLE: "", "REQUESTS_CA_BUNDLE": None, "CURL_CA_BUNDLE": None}
 
 
 def load_request(

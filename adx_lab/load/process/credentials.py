@@ -12,15 +12,16 @@ from typing import Any
 import urllib3
 from locust.clients import HttpSession
 
-from adx_lab.load.order import UNVERIFIED_VARIABLE
+from adx_lab.load.order import TRUST_VARIABLE
 
 
 def trust_as_told() -> None:
-    """Let each session of this process verify nothing, where the environment says so."""
-    if UNVERIFIED_VARIABLE in os.environ:
+    """Let each session of this process trust the CA that the environment names, or everybody ("")."""
+    ca = os.environ.get(TRUST_VARIABLE)
+    if ca is not None:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         session: Any = HttpSession
-        session.__init__ = _trusting(session.__init__)
+        session.__init__ = _trusting(session.__init__, ca or False)
 
 
 def log_users_in(headers: Mapping[str, str], environment: Any, **_: Any) -> None:
@@ -31,10 +32,10 @@ def log_users_in(headers: Mapping[str, str], environment: Any, **_: Any) -> None
             kind.__init__ = _logged_in(kind.__init__, headers)
 
 
-def _trusting(make: Callable[..., None]) -> Callable[..., None]:
+def _trusting(make: Callable[..., None], verify: str | bool) -> Callable[..., None]:
     def init(session: Any, *arguments: Any, **named: Any) -> None:
         make(session, *arguments, **named)
-        session.verify = False
+        session.verify = verify
 
     return init
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from adx_lab.analysis.run.hit_ratio import hit_shares
+from adx_lab.analysis.run.cache.hit_ratio import hit_shares
+from adx_lab.analysis.run.cache.miss_ratio import CurvePoint, MissRatioCurves, miss_ratio_curves
 from adx_lab.analysis.run.latency import failed
-from adx_lab.analysis.run.miss_ratio import CurvePoint, MissRatioCurves, miss_ratio_curves
 from adx_lab.report.parts.figure import COLOURS, Figure, cycle, styled
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.row_chart import rows_styled

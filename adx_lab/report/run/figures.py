@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from adx_lab.analysis.run.cache.hit_ratio import HitShares, hit_shares
 from adx_lab.analysis.run.distribution import heat_map, percentile_axis, timeline
-from adx_lab.analysis.run.hit_ratio import HitShares, hit_shares
 from adx_lab.report.parts.figure import COLOURS, DASHES, Figure, cycle, styled
 from adx_lab.report.parts.numbers import number
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adx_lab.analysis.run.miss_ratio import NO_END, SAMPLED, miss_ratio_curves
+from adx_lab.analysis.run.cache.miss_ratio import NO_END, SAMPLED, miss_ratio_curves
 
 Event = tuple[str, int, int]
 

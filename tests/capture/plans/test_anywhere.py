@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import asyncpg
+import psutil
 import pytest
 
 from adx_lab.analysis.plans import read_plans
@@ -84,24 +86,30 @@ def pgbouncer(url: str, folder: Path, connections: int = 1) -> Iterator[str]:
     name, user = base.rpartition("/")[2], base.partition("//")[2].partition("@")[0] or "postgres"
     settings = dict(part.split("=", 1) for part in rest.split("&") if "=" in part)
     host = unquote(settings["host"])
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
     target = f"host={host} dbname={name} user={user} port={settings.get('port', '5432')}"
-    (folder / "pooler.ini").write_text(
-        f"[databases]\n{name} = {target}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n"
-        f"auth_type=any\npool_mode=transaction\ndefault_pool_size={connections}\nunix_socket_dir=\n"
-    )
     words = [program, "-q", str(folder / "pooler.ini")]
     if os.geteuid() == 0:  # it refuses to be root; only the server's own user may enter the socket's folder
         words[1:1] = ["-u", Path(host).owner()]
         for above in (folder, *folder.parents[:-1]):
             above.chmod(above.stat().st_mode | 0o055)
-    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
-        try:
-            yield f"postgresql://{user}@127.0.0.1:{port}/{name}"
-        finally:
-            process.terminate()
+    for _ in range(10):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+        (folder / "pooler.ini").write_text(
+            f"[databases]\n{name} = {target}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n"
+            f"auth_type=any\npool_mode=transaction\ndefault_pool_size={connections}\nunix_socket_dir=\n"
+        )
+        with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+            try:
+                while process.poll() is None:
+                    if any(one.laddr.port == port for one in psutil.Process(process.pid).net_connections()):
+                        yield f"postgresql://{user}@127.0.0.1:{port}/{name}"
+                        return
+                    time.sleep(0.02)
+            finally:
+                process.terminate()
+    pytest.fail("PgBouncer found no free port: each was taken by somebody else meanwhile")
 
 
 async def reached(url: str) -> asyncpg.Connection:
