@@ -101,7 +101,7 @@ def test_wrong_settings_are_one_line(settings: dict[str, object], told: str) -> 
     assert told in one_line(done)
 
 
-@pytest.mark.parametrize("connections", [20])
+@pytest.mark.parametrize("connections", [1, 20])
 def test_a_pooler_that_hands_connections_round_is_refused_in_one_line(
     connections: int, seeded_url: str, tmp_path: Path
 ) -> None:

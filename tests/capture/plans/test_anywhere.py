@@ -87,7 +87,7 @@ def pgbouncer(url: str, folder: Path, connections: int = 1) -> Iterator[str]:
     settings = dict(part.split("=", 1) for part in rest.split("&") if "=" in part)
     host = unquote(settings["host"])
     target = f"host={host} dbname={name} user={user} port={settings.get('port', '5432')}"
-    words = [program, "-q", str(folder / "pooler.ini")]
+    words = [program, str(folder / "pooler.ini")]
     if os.geteuid() == 0:  # it refuses to be root; only the server's own user may enter the socket's folder
         words[1:1] = ["-u", Path(host).owner()]
         for above in (folder, *folder.parents[:-1]):
@@ -100,7 +100,7 @@ def pgbouncer(url: str, folder: Path, connections: int = 1) -> Iterator[str]:
             f"[databases]\n{name} = {target}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n"
             f"auth_type=any\npool_mode=transaction\ndefault_pool_size={connections}\nunix_socket_dir=\n"
         )
-        with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
                 while process.poll() is None:
                     if any(one.laddr.port == port for one in psutil.Process(process.pid).net_connections()):
