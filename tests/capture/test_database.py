@@ -31,6 +31,24 @@ async def test_the_difference_names_what_ran(postgres_url: str) -> None:
         assert described["settings"]["shared_buffers"] == "327688kB"
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM pg_stats WHERE correlation >= 0.99 OR null_frac < 1e-3 OR null_frac = .5",
+        "SELECT oid FROM pg_class WHERE relpages > -1 AND relpages-2 < 3 AND reltuples IS NOT NULL",
+        "SELECT coalesce(reltoastrelid, NULL), true AS yes FROM pg_class WHERE relhasindex = false",
+        "SELECT a.x1 FROM (VALUES (1, 'it''s'), (2, E'\\n')) AS a (x1, x2) JOIN pg_class ON true",
+    ],
+)
+async def test_a_statement_is_known_whatever_its_constants_are(postgres_url: str, sql: str) -> None:
+    async with connected(postgres_url) as connection:
+        before = await read_statements(connection)
+        await connection.fetch(sql)
+        after = await read_statements(connection)
+        rows = statement_rows(before, after, {"mine": Query("mine", "", sql, (), writes=False)})
+    assert [row["calls"] for row in rows if row["query"] == "mine"] == [1], [row["text"] for row in rows]
+
+
 async def test_a_database_without_statistics_is_one_error(postgres_url: str) -> None:
     async with connected(postgres_url) as connection:
         await connection.execute("CREATE DATABASE bare TEMPLATE template0")

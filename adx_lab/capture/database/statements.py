@@ -17,6 +17,10 @@ from adx_lab.sql import Query, load_queries
 
 _QUERIES = load_queries(Path(__file__).parent)
 _NAME_MAX = 120
+_CONSTANT = re.compile(
+    r"(?:\b[EeBbXxNn])?'(?:[^']|'')*'|\$\d+|(?<![\w.])(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\b"
+)
+_WORD_CONSTANT = re.compile(r"(?<!is )(?<!not )\b(?:true|false|null)\b")
 _CONTROL = ("begin", "commit", "rollback", "start transaction", "set ", "show ", "reset ", "discard ",
             "deallocate ", "savepoint ", "release ")  # fmt: skip
 _COUNTERS = ("calls", "total_ms", "rows", "shared_hit", "shared_read", "temp_written", "wal_bytes")
@@ -138,5 +142,7 @@ def _own_texts() -> frozenset[str]:
 def normal(sql: str) -> str:
     """Return a text as two readings of one statement have in common: no comments, constants or case."""
     without_comments = re.sub(r"--[^\n]*|/\*.*?\*/", " ", sql, flags=re.DOTALL)
-    without_values = re.sub(r"(?:\b[EeBbXxNn])?'(?:[^']|'')*'|\$\d+|\b\d+\b", "?", without_comments)
-    return " ".join(without_values.lower().split()).rstrip("; ")
+    # PostgreSQL takes a constant's sign for a part of it, and counts true, false and NULL among constants.
+    without_values = _CONSTANT.sub("?", without_comments).replace("-?", "?")
+    line = " ".join(without_values.lower().split()).rstrip("; ")
+    return _WORD_CONSTANT.sub("?", line)

@@ -1,14 +1,20 @@
 """A visit to a database that leaves nothing behind, also where a pooler hands the connection on to others.
 
 Everything happens within one transaction that is rolled back: settings are local to it, and what a rollback
-does not undo (prepared statements) has a name of our own and is taken away by that name.
+does not undo (prepared statements) has a name of our own and is taken away by that name. What
+``pg_stat_statements`` remembers of a visit must not push out what the service asks: it holds some thousand
+texts, and each EXPLAIN of another text is one. Where we may, nothing is counted; elsewhere a statement is
+explained in the same words at every visit.
 """
 
 from __future__ import annotations
 
-import secrets
+import hashlib
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from adx_lab.sql import load_queries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -17,6 +23,8 @@ if TYPE_CHECKING:
 
 MODES = {"custom": "force_custom_plan", "generic": "force_generic_plan"}
 LOCK_TIMEOUT_MS = 500
+
+_OWN = load_queries(Path(__file__).parent)
 
 
 @asynccontextmanager
@@ -40,6 +48,7 @@ async def guarded(
             connection,
             {"statement_timeout": str(statement_timeout_ms), "lock_timeout": str(LOCK_TIMEOUT_MS)},
         )
+        await connection.fetch(_OWN["plans.uncounted"].sql)
         yield
     finally:
         await transaction.rollback()
@@ -61,12 +70,15 @@ async def prepared(
     settings
         What is set while it is prepared and executed.
     """
-    name = f"adx_{secrets.token_hex(6)}"
+    name = f"adx_{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     point = connection.transaction()
     await point.start()
     made = False
     try:
         await set_local(connection, {"plan_cache_mode": MODES[mode], **(settings or {})})
+        if await connection.fetchval(_OWN["plans.prepared"].sql, name):
+            # Of a visit that was killed; a pooler has handed us its connection.
+            await connection.execute(f"DEALLOCATE {name}")
         # `fetch` sends one statement only: a text that held a second one would be refused by the server.
         await connection.fetch(f"PREPARE {name} AS {text}")
         made = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -127,6 +128,36 @@ async def state_of(connection: asyncpg.Connection) -> list[Any]:
         "select array_agg(name::text order by name) from pg_prepared_statements"
     )
     return [*shown, await connection.fetchval("show plan_cache_mode"), names]
+
+
+async def texts_of_ours(url: str) -> set[str]:
+    connection = await asyncpg.connect(url)
+    try:
+        rows = await connection.fetch(
+            "select query from pg_stat_statements where query ~ '(PREPARE|EXECUTE|DEALLOCATE) adx_'"
+            " and dbid = (select oid from pg_database where datname = current_database())"
+        )
+    finally:
+        await connection.close()
+    return {row["query"] for row in rows}
+
+
+async def test_a_visit_pushes_no_statement_of_the_service_out(shop: str) -> None:
+    await capture_anywhere(shop)
+    assert not await texts_of_ours(shop)
+    # Who is no superuser can't keep out of the count: then a second visit adds nothing to the first one's.
+    admin = await asyncpg.connect(shop)
+    await admin.execute("create role looker login; grant pg_read_all_stats, pg_read_all_data to looker")
+    try:
+        looker = re.sub("//[^@]*@", "//looker@", shop)
+        assert (await capture_anywhere(looker))["plans"]
+        once = await texts_of_ours(shop)
+        assert once
+        await capture_anywhere(looker)
+        assert await texts_of_ours(shop) == once
+    finally:
+        await admin.execute("drop owned by looker; drop role looker")
+        await admin.close()
 
 
 async def test_nothing_is_left_on_a_pooled_connection(shop: str, tmp_path: Path) -> None:
