@@ -20,17 +20,7 @@ from adx_lab.errors import UsageError
 from adx_lab.load.starting.joining import require_admission
 from tests.conftest import Home
 from tests.load.conftest import TruthServer
-
-THEIRS = """
-from locust import HttpUser, constant, task
-
-class Theirs(HttpUser):
-    wait_time = constant(0.05)
-
-    @task
-    def ask(self):
-        self.client.get("/fixed")
-"""
+from tests.load.test_scenarios import THEIRS
 
 HELLO = b"\x93\xacclient_ready\xa62.47.0\xa8stranger"
 """What Locust's worker says first, in MessagePack."""

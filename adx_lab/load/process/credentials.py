@@ -18,8 +18,9 @@ from adx_lab.load.order import TRUST_VARIABLE
 def trust_as_told() -> None:
     """Let each session of this process trust the CA that the environment names, or everybody ("")."""
     ca = os.environ.get(TRUST_VARIABLE)
-    if ca is not None:
+    if ca == "":
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    if ca is not None:
         session: Any = HttpSession
         session.__init__ = _trusting(session.__init__, ca or False)
 

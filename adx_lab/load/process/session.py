@@ -285,6 +285,10 @@ class Session:
         self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
         self.go, self.prepared, self.spawned = AsyncResult(), Event(), False
         self._told_end = False
+        self._take_order()
+
+    def _take_order(self) -> None:
+        """Read anew what somebody asked of the web page."""
         if self.given is None:
             self.order = self._own_spec()
             self.schedule = make_schedule(self.order, self.scenario, read_settings().load)

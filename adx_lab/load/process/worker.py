@@ -12,7 +12,6 @@ from typing import Any
 import gevent
 import msgspec
 import pyarrow as pa
-from gevent.event import AsyncResult, Event
 
 from adx_lab import clock
 from adx_lab.load.order import LoadOrder
@@ -83,9 +82,11 @@ class WorkerSession(Session):
         for name in self._reported:
             self._reported[name] += data["stats_total"][name]
 
+    def _take_order(self) -> None:
+        """Do nothing: the master has told what the load is."""
+
     def _reset(self) -> None:
-        self.ending, self.in_flight, self.blocked_s, self.accounts = False, 0, 0.0, ()
-        self.go, self.prepared, self.spawned = AsyncResult(), Event(), False
+        super()._reset()
         self._reported = dict.fromkeys(self._reported, 0)
 
     def _on_ping(self, environment: Any, msg: Any) -> None:  # noqa: ARG002

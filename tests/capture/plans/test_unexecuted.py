@@ -13,6 +13,7 @@ from adx_lab.analysis.plans.captures.causes import Cause, read_cause
 from adx_lab.analysis.plans.captures.compare import compare_matrices
 from adx_lab.analysis.plans.captures.matrix import read_matrix
 from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
+from tests.capture.plans.test_matrix import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,15 +24,6 @@ BY_ID, BY_NOTE = (
     "/* held.by_id */ select note from held where id = $1",
     "select count(*) from held where note = $1",
 )
-
-
-async def run(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 @pytest.fixture
