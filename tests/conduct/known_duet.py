@@ -88,7 +88,7 @@ def known_duet(
         blocks=audits,
         companions=companions,
         variants={side: {"identity": side, "commit": side, "resolved": {}} for side in ("base", "head")},
-        plan=SequentialDesign(looks=(blocks,), smallest=SMALLEST),
+        design=SequentialDesign(looks=(blocks,), smallest=SMALLEST),
         counts=pd.DataFrame(counts),
     )
 

@@ -166,7 +166,7 @@ def equal_evidence() -> DuetEvidence:
         blocks=(block,),
         companions=({"base": side, "head": side},),
         variants={"base": {"identity": "a"}, "head": {"identity": "a"}},
-        plan=DuetOrder(".", ".", blocks=12).plan,
+        design=DuetOrder(".", ".", blocks=12).design,
     )
 
 
@@ -177,9 +177,9 @@ def test_a_known_share_becomes_a_patch_that_fits(tmp_path: Path) -> None:
 
 
 def test_an_order_keeps_to_what_can_decide() -> None:
-    assert DuetOrder(".", ".").plan.looks == (12, 16)
-    assert DuetOrder(".", ".", blocks=16).plan.looks == (12, 16)
-    assert DuetOrder(".", ".", blocks=8).plan.looks == (8,)
+    assert DuetOrder(".", ".").design.looks == (12, 16)
+    assert DuetOrder(".", ".", blocks=16).design.looks == (12, 16)
+    assert DuetOrder(".", ".", blocks=8).design.looks == (8,)
     assert DuetOrder(".", ".", blocks=2).cap == 2
     with pytest.raises(UsageError):
         DuetOrder(".", ".", blocks=0)
@@ -187,11 +187,11 @@ def test_an_order_keeps_to_what_can_decide() -> None:
 
 def test_a_profile_fills_in_what_was_not_said() -> None:
     quick, nightly = DuetOrder(".", ".", profile="quick"), DuetOrder(".", ".")
-    assert (quick.plan.looks, nightly.plan.looks) == ((10,), (12, 16))
+    assert (quick.design.looks, nightly.design.looks) == ((10,), (12, 16))
     assert quick.load_s < nightly.load_s
     assert quick.warming_s < nightly.warming_s
     given = DuetOrder(".", ".", profile="quick", blocks=16, seconds=4, warmup_s=0)
-    assert (given.plan.looks, given.load_s, given.warming_s) == ((12, 16), 4, 0)
+    assert (given.design.looks, given.load_s, given.warming_s) == ((12, 16), 4, 0)
     with pytest.raises(UsageError, match="there are quick, nightly"):
         DuetOrder(".", ".", profile="slow")
 

@@ -34,7 +34,7 @@ def store_duet(settings: Settings, evidence: DuetEvidence, *, night: str | None 
         (folder / COMPANIONS).write_text(to_json(evidence.companions), encoding="utf-8")
         write_plans(folder, {"plans": []})
         audit = DuetAudit(
-            design=asdict(evidence.plan),
+            design=asdict(evidence.design),
             variants={side: {"text": side, **told} for side, told in evidence.variants.items()},
             blocks=[dict(block) for block in evidence.blocks],
         )

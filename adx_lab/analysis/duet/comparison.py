@@ -124,14 +124,14 @@ class _Column:
     place: int
 
 
-def compare(series: Sequence[BlockSeries], plan: SequentialDesign) -> tuple[Comparison, ...]:
+def compare(series: Sequence[BlockSeries], design: SequentialDesign) -> tuple[Comparison, ...]:
     """Judge all comparisons of a duet at the present number of blocks.
 
     Parameters
     ----------
     series
         All of the duet at once: the p-values are adjusted over them.
-    plan
+    design
         Fixed before the first look. Nothing is decided at a number of blocks that it does not name, unless it
         is beyond its last.
 
@@ -147,19 +147,19 @@ def compare(series: Sequence[BlockSeries], plan: SequentialDesign) -> tuple[Comp
     others = [one for one in series if one.metric not in FIRST]
     both = bool(own and others)
     # More blocks than were planned are the last look: all of the error is spent there, and nothing after it.
-    look = min(blocks, plan.cap)
-    spend = plan.alpha_at(look)
+    look = min(blocks, design.cap)
+    spend = design.alpha_at(look)
     # A quarter is left to what is counted pair by pair.
     alphas = {True: spend / 2 if both else spend, False: spend / 4 if both else spend}
     columns = [
         column
         for group, first in ((own, True), (others, False))
-        for column in _columns(group, plan, blocks, alpha=alphas[first])
+        for column in _columns(group, design, blocks, alpha=alphas[first])
     ]
     closed = _closed(columns)
     judged = {
         id(column.series): _judge(
-            column, plan, look, closed=shut, alpha=alphas[column.series.metric in FIRST]
+            column, design, look, closed=shut, alpha=alphas[column.series.metric in FIRST]
         )
         for column, shut in zip(columns, closed, strict=True)
     }
@@ -167,7 +167,7 @@ def compare(series: Sequence[BlockSeries], plan: SequentialDesign) -> tuple[Comp
 
 
 def _columns(
-    series: Sequence[BlockSeries], plan: SequentialDesign, blocks: int, *, alpha: float
+    series: Sequence[BlockSeries], design: SequentialDesign, blocks: int, *, alpha: float
 ) -> Iterable[_Column]:
     if not series:
         return []
@@ -176,16 +176,16 @@ def _columns(
         values = np.array(one.log_ratio, dtype=np.float64)
         worse = -1.0 if one.higher_is_better or (one.either and np.nansum(values) < 0) else 1.0
         table[: values.size, column] = worse * values
-    effects = [_effect(one, plan) for one in series]
+    effects = [_effect(one, design) for one in series]
     noise = np.array([one.noise for one in series])
-    test = step_down(table, alpha=alpha, seed=plan.seed, noise=noise)
+    test = step_down(table, alpha=alpha, seed=design.seed, noise=noise)
     return [
         _Column(one, table[np.isfinite(table[:, i]), i], effects[i], test, i) for i, one in enumerate(series)
     ]
 
 
-def _effect(one: BlockSeries, plan: SequentialDesign) -> float:
-    effect = plan.effect(one.metric) if one.matters is None else one.matters
+def _effect(one: BlockSeries, design: SequentialDesign) -> float:
+    effect = design.effect(one.metric) if one.matters is None else one.matters
     return effect if one.difference else math.log1p(effect)
 
 
@@ -218,11 +218,11 @@ def _closed(columns: Sequence[_Column]) -> list[bool]:
     return closed
 
 
-def _judge(column: _Column, plan: SequentialDesign, look: int, *, closed: bool, alpha: float) -> Comparison:
+def _judge(column: _Column, design: SequentialDesign, look: int, *, closed: bool, alpha: float) -> Comparison:
     one, values, test = column.series, column.values, column.test
-    tail = plan.beta_at(look) or plan.beta
+    tail = design.beta_at(look) or design.beta
     caveats: tuple[Caveat, ...] = () if test.exact else (RANDOM_FLIPS,)
-    if look not in plan.looks:
+    if look not in design.looks:
         caveats += (NOT_A_LOOK,)
     told = Comparison(
         subject=one.subject,
@@ -231,7 +231,7 @@ def _judge(column: _Column, plan: SequentialDesign, look: int, *, closed: bool, 
         head=one.head,
         unit=one.unit,
         level=1 - 2 * tail,
-        smallest_effect=plan.effect(one.metric) if one.matters is None else one.matters,
+        smallest_effect=design.effect(one.metric) if one.matters is None else one.matters,
         n_blocks=int(values.size),
         gate=one.gate,
         higher_is_better=one.higher_is_better,
@@ -242,7 +242,7 @@ def _judge(column: _Column, plan: SequentialDesign, look: int, *, closed: bool, 
     low, middle, high = centre(values, tail=tail, inflation=test.inflation)
     p = float((test.slower if middle >= 0 else test.faster)[column.place])
     status: ComparisonStatus = "undecided"
-    if look in plan.looks:
+    if look in design.looks:
         status = _status((low, middle, high), column.effect, decisive=p <= alpha, closed=closed)
     worse = -1.0 if one.higher_is_better or (one.either and _turned(one)) else 1.0
     ends = (middle, low, high) if worse > 0 else (-middle, -high, -low)
@@ -254,8 +254,8 @@ def _judge(column: _Column, plan: SequentialDesign, look: int, *, closed: bool, 
         high=shown[2],
         p=p,
         status=status,
-        could_see=_could_see(column, plan),
-        closed=closed and look in plan.looks,
+        could_see=_could_see(column, design),
+        closed=closed and look in design.looks,
     )
 
 
@@ -279,7 +279,7 @@ def _status(
     return "same" if closed and middle > -effect else "undecided"
 
 
-def _could_see(column: _Column, plan: SequentialDesign) -> float | None:
+def _could_see(column: _Column, design: SequentialDesign) -> float | None:
     """Return the effect that would have been found with the planned power, from this duet's own noise.
 
     Another duet's estimate falls short of the true value by chance, and its noise is known no better than
@@ -290,12 +290,12 @@ def _could_see(column: _Column, plan: SequentialDesign) -> float | None:
         return None
     needed = test.critical
     doubt = (needed**2 + (needed + 2) ** 2) / (2 * float(test.degrees[column.place]))
-    margin = float(stats.norm.ppf(plan.power)) * math.sqrt(1 + doubt)
+    margin = float(stats.norm.ppf(design.power)) * math.sqrt(1 + doubt)
     seen = (needed + margin) * float(test.errors[column.place])
     return seen if column.series.difference else math.expm1(min(seen, 700.0))
 
 
-def needs_more(comparisons: Sequence[Comparison], plan: SequentialDesign, *, blocks: int) -> int:
+def needs_more(comparisons: Sequence[Comparison], design: SequentialDesign, *, blocks: int) -> int:
     """Return how many blocks to add before judging again; 0 when the answer stands or the cap is reached.
 
     A slowdown found ends the duet: nothing measured later could undo it without looking twice at the same
@@ -305,15 +305,15 @@ def needs_more(comparisons: Sequence[Comparison], plan: SequentialDesign, *, blo
     ----------
     comparisons
         Of the look at `blocks`.
-    plan
-        The duet's plan.
+    design
+        The duet's design.
     blocks
         How many blocks have been measured.
     """
-    following = plan.next_look(blocks)
+    following = design.next_look(blocks)
     if following is None:
         return 0
-    if blocks not in plan.looks or not comparisons:
+    if blocks not in design.looks or not comparisons:
         return following - blocks
     if any(one.status == "slower" for one in comparisons):
         return 0

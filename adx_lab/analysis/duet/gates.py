@@ -78,14 +78,14 @@ class DuetTables:
     blocks: Sequence[Mapping[str, Any]]
 
 
-def compare_duet(tables: DuetTables, plan: SequentialDesign) -> tuple[Comparison, ...]:
+def compare_duet(tables: DuetTables, design: SequentialDesign) -> tuple[Comparison, ...]:
     """Compare all that can be compared with the blocks so far.
 
     Parameters
     ----------
     tables
         All that was measured.
-    plan
+    design
         Fixed before the first block.
     """
     samples, counts = tables.samples, tables.counts
@@ -102,10 +102,10 @@ def compare_duet(tables: DuetTables, plan: SequentialDesign) -> tuple[Comparison
     series += count_series(counts) if counts is not None else query_series(samples, tables.queries)
     series += variant_series(tables.companions)
     series += _processor(samples, tables.blocks, tables.companions)
-    alpha = plan.alpha / 2
-    found = compare(series, plan)
-    if len(numbers) >= plan.looks[0]:
-        found = count_strays(found, series, alpha=plan.alpha / 4)
+    alpha = design.alpha / 2
+    found = compare(series, design)
+    if len(numbers) >= design.looks[0]:
+        found = count_strays(found, series, alpha=design.alpha / 4)
     return (*found, *compare_failures(table, alpha=alpha), *compare_answers(table))
 
 

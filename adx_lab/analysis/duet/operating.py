@@ -70,11 +70,11 @@ def operate(
         The smallest effect that matters, as in a duet's serial movement.
     """
     rng = np.random.default_rng(seed)
-    plan = SequentialDesign(looks=(world.blocks,), smallest={_METRIC: 0.03})
+    design = SequentialDesign(looks=(world.blocks,), smallest={_METRIC: 0.03})
     ms = np.append(world.endpoint_ms, np.geomspace(0.15, 10.0, world.endpoints - 1))
     passed = found = alarmed = 0
     for _ in range(tries):
-        compared = compare(_series(world, rng, ms, np.maximum(matters, matters_ms / ms)), plan)
+        compared = compare(_series(world, rng, ms, np.maximum(matters, matters_ms / ms)), design)
         slower = {one.subject for one in compared if one.status == "slower"}
         found += "0" in slower
         alarmed += bool(slower - {"0", ALL}) or (ALL in slower and not world.effect)

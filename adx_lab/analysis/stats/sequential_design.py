@@ -1,4 +1,4 @@
-"""The plan of a duet's looks: when to judge, and how much of the error each look may spend.
+"""The design of a duet's looks: when to judge, and how much of the error each look may spend.
 
 Sources
 -------
@@ -77,7 +77,7 @@ class SequentialDesign:
     seed: int = 20_251
 
     def __post_init__(self) -> None:
-        """Refuse a plan that could never find anything.
+        """Refuse a design that could never find anything.
 
         Raises
         ------

@@ -68,7 +68,7 @@ class DuetOpponent:
         sides = await prepare(self.settings, self.servers, variants, Silent())
         described = {side: variant.describe() for side, variant in variants.items()}
         roots = {side: variant.tree.path if variant.tree else None for side, variant in variants.items()}
-        gathered = Gathered(self.order.plan, described, roots=roots)
+        gathered = Gathered(self.order.design, described, roots=roots)
         # What the causes are is asked once, of the bad commit, which is the first.
         first = self._gathered is None
         self._gathered = self._gathered or gathered

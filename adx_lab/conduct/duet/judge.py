@@ -59,7 +59,7 @@ class DuetEvidence:
         One a block: by side, what it did besides taking time.
     variants
         By side, as `Variant.describe` told.
-    plan
+    design
         Fixed before the first block.
     calibration
         The machine's latest when the duet began.
@@ -73,7 +73,7 @@ class DuetEvidence:
     blocks: tuple[Mapping[str, Any], ...]
     companions: tuple[Mapping[str, Any], ...]
     variants: Mapping[str, Mapping[str, Any]]
-    plan: SequentialDesign
+    design: SequentialDesign
     calibration: Calibration | None = None
     calibrating: bool = False
     counts: pd.DataFrame | None = None
@@ -111,7 +111,7 @@ def comparisons_of(evidence: DuetEvidence) -> tuple[Comparison, ...]:
     tables = DuetTables(
         evidence.samples, evidence.queries, evidence.counts, evidence.companions, evidence.blocks
     )
-    return compare_duet(tables, evidence.plan)
+    return compare_duet(tables, evidence.design)
 
 
 def coverage_of(evidence: DuetEvidence, comparisons: tuple[Comparison, ...]) -> Coverage:

@@ -129,7 +129,7 @@ class DuetOrder:
         return PROFILES[self.profile].burst_s
 
     @property
-    def plan(self) -> SequentialDesign:
+    def design(self) -> SequentialDesign:
         """The looks and what each may spend."""
         if self.blocks is None or self.blocks < DECISIVE_MIN:
             return SequentialDesign(looks=PROFILES[self.profile].looks, smallest=SMALLEST)
@@ -141,4 +141,4 @@ class DuetOrder:
     @property
     def cap(self) -> int:
         """How many blocks there can be."""
-        return self.plan.cap if self.blocks is None else self.blocks
+        return self.design.cap if self.blocks is None else self.blocks

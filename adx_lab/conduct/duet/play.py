@@ -118,7 +118,7 @@ class _Duet:
         described = {side: self.variants[side].describe() for side in SIDES}
         named = {side: named_queries(self.variants[side].queries_folder) for side in SIDES}
         roots = {side: tree.path if (tree := self.variants[side].tree) else None for side in SIDES}
-        gathered = Gathered(order.plan, described, latest_calibration(settings), named, roots)
+        gathered = Gathered(order.design, described, latest_calibration(settings), named, roots)
         bench = Bench(settings, order, up, sides, locustfile, self.run_id.rpartition("-")[2])
         with (
             new_run_folder(settings.runs_dir, self.run_id) as run_dir,
@@ -140,8 +140,8 @@ class _Duet:
     async def _play_blocks(
         self, bench: Bench, gathered: Gathered, blocks_dir: Path, rate_per_s: float
     ) -> None:
-        order, plan, progress = self.order, gathered.plan, self.progress
-        target, number, began = min(plan.looks[0], order.cap), 0, time.monotonic()
+        order, design, progress = self.order, gathered.design, self.progress
+        target, number, began = min(design.looks[0], order.cap), 0, time.monotonic()
         progress.step(
             f"{target} blocks of {order.load_s:g} s at {rate_per_s:.3g} pairs/s; "
             f"up to {order.cap} where that does not decide it"
@@ -158,7 +158,7 @@ class _Duet:
                 progress.step("one block is enough: what fails there is plain to see")
                 return
             if number == target:
-                more = needs_more(comparisons_of(gathered.evidence(self.run_id)), plan, blocks=number)
+                more = needs_more(comparisons_of(gathered.evidence(self.run_id)), design, blocks=number)
                 spent_s = time.monotonic() - began
                 if more and order.blocks is None and (1 + more / number) * spent_s > LIMIT_S:
                     # The clock decides, not what was seen: that costs an answer, and no error.

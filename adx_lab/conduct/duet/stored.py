@@ -52,7 +52,7 @@ from adx_lab.store.reading import TABLES
 class Gathered:
     """The blocks of a duet that is under way, as one set of tables."""
 
-    plan: SequentialDesign
+    design: SequentialDesign
     variants: Mapping[str, Mapping[str, Any]]
     calibration: Calibration | None = None
     queries: Mapping[str, Mapping[str, Query]] = field(default_factory=dict)
@@ -176,7 +176,7 @@ class Gathered:
             blocks=tuple(json.loads(to_json(self.audits))),
             companions=tuple(self.companions),
             variants=self.variants,
-            plan=self.plan,
+            design=self.design,
             calibration=self.calibration,
             counts=_frame(_table(self._counts, COUNT_COLUMNS)) if self._counts else None,
             statements=_frame(_table(self._statements, STATEMENT_COLUMNS)) if self._counts else None,
@@ -201,7 +201,7 @@ class Gathered:
     def audit(self, *, rate_per_s: float, seconds: float, warmup_s: float) -> DuetAudit:
         """Return what the run's record keeps of the duet."""
         return DuetAudit(
-            design=asdict(self.plan),
+            design=asdict(self.design),
             variants={side: dict(told) for side, told in self.variants.items()},
             blocks=self.audits,
             calibration=None if self.calibration is None else asdict(self.calibration),
@@ -249,7 +249,7 @@ def read_evidence(run: StoredRun) -> DuetEvidence:
             f"run {run.record.run_id} is a {run.record.kind}, not a duet",
             mend="adx-lab report judges other runs",
         )
-    plan, calibration = told.design, told.calibration
+    design, calibration = told.design, told.calibration
     return DuetEvidence(
         run_id=run.record.run_id,
         samples=run.table("samples"),
@@ -257,7 +257,7 @@ def read_evidence(run: StoredRun) -> DuetEvidence:
         blocks=tuple(told.blocks),
         companions=tuple(run.companions()),
         variants=told.variants,
-        plan=SequentialDesign(**{**plan, "looks": tuple(plan["looks"])}),
+        design=SequentialDesign(**{**design, "looks": tuple(design["looks"])}),
         calibration=None if calibration is None else Calibration(**calibration),
         calibrating=run.record.purpose == "calibrate",
         counts=_table_of(run, COUNTS),

@@ -133,14 +133,17 @@ async def refuse_pooler(url: str) -> None:
     """
     # Without prepared statements: a pooler may hand us a connection on which somebody else's have our names.
     one, other = [await open_database(url, statement_cache_size=0) for _ in range(2)]
+    asked = asyncio.create_task(_shares_connections(one, other))
     try:
-        async with asyncio.timeout(_POOLER_S):
-            shares = await _shares_connections(one, other)
-    except (TimeoutError, asyncpg.PostgresError):
-        shares = True  # no second connection to be had, or no transactions
+        await asyncio.wait({asked}, timeout=_POOLER_S)
     finally:
+        # Closed before it is given up: a query that is cancelled is more than PgBouncer 1.18 survives.
         one.terminate()
         other.terminate()
+    try:
+        shares = await asked
+    except (asyncpg.PostgresError, asyncpg.InterfaceError):
+        shares = True  # no second connection to be had, or no transactions
     if shares:
         raise ConfigError(
             "ADX_CORE_DATABASE_URL: a pooler in transaction mode (PgBouncer); give PostgreSQL's own "

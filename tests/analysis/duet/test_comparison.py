@@ -89,7 +89,7 @@ def test_ten_percent_in_the_tail_alone_is_found() -> None:
 def test_power_is_what_the_could_see_says() -> None:
     """Inject what an A/A duet said it would see in 90%: it must be found in 80 to 98% of 120 tries."""
     rng = np.random.default_rng(15)
-    plan = SequentialDesign(looks=(12,), smallest={"p50_ms": 0.001, "p95_ms": 0.001})
+    design = SequentialDesign(looks=(12,), smallest={"p50_ms": 0.001, "p95_ms": 0.001})
     found = 0
     for _ in range(120):
         quiet = [
@@ -97,7 +97,7 @@ def test_power_is_what_the_could_see_says() -> None:
             for (e, m), r in duet_noise(rng, 12, ENDPOINTS, "independent").items()
         ]
         place = next(i for i, one in enumerate(quiet) if one.metric == "p95_ms")
-        seen = compare(quiet, plan)[place].could_see
+        seen = compare(quiet, design)[place].could_see
         assert seen is not None
         fresh = [
             BlockSeries(str(e), m, tuple(r.tolist()))
@@ -105,7 +105,7 @@ def test_power_is_what_the_could_see_says() -> None:
         ]
         slowed = tuple(d + np.log1p(seen) for d in fresh[place].log_ratio)
         fresh[place] = BlockSeries("0", "p95_ms", slowed)
-        found += compare(fresh, plan)[place].status == "slower"
+        found += compare(fresh, design)[place].status == "slower"
     assert 96 <= found <= 118
 
 

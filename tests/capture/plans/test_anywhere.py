@@ -101,11 +101,18 @@ def pgbouncer(url: str, folder: Path, connections: int = 1) -> Iterator[str]:
             f"[databases]\n{name} = {target}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n"
             f"auth_type=any\npool_mode=transaction\ndefault_pool_size={connections}\nunix_socket_dir=\n"
         )
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with (
+            (folder / "pooler.log").open("w") as log,
+            subprocess.Popen(words, stdout=log, stderr=log) as process,
+        ):
             try:
                 while process.poll() is None:
                     if any(one.laddr.port == port for one in psutil.Process(process.pid).net_connections()):
-                        yield f"postgresql://{user}@127.0.0.1:{port}/{name}"
+                        try:
+                            yield f"postgresql://{user}@127.0.0.1:{port}/{name}"
+                        finally:
+                            told = (folder / "pooler.log").read_text()
+                            assert process.poll() is None, f"PgBouncer died ({process.returncode}): {told}"
                         return
                     time.sleep(0.02)
             finally:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from adx_lab.analysis.duet.causes.added_time import Claim, Ledger, rose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from adx_lab.analysis.duet.causes.time_changes import EndpointChange
+    from adx_lab.analysis.duet.causes.time_changes import EndpointChange, QueryChange
+
+    Places = list[tuple[EndpointChange, QueryChange]]
 
 __all__ = [
     "changed_plans",
@@ -95,14 +97,13 @@ def database_settings(ledger: Ledger) -> Iterator[Claim]:
     }
     if not hit:
         return
-    where = sorted({change.endpoint for places in hit.values() for change, _ in places})
     told = ", ".join(f"{name} is {after} instead of {before}" for name, (before, after) in changed.items())
     evidence = {
         "settings": {name: list(pair) for name, pair in changed.items()},
         "queries": {query: _plan_evidence(ledger, query) for query in hit},
     }
     cause = f"{told}: {_some(sorted(hit))} planned otherwise"
-    yield Claim("setting", ", ".join(changed), cause, evidence, ledger.take(where, (*hit, "database")))
+    yield Claim("setting", ", ".join(changed), cause, evidence, _take(ledger, hit))
 
 
 def dead_rows(ledger: Ledger) -> Iterator[Claim]:
@@ -119,7 +120,6 @@ def dead_rows(ledger: Ledger) -> Iterator[Claim]:
         }
         if not hit:
             continue
-        where = sorted({change.endpoint for places in hit.values() for change, _ in places})
         evidence = {
             "table": table,
             "dead_rows": [before, after],
@@ -128,7 +128,7 @@ def dead_rows(ledger: Ledger) -> Iterator[Claim]:
         }
         slowed = f"{_some(sorted(hit))} slowed down by them"
         cause = f"{table} holds {after:,.0f} dead rows beside {rows:,.0f}: {slowed}"
-        yield Claim("dead-rows", table, cause, evidence, ledger.take(where, (*hit, "database")))
+        yield Claim("dead-rows", table, cause, evidence, _take(ledger, hit))
 
 
 def missing_indexes(ledger: Ledger) -> Iterator[Claim]:
@@ -144,8 +144,7 @@ def missing_indexes(ledger: Ledger) -> Iterator[Claim]:
     if not hit:
         return
     missed = sorted({index for query in hit for index in ledger.query_facts(query)[0].indexes & gone})
-    where = {change.endpoint for places in hit.values() for change, _ in places}
-    parts = ledger.take(sorted(where), (*hit, "database"))
+    parts = _take(ledger, hit)
     evidence = {"indexes": missed, "queries": {query: _plan_evidence(ledger, query) for query in hit}}
     cause = f"{', '.join(missed)} is gone: {', '.join(hit)} must read the table"
     yield Claim("index", ", ".join(missed), cause, evidence, parts)
@@ -153,13 +152,12 @@ def missing_indexes(ledger: Ledger) -> Iterator[Claim]:
 
 def changed_plans(ledger: Ledger) -> Iterator[Claim]:
     """Find other plans for the same text and the same indexes: what the planner knows of the tables."""
-    misled: dict[str, list[EndpointChange]] = {}
+    misled: dict[str, Places] = {}
     stale: set[str] = set()
     for query, places in ledger.by_query().items():
         before, after = ledger.query_facts(query)
         if not _another_plan(ledger, query):
             continue
-        where = [change for change, _ in places]
         own = set(ledger.head.stale_tables) & set(after.tables or ledger.head.stale_tables)
         worse = (
             rose(before.estimate_factor or 1.0, after.estimate_factor, 3.0)
@@ -167,21 +165,20 @@ def changed_plans(ledger: Ledger) -> Iterator[Claim]:
         )
         # Of two plans as good as one another it is chance which is taken.
         if (worse or own) and _heavier(ledger, query):
-            misled[query] = where
+            misled[query] = places
             stale |= own
             continue
         cause = f"{query} has another plan: {', '.join(after.scans) or 'see the plans'}"
-        parts = ledger.take([change.endpoint for change in where], (query,))
+        parts = ledger.take([change.endpoint for change, _ in places], (query,))
         yield Claim("plan", query, cause, _plan_evidence(ledger, query), parts)
     if misled:
-        where_all = sorted({change.endpoint for places in misled.values() for change in places})
         evidence = {
             "queries": {query: _plan_evidence(ledger, query) for query in misled},
             "stale_tables": sorted(stale),
         }
         cause = f"the planner's statistics mislead it: {_some(sorted(misled))} planned otherwise"
         subject = ", ".join(sorted(stale)) or ", ".join(misled)
-        yield Claim("statistics", subject, cause, evidence, ledger.take(where_all, (*misled, "database")))
+        yield Claim("statistics", subject, cause, evidence, _take(ledger, misled))
 
 
 def unprepared(ledger: Ledger) -> Iterator[Claim]:
@@ -224,6 +221,12 @@ def slower_queries(ledger: Ledger) -> Iterator[Claim]:
         why = "it reads more pages" if pages else "with the same plan and pages"
         evidence = _plan_evidence(ledger, query)
         yield Claim("buffers" if pages else "query", query, f"{query} takes longer: {why}", evidence, parts)
+
+
+def _take(ledger: Ledger, hit: Mapping[str, Places]) -> tuple[tuple[str, str, float], ...]:
+    """Claim what some queries, and the database around them, add wherever they are asked."""
+    where = sorted({change.endpoint for places in hit.values() for change, _ in places})
+    return ledger.take(where, (*hit, "database"))
 
 
 def _another_plan(ledger: Ledger, query: str) -> bool:
