@@ -36,7 +36,7 @@ from adx_lab.report.switches.worth_table import rules_table
 from adx_lab.services.stack_state import read_state
 from adx_lab.settings import Settings, override, read_settings
 from adx_lab.store.folders import open_run
-from adx_lab.store.rows import RunStore
+from adx_lab.store.rows import list_runs
 from adx_lab.store.rule_costs import read_rule_costs
 from adx_lab.workbench.background import Background
 from adx_lab.workbench.results import Duet, Result, Run, plans_result
@@ -160,11 +160,7 @@ class Lab:
 
     def runs(self) -> Result:
         """Return all stored runs, oldest first; the columns after ``status`` are their figures."""
-        store = RunStore(self._settings)
-        try:
-            rows = store.list()
-        finally:
-            store.close()
+        rows = list_runs(self._settings).rows
         plain = [{name: row[name] for name in row if name != "figures"} for row in rows]
         figures = pd.DataFrame([row["figures"] for row in rows])
         return Result(pd.concat([pd.DataFrame(plain), figures], axis=1), (stored_runs(rows[::-1]),))
@@ -272,7 +268,7 @@ class Lab:
             what = "its stack starts with the first call that needs it"
         else:
             what = f"its stack is up, the service at {state.base_url}"
-        return f"<Lab in {self._settings.home_dir}: {what}>"
+        return f"<Lab in {self._settings.home_dir.name}: {what}>"  # a path would be published with a notebook
 
     def close(self) -> None:
         """Stop the stack, if this lab started it; stored runs stay."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from adx_lab.analysis.plans.captures.matrix import Matrix
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.records.run import Caveat
 from adx_lab.report.duet import comparison_tables
-from adx_lab.report.page.verdict_words import calibration_line
+from adx_lab.report.page.verdict_words import verdict_line
 from adx_lab.report.parts.table import Table
 from adx_lab.report.plans.tables import cells_table, matrix_table, notable_table
 from adx_lab.report.run import figures, tables
@@ -117,7 +116,7 @@ class Run:
             tables.failures(self.judgement.record.load),
             tables.exceptions(self.judgement.record.load),
         )
-        return Result(failed.frame, (failed, raised))
+        return Result(failed.frame, tuple(table for table in (failed, raised) if table.rows) or (failed,))
 
     def budgets(self) -> Result:
         """Return each budget with its interval and what became of it."""
@@ -179,16 +178,19 @@ class Duet:
     def _ipython_display_(self) -> None:
         from IPython.display import display  # noqa: PLC0415  # only a notebook calls this
 
-        parts: Sequence[Any] = (
-            comparison_tables.comparisons(comparison_tables.telling(self.verdict.comparisons)),
+        told = comparison_tables.telling(self.verdict.comparisons)
+        differing = [one for one in told if one.status in {"slower", "faster"}]
+        parts = (
+            verdict_line(self.verdict),
             comparison_tables.findings(self.verdict.findings),
+            comparison_tables.comparisons(differing),
+            comparison_tables.comparisons(told[len(differing) :]),
         )
         for part in parts:
             if part.rows:
                 display(part)
-        said = [f"verdict: {self.status}", calibration_line(self.verdict.calibration)]
-        said += [f"caveat: {caveat.text}" for caveat in self.caveats]
-        display({"text/plain": "\n".join(said)}, raw=True)
+        for caveat in self.caveats:
+            display({"text/plain": f"caveat: {caveat.text}"}, raw=True)
 
     def __repr__(self) -> str:
         return f"<Duet {self.verdict.run_id}: {self.status}>"
@@ -196,4 +198,4 @@ class Duet:
 
 def plans_result(matrix: Matrix) -> Result:
     """Return a captured matrix of plans as a result."""
-    return Result(cells_table(matrix).frame, (matrix_table(matrix), notable_table(matrix)))
+    return Result(cells_table(matrix).frame, (notable_table(matrix), matrix_table(matrix)))

@@ -12,7 +12,7 @@ from adx_lab.analysis.functions.stacks import Frame, StackProfile
 from adx_lab.analysis.functions.tree import call_tree, prune
 from adx_lab.report.duet.flame import FRAMES_MAX, FlameGraph, flame_graph
 from adx_lab.report.page.assets import copy_script, environment
-from adx_lab.report.parts.figure import PLOTLY_JS
+from adx_lab.report.parts.script import PLOTLY_JS
 from tests.analysis.functions.seeded import ROOT, Seeded, service
 from tests.conftest import HEADLESS
 

@@ -9,7 +9,7 @@ from adx_lab.analysis.duet.pair_ratios import MOVEMENT_METRICS
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.plans.captures.compare import PlanChange
 from adx_lab.report.parts.table import Cell, Column, Table
-from adx_lab.report.parts.words import metric_words, quantity, subject_words
+from adx_lab.report.parts.words import check_words, metric_words, quantity, subject_words
 
 TIMES = frozenset(MOVEMENT_METRICS.values())
 """What is judged of an endpoint's time, by each way to ask it."""
@@ -64,7 +64,7 @@ def findings(found: Sequence[Finding]) -> Table:
     )
     rows = (
         (
-            *(one.kind, one.subject, one.cause, one.share),
+            *(one.kind, _about(one), one.cause, one.share),
             Cell(one.endpoints, some(one.endpoints) or "–"),
             getattr(one, "mend", None) or None,
             one.evidence,
@@ -91,6 +91,11 @@ def some(names: Sequence[str]) -> str:
     """Return the first names, and how many more there are."""
     more = f" and {len(names) - _ENDPOINTS} more" if len(names) > _ENDPOINTS else ""
     return ", ".join(names[:_ENDPOINTS]) + more
+
+
+def _about(one: Finding) -> Cell:
+    """Return what a finding is about; of an invalid duet a check."""
+    return Cell(one.subject, check_words(one.subject) if one.kind == "invalid" else one.subject)
 
 
 def _row(one: Comparison) -> tuple[object, ...]:

@@ -20,6 +20,7 @@ from adx_lab.deaths import in_words
 from adx_lab.files import make_private_folder
 from adx_lab.processes import Child, start_child, stop_child
 from adx_lab.records.documents import to_json
+from adx_lab.report.parts.script import DRAWN_BY_A_PAGE
 
 NotebookStatus = Literal["completed", "failed", "timed out", "kernel died", "process died"]
 
@@ -84,7 +85,11 @@ async def execute_notebook(
         log=log,
         # The kernel must find this very package, and must not open a debugger's port for each notebook.
         environ=os.environ
-        | {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "IPYTHONDIR": str(_ipython_folder(log.parent))}
+        | {
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+            "IPYTHONDIR": str(_ipython_folder(log.parent)),
+            DRAWN_BY_A_PAGE: "yes",
+        }
         | ({} if home is None else {"ADX_LAB_HOME": str(home)}),
         cwd=notebook.parent,
     )

@@ -16,7 +16,7 @@ from adx_lab.files import make_private_folder, seal, sweep, sync
 from adx_lab.progress import Progress
 from adx_lab.report.notebooks.execute import NotebookOutcome, execute_notebook
 from adx_lab.report.page.answer import FirstScreen, answer_of
-from adx_lab.report.page.assets import copy_script, environment, packed_script
+from adx_lab.report.page.assets import copy_script, environment
 from adx_lab.report.page.blocks.block import Section
 from adx_lab.report.page.blocks.endpoints import endpoint_blocks
 from adx_lab.report.page.blocks.queries import query_blocks
@@ -25,6 +25,7 @@ from adx_lab.report.page.index import write_line
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.page.sections import calibration_note, comparison_blocks, observing_note, sections_of
 from adx_lab.report.page.verdict_words import summarise_verdict
+from adx_lab.report.parts.script import packed_script
 from adx_lab.report.parts.words import TERMS
 from adx_lab.secrecy import scrub_files
 from adx_lab.settings import Settings

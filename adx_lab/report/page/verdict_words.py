@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adx_lab.analysis.verdict import Calibration, Verdict
+from adx_lab.report.parts.table import Column, Table
 from adx_lab.report.parts.words import trouble
 
 
@@ -18,6 +19,16 @@ def summarise_verdict(verdict: Verdict, *, validity: bool = True) -> str:
         said.append(_comparisons(verdict))
     text = "; ".join(said) or "nothing was judged"
     return f"{text[0].upper()}{text[1:]}."
+
+
+def verdict_line(verdict: Verdict) -> Table:
+    """Return a verdict as a table of one row: what it is, of which run, why, and what it is worth."""
+    columns = (
+        *(Column("verdict", kind="status"), Column("run", kind="code", key="run_id")),
+        *(Column("in words"), Column("this machine")),
+    )
+    words = (summarise_verdict(verdict), calibration_line(verdict.calibration))
+    return Table(columns, ((verdict.status, verdict.run_id, *words),))
 
 
 def calibration_line(known: Calibration | None) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-PLOTLY_JS = "plotly.min.js"
+from adx_lab.report.parts.script import show_script
+
 CONFIG = {"showSendToCloud": False, "displaylogo": False, "displayModeBar": False, "responsive": True}
 HEIGHT_PX = 380
 CAPTION = "adx-caption"
@@ -49,6 +50,7 @@ class Figure:
         """Show the picture and its sentence below it, each an output of its own: neither covers the other."""
         from IPython.display import display  # noqa: PLC0415  # only a notebook calls this
 
+        show_script()
         display(self._repr_mimebundle_(), raw=True)
         caption = f'<p class="{CAPTION}" style="margin:0 8px 12px;opacity:.85">{_escape(self.sentence)}</p>'
         display({"text/html": caption, "text/plain": self.sentence}, raw=True)

@@ -30,11 +30,18 @@ _FILTER_FROM = 12
 NOTEBOOK_CSS = (
     ".adx-table th:not(.n),.adx-table td:not(.n){text-align:left!important}"
     ".adx-table td.n,.adx-table th.n{text-align:right!important;font-variant-numeric:tabular-nums}"
-    ".adx-table td.wide{min-width:16em;white-space:normal}"
-    ".adx-table td{white-space:pre-wrap;overflow-wrap:anywhere;max-width:60em}"
+    ".adx-table .scroll{overflow-x:auto}"
+    ".adx-table td{white-space:pre-wrap;overflow-wrap:break-word;max-width:60em}"
+    "@media screen{.adx-table :is(td.n,td.good,td.bad,td.maybe){white-space:nowrap}"
+    ".adx-table td.wide{min-width:12em}}.adx-table summary{cursor:pointer}"
     ".adx-table .good{color:#0a7a4b;font-weight:600}.adx-table .bad{color:#c0392b;font-weight:600}"
     ".adx-table .maybe{color:#8a5b00;font-weight:600}"
+    "[data-jp-theme-light=false] .adx-table .good{color:#5dc793}"
+    "[data-jp-theme-light=false] .adx-table .bad{color:#ff9a91}"
+    "[data-jp-theme-light=false] .adx-table .maybe{color:#e6bb5c}"
 )
+_FOLDED_FROM = 40
+"""Rows: a notebook shows more only to whoever asks, so that what stands below is found."""
 _WIDE_CHARACTERS = 28
 
 
@@ -119,7 +126,7 @@ class Cell:
     address: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """Rows of raw values under columns; a value may be a `Cell`."""
 
@@ -190,7 +197,14 @@ class Table:
 
     def _repr_html_(self) -> str:
         # JupyterLab sets every cell to the right, and takes what stands between two "$1" for mathematics.
-        return f'<style>{NOTEBOOK_CSS}</style><div class="adx-table mathjax_ignore">{self.html()}</div>'
+        shown = self.html()
+        if len(self.rows) >= _FOLDED_FROM:
+            named = escape(", ".join(self.header))
+            shown = f"<details><summary>{len(self.rows)} rows: {named}</summary>{shown}</details>"
+        return f'<style>{NOTEBOOK_CSS}</style><div class="adx-table mathjax_ignore">{shown}</div>'
+
+    def __repr__(self) -> str:
+        return f"<Table of {len(self.rows)} rows: {', '.join(self.header)}>"
 
     def seen(self) -> list[tuple[int, Column]]:
         """Return what people see: not what only machines want, and no column of which nothing is known."""

@@ -28,11 +28,11 @@ _INDENT_MAX, _INDENT_ALL = 18, 170
 _CHARACTER = 6.7
 _NODES_MAX = 200
 _BARS = {"hot": "bh", "warm": "bw", "cool": "bt", "never": "bt"}
-_STYLE = """
-.adx-plan{margin:0;overflow-x:auto;--p-ink:#20262e;--p-dim:#5b6672;--p-card:#fff;--p-line:#dfe3e8;--p-wire:#aab4bf;
---p-time:#9dbbe3;--p-warm:#f0b65a;--p-hot:#e5705f;--p-page:#b6d8c6;--p-new:#fff3d6;--p-mark:#a02c6d} @media
-(prefers-color-scheme:dark){.adx-plan{--p-ink:#dde3ea;--p-dim:#9aa6b2;--p-card:#1b2027;--p-line:#313943;
---p-wire:#596573;--p-time:#355c8f;--p-warm:#94651a;--p-hot:#a03e34;--p-page:#2f5f49;--p-new:#3a321d;--p-mark:#f08cc4}}
+_LIGHT = """--p-ink:#20262e;--p-dim:#5b6672;--p-card:#fff;--p-line:#dfe3e8;--p-wire:#aab4bf;--p-time:#9dbbe3;
+--p-warm:#f0b65a;--p-hot:#e5705f;--p-page:#b6d8c6;--p-new:#fff3d6;--p-mark:#a02c6d"""
+_DARK = """--p-ink:#dde3ea;--p-dim:#9aa6b2;--p-card:#1b2027;--p-line:#313943;--p-wire:#596573;
+--p-time:#355c8f;--p-warm:#94651a;--p-hot:#a03e34;--p-page:#2f5f49;--p-new:#3a321d;--p-mark:#f08cc4"""
+_RULES = """.adx-plan{margin:0;overflow-x:auto}
 .adx-plan svg{font:12px system-ui,sans-serif;background:var(--p-card);border-radius:8px;display:block}
 .adx-plan text{fill:var(--p-ink)}.adx-plan .d{fill:var(--p-dim);font-size:10.5px}.adx-plan
 .h{font-weight:600} .adx-plan .t{font-size:13px;font-weight:600}.adx-plan
@@ -46,9 +46,15 @@ font:12px system-ui,sans-serif}.adx-plan pre{white-space:pre-wrap;margin:2px 0 6
 details details{margin-left:14px}.adx-plan:has(.only input:checked) g.cheap{opacity:.15} .adx-plan:has(.only
 input:checked) details.cheap{display:none}
 """
+# A notebook's page says which theme it has, whatever the system's is; paper is white.
+_STYLE = f""".adx-plan{{{_LIGHT}}}
+@media screen and (prefers-color-scheme:dark){{.adx-plan{{{_DARK}}}}}
+@media screen{{[data-jp-theme-light=true] .adx-plan{{{_LIGHT}}}
+[data-jp-theme-light=false] .adx-plan{{{_DARK}}}}}
+{_RULES}"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PlanFigure:
     """A drawn plan; shows itself in a notebook. ``markup`` stands alone or within a page."""
 
@@ -60,6 +66,9 @@ class PlanFigure:
 
     def _repr_html_(self) -> str:
         return self.markup
+
+    def __repr__(self) -> str:
+        return "<PlanFigure>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ def statement_table(matrix: Matrix) -> Table:
 def notable_table(matrix: Matrix) -> Table:
     """Return what deserves a look: findings of single plans, flips between plan modes, and ties."""
     rows = (
-        (item.query, ", ".join(item.tenants), item.kind, item.words, item.mend) for item in notables(matrix)
+        (item.query, ", ".join(item.tenants), _kind(item.kind), item.words, item.mend)
+        for item in notables(matrix)
     )
     columns = (
         Column("query", kind="code"),
@@ -194,10 +195,13 @@ def nodes_table(analyses: Iterable[tuple[str, PlanAnalysis]]) -> Table:
 def findings_table(found: Sequence[PlanFinding]) -> Table:
     """Return one row a finding of a plan, with its mend."""
     names = ("kind", "subject", "reason", "mend")
-    rows = (
-        (TextCell(one.kind, one.kind.replace("_", " ")), one.subject, one.reason, one.mend) for one in found
-    )
+    rows = ((_kind(one.kind), one.subject, one.reason, one.mend) for one in found)
     return Table(tuple(Column(name) for name in names), tuple(rows))
+
+
+def _kind(kind: str) -> TextCell:
+    """Return a finding's kind as people read it."""
+    return TextCell(kind, kind.replace("_", " "))
 
 
 def _waited(judgement: Judgement, place: int) -> str:

@@ -9,7 +9,8 @@
   function read(figure) {
     let text = figure.querySelector("script").textContent;
     const printing = document.documentElement.classList.contains("printing");
-    const night = dark.matches && !printing;
+    const theme = document.body.dataset.jpThemeLight;  // a notebook's page says which it has
+    const night = (theme ? theme === "false" : dark.matches) && !printing;
     if (night) text = text.replace(/#[0-9a-f]{6}/g, (colour) => DARK[colour] || colour);
     const chart = JSON.parse(text);
     chart.layout.font = {...chart.layout.font, color: night ? "#dde3ea" : "#20262e"};
