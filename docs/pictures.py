@@ -1,8 +1,8 @@
 """Make the pictures of README.md anew, from real regressions: ``.venv/bin/python docs/pictures.py [NAME…]``.
 
-``report`` is the first screen of a duet with a copy that asks for each user by itself, ``plan`` the cause of
-one with a copy in which an index is missing, ``explore`` that notebook, executed, and ``locust-tab`` the tab
-under a load; all of them where none is named. ``NAME=RUN`` takes a stored run. Needs Chromium.
+``report`` is the first screen of a duet with a copy that asks for each user by itself, ``plan-diff`` the plan
+of one with a copy in which an index is missing, ``explore`` that notebook, executed, and ``locust-tab`` the
+tab under a load; all of them where none is named. ``NAME=RUN`` takes a stored run. Needs Chromium.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -28,12 +29,12 @@ WIDTH_PX = 1180
 ADX_LAB = (sys.executable, "-m", "adx_lab.cli")
 REGRESSIONS = {
     "report": (".", ".+patch=data/slowdowns/n_plus_one.patch", "--profile", "quick"),
-    "plan": (
+    "plan-diff": (
         *(".", ".+sql=data/slowdowns/index_dropped.sql"),
         *("--scenario", "calibration", "--profile", "quick"),
     ),
 }
-SHOWN = {"report": "#verdict", "plan": "#cause"}
+SHOWN = {"report": "#verdict", "plan-diff": "#cause"}
 FILLED_MS = 14_000
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         sys.exit("there is no chromium on this machine")
-    makers = {"report": part_of_page, "plan": part_of_page, "explore": explore, "locust-tab": locust_tab}
+    makers = {"report": part_of_page, "plan-diff": part_of_page, "explore": explore, "locust-tab": locust_tab}
     wanted = sys.argv[1:] or list(makers)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
@@ -63,8 +64,9 @@ def part_of_page(page: Page, name: str, run: str) -> None:
 
 def explore(page: Page, name: str, _: str) -> None:
     """Show the beginning of the notebook."""
-    with tempfile.TemporaryDirectory() as scratch:
-        show(page, explored(Path(scratch)))
+    # In a thread of its own: Playwright's loop runs in this one.
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(1) as aside:
+        show(page, aside.submit(explored, Path(scratch)).result())
         clip = {"x": 0, "y": 0, "width": WIDTH_PX, "height": 1500}
         page.screenshot(path=DOCS / f"{name}.png", clip=clip, full_page=True)  # type: ignore[arg-type]
 
@@ -100,7 +102,7 @@ def explored(folder: Path) -> Path:
         execute_notebook(
             HOME / "notebooks" / "explore.ipynb",
             folder / "explore.ipynb",
-            {"duration_s": 8.0, "rate_per_s": 60.0},
+            {"duration_s": 8.0, "rate_per_s": 60.0, "blocks": 1},  # the picture ends before the comparison
             cell_timeout_s=600,
             log=folder / "explore.log",
             home=HOME,

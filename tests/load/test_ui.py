@@ -79,11 +79,14 @@ async def test_a_test_from_the_page_becomes_a_run(
         report = await opened.value
         await expect(report.locator(".answer")).to_be_visible(timeout=PATIENCE_MS)
         await report.close()
-        await page.evaluate("localStorage.theme = 'dark'")
+        await page.locator("header button").last.click()  # Locust's own switch
         await expect(frame.locator("html[data-theme=dark]")).to_have_count(1, timeout=PATIENCE_MS)
         await page.set_viewport_size({"width": 390, "height": 800})
         inner = frame.locator("html")
         assert await inner.evaluate("html => html.scrollWidth - html.clientWidth") <= 0
+        cut = "parts => parts.filter(part => part.scrollWidth > part.clientWidth).map(part => part.id)"
+        await expect(frame.locator("#split .bar").first).to_be_visible()
+        assert await frame.locator(".scroll").evaluate_all(cut) == []
         await browser.close()
     assert not [url for url in outside if not url.startswith(("data:", "blob:"))]
     run_id = wait_for_run(stack_home, before)

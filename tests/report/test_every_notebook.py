@@ -22,7 +22,7 @@ from adx_lab.report.plans.of_run import changes_since, plan_picture
 from adx_lab.settings import read_settings
 from adx_lab.store.rule_costs import RuleCost, RuleCosts
 from tests.conftest import CHECKOUT, HEADLESS, IN_GIT, Finished, Home
-from tests.report.browsing import AXE, serious
+from tests.report.browsing import AXE, cut_on_paper, serious
 
 SOURCES = CHECKOUT / "notebooks"
 CHARTS = {
@@ -166,6 +166,11 @@ def test_the_pages_draw_and_fit(pages: dict[str, str], chromium: str, night: Fin
                 page.goto(file.as_uri())
                 page.wait_for_selector("html[data-drawn]", state="attached")
                 assert serious(page) == [], file.name
+        for file in (report / "index.html", report / "comparisons.html", report / "query_plans.html"):
+            if file.is_file():
+                page.goto(file.as_uri())
+                page.wait_for_selector("html[data-drawn]", state="attached")
+                assert cut_on_paper(page) == [], file.name
         browser.close()
 
 

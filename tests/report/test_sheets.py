@@ -19,7 +19,7 @@ from adx_lab.report.page.sheets.two_runs import write_compared
 from adx_lab.settings import read_settings
 from adx_lab.store.rule_costs import RuleCost
 from tests.conftest import HEADLESS, Home
-from tests.report.browsing import AXE, serious
+from tests.report.browsing import AXE, cut_on_paper, serious
 from tests.report.test_exports import a_budget, a_comparison
 
 TRIALS = ({
@@ -92,6 +92,7 @@ def test_each_fits_a_phone_and_can_be_read_by_all(
         assert faults == [], kind
         if AXE.is_file():
             assert serious(page) == [], kind
+        assert cut_on_paper(page) == [], kind
         context.close()
 
 

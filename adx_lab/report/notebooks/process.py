@@ -84,7 +84,10 @@ def _as_html(executed: Path) -> str:
     # "basic" has no page around it, and so none of the scripts that the lab template takes from the network.
     # Here and not where the page is written: importing nbconvert takes seconds, and no verb should wait.
     exporter = HTMLExporter(
-        template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True, anchor_link_text=""
+        template_name="basic",
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        exclude_anchor_links=True,
     )
     body: str = exporter.from_filename(str(executed))[0]
     return body

@@ -164,7 +164,7 @@ def test_what_is_notable_is_the_same_wherever_it_is_shown(pages: int) -> None:
     )
     output = io.StringIO()
     Console(width=200, color_system=None, file=output).print(matrix_text(matrix))
-    in_table = any("flip" in row for row in notable_table(matrix).rows)
+    in_table = any("flip" in row for row in notable_table(matrix).texts)
     assert in_table == ("flip:" in output.getvalue()) == (pages - 4 >= 10)
 
 
