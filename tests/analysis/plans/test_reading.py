@@ -434,7 +434,8 @@ def test_a_plan_within_a_program() -> None:
 
 def test_sub_plans_whatever_they_are_called() -> None:
     for name in ("InitPlan 1 (returns $0)", "InitPlan (null)", "SubPlan exists_1", "InitPlan", "CTE a b"):
-        text = f"Result (actual rows=1.00 loops=1)\n  {name}\n    ->  {TEXT.replace(chr(10), chr(10) + '    ')}"
+        below = TEXT.replace("\n", "\n    ")
+        text = f"Result (actual rows=1.00 loops=1)\n  {name}\n    ->  {below}"
         (document,) = read_plans(text)
         nodes = analyse(document).nodes
         assert [(node.type, node.depth) for node in nodes] == [("Result", 0), ("Limit", 1), ("Seq Scan", 2)]
