@@ -104,8 +104,9 @@ def watching(settings: Settings, title: str, *, page: bool) -> ConsoleProgress:
 
 
 def say_error(text: str) -> None:
-    """Print the one line that says what is wrong."""
-    print(f"adx-lab: {scrub(text)}", file=sys.stderr, flush=True)
+    """Print the one line that says what is wrong; a name in it can't move the cursor or break the line."""
+    line = "".join(letter if letter.isprintable() else " " for letter in scrub(text))
+    print(f"adx-lab: {line}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:

@@ -62,6 +62,7 @@ def show(run_id: str = "latest", /, *, json: bool = False) -> int:
     rows = list_runs_of(settings).rows
     row = next((row for row in rows if row["run_id"] == run.record.run_id), None)
     document = to_plain(run.record) | {
+        "kind": run.record.kind,
         "folder": str(run.folder),
         "status": row and row["status"],
         "figures": row["figures"] if row else {},

@@ -33,6 +33,19 @@ WAYS = """-A
 -P border=0
 -P border=2 -P linestyle=unicode
 -P linestyle=old-ascii -P border=2
+-P format=latex
+-P format=latex -P border=3
+-P format=latex -x
+-P format=latex-longtable
+-P format=latex-longtable -P border=3
+-P format=troff-ms
+-P format=troff-ms -x
+-P format=asciidoc
+-P format=asciidoc -P border=2
+-P format=asciidoc -x
+-P format=unaligned -P fieldsep=; -x
+-P linestyle=old-ascii
+-P linestyle=old-ascii -P border=0
 -P format=wrapped -P columns=70
 -P format=wrapped -P columns=70 -P linestyle=unicode -P border=2
 -P unicode_border_linestyle=double -P linestyle=unicode -P border=2"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adx_lab.analysis.plans import PlanDocument, analyse, read_plans, scan_plans
+from adx_lab.analysis.plans.reading import scan
 from adx_lab.errors import UsageError
 from adx_lab.records.documents import to_json
 from adx_lab.report.plans.terminal import plan_text
@@ -393,3 +395,71 @@ def test_what_can_not_be_told_is_refused() -> None:
         reading = scan_plans(text)
         assert not any("->" in document.root["Node Type"] for document in reading.documents)
         assert any(said in fault for fault in reading.faults), reading.faults
+
+
+MASKED = """select explain_filter('explain (analyze) select * from orders');
+             explain_filter
+-----------------------------------------
+ Limit  (cost=N.N..N.N rows=N width=N) (actual time=N.N..N.N rows=N.N loops=N)
+   Buffers: shared hit=N
+   ->  Seq Scan on orders o  (cost=xxx..xxx rows=3 width=xxx) (actual rows=2 loops=1)
+         Filter: (note = 'N'::text)
+         Rows Removed by Filter: N
+ Planning Time: N.N ms
+ Execution Time: N.N ms
+(6 rows)
+"""
+
+
+def test_figures_that_regression_tests_mask_are_unknown_and_the_plan_is_read() -> None:
+    (document,) = read_plans(MASKED)
+    limit, scan = analyse(document).nodes
+    assert (limit.cost, limit.rows, scan.cost, scan.planned_rows, scan.rows) == (None, None, None, 3, 2)
+    assert (scan.relation, scan.details["Filter"]) == ("orders", "(note = 'N'::text)")
+    assert "Execution Time" not in document.body
+    masked = json.dumps(json.loads(ONE), indent=2).replace("0.5", "N.N").replace("12", "N")
+    table = "explain_filter\n-----\n" + "\n".join(f" {line:<60}+" for line in masked.splitlines())
+    for text in (masked, table):
+        (document,) = read_plans(text)
+        assert (document.root["Actual Rows"], document.root["Plan Rows"]) == (None, 10), text
+
+
+def test_a_plan_within_a_program() -> None:
+    """In its first line something stands before the plan, and it is no name of a node."""
+    plain = [node.label for node in analyse(read_plans(TEXT)[0]).nodes]
+    for before, after in (('const plan = `"', '"`'), ("PLAN = '''", "'''"), ("- plan: ", ""), ("* ", "")):
+        (document,) = read_plans(before + TEXT + after)
+        assert [node.label for node in analyse(document).nodes] == plain, before
+
+
+def test_sub_plans_whatever_they_are_called() -> None:
+    for name in ("InitPlan 1 (returns $0)", "InitPlan (null)", "SubPlan exists_1", "InitPlan", "CTE a b"):
+        below = TEXT.replace("\n", "\n    ")
+        text = f"Result (actual rows=1.00 loops=1)\n  {name}\n    ->  {below}"
+        (document,) = read_plans(text)
+        nodes = analyse(document).nodes
+        assert [(node.type, node.depth) for node in nodes] == [("Result", 0), ("Limit", 1), ("Seq Scan", 2)]
+
+
+def test_a_comment_that_speaks_of_a_plan_is_none() -> None:
+    (document,) = read_plans("-- why it says '(never executed)' at all\n\n" + TEXT)
+    assert document.root["Node Type"] == "Limit"
+
+
+def test_many_plans_in_one_text_take_time_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each kind of beginning is searched for once a plan, and not again from every plan to the end."""
+    searched = 0
+    first = scan._Finder._first
+
+    def counted(finder: scan._Finder, pattern: re.Pattern[str], position: int) -> int | None:
+        nonlocal searched
+        before = finder._ahead.get(pattern)
+        place = first(finder, pattern, position)
+        if finder._ahead[pattern] is not before:
+            searched += (len(finder.text) if place is None else place) - position
+        return place
+
+    monkeypatch.setattr(scan._Finder, "_first", counted)
+    text = f" QUERY PLAN\n-----\n{TEXT}\n(8 rows)\n\n" * 300
+    assert len(read_plans(text)) == 300
+    assert searched < 10 * len(text)

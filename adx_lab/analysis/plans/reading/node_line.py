@@ -8,7 +8,9 @@ from typing import Any
 from adx_lab.analysis.plans.labels import KNOWN_TYPES
 from adx_lab.analysis.plans.sql.tokens import name_of, tokens_of
 
-_NUMBER = r"(\d+(?:\.\d+)?)"
+MASK = r"(?:[NX?*#]+|x{2,})"
+"""What regression tests and people who may not show them put for figures."""
+_NUMBER = rf"(\d+(?:\.\d+)?|{MASK}(?:\.{MASK})?)"
 _COST = re.compile(rf"\(cost={_NUMBER}\.\.{_NUMBER} rows={_NUMBER} width={_NUMBER}\)")
 _ACTUAL = re.compile(rf"\(actual(?: time={_NUMBER}\.\.{_NUMBER})?(?: rows={_NUMBER})? loops={_NUMBER}\)")
 _NEVER = "(never executed)"
@@ -42,12 +44,12 @@ def read_node(text: str) -> dict[str, Any] | None:
     if not ends and not (NODE.match(text) and not re.search(r":\s|\(cost=|\(actual", text)):
         return None
     headline = text[: min(ends, default=len(text))].strip()
-    if not headline:
+    if not headline or headline.startswith("--"):  # a comment that speaks of a plan
         return None
     node = _described(headline)
     if cost:
-        low, high, rows, width = (_figure(value) for value in cost.groups())
-        node |= {"Startup Cost": low, "Total Cost": high, "Plan Rows": rows, "Plan Width": width}
+        keys = ("Startup Cost", "Total Cost", "Plan Rows", "Plan Width")
+        node |= _known(dict(zip(keys, cost.groups(), strict=True)))
     if actual:
         node |= executed(actual)
     elif never:
@@ -59,10 +61,8 @@ def read_node(text: str) -> dict[str, Any] | None:
 def executed(actual: re.Match[str]) -> dict[str, Any]:
     """Return what ``(actual time=… rows=… loops=…)`` says."""
     low, high, rows, loops = actual.groups()
-    found: dict[str, Any] = {}
-    if low is not None:
-        found = {"Actual Startup Time": float(low), "Actual Total Time": float(high)}
-    return found | {"Actual Rows": _figure(rows or "0"), "Actual Loops": _figure(loops)}
+    timed = {} if low is None else {"Actual Startup Time": low, "Actual Total Time": high}
+    return _known(timed | {"Actual Rows": rows or "0", "Actual Loops": loops})
 
 
 def read_worker(text: str) -> dict[str, Any] | None:
@@ -71,8 +71,11 @@ def read_worker(text: str) -> dict[str, Any] | None:
     return executed(match) if match else None
 
 
-def _figure(text: str) -> int | float:
-    return float(text) if "." in text else int(text)
+def _known(printed: dict[str, str]) -> dict[str, Any]:
+    """Return the figures that are not masked."""
+    return {
+        key: float(text) if "." in text else int(text) for key, text in printed.items() if text[0].isdigit()
+    }
 
 
 def _described(headline: str) -> dict[str, Any]:

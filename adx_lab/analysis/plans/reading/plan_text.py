@@ -11,17 +11,22 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.plans.reading.node_line import read_node
+from adx_lab.analysis.plans.reading.node_line import MASK, read_node
 from adx_lab.analysis.plans.reading.properties import figure, fill_counters, read_property
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ANNOTATED = re.compile(r"\((?:cost=[\d.]+?\.\.\d|actual time=[\d.]+?\.\.\d|actual rows=\d|never executed\))")
+_SHOWN = r"[\dNX?*#x]"  # a digit, or what masks it
+ANNOTATED = re.compile(
+    rf"\((?:(?:cost|actual time)=(?:{_SHOWN}|\.)+?\.\.{_SHOWN}|actual rows={_SHOWN}|never executed\))"
+)
 _ARROW = re.compile(r"^(\s*)(?:->|└─|├─|→)\s*")
 _TARGET = re.compile(r"^\s+(?:Foreign )?(?:Insert|Update|Delete|Merge) on [\w.\"]+(?: [\w\"]+)?\s*$")
-_SUBPLAN = re.compile(r"^\s*((?:InitPlan|SubPlan)(?:\s+\d+|\s+\w+)?(?:\s+\(returns .*\))?|CTE\s+.+?)\s*$")
-_WHOLE = re.compile(r"^\s*((?:Planning|Execution) [Tt]ime|Total [Rr]untime): ([\d.]+) ?ms")
+_SUBPLAN = re.compile(r"^\s*((?:InitPlan|SubPlan)(?:\s+[^:]*)?|CTE\s+.+?)\s*$")
+_WHOLE = re.compile(
+    rf"^\s*((?:Planning|Execution) [Tt]ime|Total [Rr]untime): ([\d.]+|{MASK}(?:\.{MASK})?) ?ms"
+)
 _SECTION = re.compile(r"^\s*(Planning|JIT|Serialization|Triggers):\s*(.*)$")
 _TRIGGER = re.compile(
     r"^\s*Trigger (?:for constraint )?(.+?)(?: on (\S+))?: (?:time=([\d.]+) )?calls=(\d+(?:\.\d+)?)"
@@ -122,7 +127,8 @@ class PlanText:
     def _on_the_whole(self, line: str) -> bool:
         if match := _WHOLE.match(line):
             name = match.group(1).title().replace("Total Runtime", "Execution Time")
-            self.body[name] = float(match.group(2))
+            if match.group(2)[0].isdigit():
+                self.body[name] = float(match.group(2))
         elif match := _TRIGGER.match(line):
             constraint = "for constraint" in line
             name = re.sub(r"^(?:for constraint )", "", match.group(1))

@@ -8,7 +8,9 @@ in plain logs, csvlog and jsonlog, mixed as they come.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.reading.foreign import database_of
@@ -117,8 +119,12 @@ class _Finder:
         self.text = message.text
         self.found: list[PlanDocument] = []
         self.faults: list[str] = []
-        self.query: str | None = None
         self._line, self._counted = message.line, 0
+        self._ahead: dict[re.Pattern[str], tuple[int, int | None]] = {}
+        self._read_until = 0
+        lines = self.text.split("\n")
+        self._begins = list(accumulate((len(line) + 1 for line in lines), initial=0))
+        self._lines = [line.expandtabs(4) for line in lines]
 
     def find(self) -> tuple[list[PlanDocument], list[str]]:
         """Return the plans and the faults."""
@@ -138,13 +144,12 @@ class _Finder:
         candidates: list[tuple[int, Any]] = []
         readers = ((_JSON, self._json), (_XML, self._xml), (YAML_BEGIN, self._yaml))
         for pattern, reader in readers:
-            match = pattern.search(self.text, position)
-            if match is not None:
-                candidates.append((match.start(), reader))
-        if not (candidates or self.found or self.faults) and (
-            match := _JSON_INSIDE.search(self.text, position)
-        ):
-            candidates.append((match.start(), self._json_inside))
+            place = self._first(pattern, position)
+            if place is not None:
+                candidates.append((place, reader))
+        if not (candidates or self.found or self.faults):
+            place = self._first(_JSON_INSIDE, position)
+            candidates += [] if place is None else [(place, self._json_inside)]
         first = min((begin for begin, _ in candidates), default=len(self.text))
         begin = self._text_begin(position, first)
         if begin is not None:
@@ -153,13 +158,26 @@ class _Finder:
 
     def _text_begin(self, position: int, end: int) -> int | None:
         """Return the line where a plan as text begins, before ``end``."""
-        annotated = ANNOTATED.search(self.text, position, end)
-        limit = end if annotated is None else annotated.start()
-        bare = None
-        if "->  " in self.text or "QUERY PLAN" in self.text or annotated is not None:
-            bare = _BARE.search(self.text, position, limit)
-        places = [match.start() for match in (annotated, bare) if match is not None]
-        return None if not places else self.text.rfind("\n", 0, min(places) + 1) + 1
+        places = [self._first(ANNOTATED, position)]
+        if places[0] is not None or "->  " in self.text or "QUERY PLAN" in self.text:
+            places.append(self._first(_BARE, position))
+        begin = min((place for place in places if place is not None), default=end)
+        return None if begin >= end else self.text.rfind("\n", 0, begin + 1) + 1
+
+    def _first(self, pattern: re.Pattern[str], position: int) -> int | None:
+        """Return where a pattern occurs next, searched for once however often it is asked."""
+        since, place = self._ahead.get(pattern, (len(self.text) + 1, None))
+        if since > position or (place is not None and place < position):
+            match = pattern.search(self.text, position)
+            place = None if match is None else match.start()
+            self._ahead[pattern] = (position, place)
+        return place
+
+    def _below(self, begin: int) -> tuple[int, list[str]]:
+        """Return the number of the line that begins there, and what follows with it."""
+        number = bisect_right(self._begins, begin) - 1
+        first = self.text[begin : self._begins[number + 1] - 1].expandtabs(4)
+        return number, [first, *self._lines[number + 1 : number + _LINES_MAX]]
 
     def _line_at(self, position: int) -> int:
         if not self.message.escaped:
@@ -219,7 +237,7 @@ class _Finder:
         return ending
 
     def _yaml(self, begin: int) -> int:
-        lines = self.text[begin:].split("\n")
+        number, lines = self._below(begin)
         query = lines[0].lstrip().removeprefix("- ").startswith("Query Text:")
         if query and not any(re.match(r"\s*Plan:\s*$", line) for line in lines[1:4]):
             return begin + len(lines[0])  # the text of a statement whose plan is in another format
@@ -228,29 +246,34 @@ class _Finder:
             self.faults.append(f"the plan that begins in line {self._line_at(begin)} is not whole YAML")
         else:
             self._add(body, begin)
-        return begin + sum(len(line) + 1 for line in lines[:used])
+        return self._begins[number + used]
 
     def _plan_text(self, begin: int) -> int:
         line = self._line_at(begin)
-        lines = self.text[begin:].split("\n", _LINES_MAX)
-        body, used = read_plan_text([item.expandtabs(4) for item in lines])
+        number, lines = self._below(begin)
+        if not NODE.match(lines[0]):
+            lines[0] = _OPENING.sub("", lines[0])
+        body, used = read_plan_text(lines)
+        before, self._read_until = self._read_until, self._begins[number + used]
         if body is not None and "->" in body["Plan"]["Node Type"]:
-            before = body["Plan"]["Node Type"].partition("->")[0].strip()
-            self.faults.append(f"the plan in line {line} has something before its lines: {before[:40]}")
+            odd = body["Plan"]["Node Type"].partition("->")[0].strip()
+            self.faults.append(f"the plan in line {line} has something before its lines: {odd[:40]}")
         elif body is not None and _is_flat(body["Plan"]):
             self.faults.append(f"the plan in line {line} lost its indentation: what is below what is unknown")
         elif body is not None:
-            query = _query_before(self.text[:begin])
+            query = _query_before(self.text[before:begin])
             self._add(({"Query Text": query} if query else {}) | body, begin)
         elif ANNOTATED.search(lines[0]) and not self.found:
             self.faults.append(f"the plan that begins in line {line} is cut off at its head")
-        return begin + sum(len(item) + 1 for item in lines[:used])
+        return self._read_until
 
 
 _LINES_MAX = 20_000
 _AT_MOST_TWO = frozenset(
     {"Nested Loop", "Hash Join", "Merge Join", "Hash", "Sort", "Limit", "Aggregate", "Gather", "WindowAgg"}
 )
+_OPENING = re.compile(rf"^[^(]{{0,200}}?[=:`\"'*]\s*(?={NODE.pattern})")
+"""What a program's source, a report or a list has before a plan, in its first line."""
 _BARE = re.compile(rf"^{NODE.pattern}(?!.*:\s|\s*[|,&\t]|\s+data type)[^\n]*$", re.MULTILINE)
 
 

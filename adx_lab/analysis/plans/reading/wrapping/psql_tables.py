@@ -11,7 +11,9 @@ import html
 import io
 import re
 
-_EXPANDED = re.compile(r"^[|│║]? ?QUERY PLAN( ?)([|│║,])\1(.*)$")
+from adx_lab.analysis.plans.reading.wrapping.typeset import plain
+
+_EXPANDED = re.compile(r"^[|│║]? ?QUERY PLAN( ?)([|│║,;:#~^\t])\1(.*)$")
 _EXPANDED_ON = re.compile(r"^[|│║]? {8,}[|│║](?: (.*))?$")
 _RECORD = re.compile(r"^[^\w\n]*\[ RECORD \d+ \]")
 _CELL = re.compile(r"<td\b[^>]*>(.*?)</td>", re.DOTALL)
@@ -33,6 +35,7 @@ def untabled(text: str) -> str:
     if text.lstrip().startswith("QUERY PLAN,"):
         rows = csv.reader(io.StringIO(text))
         return _HEADER + "\n".join(row[1] for row in rows if len(row) == 2 and row[0] == "QUERY PLAN")
+    text = plain(text)
     if any(_EXPANDED.match(line) for line in text.split("\n", 5)[:5]):
         return _HEADER + "\n".join(_records(text))
     return _CUT.sub(_put_together, text)

@@ -19,6 +19,7 @@ _TABLE_BEGIN = re.compile(r"^[ \t]*[|│║] ?", re.MULTILINE)
 _HEADER = re.compile(r"^[ \t|│║\"]*QUERY PLAN[ \t|│║\"]*$", re.MULTILINE)
 _MAIL = re.compile(r"^(?:>[ \t]?)+", re.MULTILINE)
 _QUOTED_ROW = re.compile(r'^"((?:[^"]|"")*)"[ \t]*$', re.MULTILINE)
+_MASKED = re.compile(r'("[A-Z][\w /-]*": )N(?:\.N)?(?=,?$)', re.MULTILINE)  # as regression tests mask figures
 _SPACES = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 
 
@@ -38,7 +39,7 @@ def unwrapped(text: str) -> str:
     text = _without_quotes(untabled(without_prefixes(text)))
     if _HEADER.search(text) or _framed(text):
         text = _without_borders(text)
-    return text
+    return _MASKED.sub(r"\1null", text)
 
 
 def _is_mail(text: str) -> bool:
