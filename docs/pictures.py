@@ -7,7 +7,6 @@ tab under a load; all of them where none is named. ``NAME=RUN`` takes a stored r
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import shutil
@@ -15,13 +14,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from nbconvert import HTMLExporter
 from playwright.sync_api import Page, sync_playwright
-
-from adx_lab.report.notebooks.execute import execute_notebook
-from adx_lab.report.page.assets import copy_script, environment
 
 DOCS = Path(__file__).resolve().parent
 HOME = DOCS.parent
@@ -63,11 +59,12 @@ def part_of_page(page: Page, name: str, run: str) -> None:
 
 
 def explore(page: Page, name: str, _: str) -> None:
-    """Show the beginning of the notebook."""
-    # In a thread of its own: Playwright's loop runs in this one.
-    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(1) as aside:
-        show(page, aside.submit(explored, Path(scratch)).result())
-        clip = {"x": 0, "y": 0, "width": WIDTH_PX, "height": 1500}
+    """Show the part of the notebook that looks at a run."""
+    with tempfile.TemporaryDirectory() as scratch:
+        show(page, explored(Path(scratch)))
+        begins = page.get_by_role("heading", name="Look at it").bounding_box()
+        assert begins is not None
+        clip = {"x": 0, "y": begins["y"] - 20, "width": WIDTH_PX, "height": 1500}
         page.screenshot(path=DOCS / f"{name}.png", clip=clip, full_page=True)  # type: ignore[arg-type]
 
 
@@ -97,31 +94,20 @@ def told(*words: str) -> dict[str, str]:
 
 
 def explored(folder: Path) -> Path:
-    """Execute the notebook that explores, and write its page with its code."""
-    outcome = asyncio.run(
-        execute_notebook(
-            HOME / "notebooks" / "explore.ipynb",
-            folder / "explore.ipynb",
-            {"duration_s": 8.0, "rate_per_s": 60.0, "blocks": 1},  # the picture ends before the comparison
-            cell_timeout_s=600,
-            log=folder / "explore.log",
-            home=HOME,
-        )
-    )
-    copy_script(folder)
-    page = (
-        environment()
-        .get_template("notebook.html.j2")
-        .render(name="explore", run_id="", outcome=outcome, body=outcome.body, others=[])
-    )
-    file = folder / "explore.html"
-    file.write_text(page.replace('class="notebook"', 'class="notebook code"'), encoding="utf-8")
+    """Execute the notebook that explores, and make a page of it as anybody would."""
+    notebook = folder / "explore.ipynb"
+    # One block: the picture ends before the comparison.
+    words = ("-p", "duration_s", "8", "-p", "rate_per_s", "60", "-p", "blocks", "1")
+    command = [sys.executable, "-m", "papermill", "notebooks/explore.ipynb", str(notebook), *words]
+    subprocess.run(command, cwd=HOME, check=True)
+    file = notebook.with_suffix(".html")
+    file.write_text(HTMLExporter().from_filename(str(notebook))[0], encoding="utf-8")
     return file
 
 
 def show(page: Page, file: Path) -> None:
     """Open a page and wait until its charts are drawn."""
-    page.goto(file.as_uri())
+    page.goto(file.as_uri(), wait_until="domcontentloaded")
     page.wait_for_selector("html[data-drawn]", state="attached")
 
 

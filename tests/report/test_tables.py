@@ -120,3 +120,10 @@ def test_a_share_is_a_percentage(share: float, text: str) -> None:
 )
 def test_a_change_says_its_sign(fraction: float, text: str) -> None:
     assert change(fraction) == text
+
+
+def test_a_notebook_folds_a_long_table_and_prints_none_of_its_rows() -> None:
+    short, long = (Table((Column("name"),), tuple((f"r{n}",) for n in range(count))) for count in (3, 50))
+    assert "<details>" not in short._repr_html_()
+    assert "<summary>50 rows: name</summary>" in long._repr_html_()
+    assert repr(long) == "<Table of 50 rows: name>"

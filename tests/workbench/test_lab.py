@@ -37,6 +37,9 @@ async def test_a_load_is_one_call_on_a_running_loop(lab: Lab, run: Any) -> None:
     assert latency["requests"].sum() == len(run.samples)
     assert lab.run(run.id).id == run.id
     assert run.id in set(lab.runs().frame["run_id"])
+    commits = [row[-1] for row in lab.runs().shown[0].texts]
+    assert not [words for words in commits if '"' in words]
+    assert str(lab.settings.home_dir) not in repr(lab)  # a notebook is published with what it shows
     assert "requests" in repr(run)
 
 
