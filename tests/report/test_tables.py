@@ -127,3 +127,9 @@ def test_a_notebook_folds_a_long_table_and_prints_none_of_its_rows() -> None:
     assert "<details>" not in short._repr_html_()
     assert "<summary>50 rows: name</summary>" in long._repr_html_()
     assert repr(long) == "<Table of 50 rows: name>"
+
+
+def test_a_name_moves_no_cursor() -> None:
+    table = Table((Column("endpoint"),), (("GET /a\x1b[2J\x07\u202e\x9b31m",),))
+    for width in (None, 40):
+        assert table_text(table, width=width).replace("\n", "").isprintable()
