@@ -81,3 +81,8 @@ def nearest(name: str, known: Sequence[str]) -> str:
     if near:
         return f"did you mean {near[0]}?"
     return f"there are {', '.join(known) or 'none'}" if len(known) <= _LISTED_MAX else ""
+
+
+def on_a_terminal(text: str) -> str:
+    """Return a text without what moves a terminal's cursor or turns its colours: names come from anywhere."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)

@@ -41,12 +41,35 @@ def test_what_is_wrong_is_refused_with_the_mend(
     [
         ("[load]\nspeed = 1\n", "unknown setting load.speed in .*adx-lab.toml; did you mean load.seed"),
         ("[load", "is not TOML"),
+        ("[services]\n", "unknown setting services in .*adx-lab.toml; did you mean service"),
+        ("[service.strat]\n", "unknown setting service.strat in"),
+        ('[service]\nurl = "http://"\n', "service.url in .*adx-lab.toml is http://; write it as http"),
+        (
+            '[service]\nurl = "http://shop:99999"\n',
+            "service.url in .*adx-lab.toml is http://shop:99999; write",
+        ),
         ("load = 3\n", "unknown setting load in"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         read_settings(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("what", ["a folder", "a link to nowhere"])
+def test_a_file_that_can_not_be_read_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """What is upwards of it, or the reference core, would be measured in its place."""
+    (tmp_path / "sub folder").mkdir()
+    file = tmp_path / "adx-lab.toml"
+    if what == "a folder":
+        file.mkdir()
+    else:
+        file.symlink_to(tmp_path / "nowhere")
+    monkeypatch.chdir(tmp_path / "sub folder")
+    with pytest.raises(UsageError, match=r"adx-lab.toml can't be read"):
+        read_settings({})
 
 
 def test_the_cores_own_environment_can_be_set_in_the_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from adx_lab.errors import on_a_terminal
 from adx_lab.secrecy import scrub
 
 if TYPE_CHECKING:
@@ -104,8 +105,9 @@ def watching(settings: Settings, title: str, *, page: bool) -> ConsoleProgress:
 
 
 def say_error(text: str) -> None:
-    """Print the one line that says what is wrong."""
-    print(f"adx-lab: {scrub(text)}", file=sys.stderr, flush=True)
+    """Print the one line that says what is wrong; a name in it can't move the cursor or break the line."""
+    line = on_a_terminal(scrub(text)).replace("\n", " ")
+    print(f"adx-lab: {line}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
@@ -119,7 +121,7 @@ def print_pairs(pairs: dict[str, Any]) -> None:
     """Print names and values in two columns."""
     width = max((len(name) for name in pairs), default=0)
     for name, value in pairs.items():
-        print(f"{name:<{width}}  {value}")
+        print(on_a_terminal(f"{name:<{width}}  {value}"))
 
 
 def print_table(table: Table) -> None:

@@ -20,6 +20,9 @@ from adx_lab.settings import Settings
 from adx_lab.store.folders import StoredRun, delete_run_folder, open_run, run_ids
 from adx_lab.store.rows import RunStore
 
+_DAYS_MAX = 36_500
+"""A century: more than a calendar bears in the end, and NaN is below nothing."""
+
 
 def rebuild(settings: Settings, progress: Progress) -> list[str]:
     """Make the run store anew from the journal and the folders, and return the runs that were added.
@@ -87,9 +90,13 @@ def delete_old(
     now
         The present, where it is not the clock's.
     """
-    if (older_than_days is not None and older_than_days < 0) or (keep is not None and keep < 0):
-        raise UsageError("a number of days or runs is below zero", mend="give one from 0 on")
-    oldest = (now or datetime.now(UTC)) - timedelta(days=older_than_days or 0)
+    days = older_than_days or 0
+    if not 0 <= days <= _DAYS_MAX or (keep is not None and keep < 0):
+        raise UsageError(
+            "a number of days or runs can't be meant",
+            mend=f"give one from 0 on, and at most {_DAYS_MAX:,} days",
+        )
+    oldest = (now or datetime.now(UTC)) - timedelta(days=days)
     baselines = baseline_commits(settings)
     ids = run_ids(settings.runs_dir)
     doomed = []

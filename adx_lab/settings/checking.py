@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -74,6 +75,14 @@ def _where(name: str, sources: Mapping[str, str]) -> str:
     return f" in {sources[name]}" if name in sources else ""
 
 
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half of a bracket
+        return False
+
+
 def _faults(service: ServiceSettings) -> Iterator[tuple[str, str, str]]:
     """Yield what means nothing: the setting, what is wrong with it, the mend."""
     for name, text in (("service.name", service.name), ("service.environment", service.environment)):
@@ -81,7 +90,7 @@ def _faults(service: ServiceSettings) -> Iterator[tuple[str, str, str]]:
             yield name, f"is {text!r}", "take a short name of one line"
     if not service.environment:
         yield "service.environment", "is empty", "leave it out, or name it: staging-eu"
-    if service.url is not None and not service.url.startswith(("http://", "https://", "$")):
+    if service.url is not None and not (service.url.startswith("$") or _is_address(service.url)):
         yield "service.url", f"is {service.url}", "write it as http://127.0.0.1:8080"
     for name in ("ready", "metrics"):
         path = service.start.ready if name == "ready" else service.metrics

@@ -68,10 +68,12 @@ def _place_certificate(tree: Mapping[str, Any], file: Path | None) -> None:
 
 def _find_file(home: Path | None) -> Path | None:
     """Return the project file of a home, or the next one upwards from where one stands."""
-    if home is not None and (home / FILE).is_file():
+    # A link that leads nowhere, or a folder of that name, is read and refused: without it another service
+    # would be measured.
+    if home is not None and os.path.lexists(home / FILE):
         return (home / FILE).resolve()
     here = Path.cwd()
-    return next((folder / FILE for folder in (here, *here.parents) if (folder / FILE).is_file()), None)
+    return next((folder / FILE for folder in (here, *here.parents) if os.path.lexists(folder / FILE)), None)
 
 
 def _usual_home() -> Path:
@@ -162,9 +164,11 @@ def _describes(document: Mapping[str, Any]) -> bool:
 
 
 def _flatten(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
-    tables = {name for name, kind in _known(Settings).items() if str(kind).startswith("dict")}
+    known = _known(Settings)
+    tables = {name for name, kind in known.items() if str(kind).startswith("dict")}
     for key, value in document.items():
-        if isinstance(value, Mapping) and f"{prefix}{key}" not in tables:
+        is_section = value or any(name.startswith(f"{prefix}{key}.") for name in known)
+        if isinstance(value, Mapping) and f"{prefix}{key}" not in tables and is_section:
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

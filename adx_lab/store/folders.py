@@ -322,7 +322,10 @@ def delete_run_folder(runs_dir: Path, run_id: str) -> None:
     try:
         (runs_dir / run_id).rename(doomed)
         sync(runs_dir)
-        shutil.rmtree(doomed)
+        if doomed.is_symlink():  # what it points at is somebody else's
+            doomed.unlink()
+        else:
+            shutil.rmtree(doomed)
     except FileNotFoundError:  # somebody else removes it just now
         return
     except OSError as error:

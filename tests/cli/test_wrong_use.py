@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Home
+from tests.store.test_folders import make_run
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,11 @@ from tests.conftest import Home
         (("nightly", "--profile", "slow"), 2, '"slow"'),
         (("runs", "show", "1999"), 2, "there is no run 1999"),
         (("runs", "delete", "1999"), 2, "there is no run 1999"),
+        (("runs", "delete", "--older-than", "nan"), 2, "a number of days or runs can't be meant"),
+        (("runs", "delete", "--older-than", "inf"), 2, "a number of days or runs can't be meant"),
+        (("runs", "delete", "--older-than", "1e300"), 2, "a number of days or runs can't be meant"),
+        (("runs", "delete", "--keep", "-1"), 2, "a number of days or runs can't be meant"),
+        (("runs", "show", "a\x1b[2J\nb"), 2, "there is no run a [2J b in"),
         (("report",), 2, "there is no "),
         (("up", "--scale", "enormous"), 2, "enormous"),
         (("up", "--rules-off", "cache.l9"), 2, "cache.l9"),
@@ -76,6 +82,15 @@ def test_wrong_settings(home: Home, variable: str, value: str, said: str) -> Non
     assert done.code == 2
     assert len(done.error_lines) == 1
     assert said in done.error_lines[0]
+
+
+def test_a_stored_run_is_shown(home: Home) -> None:
+    make_run(home.data / "runs", "20260101T000000-aaaaaa")
+    done = home.adx_lab("runs", "show")
+    assert done.code == 0, done.err
+    shown = dict(line.split(None, 1) for line in done.out.splitlines() if " " in line)
+    assert (shown["run_id"], shown["kind"], shown["scenario"]) == ("20260101T000000-aaaaaa", "load", "mixed")
+    assert home.adx_lab("runs", "show", "--json").json()["kind"] == "load"
 
 
 def test_an_index_that_can_not_be_opened_is_told_and_hides_no_run(home: Home) -> None:

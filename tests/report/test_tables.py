@@ -120,3 +120,9 @@ def test_a_share_is_a_percentage(share: float, text: str) -> None:
 )
 def test_a_change_says_its_sign(fraction: float, text: str) -> None:
     assert change(fraction) == text
+
+
+def test_a_name_moves_no_cursor() -> None:
+    table = Table((Column("endpoint"),), (("GET /a\x1b[2J\x07\u202e\x9b31m",),))
+    for width in (None, 40):
+        assert table_text(table, width=width).replace("\n", "").isprintable()

@@ -149,6 +149,16 @@ def test_a_deleted_run_is_gone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_that_is_a_link_is_deleted_and_what_it_points_at_stays(tmp_path: Path) -> None:
+    runs, elsewhere = tmp_path / "runs", tmp_path / "elsewhere"
+    make_run(elsewhere, "20260101T000000-aaaaaa")
+    runs.mkdir()
+    (runs / "20260101T000000-aaaaaa").symlink_to(elsewhere / "20260101T000000-aaaaaa")
+    delete_run_folder(runs, "20260101T000000-aaaaaa")
+    assert list(runs.iterdir()) == []
+    assert open_run(elsewhere, "latest").record.run_id == "20260101T000000-aaaaaa"
+
+
 MISSHAPEN: dict[str, str | bytes | dict[str, Any]] = {
     "no object": "[]",
     "no JSON": "{",

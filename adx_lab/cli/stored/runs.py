@@ -7,7 +7,7 @@ from cyclopts import App
 from adx_lab.cli.console import ConsoleProgress, print_json, print_next, print_pairs, print_table, say_error
 from adx_lab.cli.help_text import example
 from adx_lab.cli.stored.history import show_history
-from adx_lab.errors import UsageError
+from adx_lab.errors import UsageError, on_a_terminal
 from adx_lab.records.documents import to_plain
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
@@ -62,6 +62,7 @@ def show(run_id: str = "latest", /, *, json: bool = False) -> int:
     rows = list_runs_of(settings).rows
     row = next((row for row in rows if row["run_id"] == run.record.run_id), None)
     document = to_plain(run.record) | {
+        "kind": run.record.kind,
         "folder": str(run.folder),
         "status": row and row["status"],
         "figures": row["figures"] if row else {},
@@ -78,7 +79,7 @@ def show(run_id: str = "latest", /, *, json: bool = False) -> int:
     print_pairs({"page": made})
     print_pairs({f"  {name}": number(value) for name, value in document["figures"].items()})
     for caveat in run.record.caveats:
-        print(f"caveat: {caveat.text}")
+        print(on_a_terminal(f"caveat: {caveat.text}"))
     return 0
 
 

@@ -38,7 +38,7 @@ from adx_lab.core.clients.valkey import Command, Connection, Valkey, ValkeyUnava
 from adx_lab.core.server.problems import Problem
 
 if TYPE_CHECKING:
-    from adx_lab.core.monitoring.metrics import Metrics
+    from adx_lab.core.monitoring.metrics import Counter, Metrics
     from adx_lab.core.monitoring.timing import Timing
     from adx_lab.core.settings import Settings
 
@@ -114,9 +114,7 @@ class Cache:
         if self.trace is not None:
             self.trace.add(MISS if value is None else HIT, family.name, scope, item)
         if value is not None:
-            self._counts.hit("l1", family.name)
-            if timing is not None:
-                timing.cache("l1", family.name)
+            self._tell("l1", family.name, timing)
         return value
 
     async def fill(self, entries: Sequence[Entry], load: LoadMany, timing: Timing | None) -> dict[Entry, Any]:
@@ -140,7 +138,7 @@ class Cache:
         """
         if not self._invalidates:
             return
-        self._counts.invalidated(len(scopes))
+        self._counts.invalidations.add(len(scopes))
         for scope in scopes:
             self.forget(scope)
         if self.valkey is not None:
@@ -223,9 +221,7 @@ class Cache:
             raw = await asyncio.shield(flight)
         except _LeftError:
             return (await self._fly([entry], load, timing))[0]
-        if timing is not None:
-            timing.cache("miss", entry.family.name)
-        self._counts.miss(entry.family.name)
+        self._tell("miss", entry.family.name, timing)
         return raw
 
     async def _load_for_all(
@@ -275,14 +271,11 @@ class Cache:
         loaded = await load(absent)
         fresh = iter(loaded)
         self._write_l2(list(zip(absent, loaded, strict=True)), versions, self._settings.l2_ttl_s)
-        self._counts.miss_ms((perf_counter() - started) * 1e3)
+        self._counts.miss_ms.observe((perf_counter() - started) * 1e3)
         return [next(fresh) if raw is None else raw for raw in raws]
 
     def _tell(self, layer: str, family: str, timing: Timing | None) -> None:
-        if layer == "miss":
-            self._counts.miss(family)
-        else:
-            self._counts.hit(layer, family)
+        self._counts.add(layer, family)
         if timing is not None:
             timing.cache(layer, family)
 
@@ -386,26 +379,16 @@ class _Counts:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._hits: dict[tuple[str, str], Any] = {}
-        self._misses: dict[str, Any] = {}
-        self._miss_ms = metrics.histogram("cache_miss_duration")
-        self._invalidations = metrics.counter("cache_invalidations")
+        self._counters: dict[tuple[str, str], Counter] = {}
+        self.miss_ms = metrics.histogram("cache_miss_duration")
+        self.invalidations = metrics.counter("cache_invalidations")
 
-    def hit(self, layer: str, family: str) -> None:
-        counter = self._hits.get((layer, family))
+    def add(self, layer: str, family: str) -> None:
+        counter = self._counters.get((layer, family))
         if counter is None:
-            counter = self._metrics.counter("cache_hits", layer=layer, family=family)
-            self._hits[(layer, family)] = counter
+            if layer == "miss":
+                counter = self._metrics.counter("cache_misses", family=family)
+            else:
+                counter = self._metrics.counter("cache_hits", layer=layer, family=family)
+            self._counters[(layer, family)] = counter
         counter.add()
-
-    def miss(self, family: str) -> None:
-        counter = self._misses.get(family)
-        if counter is None:
-            counter = self._misses[family] = self._metrics.counter("cache_misses", family=family)
-        counter.add()
-
-    def invalidated(self, scopes: int) -> None:
-        self._invalidations.add(scopes)
-
-    def miss_ms(self, ms: float) -> None:
-        self._miss_ms.observe(ms)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from adx_lab.core.clients.pool import Link, Pool, PoolClosedError, PoolTimeoutError
+from adx_lab.core.clients.pool import Pool, PoolTimeoutError
 from adx_lab.core.monitoring.logs import log
 from adx_lab.core.sql import Query, load_queries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+
+    from asyncpg.pool import PoolConnectionProxy
 
     from adx_lab.core.monitoring.metrics import Counter, Histogram, Metrics
     from adx_lab.core.monitoring.timing import Timing
@@ -24,13 +26,8 @@ if TYPE_CHECKING:
 QUERIES = load_queries(Path(__file__).parents[1] / "queries")
 SLOW_MS = 10.0
 UNAVAILABLE = (
-    PoolTimeoutError, PoolClosedError, OSError, TimeoutError, asyncpg.InterfaceError,
+    PoolTimeoutError, OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError, asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError,
-    asyncpg.InternalClientError,
-)  # fmt: skip
-_OUTDATED = (
-    asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError,
-    asyncpg.InvalidSQLStatementNameError,
 )  # fmt: skip
 _POOL_OFF_SIZE = 5
 _PING_S = 1.0
@@ -65,16 +62,13 @@ class Database:
 
     async def fetch(self, name: str, *args: object, timing: Timing | None) -> list[asyncpg.Record]:
         """Run a query and return its rows."""
-        link = self.pool.try_acquire() or await self._acquire(timing)
+        connection = await self._acquire(timing)
         try:
-            rows = await self._run(link, QUERIES[name], args, timing)
-        except asyncpg.PostgresError:
-            self.pool.release(link)  # the server answered: the connection is sound
-            raise
+            rows = await self._run(connection, QUERIES[name], args, timing)
         except BaseException:
-            self.pool.discard(link)
+            await self.pool.release(connection)
             raise
-        self.pool.release(link)
+        await self.pool.release(connection, clean=True)  # a deadline would cost each query a timer
         return rows
 
     async def row(self, name: str, *args: object, timing: Timing | None) -> Any:
@@ -94,12 +88,11 @@ class Database:
 
         The execution is recorded with the time that the database took, not the client.
         """
-        link = self.pool.try_acquire() or await self._acquire(timing)
-        clean = False
+        connection = await self._acquire(timing)
         try:
-            async with link.connection.transaction(readonly=True):
+            async with connection.transaction(readonly=True):
                 started = perf_counter()
-                cursor = await link.connection.cursor(QUERIES[name].sql, *args)
+                cursor = await connection.cursor(QUERIES[name].sql, *args)
                 rows = await cursor.fetch(rows_a_chunk)
                 spent = perf_counter() - started
                 while rows:
@@ -107,14 +100,9 @@ class Database:
                     started = perf_counter()
                     rows = await cursor.fetch(rows_a_chunk)
                     spent += perf_counter() - started
-            clean = True
             self.observe(name, spent * 1e3, None, args)
         finally:
-            # A stream that was left in its middle has a portal and a transaction open.
-            if clean:
-                self.pool.release(link)
-            else:
-                self.pool.discard(link)
+            await self.pool.release(connection)
 
     async def ping(self) -> bool:
         """Return whether the server answers, on a connection of its own: the pool's may all be busy."""
@@ -150,11 +138,11 @@ class Database:
             log(_logger, logging.WARNING, "slow query", query=name, ms=round(ms, 3), tenant=tenant)
 
     async def _run(
-        self, link: Link, query: Query, args: Sequence[object], timing: Timing | None
+        self, connection: PoolConnectionProxy, query: Query, args: Sequence[object], timing: Timing | None
     ) -> list[asyncpg.Record]:
         started = perf_counter()
         try:
-            rows = await self._ask(link, query, args)
+            rows = await connection.fetch(query.sql, *args)
         except BaseException:
             if self._recorders is not None:
                 self._recorders[query.name].errors.add()
@@ -162,19 +150,9 @@ class Database:
         self.observe(query.name, (perf_counter() - started) * 1e3, timing, args)
         return rows
 
-    async def _ask(self, link: Link, query: Query, args: Sequence[object]) -> list[asyncpg.Record]:
-        if not self._prepared:
-            return await link.connection.fetch(query.sql, *args)
-        statement = link.statements.get(query.name)
-        if statement is not None:
-            try:
-                return await statement.fetch(*args)
-            except _OUTDATED:
-                link.statements.clear()  # a table has changed since; nothing was carried out
-        statement = link.statements[query.name] = await link.connection.prepare(query.sql)
-        return await statement.fetch(*args)
-
-    async def _acquire(self, timing: Timing | None) -> Link:
+    async def _acquire(self, timing: Timing | None) -> PoolConnectionProxy:
+        if self.pool.has_room():
+            return await self.pool.acquire()
         started = perf_counter()
         try:
             return await self.pool.acquire()
@@ -184,18 +162,20 @@ class Database:
             if timing is not None:
                 timing.pool_ms += waited_ms
 
-    async def _connect(self) -> asyncpg.Connection:
-        return await connect(self._url, statement_cache_size=100 if self._prepared else 0)
+    async def _connect(self, **options: Any) -> asyncpg.Connection:
+        return await connect(self._url, statement_cache_size=100 if self._prepared else 0, **options)
 
 
-async def connect(url: str, *, statement_cache_size: int = 100) -> asyncpg.Connection:
+async def connect(url: str, **options: Any) -> asyncpg.Connection:
     """Open a connection that speaks UTC."""
-    return await asyncpg.connect(
+    connection: asyncpg.Connection = await asyncpg.connect(
         url,
         timeout=5,
-        statement_cache_size=statement_cache_size,
+        max_cached_statement_lifetime=0,  # they are dropped when a table changes
         server_settings={"timezone": "UTC", "application_name": "adx_core"},
+        **options,
     )
+    return connection
 
 
 def _pool(connect_one: Any, settings: Settings) -> Pool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from unicodedata import combining, east_asian_width
 
+from adx_lab.errors import on_a_terminal
 from adx_lab.report.parts.table import Table, tone
 
 _GAP = "  "
@@ -30,7 +31,7 @@ def table_text(table: Table, *, width: int | None, colour: bool = False) -> str:
     """
     table = table if width is None else _without_spare(table, width)
     columns = [column for _, column in table.seen()]
-    rows = table.texts
+    rows = [[on_a_terminal(text) for text in row] for row in table.texts]
     widths = [max(cells(line[place]) for line in (table.header, *rows)) for place in range(len(columns))]
     if width is not None:
         widths = _fitted(widths, *_limits(table), width - len(_GAP) * (len(columns) - 1))
