@@ -138,7 +138,11 @@ def test_a_worker_that_is_killed_is_told_with_its_share(
         home.command(*asked), env=home.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as lab:
         assert lab.stderr is not None
-        next(line for line in lab.stderr if "load theirs" in line)
+        said = ""
+        while "load theirs" not in said:
+            line = lab.stderr.readline()
+            assert line, said  # it ended before there was a load
+            said += line
         time.sleep(4)
         family = psutil.Process(lab.pid).children(recursive=True)
         max(

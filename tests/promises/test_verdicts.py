@@ -14,7 +14,7 @@ from adx_lab.analysis.run import audit
 from adx_lab.conduct.duet.judge import FOREIGN_CPU_SHARE, judge_duet
 from adx_lab.settings import Settings
 from tests.conduct.known_duet import known_duet
-from tests.conftest import CHECKOUT, Finished, Home
+from tests.conftest import CHECKOUT, Home
 from tests.promises.stored_duet import store_duet
 
 LIMITS = {
@@ -79,17 +79,11 @@ def test_a_slower_head_ends_a_night_in_regressed(quiet_night: tuple[Home, str]) 
     assert any(SLOW in finding["endpoints"] for finding in verdict["findings"])
 
 
-def broken_budgets(done: Finished) -> set[str]:
-    return {item["name"] for item in done.json()["budgets"] if item["status"] == "fail"}
-
-
 def test_a_broken_budget_ends_a_night_in_regressed(quiet_night: tuple[Home, str]) -> None:
     home, run_id = quiet_night
     budgets = home.data / "budgets.toml"
     whole = budgets.read_text()
     assert "limit = 100\n" in whole
-    # What a busy machine broke by itself is not what is asked for here.
-    before = broken_budgets(home.adx_lab("report", run_id, "--json"))
     budgets.write_text(whole.replace("limit = 100\n", "limit = 0.01\n", 1))
     try:
         done = home.adx_lab("report", run_id, "--json")
@@ -97,10 +91,10 @@ def test_a_broken_budget_ends_a_night_in_regressed(quiet_night: tuple[Home, str]
         budgets.write_text(whole)
     verdict = done.json()
     assert (done.code, verdict["status"]) == (1, "regressed"), done.err
-    broken = broken_budgets(done) - before
-    assert broken, verdict["budgets"]
-    # Each endpoint of the group is asked for itself.
-    assert all(name.startswith("User operations") for name in broken), broken
+    # Each endpoint of the group is asked for itself; what a busy machine broke besides is not looked at here.
+    edited = [item for item in verdict["budgets"] if item["limit"] == 0.01]
+    assert "fail" in {item["status"] for item in edited}, verdict["budgets"]
+    assert {item["name"] for item in edited} == {"User operations"}
     assert any(finding["kind"] == "budget" for finding in verdict["findings"])
 
 
