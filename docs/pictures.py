@@ -64,7 +64,7 @@ def explore(page: Page, name: str, _: str) -> None:
         show(page, explored(Path(scratch)))
         begins = page.get_by_role("heading", name="Look at it").bounding_box()
         assert begins is not None
-        clip = {"x": 0, "y": begins["y"] - 20, "width": WIDTH_PX, "height": 1500}
+        clip = {"x": 0, "y": begins["y"] - 20, "width": WIDTH_PX, "height": 1300}
         page.screenshot(path=DOCS / f"{name}.png", clip=clip, full_page=True)  # type: ignore[arg-type]
 
 
