@@ -77,14 +77,13 @@ def test_db_pagination(start_core: StartCore, sample: Sample) -> None:
 @pytest.mark.parametrize("off", [False, True])
 async def test_db_prepared(off: bool, seeded_url: str) -> None:
     database = Database(Settings(database_url=seeded_url, rules_off="db.prepared" if off else ""), Metrics())
-    await database.pool.start()
     for _ in range(3):
         await database.fetch("health.ping", timing=None)
-    connection = await database.pool.acquire()
-    kept = await connection.fetchval(
+    link = await database.pool.acquire()
+    kept = await link.connection.fetchval(
         "SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT 1'"
     )
-    await database.pool.release(connection)
+    database.pool.release(link)
     await database.pool.close()
     assert kept == (0 if off else 1)
 

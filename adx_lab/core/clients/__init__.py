@@ -1,1 +1,1 @@
-"""What speaks with PostgreSQL and Valkey: asyncpg's pool behind seats of ours, and our own Valkey client."""
+"""Our own clients: a pool of PostgreSQL connections, and Valkey."""

@@ -1,11 +1,9 @@
-"""asyncpg's pool, which one enters by a seat.
+"""A pool of PostgreSQL connections with nothing on the hot path but a deque.
 
-asyncpg opens a connection for everybody who finds none idle, and fails whom the server refuses one. So a seat
-comes first. There are as many seats as open connections; while somebody waits for one, a few more are put up,
-whose takers open a connection each; and a seat is taken away with the connection that it was for.
-
-Giving a connection back sends nothing to the server, so that no statement may leave session state behind; a
-test proves that none does.
+Taking an idle connection is a synchronous pop, and giving it back sends nothing to the server, so that no
+statement may leave session state behind: a transaction that is still open at release closes its connection,
+and a test proves that nothing else stays. The connection used last is taken first, so that the others get
+idle and can be given up.
 """
 
 from __future__ import annotations
@@ -13,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from contextlib import suppress
-from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+import time
+from collections import deque
+from typing import TYPE_CHECKING
 
 import asyncpg
 import msgspec
@@ -25,27 +23,19 @@ from adx_lab.core.monitoring.logs import log
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from asyncpg.pool import PoolConnectionProxy
-
 OPENING_MAX = 4
 GROW_AFTER_S = 0.02
-"""Most waits are over before a connection could be opened.
-
-Opening one takes both sides milliseconds of the processor, and each of its queries has to be prepared anew: a
-burst that opened some at once would slow down what it waits for, and so open more.
-"""
-
 GROW_AGAIN_S = 1.0
-"""After the server refused one."""
-
-_GIVE_BACK_S = 2.0
 _LIFETIME_JITTER = 0.2
-_FAILED = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 _logger = logging.getLogger("adx_lab.core.clients.pool")
 
 
 class PoolTimeoutError(Exception):
     """No connection came free in time."""
+
+
+class PoolClosedError(Exception):
+    """The pool is shutting down."""
 
 
 class PoolFigures(msgspec.Struct, frozen=True):
@@ -57,11 +47,16 @@ class PoolFigures(msgspec.Struct, frozen=True):
     waiting: int
 
 
-class Connection(asyncpg.Connection):
-    """A connection that is given up at the time ``ends``."""
+class Link:
+    """A connection of the pool, with the statements that were prepared on it."""
 
-    __slots__ = ("ends",)
-    ends: float
+    __slots__ = ("born", "connection", "idle_since", "statements")
+
+    def __init__(self, connection: asyncpg.Connection, now: float) -> None:
+        self.connection = connection
+        self.statements: dict[str, asyncpg.prepared_stmt.PreparedStatement] = {}
+        self.born = now
+        self.idle_since = now
 
 
 class Pool:
@@ -75,7 +70,7 @@ class Pool:
 
     def __init__(
         self,
-        connect: Callable[..., Awaitable[asyncpg.Connection]],
+        connect: Callable[[], Awaitable[asyncpg.Connection]],
         *,
         size_max: int,
         size_min: int,
@@ -89,154 +84,218 @@ class Pool:
         self._acquire_s = acquire_s
         self._idle_s = idle_s
         self._lifetime_s = lifetime_s
-        self._pool: asyncpg.Pool
-        self._open = 0
+        self._idle: deque[Link] = deque()
+        self._waiters: deque[asyncio.Future[Link]] = deque()
+        self._size = 0  # open, being opened, or being closed
         self._opening = 0
-        self._seats = 1
-        self._free = asyncio.Semaphore(self._seats)
-        self._waiting = 0
         self._growing: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._keeper: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def start(self) -> None:
-        """Open the least number of connections; keep none of them idle where the server is away now."""
-        try:
-            self._pool = await self._create(self.size_min)
-        except _FAILED as error:
-            log(_logger, logging.WARNING, "the pool can't open a connection", error=str(error))
-            self._pool = await self._create(0)
+        """Begin to keep the pool: at least ``size_min`` connections, none too old or too long idle."""
+        await self._keep_once()
+        self._keeper = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
-        """Refuse new work, and close every connection when it is given back, or soon."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_GIVE_BACK_S):
-                await self._pool.close()
+        """Close idle connections now and the others as they are given back; refuse new work."""
+        self._closed = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(PoolClosedError())
+        while self._idle:
+            self._retire(self._idle.popleft())
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=2)
 
     def figures(self) -> PoolFigures:
         """Return the real figures."""
-        size, idle = self._pool.get_size(), self._pool.get_idle_size()
-        return PoolFigures(size, idle, size - idle, self._waiting)
+        waiting = sum(not waiter.done() for waiter in self._waiters)
+        return PoolFigures(self._size, len(self._idle), self._size - len(self._idle), waiting)
 
-    def has_room(self) -> bool:
-        """Return whether one gets a connection without waiting."""
-        return not self._free.locked()
+    def try_acquire(self) -> Link | None:
+        """Take an idle connection, or None: the hot path, without a task or a timer."""
+        while self._idle:
+            link = self._idle.pop()
+            if not link.connection.is_closed():
+                return link
+            self._size -= 1
+        return None
 
-    async def acquire(self) -> PoolConnectionProxy:
+    async def acquire(self) -> Link:
         """Take a connection, opening one or waiting for one.
 
         Raises
         ------
         PoolTimeoutError
             None came free in time.
-        OSError, asyncpg.PostgresError, asyncpg.InterfaceError
-            A new one could not be opened, or the pool is closing.
+        OSError, asyncpg.PostgresError
+            A new one could not be opened.
         """
-        if self.has_room():  # the common case: it needs no deadline, and pays for none
-            await self._free.acquire()
-            connection = await self._take()
-            if connection is not None:
-                return connection
+        link = self.try_acquire()
+        if link is not None:
+            return link
+        if self._closed:
+            raise PoolClosedError
+        waiter: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        self._grow_soon()
         try:
             async with asyncio.timeout(self._acquire_s):
-                return await self._wait()
+                return await waiter
         except TimeoutError:
+            self._hand_back(waiter)
             raise PoolTimeoutError(f"no connection came free in {self._acquire_s:g} s") from None
-
-    async def release(self, connection: PoolConnectionProxy, *, clean: bool = False) -> None:
-        """Give a connection back; what may still be under way on one that is not ``clean`` is broken off."""
-        try:
-            # One that fails here is closed, and whoever had it has their answer or their error.
-            with suppress(*_FAILED):
-                await self._pool.release(connection, timeout=None if clean else _GIVE_BACK_S)
-        finally:
-            self._stand_up()
-
-    async def _create(self, size_min: int) -> asyncpg.Pool:
-        return await asyncpg.create_pool(
-            connect=self._open_one,
-            connection_class=Connection,
-            reset=self._close_old,
-            min_size=size_min,
-            max_size=self.size_max,
-            max_queries=2**63,
-            max_inactive_connection_lifetime=self._idle_s,
-        )
-
-    async def _open_one(self, *_: Any, **options: Any) -> asyncpg.Connection:
-        self._opening += 1
-        try:
-            connection: Any = await self._connect(**options)
-        finally:
-            self._opening -= 1
-        # Those that were opened together are not given up together.
-        aged_s = self._lifetime_s * _LIFETIME_JITTER * random.random()  # noqa: S311
-        connection.ends = monotonic() + self._lifetime_s - aged_s
-        connection.add_termination_listener(self._one_closed)
-        self._open += 1
-        if self._seats < min(self._open, self.size_max):
-            self._add_seat()
-        return cast("asyncpg.Connection", connection)
-
-    async def _one_closed(self, _: object) -> None:
-        self._open -= 1
-        if self.has_room():
-            await self._free.acquire()
-            self._stand_up()
-
-    async def _close_old(self, connection: Any) -> None:
-        if monotonic() > connection.ends:
-            await connection.close(timeout=_GIVE_BACK_S)
-
-    async def _wait(self) -> PoolConnectionProxy:
-        while True:
-            self._grow_in(GROW_AFTER_S)
-            self._waiting += 1
-            try:
-                await self._free.acquire()
-            finally:
-                self._waiting -= 1
-            connection = await self._take()
-            if connection is not None:
-                return connection
-
-    def _stand_up(self) -> None:
-        """Leave the seat to the next, or take it away with its connection."""
-        if self._seats > max(1, self._open + self._opening):
-            self._seats -= 1
-            if self._waiting:
-                self._grow_in(GROW_AFTER_S)
-        else:
-            self._free.release()
-
-    async def _take(self) -> PoolConnectionProxy | None:
-        """Take a connection, or None if the server has no more to give, but somebody will give one back."""
-        try:
-            return await self._pool.acquire()
-        except _FAILED:
-            if not self._pool.get_size() or self._pool.is_closing():
-                self._stand_up()
-                raise
-            self._seats -= 1
-            if self._growing is not None:
-                self._growing.cancel()
-                self._growing = None
-            self._grow_in(GROW_AGAIN_S)
-            return None
-        except BaseException:
-            self._stand_up()
+        except asyncio.CancelledError:
+            self._hand_back(waiter)
             raise
 
-    def _grow_in(self, delay_s: float) -> None:
-        if self._growing is None and self._seats < self.size_max:
-            self._growing = asyncio.get_running_loop().call_later(delay_s, self._grow)
+    def release(self, link: Link) -> None:
+        """Give a connection back to whoever has waited longest, or to the idle ones."""
+        connection = link.connection
+        if connection.is_closed():
+            self._gone()
+        elif (
+            self._closed or connection.is_in_transaction() or time.monotonic() - link.born > self._lifetime_s
+        ):
+            self.discard(link)
+        else:
+            self._offer(link)
+
+    def discard(self, link: Link) -> None:
+        """Close a connection that must not be used again; whoever waits gets a new one."""
+        self._retire(link)
+
+    async def _open(self) -> Link:
+        self._size += 1
+        try:
+            return await self._connected()
+        except BaseException:
+            self._gone()
+            raise
+
+    async def _connected(self) -> Link:
+        # Those that were opened together are not given up together.
+        aged_s = self._lifetime_s * _LIFETIME_JITTER * random.random()  # noqa: S311
+        return Link(await self._connect(), time.monotonic() - aged_s)
+
+    def _offer(self, link: Link) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(link)
+                return
+        link.idle_since = time.monotonic()
+        self._idle.append(link)
+
+    def _hand_back(self, waiter: asyncio.Future[Link]) -> None:
+        # The connection may have been given in the very moment in which the waiter gave up.
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            self.release(waiter.result())
+        else:
+            waiter.cancel()
+
+    def _gone(self) -> None:
+        self._size -= 1
+        self._grow()
+
+    def _grow_soon(self) -> None:
+        """Open connections, above the least number only if somebody still waits in a moment.
+
+        Most waits are over before a connection could be opened. Opening one takes both sides milliseconds of
+        the processor, and each of its queries has to be prepared anew: a burst that opened some at once would
+        slow down what it waits for, and so open more.
+        """
+        if self._size < max(1, self.size_min):
+            self._grow()
+        elif self._growing is None:
+            self._growing = asyncio.get_running_loop().call_later(GROW_AFTER_S, self._grow_now)
+
+    def _grow_now(self) -> None:
+        self._growing = None
+        self._grow()
 
     def _grow(self) -> None:
-        """Put up seats for those who still wait, a few at a time."""
-        self._growing = None
-        for _ in range(min(self._waiting, OPENING_MAX - self._opening, self.size_max - self._seats)):
-            self._add_seat()
-        if self._waiting:
-            self._grow_in(GROW_AFTER_S)
+        """Open connections for those who wait, a few at a time.
 
-    def _add_seat(self) -> None:
-        self._seats += 1
-        self._free.release()
+        Opening one takes longer than most queries, so that in a burst many get one that was given back
+        meanwhile.
+        """
+        waiting = sum(not waiter.done() for waiter in self._waiters)
+        while self._opening < min(waiting, OPENING_MAX) and self._size < self.size_max and not self._closed:
+            self._opening += 1
+            self._size += 1
+            self._spawn(self._open_for_waiter())
+
+    async def _open_for_waiter(self) -> None:
+        try:
+            link = await self._connected()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            self._size -= 1
+            self._opening -= 1
+            self._fail_first(error)
+        else:
+            self._opening -= 1
+            self.release(link)
+            self._grow()
+
+    def _fail_first(self, error: Exception) -> None:
+        if self._size > self._opening:
+            # There are others, which will come free; the server may have no more of them to give.
+            if self._growing is None:
+                self._growing = asyncio.get_running_loop().call_later(GROW_AGAIN_S, self._grow_now)
+            return
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_exception(error)
+                break
+        self._grow()
+
+    def _retire(self, link: Link) -> None:
+        self._spawn(self._close_link(link))
+
+    async def _close_link(self, link: Link) -> None:
+        # Closing politely also cancels a query that is still running for somebody who left.
+        try:
+            await link.connection.close(timeout=2)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            link.connection.terminate()
+        finally:
+            self._gone()
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, self._idle_s / 4, self._lifetime_s / 4))
+            await self._keep_once()
+
+    async def _keep_once(self) -> None:
+        now = time.monotonic()
+        kept: deque[Link] = deque()
+        spare = self._size - self.size_min
+        for link in self._idle:  # those longest idle come first
+            old = now - link.born > self._lifetime_s
+            if link.connection.is_closed():
+                self._size -= 1
+            elif old or (spare > 0 and now - link.idle_since > self._idle_s):
+                self._retire(link)
+            else:
+                kept.append(link)
+                continue
+            spare -= 1
+        self._idle = kept
+        while self._size < self.size_min and not self._closed:
+            try:
+                self.release(await self._open())
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                log(_logger, logging.WARNING, "the pool can't open a connection", error=str(error))
+                return

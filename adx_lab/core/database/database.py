@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from adx_lab.core.clients.pool import Pool, PoolTimeoutError
+from adx_lab.core.clients.pool import Link, Pool, PoolClosedError, PoolTimeoutError
 from adx_lab.core.monitoring.logs import log
 from adx_lab.core.sql import Query, load_queries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-
-    from asyncpg.pool import PoolConnectionProxy
 
     from adx_lab.core.monitoring.metrics import Counter, Histogram, Metrics
     from adx_lab.core.monitoring.timing import Timing
@@ -26,8 +24,13 @@ if TYPE_CHECKING:
 QUERIES = load_queries(Path(__file__).parents[1] / "queries")
 SLOW_MS = 10.0
 UNAVAILABLE = (
-    PoolTimeoutError, OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+    PoolTimeoutError, PoolClosedError, OSError, TimeoutError, asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError, asyncpg.InsufficientResourcesError, asyncpg.OperatorInterventionError,
+    asyncpg.InternalClientError,
+)  # fmt: skip
+_OUTDATED = (
+    asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError,
+    asyncpg.InvalidSQLStatementNameError,
 )  # fmt: skip
 _POOL_OFF_SIZE = 5
 _PING_S = 1.0
@@ -62,13 +65,16 @@ class Database:
 
     async def fetch(self, name: str, *args: object, timing: Timing | None) -> list[asyncpg.Record]:
         """Run a query and return its rows."""
-        connection = await self._acquire(timing)
+        link = self.pool.try_acquire() or await self._acquire(timing)
         try:
-            rows = await self._run(connection, QUERIES[name], args, timing)
-        except BaseException:
-            await self.pool.release(connection)
+            rows = await self._run(link, QUERIES[name], args, timing)
+        except asyncpg.PostgresError:
+            self.pool.release(link)  # the server answered: the connection is sound
             raise
-        await self.pool.release(connection, clean=True)  # a deadline would cost each query a timer
+        except BaseException:
+            self.pool.discard(link)
+            raise
+        self.pool.release(link)
         return rows
 
     async def row(self, name: str, *args: object, timing: Timing | None) -> Any:
@@ -88,11 +94,12 @@ class Database:
 
         The execution is recorded with the time that the database took, not the client.
         """
-        connection = await self._acquire(timing)
+        link = self.pool.try_acquire() or await self._acquire(timing)
+        clean = False
         try:
-            async with connection.transaction(readonly=True):
+            async with link.connection.transaction(readonly=True):
                 started = perf_counter()
-                cursor = await connection.cursor(QUERIES[name].sql, *args)
+                cursor = await link.connection.cursor(QUERIES[name].sql, *args)
                 rows = await cursor.fetch(rows_a_chunk)
                 spent = perf_counter() - started
                 while rows:
@@ -100,9 +107,14 @@ class Database:
                     started = perf_counter()
                     rows = await cursor.fetch(rows_a_chunk)
                     spent += perf_counter() - started
+            clean = True
             self.observe(name, spent * 1e3, None, args)
         finally:
-            await self.pool.release(connection)
+            # A stream that was left in its middle has a portal and a transaction open.
+            if clean:
+                self.pool.release(link)
+            else:
+                self.pool.discard(link)
 
     async def ping(self) -> bool:
         """Return whether the server answers, on a connection of its own: the pool's may all be busy."""
@@ -138,11 +150,11 @@ class Database:
             log(_logger, logging.WARNING, "slow query", query=name, ms=round(ms, 3), tenant=tenant)
 
     async def _run(
-        self, connection: PoolConnectionProxy, query: Query, args: Sequence[object], timing: Timing | None
+        self, link: Link, query: Query, args: Sequence[object], timing: Timing | None
     ) -> list[asyncpg.Record]:
         started = perf_counter()
         try:
-            rows = await connection.fetch(query.sql, *args)
+            rows = await self._ask(link, query, args)
         except BaseException:
             if self._recorders is not None:
                 self._recorders[query.name].errors.add()
@@ -150,9 +162,19 @@ class Database:
         self.observe(query.name, (perf_counter() - started) * 1e3, timing, args)
         return rows
 
-    async def _acquire(self, timing: Timing | None) -> PoolConnectionProxy:
-        if self.pool.has_room():
-            return await self.pool.acquire()
+    async def _ask(self, link: Link, query: Query, args: Sequence[object]) -> list[asyncpg.Record]:
+        if not self._prepared:
+            return await link.connection.fetch(query.sql, *args)
+        statement = link.statements.get(query.name)
+        if statement is not None:
+            try:
+                return await statement.fetch(*args)
+            except _OUTDATED:
+                link.statements.clear()  # a table has changed since; nothing was carried out
+        statement = link.statements[query.name] = await link.connection.prepare(query.sql)
+        return await statement.fetch(*args)
+
+    async def _acquire(self, timing: Timing | None) -> Link:
         started = perf_counter()
         try:
             return await self.pool.acquire()
@@ -162,20 +184,18 @@ class Database:
             if timing is not None:
                 timing.pool_ms += waited_ms
 
-    async def _connect(self, **options: Any) -> asyncpg.Connection:
-        return await connect(self._url, statement_cache_size=100 if self._prepared else 0, **options)
+    async def _connect(self) -> asyncpg.Connection:
+        return await connect(self._url, statement_cache_size=100 if self._prepared else 0)
 
 
-async def connect(url: str, **options: Any) -> asyncpg.Connection:
+async def connect(url: str, *, statement_cache_size: int = 100) -> asyncpg.Connection:
     """Open a connection that speaks UTC."""
-    connection: asyncpg.Connection = await asyncpg.connect(
+    return await asyncpg.connect(
         url,
         timeout=5,
-        max_cached_statement_lifetime=0,  # they are dropped when a table changes
+        statement_cache_size=statement_cache_size,
         server_settings={"timezone": "UTC", "application_name": "adx_core"},
-        **options,
     )
-    return connection
 
 
 def _pool(connect_one: Any, settings: Settings) -> Pool:
