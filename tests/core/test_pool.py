@@ -56,6 +56,29 @@ async def test_a_wait_that_is_soon_over_opens_nothing(
         pool.release(link)
 
 
+async def test_those_who_can_wait_are_served_by_a_server_that_has_no_more_connections(
+    seeded_url: str,
+) -> None:
+    admin = await asyncpg.connect(seeded_url)
+    await admin.execute("CREATE ROLE limited LOGIN CONNECTION LIMIT 2")
+    try:
+        async with pools(seeded_url.replace("//adx@", "//limited@"), size_max=20, acquire_s=30) as pool:
+
+            async def use() -> None:
+                link = await pool.acquire()
+                await link.connection.execute("SELECT pg_sleep(0.05)")
+                pool.release(link)
+
+            await asyncio.gather(*(use() for _ in range(40)))
+            assert (pool.figures().size, pool.figures().idle) == (2, 2)
+            await admin.execute("ALTER ROLE limited CONNECTION LIMIT 5")
+            await asyncio.gather(*(use() for _ in range(200)))
+            assert pool.figures().size > 2  # it is asked again
+    finally:
+        await admin.execute("DROP ROLE limited")
+        await admin.close()
+
+
 async def test_who_waits_longest_is_served_first_and_nobody_for_ever(seeded_url: str) -> None:
     async with pools(seeded_url, size_max=1, acquire_s=5) as pool:
         link = await pool.acquire()
