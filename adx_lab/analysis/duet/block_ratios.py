@@ -57,6 +57,9 @@ class BlockSeries:
     base, head : float or None
         What both variants show, in `unit`.
     unit : str
+    shift : float
+        What was added to both sides, in `unit`, before their ratio: so that 0 can be compared, and a
+        change too small to matter is small.
     counts : tuple of (base, head), or None
         Of what is counted pair by pair: how often it befell either half alone, one a block.
     """
@@ -73,6 +76,7 @@ class BlockSeries:
     base: float | None = None
     head: float | None = None
     unit: str = "ms"
+    shift: float = 0.0
     counts: tuple[tuple[int, int], ...] | None = None
 
 

@@ -246,10 +246,10 @@ def _judge(column: _Column, design: SequentialDesign, look: int, *, closed: bool
         status = _status((low, middle, high), column.effect, decisive=p <= alpha, closed=closed)
     worse = -1.0 if one.higher_is_better or (one.either and _turned(one)) else 1.0
     ends = (middle, low, high) if worse > 0 else (-middle, -high, -low)
-    shown = ends if one.difference else tuple(_exp(end) for end in ends)
+    is_ratio, shown = (False, ends) if one.difference else _unshifted(one, ends)
     return replace(
         told,
-        ratio=None if one.difference else shown[0],
+        ratio=shown[0] if is_ratio else None,
         low=shown[1],
         high=shown[2],
         p=p,
@@ -261,6 +261,16 @@ def _judge(column: _Column, design: SequentialDesign, look: int, *, closed: bool
 
 def _turned(one: BlockSeries) -> bool:
     return float(np.nansum(np.array(one.log_ratio))) < 0
+
+
+def _unshifted(one: BlockSeries, ends: Sequence[float]) -> tuple[bool, tuple[float, ...]]:
+    """Return whether there is a ratio of what was counted itself, and the ratios, or else the differences."""
+    if not one.shift or one.base is None:
+        return True, tuple(_exp(end) for end in ends)
+    heads = [max(_exp(end) * (one.base + one.shift) - one.shift, 0.0) for end in ends]
+    if one.base < one.shift * (one.matters or 0.0):  # as good as none: so many times nothing says nothing
+        return False, tuple(head - one.base for head in heads)
+    return True, tuple(head / one.base for head in heads)
 
 
 def _exp(value: float) -> float:

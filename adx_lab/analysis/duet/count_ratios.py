@@ -173,6 +173,7 @@ def _series(
         base=_middle(base),
         head=_middle(head),
         unit=what.unit,
+        shift=what.shift,
     )
 
 
