@@ -53,6 +53,9 @@ class Allocations:
             return self._await()
         finally:
             ask.unlink()
+            # Not before: a process whose answer is gone while it is still asked answers once more.
+            for answer in self.folder.glob(f"{self._asked}.*.json"):
+                answer.unlink()
 
     def _await(self) -> Mapping[Place, int]:
         here = [int(one.stem) for one in self.folder.glob("*.here") if psutil.pid_exists(int(one.stem))]
@@ -69,5 +72,4 @@ class Allocations:
             if answer.exists():
                 for size, frames in json.loads(answer.read_text(encoding="utf-8")):
                     total[tuple((str(file), int(line)) for file, line in frames)] += int(size)
-                answer.unlink()
         return total
