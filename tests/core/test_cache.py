@@ -93,7 +93,7 @@ async def test_each_layer_answers_in_turn(valkey_url: str, prefix: str) -> None:
             timing = Timing()
             assert await get(cache, source, timing) == b"old"
             assert f'"{layer}:thing"' in timing.header(1)
-            await asyncio.sleep(0.01)  # the store into Valkey is not waited for
+            await asyncio.sleep(0.2)  # the store into Valkey is not waited for
     assert source.loads == 1
 
 
@@ -397,11 +397,11 @@ async def test_what_accepts_and_closes_is_asked_now_and_then_and_leaks_nothing(p
     server = await asyncio.start_server(close, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with caches(f"valkey://127.0.0.1:{port}", prefix, valkey=FAST) as (cache,):
-        before = opened
+        before, began = opened, time.monotonic()
         for _ in range(20):
             await asyncio.sleep(0.025)
             assert await get(cache, Source()) == b"old"
-        assert opened - before <= 2 * 0.5 / FAST.retry_s + 4
+        assert opened - before <= 2 * (time.monotonic() - began) / FAST.retry_s + 4
     server.close()
     await server.wait_closed()
 
