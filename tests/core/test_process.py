@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from adx_lab.core.database import schema
 from adx_lab.core.errors import ConfigError
 from adx_lab.core.settings import Settings, load_settings, names
 from tests.capture.plans.test_anywhere import pgbouncer
@@ -111,7 +112,17 @@ def test_a_pooler_that_hands_connections_round_is_refused_in_one_line(
         for verb in ("serve", "serve", "worker", "migrate"):
             done = run_core(verb, database_url=url, port=0)
             assert (done.returncode, "PgBouncer" in one_line(done)) == (2, True), done.stderr
-        # PgBouncer 1.18 ends when a client that is gone has a query cancelled.
+
+
+async def test_a_pooler_is_asked_for_no_cancellation(
+    seeded_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PgBouncer 1.18 ends when a client that is gone has a query cancelled."""
+    with pgbouncer(seeded_url, tmp_path, 1) as url:
+        for number in range(30):  # given up at many moments
+            monkeypatch.setattr(schema, "_POOLER_S", 0.01 * (1 + number % 15))
+            with pytest.raises(ConfigError, match="PgBouncer"):
+                await schema.refuse_pooler(url)
         assert "cancel request" not in (tmp_path / "pooler.log").read_text()
 
 
