@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from adx_lab.analysis.run.audit import ValidityCheck, audit_generator
 from adx_lab.report.page.answer import slug
 from adx_lab.report.parts.figure import COLOURS
 from adx_lab.report.parts.words import check_words, trouble
-from tests.conftest import CHECKOUT, HEADLESS, Home
+from tests.conftest import CHECKOUT, Home
 from tests.report.browsing import AXE, serious
 
 LINE = "    user_id = checked_id(request.args[0])"
@@ -50,14 +49,6 @@ def regressed(stack_home: Home, slow_patch: Path) -> Path:
     told = stack_home.adx_lab("report", folder.name, "--json")
     assert told.json()["status"] == "regressed", told.out
     return Path(told.json()["report"])
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Any:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=list(HEADLESS))
-        yield opened
-        opened.close()
 
 
 def opened(browser: Browser, page: Path, width: int, scheme: str = "light") -> Page:

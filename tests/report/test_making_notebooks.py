@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.conftest import CHECKOUT, HEADLESS, IN_GIT, Home
+from tests.conftest import CHECKOUT, IN_GIT, Home
 
 SHORT_LOAD = {"duration_s": "3", "rate_per_s": "60"}
 SHORT_DUET = {"base": ".", "head": ".+cache.l1=off", "rate_per_s": "20", "seconds": "2", "blocks": "1"}
@@ -33,14 +32,6 @@ def executed(home: Home, name: str, given: dict[str, str], folder: Path) -> Path
 @pytest.fixture(scope="module")
 def load_run(stack_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return executed(stack_home, "load_run", SHORT_LOAD, tmp_path_factory.mktemp("load_run"))
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=list(HEADLESS))
-        yield opened
-        opened.close()
 
 
 def test_a_load_is_made_and_shown_without_a_log_or_a_path(load_run: Path, stack_home: Home) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page
 
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.nights.usual import UsualAnswer
@@ -18,7 +17,7 @@ from adx_lab.report.page.sheets.rules import write_rules
 from adx_lab.report.page.sheets.two_runs import write_compared
 from adx_lab.settings import read_settings
 from adx_lab.store.rule_costs import RuleCost
-from tests.conftest import HEADLESS, Home
+from tests.conftest import Home
 from tests.report.browsing import AXE, cut_on_paper, serious
 from tests.report.test_exports import a_budget, a_comparison
 
@@ -54,14 +53,6 @@ def pages(home: Home) -> dict[str, Path]:
         "under-way": live.file,
         "empty": write_index(settings),
     }
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=list(HEADLESS))
-        yield opened
-        opened.close()
 
 
 def faults_of(page: Page) -> list[Error]:
