@@ -22,6 +22,7 @@ from locust.contrib.fasthttp import FastHttpSession
 from locust.user.task import DefaultTaskSet
 
 from adx_lab import clock
+from adx_lab.load.places import raised_at
 from adx_lab.load.recording.fitting import show, writable
 from adx_lab.load.recording.recorder import Recorder
 from adx_lab.load.recording.rows import EXCEPTION, ON_START, ON_STOP, UNANSWERED
@@ -38,6 +39,10 @@ _listening: list[Recorder] = []
 
 _under_way: dict[object, tuple[Any, Any, float, dict[str, Any]]] = {}
 """Requests that were sent and not answered: what they are called, their method, when, and their options."""
+
+
+_left: list[str] = []
+"""Where a task called ``sys.exit``."""
 
 
 class Exceptions:
@@ -150,9 +155,17 @@ def _watched_task(execute_task: Any) -> Any:
             if not hasattr(stopped, _TOLD) and not hasattr(self.user, "load_kind") and not _slept(stopped):
                 _keep_unfinished(self.user, task, began, stopped)
             raise
+        except SystemExit as left:
+            _left[:] = [f"sys.exit in {raised_at(left.__traceback__) or 'a task'}"]
+            raise
 
     setattr(watched, _TOLD, True)
     return watched
+
+
+def who_left() -> str | None:
+    """Return which task ended this process, where one did."""
+    return next(iter(_left), None)
 
 
 def _keep_unfinished(user: Any, task: Any, began: float, stopped: BaseException) -> None:

@@ -16,6 +16,7 @@ from locust import events
 
 from adx_lab.load.order import HEADERS_VARIABLE, SINGLE_VARIABLE
 from adx_lab.load.process.credentials import log_users_in, trust_as_told
+from adx_lab.load.starting.in_hand import keep_in_hand
 
 
 def _prepare(environment: Any, **_: Any) -> None:
@@ -42,6 +43,7 @@ def _on_request(
 
 
 if SINGLE_VARIABLE in os.environ:
+    keep_in_hand()
     trust_as_told()
     _told: Any = events
     _told.init.add_listener(_prepare)
