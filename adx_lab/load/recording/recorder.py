@@ -136,7 +136,7 @@ class Recorder:
         name: str,
         sent: float,
         ms: float | None,
-        error: str,
+        error: str | None,
         context: Any = None,
         response: Any = None,
     ) -> None:
@@ -154,7 +154,7 @@ class Recorder:
             told.get("adx_variant", self._variant),
             told.get("adx_pair", -1),
             None,
-            error[:_ERROR_CHARS],
+            error and error[:_ERROR_CHARS],
             request_type,
             kind,
         )

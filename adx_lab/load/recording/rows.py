@@ -35,9 +35,9 @@ RAW_SCHEMA = pa.schema(
 Row = tuple[Any, ...]
 
 REQUEST, UNANSWERED, EXCEPTION = "request", "unanswered", "exception"
-ON_START, ON_STOP = "on_start", "on_stop"
+ON_START, ON_STOP, STREAM_END = "on_start", "on_stop", "stream_end"
 """Kinds of rows: a request that was answered or failed, one without an answer by the end, what a task raised;
-the requests of a user's beginning and end."""
+the requests of a user's beginning and end; once more one whose answer was a stream, up to its end."""
 
 
 def import_all() -> None:
