@@ -5,6 +5,8 @@ always for the same plain endpoint, or for what a scenario of the core asks (``-
 second the recorder is taken away with all that watches Locust for it, or put back; what Locust manages with
 it, over what it manages without it, is its cost. The two take turns within one process, since nothing else
 makes them comparable.
+
+``--crowd 4000`` asks what a user costs instead: so many of the ten thousand's, who think between requests.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import gc
 import importlib.util
 import itertools
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -26,9 +29,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import uvloop
 
 _USERS = 50
+_FEW = 10
+_SPAWN_PER_S = 500
+_CROWD_S = 20.0
 _SETTLE_S = 0.2
 _BODY = b'{"id":"0","next_cursor":null}'
 _ANSWER = (
@@ -116,6 +123,49 @@ def compare(url: str, folder: Path, *, scenario: str | None, turns: int, turn_s:
     }
 
 
+def crowd(url: str, folder: Path, *, users: int, seconds: float) -> dict[str, Any]:
+    """Let a crowd think and ask, recorded, and say what one of it costs the load generator."""
+    import gevent  # noqa: PLC0415
+    from locust.env import Environment  # noqa: PLC0415
+
+    from adx_lab.load.process.connections import mend_connections  # noqa: PLC0415
+    from adx_lab.load.recording.recorder import Recorder  # noqa: PLC0415
+    from adx_lab.load.recording.rows import FileSink  # noqa: PLC0415
+
+    mend_connections()
+    kind = _of("ten_thousand", url)
+    environment: Any = Environment(user_classes=[kind])
+    runner = environment.create_local_runner()
+    recorder = Recorder(FileSink(folder, "worker-bench"), "head")
+    process = psutil.Process()
+    with _recorded(environment, recorder):
+        gevent.spawn(recorder.beat_until_closed)
+        runner.start(_FEW, _FEW)
+        gevent.sleep(kind.think_s)
+        before_kb, began_s = process.memory_info().rss / 1024, time.process_time()
+        runner.start(users, _SPAWN_PER_S)
+        while runner.user_count < users:
+            gevent.sleep(_SETTLE_S)
+        spawned_s = time.process_time() - began_s
+        gevent.sleep(2 * kind.think_s)  # until all have asked, and a beat is an ordinary one
+        after_kb, began_s = process.memory_info().rss / 1024, time.process_time()
+        asked, began = environment.stats.total.num_requests, time.monotonic()
+        gevent.sleep(seconds)
+        used_s, lasted_s = time.process_time() - began_s, time.monotonic() - began
+        requests = environment.stats.total.num_requests - asked
+    runner.quit()
+    recorder.close()
+    return {
+        "users": users,
+        "think_s": kind.think_s,
+        "requests_per_s": round(requests / lasted_s, 1),
+        "cpu_share": round(used_s / lasted_s, 3),
+        "cpu_us_per_request": round(1e6 * used_s / requests, 1),
+        "spawn_cpu_us_per_user": round(1e6 * spawned_s / users, 1),
+        "rss_kb_per_user": round((after_kb - before_kb) / (users - _FEW), 1),
+    }
+
+
 @contextmanager
 def _recorded(environment: Any, recorder: Any) -> Iterator[None]:
     """Record what Locust does meanwhile, as a load of the lab does; nothing where there is no recorder."""
@@ -168,14 +218,18 @@ def _of(scenario: str, url: str) -> type[Any]:
     tenant = {"id": "t", "user_count": 9, "users": [{"id": "u", "role": "viewer"}], "file_ids": ["f"]}
     account = Account("u", "token", "token", 600.0, tenant, "whale", {})
     order = LoadOrder(raw_dir="", scenario=scenario)
-    set_current(SimpleNamespace(order=order, accounts=[account], pair=None))  # type: ignore[arg-type]
+    prepared = SimpleNamespace(wait=lambda: None)
+    alone = {"workers": 1, "index": 0, "in_flight": 0, "ending": False, "prepared": prepared}
+    set_current(SimpleNamespace(order=order, accounts=[account], pair=None, **alone))  # type: ignore[arg-type]
+    own = next(kind for kind in kinds if not kind.abstract)
+    if own.load_kind == "crowd":
+        return type(own.__name__, (own,), {"host": url})
     numbers = itertools.count()
 
     @task
     def ask(self: Any) -> None:
         self.perform(clock.now(), next(numbers))
 
-    own = next(kind for kind in kinds if not kind.abstract)
     return type(own.__name__, (own,), {"host": url, "fixed_count": 0, "tasks": [ask], "abstract": False})
 
 
@@ -183,6 +237,7 @@ def main() -> None:
     """Measure, and print one JSON document."""
     parser = argparse.ArgumentParser(prog="python -m adx_lab.load.bench", description=__doc__)
     parser.add_argument("--scenario", help="one of locustfiles/ that sends a schedule; left out, plain HTTP")
+    parser.add_argument("--crowd", type=int, metavar="USERS", help="what a user who thinks costs")
     parser.add_argument("--turns", type=int, default=40, help="a multiple of four")
     parser.add_argument("--turn-s", type=float, default=0.5)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
@@ -190,6 +245,8 @@ def main() -> None:
     if asked.serve:
         uvloop.run(_serve())
         return
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each user has a connection, at both ends
     command = [sys.executable, "-m", "adx_lab.load.bench", "--serve"]
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -198,9 +255,11 @@ def main() -> None:
         try:
             assert server.stdout is not None
             url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
-            found = compare(
-                url, Path(folder), scenario=asked.scenario, turns=asked.turns, turn_s=asked.turn_s
-            )
+            if asked.crowd:
+                found = crowd(url, Path(folder), users=asked.crowd, seconds=_CROWD_S)
+            else:
+                timing = {"turns": asked.turns, "turn_s": asked.turn_s}
+                found = compare(url, Path(folder), scenario=asked.scenario, **timing)
         finally:
             server.kill()
     sys.stdout.write(json.dumps(found) + "\n")

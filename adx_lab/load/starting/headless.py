@@ -187,8 +187,8 @@ async def serve_page(
         progress.step(f"the page is at {page}; Ctrl-C ends it")
         await asyncio.to_thread(child.process.wait)
     except StackError as error:
-        words = None if child.alive else last_words(log)
-        raise _unfit(locustfile, words, log, options) if words else error from error
+        why = None if child.alive else reason(log)
+        raise _unfit(locustfile, why, log, options) if why else error from error
     finally:
         await stop_child(child, grace_s=_STORE_S)
 
@@ -215,7 +215,8 @@ async def join_master(locustfile: Path, master: str, *, log: Path) -> None:
     finally:
         await stop_child(child, grace_s=5)
     if child.process.returncode != 0:
-        raise MeasurementError(f"the worker of {master} ended badly", log=log)
+        why = reason(log)
+        raise MeasurementError(f"the worker of {master} ended badly{f': {why}' if why else ''}", log=log)
 
 
 def _refuse_failures(child: Child, command: LocustCommand, raw_dir: Path) -> None:
@@ -229,15 +230,13 @@ def _refuse_failures(child: Child, command: LocustCommand, raw_dir: Path) -> Non
 def _no_load(child: Child, command: LocustCommand) -> AdxLabError:
     """Return why there was no load, in Locust's own words."""
     status, log = child.process.returncode, command.log
-    words = last_words(log)
-    if status == 0:
-        return UsageError(
-            f"{command.locustfile} ended Locust before there was a load: {words or 'it says nothing'}",
-            log=log,
-        )
-    if status < 0 or words is None:
-        return MeasurementError(f"locust {in_words(status)} before there was a load", log=log)
-    return _unfit(command.locustfile, words, log, command.more)
+    why, said = reason(log), last_words(log)
+    how = f"locust {in_words(status)} before there was a load"
+    if status > 0 and why:
+        return _unfit(command.locustfile, why, log, command.more)
+    if status < 0 or not said:
+        return MeasurementError(how, log=log)
+    return UsageError(f"{how}: {why or said}", log=log)
 
 
 def _unfit(locustfile: Path, words: str, log: Path, more: Sequence[str] = ()) -> UsageError:
