@@ -18,7 +18,8 @@ class Kept:
     """A way to ask that keeps who was asked for what."""
 
     def __init__(self, endpoint: str, pairs_max: int | None = None) -> None:
-        self.endpoint, self.pairs_max = endpoint, pairs_max
+        self.name = self.endpoint = endpoint
+        self.pairs_max = pairs_max
         self.asked: list[tuple[Mark, float]] = []
         self.made: list[tuple[str, int]] = []
 

@@ -57,7 +57,7 @@ async def sample_suspects(
         folder = scratch / f"sampled-{place}"
         profiling = Profiling(bench.settings.service.profile or None)
         try:
-            if bench.all_known:
+            if bench.one_by_one:
                 asked = await _asked(bench, place + _LATER, folder, profiling, endpoints)
             else:
                 asked = await _loaded(bench, place + _LATER, folder, profiling, rate_per_s)
@@ -75,7 +75,7 @@ async def look_for_growth(bench: Bench, gathered: Gathered, scratch: Path, progr
     found = comparisons_of(gathered.evidence(""))
     grown = {one.subject for one in found if one.metric == _GROWTH and one.status == "slower"}
     endpoints = grown - {ALL} or {one.subject for one in found if grown and one.metric == _GROWTH} - {ALL}
-    if bench.order.functions is False or not endpoints or not bench.all_known:
+    if bench.order.functions is False or not endpoints or not bench.one_by_one:
         return
     progress.step("looking for what keeps the memory")
     folders = {side: scratch / f"allocations-{side}" for side in SIDES}
@@ -83,10 +83,10 @@ async def look_for_growth(bench: Bench, gathered: Gathered, scratch: Path, progr
         await asyncio.to_thread(folder.mkdir)
     counting = replace(bench, counting=folders)
     try:
-        async with counting.up(1) as (slots, started):
+        async with counting.asking() as play, counting.up(1) as (slots, started):
             allocations = {side: Allocations(folder) for side, folder in folders.items()}
             rivals = counting.rivals(started, slots)
-            movements = Movements(bench.settings, bench.order, rivals, 1, scratch / "counted")
+            movements = Movements(bench.settings, bench.order, rivals, 1, scratch / "counted", play)
             measured = await movements.play_counted(allocations, endpoints)
     except (VariantError, MeasurementError) as error:
         gathered.caveats.append(Caveat("no-allocations", str(error)))
@@ -101,9 +101,10 @@ async def _asked(
     await asyncio.to_thread(folder.mkdir, parents=True)
     async with AsyncExitStack() as cleanup:
         cleanup.callback(profiling.close)
+        play = await cleanup.enter_async_context(bench.asking())
         slots, started = await cleanup.enter_async_context(bench.up(number))
         rivals = bench.rivals(started, slots)
-        movements = Movements(bench.settings, bench.order, rivals, number, folder)
+        movements = Movements(bench.settings, bench.order, rivals, number, folder, play)
         return await movements.play_sampled(pids_of(started), profiling, endpoints)
 
 

@@ -16,14 +16,14 @@ from typing import Any
 
 import msgspec
 
-from adx_lab.errors import MeasurementError
 from adx_lab.load.asks import ASKS
 from adx_lab.load.people import Account, read_sample, tenant_kinds
 from adx_lab.load.recording.rows import REQUEST, Row
 from adx_lab.load.serial.movement import Mark
+from adx_lab.load.serial.order import RefusedError
 from adx_lab.load.serial.wire import Reply, Wire
 
-__all__ = ["CoreCrowd", "CoreSide", "RefusedError", "core_ways"]
+__all__ = ["CoreCrowd", "CoreSide", "core_ways"]
 
 _API = "/api/v1"
 _PAGE = 50
@@ -32,14 +32,6 @@ _SPARE, _LEAVING = "spare", "leaving"
 """People of the median tenant whose sessions are refreshed and ended, so that the others keep theirs."""
 
 Record = Callable[[str, Row], None]
-
-
-class RefusedError(MeasurementError):
-    """A variant lets nobody in: the other one may be in order."""
-
-    def __init__(self, variant: str, text: str) -> None:
-        super().__init__(text)
-        self.variant = variant
 
 
 @dataclass
@@ -168,6 +160,11 @@ class CoreWay:
     pairs_max: int | None = None
     make: Callable[[CoreSide, Account, int, random.Random], list[Any]] | None = None
     sides: Mapping[str, CoreSide] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What tells it from others."""
+        return self.endpoint
 
     def prepare(self, variant: str, count: int, choose: random.Random) -> None:
         """Make what so many asks need."""

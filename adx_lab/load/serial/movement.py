@@ -8,6 +8,7 @@ answers are 8 to 22% faster. Both draw from the same random numbers, so that bot
 from __future__ import annotations
 
 import gc
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,14 +42,22 @@ class Way(Protocol):
 
     Attributes
     ----------
+    name : str
+        What tells it from others, before anybody has asked.
     endpoint : str
-        What it is called in every table.
+        What it is called in every table, once it has been asked.
     pairs_max : int or None
         How often it can be asked in a block, where that is limited.
     """
 
-    endpoint: str
-    pairs_max: int | None
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def endpoint(self) -> str: ...  # noqa: D102
+
+    @property
+    def pairs_max(self) -> int | None: ...  # noqa: D102
 
     def prepare(self, variant: str, count: int, choose: random.Random) -> None:
         """Make what so many asks need; not measured, and not recorded."""
@@ -85,6 +94,10 @@ class Movement:
         Reads the counters of all variants; called between ways only.
     quiet
         Called once the cold ones have been asked; returns when nothing else runs any more.
+    wanted
+        Whether a way is measured, asked once it was asked cold.
+    limit_s
+        Of everything: what has not begun by then is left to another block.
     """
 
     variants: tuple[str, ...]
@@ -94,19 +107,24 @@ class Movement:
     read: Callable[[], Any]
     pairs_min: int = 6
     quiet: Callable[[], None] = lambda: None
+    wanted: Callable[[Way], bool] = lambda _: True
+    limit_s: float = math.inf
 
     def play(self, ways: Sequence[Way]) -> list[Measured]:
         """Ask every way, cold ones first, and return what the counters said around each."""
-        ordered = list(ways)
+        ordered, ends = list(ways), time.monotonic() + self.limit_s
         random.Random(self.seed * _SEEDS_APART + self.block).shuffle(ordered)  # noqa: S311
         with _no_collections():
             for way in ordered:
                 self._prepare(way)
                 for pair in range(_COLD_PAIRS):
-                    self._pair(way, pair, COLD)
+                    if time.monotonic() < ends:
+                        self._pair(way, pair, COLD)
             self.quiet()
             measured: list[Measured] = []
-            for way in ordered:
+            for way in filter(self.wanted, ordered):
+                if time.monotonic() >= ends:
+                    break
                 # What was read after the last one stands before this one: nothing happened in between.
                 before = measured[-1].after if measured else self.read()
                 measured.append(self._measure(way, before))
@@ -136,7 +154,7 @@ class Movement:
 
     def _choice(self, way: Way, number: int) -> random.Random:
         """Return the same numbers for each variant."""
-        return random.Random(f"{self.seed} {self.block} {way.endpoint} {number}")  # noqa: S311
+        return random.Random(f"{self.seed} {self.block} {way.name} {number}")  # noqa: S311
 
 
 @contextmanager
