@@ -143,7 +143,9 @@ class Movements:
         finally:
             profiling.close()
         return tuple(
-            SampledEndpoint(one.endpoint, one.after, dict.fromkeys(one.after, one.pairs))
+            SampledEndpoint(
+                one.endpoint, one.after, dict.fromkeys(one.after, one.pairs), waiting=profiling.waiting
+            )
             for one in record.measured
         )
 

@@ -27,7 +27,7 @@ from adx_lab.analysis.plans.records import PlanAnalysis
 from adx_lab.analysis.run.latency import failed
 from adx_lab.capture.database.statements import normal
 
-_GENERIC = frozenset({"service", "cpu", "blocking", "dependency", "waiting", "query"})
+_GENERIC = frozenset({"service", "cpu", "blocking", "dependency", "waiting", "query", "database-cpu"})
 """Kinds that say where time goes and no more: a statement that is named says why."""
 
 

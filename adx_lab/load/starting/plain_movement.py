@@ -56,7 +56,7 @@ class PlainUsers:
 
 @dataclass
 class PlainPlayers:
-    """A Locust that has the users ready, and plays one movement with them."""
+    """A Locust that has the users ready, and plays movements with them."""
 
     users: PlainUsers
     _line: socket.socket | None = None

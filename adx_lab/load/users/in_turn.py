@@ -33,6 +33,8 @@ __all__ = ["SerialUser", "tasks_of"]
 _MOST_S = 0.8
 """Of one task: where there are few of them, the time that all have together is not used up."""
 
+_QUIT_S = 60.0
+
 _WAYS_APART, _PAIRS_APART = 10**8, 100
 """So far apart are numbers of pairs of two tasks, and those of two times that a task was done."""
 
@@ -130,31 +132,41 @@ class SerialUser(User):
 
     @task
     def play(self) -> None:
-        """Play the movement, told by the other end when to begin and when to go on."""
+        """Play each movement that the other end asks for, told when to begin and when to go on."""
         line = _Line(int(os.environ[SERIAL_VARIABLE]))
-        told = line.hear()
-        listener = _Listener(told)
-        self.environment.events.request._handlers.insert(0, listener.hear)  # noqa: SLF001  # before one that raises
+        handlers = self.environment.events.request._handlers  # noqa: SLF001
+        twins: list[Twin] = []
         try:
-            self._play(told, line, listener)
+            while (told := line.hear()) is not None:
+                if not twins and not self._meet(told, twins, line):
+                    break
+                listener = _Listener(told)
+                handlers.insert(0, listener.hear)  # before one that raises
+                try:
+                    self._play(told, twins, line, listener)
+                finally:
+                    handlers.remove(listener.hear)
+                    listener.close()
+                    line.say(done=clock.now())
         finally:
-            listener.close()
-            line.say(done=clock.now())
             gevent.spawn(self.environment.runner.quit)
-        gevent.sleep(60)
+        gevent.sleep(_QUIT_S)
 
-    def _play(self, told: SerialTold, line: _Line, listener: _Listener) -> None:
-        ways: list[_PlainWay] = []
+    def _meet(self, told: SerialTold, twins: list[Twin], line: _Line) -> bool:
+        """Let a user of each class start at each variant."""
         for kind in self.kinds:
-            twin = Twin(kind, self.environment)
+            twins.append(Twin(kind, self.environment))
             for rival in told.rivals:
                 try:
-                    twin.meet(rival.variant, rival.url, rival.headers)
+                    twins[-1].meet(rival.variant, rival.url, rival.headers)
                 except Exception as error:  # noqa: BLE001  # whatever somebody's `on_start` raises
                     line.say(refused=rival.variant, why=f"{kind.__name__}.on_start: {error!r}")
-                    return
-            for path, done in tasks_of(kind.tasks):
-                ways.append(_PlainWay(twin, path, done, number=len(ways), heard=listener))
+                    return False
+        return True
+
+    def _play(self, told: SerialTold, twins: Sequence[Twin], line: _Line, listener: _Listener) -> None:
+        tasks = [(twin, path, done) for twin in twins for path, done in tasks_of(twin.kind.tasks)]
+        ways = [_PlainWay(*one, number=number, heard=listener) for number, one in enumerate(tasks)]
         if not ways:
             return
         line.say(began=clock.now())
@@ -186,10 +198,12 @@ class _Line:
         self._socket = socket.socket(fileno=fd)
         self._readings = 0
 
-    def hear(self) -> SerialTold:
-        """Wait for what is to be played."""
+    def hear(self) -> SerialTold | None:
+        """Wait for what is to be played next; None where the other end has hung up."""
+        self._readings = 0
         with self._socket.makefile("rb", buffering=0) as lines:
-            return msgspec.json.decode(lines.readline(), type=SerialTold)
+            text = lines.readline()
+        return msgspec.json.decode(text, type=SerialTold) if text else None
 
     def say(self, **told: Any) -> None:
         self._socket.sendall(json.dumps(told).encode() + b"\n")
