@@ -184,16 +184,20 @@ def with_functions(findings: Sequence[Finding], functions: Sequence[Finding]) ->
     A function whose lines are as they were only carries what a statement of its endpoint costs more.
     """
     named = {endpoint for one in findings if "statement" in one.evidence for endpoint in one.endpoints}
-    changed = {endpoint for one in functions if one.evidence["lines_differ"] for endpoint in one.endpoints}
+    changed = {
+        endpoint for one in functions if one.evidence.get("lines_differ") for endpoint in one.endpoints
+    }
     own = [
         one
         for one in functions
-        if one.evidence["lines_differ"] is not False or not named.issuperset(one.endpoints)
+        if one.evidence.get("lines_differ") is not False or not named.issuperset(one.endpoints)
     ]
     place = next((i for i, one in enumerate(findings) if one.kind in _COMPUTES), len(findings))
-    rest = (
-        one for one in findings[place:] if one.kind not in _COMPUTES or not changed.issuperset(one.endpoints)
-    )
+    rest = [
+        one
+        for one in findings[place:]
+        if one.kind not in _COMPUTES or not one.endpoints or not changed.issuperset(one.endpoints)
+    ]
     return (*findings[:place], *own, *rest)
 
 
