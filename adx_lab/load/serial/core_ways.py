@@ -214,15 +214,15 @@ def core_ways(sides: Mapping[str, CoreSide]) -> list[CoreWay]:
         CoreWay("GET /openapi.json", "gateway", _getter("/openapi.json")),
         CoreWay("GET /docs", "gateway", _getter("/docs")),
         CoreWay("POST /auth/refresh", "auth", _refresh, _SPARE),
-        CoreWay("POST /auth/logout", "auth", _log_out, _LEAVING, 6, _sessions),
+        CoreWay("POST /auth/logout", "auth", _log_out, _LEAVING, 16, _sessions),
         CoreWay("GET /users/{id} (miss)", "users", _get_made, _WHALE, 60, _strangers),
         CoreWay("DELETE /users/{id}", "users", _delete_user, _WHALE, 20, _strangers),
         CoreWay("PUT /users/{id}/roles", "users", _set_roles, _WHALE),
         CoreWay("GET /files (filter)", "files", _files_of),
         CoreWay("GET /files (page)", "files", _files_by_page, _WHALE),
         CoreWay("GET /files (cursor)", "files", _files_by_cursor, _WHALE),
-        CoreWay("DELETE /files/{id}", "files", _delete_file, _USUAL, 12, _uploads),
-        CoreWay("POST /workflows/runs/{id}/cancel", "workflows", _cancel, _USUAL, 12, _started),
+        CoreWay("DELETE /files/{id}", "files", _delete_file, _USUAL, 20, _uploads),
+        CoreWay("POST /workflows/runs/{id}/cancel", "workflows", _cancel, _USUAL, 20, _started),
     ]
     for way in ways:
         way.sides = sides

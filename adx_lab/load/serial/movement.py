@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import Any, Protocol
 
-__all__ = ["COLD", "SERIAL", "Mark", "Measured", "Movement", "Way"]
+__all__ = ["COLD", "SERIAL", "Mark", "Measured", "Movement", "Way", "error_of"]
 
 SERIAL, COLD = "serial", "cold"
 """What a request belongs to: the movement itself, or the first of its kind after the start."""
@@ -25,7 +27,12 @@ _COLD_PAIRS = 2
 _PAIRS_WANTED, _PATIENCE_S = 24, 0.15
 """So many pairs of a way that takes long, unless they take longer than that altogether."""
 
+_ERROR, _ERROR_PAIRS, _ERROR_S = 0.04, 8, 0.25
+"""Of a block's ratio: a way whose pairs differ too much to tell it so well is asked for longer. How much they
+differ says nothing of which variant is slower, so that nothing is favoured by it."""
+
 _SEEDS_APART = 7_927
+_ROBUST = 1.4826
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,23 +145,38 @@ class Movement:
 
     def _measure(self, way: Way, before: Any) -> Measured:
         pairs, began = 0, time.perf_counter()
+        ratios: list[float] = []
         while way.pairs_max is None or pairs < way.pairs_max:
             spent_s = time.perf_counter() - began
             few = pairs < self.pairs_min or (pairs < _PAIRS_WANTED and spent_s < _PATIENCE_S)
-            if not few and spent_s >= self.seconds:
+            vague = spent_s < _ERROR_S and error_of(ratios) > _ERROR
+            if not few and not vague and spent_s >= self.seconds:
                 break
-            self._pair(way, pairs, SERIAL)
+            ratios.append(self._pair(way, pairs, SERIAL))
             pairs += 1
         return Measured(way.endpoint, pairs, before, self.read())
 
-    def _pair(self, way: Way, pair: int, movement: str) -> None:
+    def _pair(self, way: Way, pair: int, movement: str) -> float:
+        """Ask each variant once, and return the logarithm of how much longer the second took."""
         turned = (pair + self.block) % 2
+        moments = [time.perf_counter()]
         for variant in self.variants[::-1] if turned else self.variants:
             way.perform(Mark(variant, pair, movement), self._choice(way, pair if movement != COLD else ~pair))
+            moments.append(time.perf_counter())
+        took = [after - before for before, after in pairwise(moments)]
+        return math.log(took[-1] / took[0])
 
     def _choice(self, way: Way, number: int) -> random.Random:
         """Return the same numbers for each variant."""
         return random.Random(f"{self.seed} {self.block} {way.name} {number}")  # noqa: S311
+
+
+def error_of(ratios: Sequence[float]) -> float:
+    """Return the standard error of the mean of these, stalls left out of account."""
+    if len(ratios) < _ERROR_PAIRS:
+        return math.inf
+    middle = median(ratios)
+    return _ROBUST * median(abs(one - middle) for one in ratios) / math.sqrt(len(ratios))
 
 
 @contextmanager
