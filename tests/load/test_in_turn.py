@@ -23,7 +23,11 @@ from adx_lab.load.starting.plain_movement import PlainPlayers, PlainUsers
 
 FILE = """
 import random
-from locust import HttpUser, SequentialTaskSet, TaskSet, between, tag, task
+from locust import HttpUser, LoadTestShape, SequentialTaskSet, TaskSet, between, tag, task
+
+class Crowd(LoadTestShape):
+    def tick(self):
+        return (7, 7) if self.get_run_time() < 0.1 else None
 
 class Checkout(SequentialTaskSet):
     @task

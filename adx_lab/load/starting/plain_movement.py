@@ -71,6 +71,7 @@ class PlainPlayers:
         command = [
             *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
             *("-f", f"{_PLUGIN},{users.locustfile}", "--users", "1", "--spawn-rate", "1"),
+            *("--run-time", "1h"),  # whatever a locust.conf says
             *("--loglevel", "WARNING", "--exit-code-on-error", "0", "--stop-timeout", "1", *users.words),
         ]
         with theirs:

@@ -18,6 +18,7 @@ def _replace_users(environment: Any, **_: Any) -> None:
     environment._filter_tasks_by_tags()  # noqa: SLF001  # as its runner would, of the classes that it had
     fields = {"abstract": False, "kinds": kinds, "host": environment.host}
     environment.user_classes = [type("Serial", (SerialUser,), fields)]
+    environment.shape_class = None
 
 
 if SERIAL_VARIABLE in os.environ:

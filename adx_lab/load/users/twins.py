@@ -221,6 +221,7 @@ def send_plain_users() -> None:
 def _replace_users(environment: Any, **_: Any) -> None:
     if environment.user_classes and not any(hasattr(kind, "load_kind") for kind in environment.user_classes):
         environment.user_classes = [plain_open_loop(environment)]
+        environment.shape_class = None  # the schedule says how many come, and when
 
 
 def plain_open_loop(environment: Any) -> type[PlainOpenLoop]:
