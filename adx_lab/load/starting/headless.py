@@ -131,7 +131,8 @@ async def run_locust(
         why = reason(command.log)
         raise MeasurementError(f"locust {overdue.words}{f' ({why})' if why else ''}", log=command.log)
     _refuse_failures(child, command, raw_dir)
-    collected = await asyncio.to_thread(lambda: collect(raw_dir, run_dir, traces()))
+    duet = command.order.rivals_file is not None
+    collected = await asyncio.to_thread(lambda: collect(raw_dir, run_dir, traces(), joined=duet))
     return _as_it_ended(collected, child, overdue)
 
 
