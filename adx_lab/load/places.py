@@ -18,6 +18,9 @@ _LIBRARIES = (
     *("<", "src/gevent"),
 )
 
+LEFT = "adx-lab: left: "
+"""Before the words of a file that ended Locust while it started, in its log."""
+
 STAND_SIGNAL = signal.SIGRTMAX - 1
 """Has a Locust process write down where it stands, whatever it does; nobody else uses that one."""
 

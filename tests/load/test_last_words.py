@@ -145,7 +145,7 @@ def test_an_option_that_locust_refuses_is_looked_for_where_it_stands(tmp_path: P
 SETTLED = """
 import json, sys
 from locust import argument_parser
-from adx_lab.load.starting.in_hand import keep_in_hand
+from adx_lab.load.given.in_hand import keep_in_hand
 keep_in_hand()
 sys.argv = ["locust", "--headless", "--processes", "0"]
 told = vars(argument_parser.get_parser().parse_args())

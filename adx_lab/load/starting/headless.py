@@ -31,7 +31,7 @@ from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
 from adx_lab.progress import Progress
 from adx_lab.records.run import Caveat
 
-PLUGIN = Path(__file__).with_name("locustfile.py")
+PLUGIN = Path(__file__).parents[1] / "given" / "locustfile.py"
 _HOST = "LOCUST_HOST"
 """Locust's own; in the environment, since everybody can read a command line and a URL may hold a password."""
 

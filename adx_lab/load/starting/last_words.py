@@ -11,10 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from adx_lab.load.places import is_theirs, place
-
-LEFT = "adx-lab: left: "
-"""Before the words of a file that ended Locust (`adx_lab.load.starting.leaving`)."""
+from adx_lab.load.places import LEFT, is_theirs, place
 
 _TRACEBACK = "Traceback (most recent call last):"
 _FRAME = re.compile(r'^\s+File "(?P<file>.+)", line (?P<line>\d+)')

@@ -14,9 +14,9 @@ from typing import Any
 
 from locust import events
 
+from adx_lab.load.given.in_hand import keep_in_hand
 from adx_lab.load.order import HEADERS_VARIABLE, SINGLE_VARIABLE
 from adx_lab.load.process.credentials import log_users_in, trust_as_told
-from adx_lab.load.starting.in_hand import keep_in_hand
 
 
 def _prepare(environment: Any, **_: Any) -> None:

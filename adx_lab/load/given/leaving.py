@@ -8,8 +8,7 @@ from typing import Any
 
 from locust import events, main
 
-from adx_lab.load.places import is_theirs, raised_at
-from adx_lab.load.starting.last_words import LEFT
+from adx_lab.load.places import LEFT, is_theirs, raised_at
 
 
 def tell_leavers() -> None:
