@@ -214,7 +214,9 @@ def _of(scenario: str, url: str) -> type[Any]:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    kinds = [value for value in vars(module).values() if isinstance(value, type) and hasattr(value, "mix")]
+    kinds: list[Any] = [
+        value for value in vars(module).values() if isinstance(value, type) and hasattr(value, "mix")
+    ]
     tenant = {"id": "t", "user_count": 9, "users": [{"id": "u", "role": "viewer"}], "file_ids": ["f"]}
     account = Account("u", "token", "token", 600.0, tenant, "whale", {})
     order = LoadOrder(raw_dir="", scenario=scenario)

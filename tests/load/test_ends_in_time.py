@@ -12,6 +12,7 @@ import pytest
 
 from adx_lab import clock
 from adx_lab.load.order import LoadOrder, write_order
+from adx_lab.load.places import STAND_SIGNAL
 from adx_lab.load.starting import following
 from adx_lab.load.starting.following import Overdue, follow
 from adx_lab.processes import Child
@@ -80,7 +81,7 @@ def test_one_whose_record_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_one_that_never_hands_over_is_told_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "loops.py").write_text(LOOPS)
     facts = tmp_path / "raw" / "worker-1.jsonl"
-    number = str(int(following.STAND_SIGNAL))
+    number = str(int(STAND_SIGNAL))
     command = [sys.executable, str(tmp_path / "loops.py"), number, str(facts), began_long_ago()]
     assert "it stood in loops.py, line " in followed(tmp_path, command).words
 

@@ -30,7 +30,7 @@ def follow_stream(answer: Any, told: Callable[[], None]) -> None:
             told()
         else:
             setattr(body, _TOLD, told)
-            body.__class__ = _followed(type(body), give_back, is_whole)
+            body.__class__ = _followed(type(body), give_back, is_whole)  # type: ignore[arg-type]  # a class is hashable
         return
 
 
