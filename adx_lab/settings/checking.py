@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from adx_lab.errors import UsageError
+from adx_lab.secrecy import shown_url
 from adx_lab.settings.service import ServiceSettings
 from adx_lab.settings.tree import Settings
 
@@ -29,6 +31,8 @@ _KINDS = {
     "null": "nothing",
 }
 _NAME_MAX = 80
+_BUCKETS = frozenset({"s3", "gs", "az"})
+_RUNS_URL = "write it as file:///share/runs, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
 
 
 def converted(tree: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
@@ -48,7 +52,7 @@ def converted(tree: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
         settings = msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(_in_words(str(error), tree, sources)) from error
-    for name, wrong, mend in _faults(settings.service):
+    for name, wrong, mend in (*_faults(settings.service), *_runs_url_faults(settings.store.runs_url)):
         raise UsageError(f"{name}{_where(name, sources)} {wrong}", mend=mend)
     return settings
 
@@ -105,3 +109,25 @@ def _faults(service: ServiceSettings) -> Iterator[tuple[str, str, str]]:
         yield "service.login.request", f"is {request!r}", 'say method and path: "POST /auth/token"'
     if service.login.form and service.login.json:
         yield "service.login.form", "stands beside service.login.json", "send one of them"
+
+
+def shared_folder(runs_url: str) -> Path | None:
+    """Return the folder that a ``store.runs_url`` names; None where it names a bucket."""
+    parts = urlsplit(runs_url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def _runs_url_faults(url: str | None) -> Iterator[tuple[str, str, str]]:
+    if url is None:
+        return
+    name, place = "store.runs_url", f"is {shown_url(url)}"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        yield name, place, _RUNS_URL
+        return
+    is_folder = parts.scheme == "file" and not parts.netloc and len(parts.path) > 1
+    if not is_folder and (parts.scheme not in _BUCKETS or not parts.netloc):
+        yield name, place, _RUNS_URL
+    elif parts.query or parts.fragment or "@" in parts.netloc:
+        yield name, f"{place}: it names more than a place", "keys come from the environment (AWS_*, …)"
