@@ -13,7 +13,7 @@ from adx_lab.analysis.nights.usual import (
 )
 from adx_lab.capture.database.statements import is_asked, normal
 from adx_lab.conduct.baseline import read_baseline
-from adx_lab.conduct.run.statements import asked_of, plans_by_text
+from adx_lab.conduct.run.statements import asked_of, index_definitions, plans_by_text
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.report.run.judged_run import Judgement
 from adx_lab.settings import Settings
@@ -97,6 +97,7 @@ def figures_of_night(judgement: Judgement) -> NightFigures:
         statements=statements,
         asked=asked_of(run.asked()),
         plans=plans_by_text(judgement.plans),
+        indexes=index_definitions(judgement.plans),
     )
 
 

@@ -56,6 +56,8 @@ def find_scenario(settings: Settings, name: str, *, purpose: Purpose = "load") -
     known = settings.scenario_files()
     if settings.load.locustfile:
         known = known | {Path(settings.load.locustfile).stem: settings.project_dir / settings.load.locustfile}
+    if name not in known and (name.endswith(".py") or Path(name).is_dir()):
+        raise UsageError(f"{name} is a file, and no scenario's name", mend=f"give it as --locustfile {name}")
     if name not in known:
         raise UsageError(f"unknown scenario {name}", mend=nearest(name, sorted(known)))
     return LoadRequest(name, known[name], purpose)

@@ -113,10 +113,17 @@ class Collected:
     deaths: tuple[dict[str, Any], ...] = ()
 
 
-def collect(raw_dir: Path, run_dir: Path, traces: Mapping[str, ServerSplit] | None = None) -> Collected:
+def collect(
+    raw_dir: Path,
+    run_dir: Path,
+    traces: Mapping[str, ServerSplit] | None = None,
+    *,
+    joined: bool = False,
+) -> Collected:
     """Write ``samples.parquet``, ``beside.parquet`` and ``queries.parquet`` from the raw streams.
 
-    ``traces`` tell by id where the time of requests went that were sent with one.
+    ``traces`` tell by id where the time of requests went that were sent with one; ``joined`` endpoints are
+    those of a duet, see `Tables`.
 
     Raises
     ------
@@ -130,7 +137,7 @@ def collect(raw_dir: Path, run_dir: Path, traces: Mapping[str, ServerSplit] | No
     ends = _ends(processes, began)
     offsets = {process.name: process.offset_s for process in processes}
     caveats: list[Caveat] = []
-    tables = Tables(run_dir, began, began + ends["lasted_s"], traces=traces or {})
+    tables = Tables(run_dir, began, began + ends["lasted_s"], traces=traces or {}, joined=joined)
     try:
         for worker, stream in enumerate(sorted(raw_dir.glob("worker-*.arrows"))):
             for batch in read_stream(stream, caveats):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from adx_lab.load.recording.rows import EXCEPTION, REQUEST, UNANSWERED
 from adx_lab.load.recording.server_timing import NOTHING, TRACE, ServerSplit, parse
 from adx_lab.records.columns import QUERY_COLUMNS, SAMPLE_COLUMNS
+from adx_lab.records.endpoint_names import without_values
 from adx_lab.records.run import Caveat
 
 WARM_UP, AFTER, CUT_OFF = "warm_up", "after_the_end", "cut_off"
@@ -42,12 +43,15 @@ class Tables:
         Where they are written.
     began, ended
         Of the measured part, on the master's clock.
+    joined
+        Whether endpoints that differ in the values of their query are one: a duet's are.
     """
 
     run_dir: Path
     began: float
     ended: float = math.inf
     traces: Mapping[str, ServerSplit] = field(default_factory=dict)
+    joined: bool = False
     requests: int = 0
     unanswered: int = 0
     last_s: float = 0.0
@@ -76,7 +80,7 @@ class Tables:
     def append(self, batch: pa.RecordBatch, worker: int, offset_s: float) -> None:
         """Append one process's rows to the tables that they belong to."""
         zero = self.began + offset_s
-        batch = self._finite(batch)
+        batch = self._finite(_join(batch) if self.joined else batch)
         intended = batch["t_intended"].to_numpy() - zero
         kinds = batch["kind"].to_numpy(zero_copy_only=False)
         asked = (kinds == REQUEST) | (kinds == UNANSWERED)
@@ -178,6 +182,14 @@ class Tables:
                 for column, item in zip(zip(*rows, strict=True), _QUERIES, strict=True)
             ]
             self._queries.write_batch(pa.record_batch(arrays, schema=_QUERIES))
+
+
+def _join(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return requests under their endpoints' names without the values of queries."""
+    encoded = batch["endpoint"].dictionary_encode()
+    names = pa.array([without_values(name) for name in encoded.dictionary.to_pylist()], pa.string())
+    place = batch.schema.get_field_index("endpoint")
+    return batch.set_column(place, "endpoint", names.take(encoded.indices))
 
 
 def read_stream(path: Path, caveats: list[Caveat]) -> Iterator[pa.RecordBatch]:

@@ -130,7 +130,8 @@ async def run_locust(
     finally:
         await stop_child(child, grace_s=5)
     _refuse_failures(child, command, raw_dir)
-    collected = await asyncio.to_thread(lambda: collect(raw_dir, run_dir, traces()))
+    duet = command.order.rivals_file is not None
+    collected = await asyncio.to_thread(lambda: collect(raw_dir, run_dir, traces(), joined=duet))
     death, code = child.death(), child.process.returncode
     if death is None or code == 0:
         return collected

@@ -23,6 +23,7 @@ def _prepare(environment: Any, **_: Any) -> None:
     headers = json.loads(os.environ.get(HEADERS_VARIABLE, "{}"))
     if headers:
         log_users_in(headers, environment)
+    environment.shape_class = None
     for user in environment.user_classes:
         user.tasks = list(dict.fromkeys(user.tasks))
         user.wait_time = lambda _self: 0.0
