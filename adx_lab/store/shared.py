@@ -75,8 +75,6 @@ class SharedRuns:
         self._folder = shared_folder(url)
         with self._asking():
             if self._folder is not None:
-                # A share that is not mounted must not become a folder on this disk.
-                self._folder.stat()
                 self._store: Any = LocalStore(self._folder, automatic_cleanup=True)
             else:
                 # Without TLS only where an endpoint that somebody set says http://.
@@ -174,6 +172,8 @@ class SharedRuns:
         if self._refused is not None and time.monotonic() - self._refused[0] < _AWAY_S:
             raise self._refused[1]
         try:
+            if self._folder is not None:  # one that is not mounted must not become a folder on this disk
+                self._folder.stat()
             yield
         except (BaseError, OSError, ValueError, msgspec.MsgspecError) as error:
             reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
