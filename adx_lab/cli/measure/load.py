@@ -178,13 +178,13 @@ def _document(judgement: Judgement) -> dict[str, object]:
 
 def _print(judgement: Judgement, page: Report) -> None:
     from adx_lab.cli.verdict_text import print_answer
-    from adx_lab.report.run.tables import endpoints, exceptions, failures
+    from adx_lab.report.run.tables import endpoints, exceptions, failures, streams
 
     audit = judgement.record.load
     print_table(endpoints(judgement.endpoints[:_SHOWN]))
     if len(judgement.endpoints) > _SHOWN:
         print(f"and {len(judgement.endpoints) - _SHOWN:,} more endpoints, in the run's folder")
-    for table in (failures(audit), exceptions(audit)):
+    for table in (streams(audit), failures(audit), exceptions(audit)):
         if table.rows:
             print()
             print_table(table)
