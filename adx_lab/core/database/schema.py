@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import asyncpg
 
 from adx_lab.core.database.database import QUERIES, connect
 from adx_lab.core.errors import ConfigError, CoreError
+from adx_lab.core.monitoring.logs import log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +37,7 @@ _REVISIONS = [
     for path in sorted((_FOLDER / "migrations" / "versions").glob("revision_*.py"))
 ]
 LATEST = _REVISIONS[-1]
+_logger = logging.getLogger("adx_lab.core.database.schema")
 
 
 def migrate(settings: Settings) -> None:
@@ -89,9 +92,11 @@ async def make_tables(connection: asyncpg.Connection, url: str) -> None:
     reached = told or await _reached(connection)
     _refuse_newer(reached)
     if told != LATEST:
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each of its plugins
         from adx_lab.core.database.migrations import upgrade  # noqa: PLC0415  # serving needs none of it
 
         await upgrade(url, reached=None if told else reached)
+        log(_logger, logging.INFO, "migrated", reached=reached, version=LATEST)
 
 
 async def check_schema(connection: asyncpg.Connection, queries: Iterable[Query]) -> None:
