@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.request import getproxies
 
 from adx_lab.conduct.baseline import read_baseline
-from adx_lab.errors import AdxLabError, UsageError
+from adx_lab.conduct.sharing import tell_baselines
+from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.progress import Progress
 from adx_lab.services.doctor import Check, examine
 from adx_lab.services.git import refused
@@ -21,6 +22,7 @@ from adx_lab.services.stack_state import holder_pid
 from adx_lab.settings import Settings
 from adx_lab.settings.budgets import read_budgets
 from adx_lab.store.rows import RunStore
+from adx_lab.store.shared import SharedRuns
 
 _SHM = Path("/dev/shm")  # noqa: S108  # shared memory is nowhere else
 _SHM_MB = 16
@@ -74,6 +76,7 @@ def _enough(settings: Settings, check: Check) -> bool:
 
 def _of_the_night(settings: Settings) -> Iterator[Check]:
     yield _store(settings)
+    yield from _shared(settings)
     yield _budgets(settings)
     yield _git(settings)
     yield _baseline(settings)
@@ -92,6 +95,19 @@ def _store(settings: Settings) -> Check:
     except AdxLabError as error:
         return Check("run store", False, error.message, error.mend or mend, needed=False)
     return Check("run store", True, "answers")
+
+
+def _shared(settings: Settings) -> Iterator[Check]:
+    url = settings.store.runs_url
+    if url is None:
+        return
+    try:
+        shared = SharedRuns(url, hasty=True)
+        tell_baselines(settings, shared)
+    except StoreError as error:
+        yield Check("team's store", False, error.message, error.mend or "", needed=False)
+    else:
+        yield Check("team's store", True, f"{shared.shown} takes what is stored")
 
 
 def _budgets(settings: Settings) -> Check:

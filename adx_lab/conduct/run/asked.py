@@ -27,7 +27,7 @@ from adx_lab.records.endpoint_names import without_values
 _SECONDS = 6.0
 _REQUESTS_MAX = 400
 _STARTING_S = 30.0
-_PLUGIN = Path(__file__).resolve().parents[2] / "load" / "starting" / "single.py"
+_PLUGIN = Path(__file__).resolve().parents[2] / "load" / "given" / "single.py"
 _COUNTERS = ("calls", "total_ms", "pages")
 
 

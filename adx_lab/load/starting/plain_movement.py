@@ -23,7 +23,7 @@ from adx_lab.processes import Child, start_child, stop_child
 
 __all__ = ["PlainPlayers", "PlainUsers"]
 
-_PLUGIN = Path(__file__).with_name("serially.py")
+_PLUGIN = Path(__file__).parents[1] / "given" / "serially.py"
 _LIMIT_S = 20.0
 _STARTING_S = 90.0
 """Locust imports, and users log in; and what has begun may end."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from locust import events
 
+from adx_lab.load.given.in_hand import keep_in_hand
 from adx_lab.load.order import HEADERS_VARIABLE, SINGLE_VARIABLE
 from adx_lab.load.process.credentials import log_users_in, trust_as_told
 
@@ -43,6 +44,7 @@ def _on_request(
 
 
 if SINGLE_VARIABLE in os.environ:
+    keep_in_hand()
     trust_as_told()
     _told: Any = events
     _told.init.add_listener(_prepare)

@@ -7,6 +7,7 @@ from typing import Any
 
 from locust import events
 
+from adx_lab.load.given.in_hand import keep_in_hand
 from adx_lab.load.order import SERIAL_VARIABLE
 from adx_lab.load.process.credentials import trust_as_told
 from adx_lab.load.users.in_turn import SerialUser
@@ -22,6 +23,7 @@ def _replace_users(environment: Any, **_: Any) -> None:
 
 
 if SERIAL_VARIABLE in os.environ:
+    keep_in_hand()
     trust_as_told()
     share_random_numbers()
     _told: Any = events
