@@ -26,8 +26,10 @@ from adx_lab.store.shared import SharedRuns
 
 _SHM = Path("/dev/shm")  # noqa: S108  # shared memory is nowhere else
 _SHM_MB = 16
-_STOPS = frozenset({"data folder", "budgets", "baseline", "shared memory", "disk", "service's port"})
-"""What a night can't be made without; of anything else it warns, and measures."""
+_STOPS = frozenset(
+    {"data folder", "budgets", "baseline", "shared memory", "disk", "service's port", "run store"}
+)
+"""What a night can't be made without; of anything else, and of what is not needed, it warns, and measures."""
 
 _NIGHT_DISK_MB = 300
 
@@ -52,7 +54,7 @@ def before_a_night(settings: Settings, progress: Progress, *, attached: bool) ->
     """
     up = attached or holder_pid(settings) is not None
     bad = [check for check in all_checks(settings) if not check.ok and not _is_none_of_it(check, up=up)]
-    stops = [check for check in bad if check.name in _STOPS and not _enough(settings, check)]
+    stops = [check for check in bad if check.name in _STOPS and check.needed and not _enough(settings, check)]
     for check in bad:
         progress.step(f"{check.name}: {check.found}; {check.mend}")
     if stops:
@@ -93,7 +95,8 @@ def _store(settings: Settings) -> Check:
         finally:
             store.close()
     except AdxLabError as error:
-        return Check("run store", False, error.message, error.mend or mend, needed=False)
+        wrong_use = isinstance(error, UsageError)  # of a newer lab, or no address; else the journal does
+        return Check("run store", False, error.message, error.mend or mend, needed=wrong_use)
     return Check("run store", True, "answers")
 
 

@@ -18,6 +18,7 @@ import pytest
 from adx_lab.conduct import stored
 from adx_lab.conduct.checks import all_checks
 from adx_lab.conduct.nights import pages
+from adx_lab.conduct.nights.night import unfinished
 from adx_lab.conduct.nights.usual import usual_nights
 from adx_lab.conduct.sharing import push
 from adx_lab.errors import UsageError
@@ -166,6 +167,8 @@ def test_a_nights_report_brings_down_what_was_measured_beside_it(
     asyncio.run(push(generator, run_ids(generator.runs_dir)))
     run = find_run(laptop, night)
     assert run_ids(laptop.runs_dir) == [night]
+    with pytest.raises(UsageError, match="no night to go on with"):
+        unfinished(laptop)  # it is another home's
     assert [other.record.run_id for other in pages.of_the_night(laptop, run)] == [duet]
 
 
