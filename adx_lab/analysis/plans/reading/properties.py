@@ -34,6 +34,8 @@ _PAIRS = {
     "fpi": "WAL FPI",
     "bytes": "WAL Bytes",
 }
+_COUNT = re.compile(r"(\w+)=(\d+)")
+_FIGURE = re.compile(r"-?\d+(?:\.\d+)?(?: ?kB)?")
 _SORTED = re.compile(r"Sort Methods?: (.+?)  (Memory|Disk): (\d+)\s*kB")
 _COUNTS = re.compile(r"([A-Z][\w ]*?): (\d+)(?:kB)?(?: \(originally (\d+)\))?(?:  |$)")
 
@@ -57,7 +59,7 @@ def read_property(holder: dict[str, Any], line: str) -> tuple[dict[str, Any], st
     if key in _LISTS:
         holder.setdefault(key, [])
         holder[key] += split_list(value)
-    elif re.fullmatch(r"-?\d+(?:\.\d+)?(?: ?kB)?", value):
+    elif _FIGURE.fullmatch(value):
         holder[key] = figure(value.removesuffix("kB").strip())
     elif value in {"true", "false"}:
         holder[key] = value == "true"
@@ -69,7 +71,7 @@ def read_property(holder: dict[str, Any], line: str) -> tuple[dict[str, Any], st
 def _read_counters(holder: dict[str, Any], line: str) -> bool:
     if line.startswith("Buffers:"):
         for kind, figures in _BUFFERS.findall(line):
-            for what, value in re.findall(r"(\w+)=(\d+)", figures):
+            for what, value in _COUNT.findall(figures):
                 holder[f"{kind.title()} {what.title()} Blocks"] = int(value)
         holder["_buffered"] = True
         return True
@@ -80,7 +82,7 @@ def _read_counters(holder: dict[str, Any], line: str) -> bool:
                 holder[f"{prefix}I/O {what.title()} Time"] = float(value)
         return True
     if line.startswith(("WAL:", "Heap Blocks:")):
-        for what, value in re.findall(r"(\w+)=(\d+)", line):
+        for what, value in _COUNT.findall(line):
             holder[_PAIRS.get(what, what)] = int(value)
         return True
     return False
@@ -89,8 +91,8 @@ def _read_counters(holder: dict[str, Any], line: str) -> bool:
 def _read_sort(holder: dict[str, Any], line: str) -> bool:
     if line.startswith(("Full-sort Groups:", "Pre-sorted Groups:")):
         return True
-    match = _SORTED.search(line)
-    if match is None or not line.startswith("Sort Method"):
+    match = _SORTED.search(line) if line.startswith("Sort Method") else None
+    if match is None:
         return False
     method, space, used = match.groups()
     holder |= {"Sort Method": method, "Sort Space Used": int(used), "Sort Space Type": space}
@@ -104,10 +106,9 @@ def _read_counts(holder: dict[str, Any], line: str) -> bool:
         if match:
             holder |= {"Storage": match.group(1), "Maximum Storage": int(match.group(2))}
         return match is not None
-    found = _COUNTS.findall(line)
-    if not found or not line.startswith(
-        ("Buckets:", "Hits:", "Batches:", "Planned Partitions:", "Memory Usage:")
-    ):
+    begins = line.startswith(("Buckets:", "Hits:", "Batches:", "Planned Partitions:", "Memory Usage:"))
+    found = _COUNTS.findall(line) if begins else []
+    if not found:
         return False
     hashed = "Buckets" in line
     for name, value, originally in found:

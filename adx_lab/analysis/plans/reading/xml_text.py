@@ -6,7 +6,7 @@ import re
 from typing import Any
 from xml.parsers import expat
 
-_LISTS = {"Plans", "Workers", "Triggers"}
+_LISTS = {"Plans", "Workers", "Triggers", "Tasks", "Subplans"}
 _TEXTS = re.compile(
     r"Name|Alias|Schema|Filter|Cond|Key|Item|Text|Type|Expression|Provider|Value|Method|Order|Call|SQL"
 )

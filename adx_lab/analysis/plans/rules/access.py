@@ -169,9 +169,11 @@ def sort_index(view: NodePlace) -> PlanFinding | None:
 
 def extreme(view: NodePlace) -> PlanFinding | None:
     """Find the least or the greatest of a column looked for in every row, which an index has at its end."""
+    if view.node.type != "Aggregate":
+        return None
     asked = [parse(text) for text in view.texts("Output")]
     source = view.source()
-    if view.node.type != "Aggregate" or not asked or source is None or source.node.type != "Seq Scan":
+    if not asked or source is None or source.node.type != "Seq Scan":
         return None
     columns = {
         item.arguments[0]

@@ -10,7 +10,7 @@ from adx_lab.analysis.plans.advice.indexes import Advice, advise, table_of, targ
 from adx_lab.analysis.plans.records import PlanFinding
 from adx_lab.analysis.plans.sql.expression import ColumnName, columns_of, parse
 from adx_lab.analysis.plans.times.deferred import is_debt
-from adx_lab.analysis.plans.tree import number, text
+from adx_lab.analysis.plans.tree import is_apart, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -173,7 +173,7 @@ class NodePlace:
         """Yield the nodes that feed this one: no CTEs, no InitPlans, no SubPlans."""
         for child in self.tree.children[self.index]:
             node = self.tree.nodes[child]
-            if not is_debt(node) and text(node, "Parent Relationship") != "SubPlan":
+            if not (is_debt(node) or is_apart(node) or text(node, "Parent Relationship") == "SubPlan"):
                 yield self.at(child)
 
     def source(self) -> NodePlace | None:
