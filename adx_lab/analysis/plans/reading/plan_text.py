@@ -30,7 +30,8 @@ _WHOLE = re.compile(
 )
 _SECTION = re.compile(r"^\s*(Planning|JIT|Serialization|Triggers):\s*(.*)$")
 _TRIGGER = re.compile(
-    r"^\s*Trigger (?:for constraint )?(.+?)(?: on (\S+))?: (?:time=([\d.]+) )?calls=(\d+(?:\.\d+)?)"
+    r"^\s*Trigger(?: (?!for constraint )(.+?))?(?: for constraint (.+?))?(?: on (.+?))?: "
+    r"(?:time=([\d.]+) )?calls=(\d+(?:\.\d+)?)\s*$"
 )
 _ON_THE_STATEMENT = re.compile(r"^\s*(Settings|Query Identifier|Query Text|Query Parameters|Memory):\s*(.*)$")
 _OF_A_STATEMENT = (_WHOLE, _SECTION, _TRIGGER, _ON_THE_STATEMENT)
@@ -161,13 +162,10 @@ class PlanText:
             if match.group(2)[0].isdigit():
                 self.body[name] = float(match.group(2))
         elif match := _TRIGGER.match(line):
-            constraint = "for constraint" in line
-            name = re.sub(r"^(?:for constraint )", "", match.group(1))
-            trigger = {"Constraint Name" if constraint else "Trigger Name": name}
-            timed = {} if match.group(3) is None else {"Time": float(match.group(3))}
-            self.body.setdefault("Triggers", []).append(
-                {**trigger, "Relation": match.group(2) or "", **timed, "Calls": figure(match.group(4))}
-            )
+            names = dict(zip(("Trigger Name", "Constraint Name", "Relation"), match.groups(), strict=False))
+            timed = {} if match.group(4) is None else {"Time": float(match.group(4))}
+            trigger = {key: name for key, name in names.items() if name}
+            self.body.setdefault("Triggers", []).append(trigger | timed | {"Calls": figure(match.group(5))})
         elif match := _ON_THE_STATEMENT.match(line):
             _on_the_statement(self.body, match.group(1), match.group(2))
         elif (match := _SECTION.match(line)) and indent <= self._base() + 1:

@@ -10,7 +10,10 @@ from adx_lab.analysis.plans.reading.node_line import read_worker
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_LISTS = frozenset({"Sort Key", "Presorted Key", "Group Key", "Output", "Grouping Sets", "Params Evaluated"})
+_LISTS = frozenset(
+    {"Sort Key", "Presorted Key", "Group Key", "Output", "Params Evaluated", "Conflict Arbiter Indexes"}
+)
+_FLAGS = frozenset({"Disabled", "Inner Unique", "Single Copy"})
 _BLOCKS = tuple(
     f"{kind} {what} Blocks"
     for kind in ("Shared", "Local", "Temp")
@@ -33,6 +36,11 @@ _PAIRS = {
     "records": "WAL Records",
     "fpi": "WAL FPI",
     "bytes": "WAL Bytes",
+    "full": "WAL Buffers Full",
+    "inserted": "Tuples Inserted",
+    "updated": "Tuples Updated",
+    "deleted": "Tuples Deleted",
+    "skipped": "Tuples Skipped",
 }
 _COUNT = re.compile(r"(\w+)=(\d+)")
 _FIGURE = re.compile(r"-?\d+(?:\.\d+)?(?: ?kB)?")
@@ -61,7 +69,7 @@ def read_property(holder: dict[str, Any], line: str) -> tuple[dict[str, Any], st
         holder[key] += split_list(value)
     elif _FIGURE.fullmatch(value):
         holder[key] = figure(value.removesuffix("kB").strip())
-    elif value in {"true", "false"}:
+    elif key in _FLAGS:
         holder[key] = value == "true"
     else:
         holder[key] = value
@@ -81,7 +89,7 @@ def _read_counters(holder: dict[str, Any], line: str) -> bool:
             for what, value in re.findall(r"(read|write)=([\d.]+)", figures):
                 holder[f"{prefix}I/O {what.title()} Time"] = float(value)
         return True
-    if line.startswith(("WAL:", "Heap Blocks:")):
+    if line.startswith(("WAL:", "Heap Blocks:", "Tuples:")):
         for what, value in _COUNT.findall(line):
             holder[_PAIRS.get(what, what)] = int(value)
         return True

@@ -133,7 +133,7 @@ def _triggers(document: PlanDocument, tree: PlanTree, room: Interval | None) -> 
             space -= spent
     return tuple(
         Trigger(
-            text(item, "Trigger Name") or text(item, "Constraint Name"),
+            text(item, "Constraint Name") or text(item, "Trigger Name"),
             text(item, "Relation") or None,
             number(item, "Calls") or 0.0,
             number(item, "Time") or 0.0,
