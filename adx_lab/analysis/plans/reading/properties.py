@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.plans.reading.node_line import read_worker
+from adx_lab.analysis.plans.reading.node_line import MASK, read_worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,8 @@ _PAIRS = {
 }
 _COUNT = re.compile(r"(\w+)=(\d+)")
 _FIGURE = re.compile(r"-?\d+(?:\.\d+)?(?: ?kB)?")
-_SORTED = re.compile(r"Sort Methods?: (.+?)  (Memory|Disk): (\d+)\s*kB")
+_SORTED = re.compile(rf"Sort Methods?: (.+?)  (Memory|Disk): (\d+|{MASK})\s*kB")
+_STORED = re.compile(rf"Storage: (\w+)  Maximum Storage: (\d+|{MASK})\s*kB")
 _COUNTS = re.compile(r"([A-Z][\w ]*?): (\d+)(?:kB)?(?: \(originally (\d+)\))?(?:  |$)")
 
 
@@ -103,16 +104,19 @@ def _read_sort(holder: dict[str, Any], line: str) -> bool:
     if match is None:
         return False
     method, space, used = match.groups()
-    holder |= {"Sort Method": method, "Sort Space Used": int(used), "Sort Space Type": space}
+    known = {"Sort Space Used": int(used)} if used.isdigit() else {}
+    holder |= {"Sort Method": method, "Sort Space Type": space} | known
     return True
 
 
 def _read_counts(holder: dict[str, Any], line: str) -> bool:
     """Read lines of several counts: ``Buckets: 1024  Batches: 4  Memory Usage: 300kB``."""
     if line.startswith("Storage:"):
-        match = re.match(r"Storage: (\w+)  Maximum Storage: (\d+)\s*kB", line)
+        match = _STORED.match(line)
         if match:
-            holder |= {"Storage": match.group(1), "Maximum Storage": int(match.group(2))}
+            holder["Storage"] = match.group(1)
+            if match.group(2).isdigit():
+                holder["Maximum Storage"] = int(match.group(2))
         return match is not None
     begins = line.startswith(("Buckets:", "Hits:", "Batches:", "Planned Partitions:", "Memory Usage:"))
     found = _COUNTS.findall(line) if begins else []
