@@ -195,6 +195,16 @@ def _defined(definition: str) -> tuple[str, list[str], str]:
     return match.group(1), [_plain(key) for key in keys], _plain(match.group(3) or "")
 
 
+def order_of(definition: str, *, backward: bool) -> tuple[str, ...]:
+    """Return the order in which an index gives its rows, as sort keys; none where that isn't plain to say."""
+    match = re.search(r"USING btree \((.*?)\)(?: INCLUDE .*?)?(?: WHERE .*)?$", definition, re.DOTALL)
+    keys = [key.strip() for key in _split(match.group(1))] if match is not None else []
+    if any("NULLS" in key for key in keys):
+        return ()
+    turned = [key.removesuffix(" DESC") if key.endswith(" DESC") else f"{key} DESC" for key in keys]
+    return tuple(turned if backward else keys)
+
+
 def _included(definition: str) -> str:
     match = re.search(r" INCLUDE \((.*?)\)", definition)
     return "" if match is None else match.group(1)

@@ -59,7 +59,8 @@ def rows_removed(view: NodePlace) -> PlanFinding | None:
     if "SubPlan" in view.text("Filter"):
         return None  # what costs is the subquery, and another rule tells of it
     together = view.printed("Index Cond", "Recheck Cond", "Filter")
-    advice = view.advise(together) if view.advise(view.printed("Filter")) else None
+    order = view.order() if _below_limit(view) else ()
+    advice = view.advise(together, order) if view.advise(view.printed("Filter")) else None
     if advice is not None and advice.indexes and view.is_minor:
         return None
     return view.finding(

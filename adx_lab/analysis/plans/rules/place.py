@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.plans.advice.indexes import Advice, advise, table_of, target_of
+from adx_lab.analysis.plans.advice.indexes import Advice, advise, order_of, table_of, target_of
 from adx_lab.analysis.plans.records import PlanFinding
 from adx_lab.analysis.plans.sql.expression import ColumnName, columns_of, parse
 from adx_lab.analysis.plans.times.deferred import is_debt
@@ -129,6 +129,14 @@ class NodePlace:
             wanted=wanted,
             by_blocks=self._lies_in_order(),
         )
+
+    def order(self) -> tuple[str, ...]:
+        """Return the order that the node's index gives, as sort keys; none where the index isn't known."""
+        index, backward = self.node.index, self.text("Scan Direction") == "Backward"
+        for item in self.context.indexes.get(self.key, ()):
+            if index is not None and item.name.rpartition(".")[2] == index:
+                return order_of(item.definition, backward=backward)
+        return ()
 
     def _lies_in_order(self) -> bool:
         """Tell whether a scan asks for a wide range of a large table that lies in that order."""

@@ -137,6 +137,9 @@ class _Copy:
                 await self.connection.execute(_OWN["copies.tell_values"].sql, json.dumps(dict(row)))
         for (schema, name), size in self.sizes.items():
             await self._size(schema, name, size)
+        for row in await self.connection.fetch(_OWN["copies.made"].sql):
+            if row["unknown"]:  # not everybody may see an index's own statistics
+                await self._tell_expression(row)
 
     async def tried(self, proposal: Proposal) -> dict[str, Any]:
         """Plan a statement before and after its indexes are made."""
@@ -151,7 +154,7 @@ class _Copy:
         try:
             before = await self._plan(proposal)
             made = await self._made(proposal.indexes)
-            guessed = not all([await self._tell_expression(row) for row in made if row["of_expression"]])
+            guessed = not all([await self._tell_expression(row) for row in made if row["unknown"]])
             after = await self._plan(proposal)
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             return told | {"error": str(error).splitlines()[0]}

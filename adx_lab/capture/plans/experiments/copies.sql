@@ -153,8 +153,9 @@ WHERE x.indexrelid = $1;
 EXPLAIN (FORMAT JSON) SELECT FROM {schema}.{table} WHERE {predicate};
 
 -- name: copies.made
--- The indexes of a database by oid, with their tables.
+-- The indexes of a database by oid, with their tables; unknown are those on expressions without statistics.
 SELECT i.indexrelid::bigint AS oid, c.relname AS name, n.nspname AS schema, t.relname AS "table",
-    pg_get_expr(i.indpred, i.indrelid) AS predicate, i.indexprs IS NOT NULL AS of_expression, c.relispartition AS of_another, m.amname AS method
+    pg_get_expr(i.indpred, i.indrelid) AS predicate, c.relispartition AS of_another, m.amname AS method,
+    i.indexprs IS NOT NULL AND NOT EXISTS (SELECT FROM pg_statistic AS s WHERE s.starelid = i.indexrelid) AS unknown
 FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_class AS t ON t.oid = i.indrelid JOIN pg_am AS m ON m.oid = c.relam;
