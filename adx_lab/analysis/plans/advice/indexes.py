@@ -25,6 +25,7 @@ class Advice:
     indexes: tuple[str, ...] = ()
     by_range: bool = False
     columns: tuple[str, ...] = ()
+    rewrites: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def advise(
     if by_blocks and [item.use for item in usable] in (["range"], ["range", "range"]):
         indexes = [replace(index, method="brin", include=()) for index in indexes]
     if not indexes:
-        return Advice("; ".join(rewrites)) if rewrites else None
+        return Advice("; ".join(rewrites), rewrites=True) if rewrites else None
     missing = [index for index in indexes if _there(index, existing) is None]
     if not missing:
         names = ", ".join(there for index in indexes if (there := _there(index, existing)))

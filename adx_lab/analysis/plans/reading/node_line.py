@@ -85,7 +85,7 @@ def _described(headline: str) -> dict[str, Any]:
     """Return what a headline says; a log says the same few over and over."""
     node: dict[str, Any] = {}
     for word, key, value in (("Parallel ", "Parallel Aware", True), ("Async ", "Async Capable", True)):
-        if headline.startswith(word) and not headline.startswith("Async Foreign Scan "):
+        if headline.startswith(word):
             headline = headline.removeprefix(word)
             node[key] = value
     for word in ("Partial", "Finalize"):
@@ -125,9 +125,13 @@ def _typed(kind: str) -> dict[str, Any]:
             "Node Type": base if base == "Nested Loop" else f"{base} Join",
             "Join Type": join.group(2),
         }
-    written = kind.removeprefix("Foreign ")
-    if written in _WRITES:
-        return {"Node Type": "ModifyTable", "Operation": written}
+    if kind.removeprefix("Foreign ") in _WRITES:
+        # What another server is told to write is a scan, by what EXPLAIN's other formats say.
+        here = kind in _WRITES
+        return {
+            "Node Type": "ModifyTable" if here else "Foreign Scan",
+            "Operation": kind.removeprefix("Foreign "),
+        }
     setop = re.match(r"(Hash)?SetOp(?: (.+))?$", kind)
     if not setop:
         return _plain(kind)
@@ -139,7 +143,7 @@ def _plain(kind: str) -> dict[str, Any]:
     custom = re.match(r"Custom Scan \((.+)\)$", kind)
     if custom:
         return {"Node Type": "Custom Scan", "Custom Plan Provider": custom.group(1)}
-    if kind in {"Foreign Scan", "Async Foreign Scan"}:
+    if kind == "Foreign Scan":
         return {"Node Type": kind, "Operation": "Select"}
     inner = {"Join Type": "Inner"} if kind in {"Hash Join", "Merge Join", "Nested Loop"} else {}
     return {"Node Type": kind, **inner}

@@ -34,6 +34,8 @@ _TRIGGER = re.compile(
     r"(?:time=([\d.]+) )?calls=(\d+(?:\.\d+)?)\s*$"
 )
 _ON_THE_STATEMENT = re.compile(r"^\s*(Settings|Query Identifier|Query Text|Query Parameters|Memory):\s*(.*)$")
+_QUOTED = re.compile(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'")
+_WHOLE_NODE = re.compile(r"\((?:cost=|actual |never executed)[^()]*\)\s*$")
 _OF_A_STATEMENT = (_WHOLE, _SECTION, _TRIGGER, _ON_THE_STATEMENT)
 _APART = re.compile(rf"({TASK}|{SUBPLAN} \S+|MapMergeJob)\s*$")
 _PROPERTY = re.compile(r"^\s*((?:Worker \d+|[A-Z][A-Za-z/\- ]{1,40})):(?:\s|$)")
@@ -79,6 +81,8 @@ class PlanText:
     def add(self, line: str) -> bool:
         """Take a line; False where it does not belong to the plan."""
         arrow = _ARROW.match(line)
+        if self.last is not None and self._is_open() and not (arrow and _WHOLE_NODE.search(line)):
+            return self._goes_on(line.strip())
         if arrow is not None and self.stack:
             return self._node(line[arrow.end() :], len(arrow.group(1)))
         if not self.stack:
@@ -239,6 +243,13 @@ class PlanText:
             if item.column < indent:
                 return item.node
         return self.stack[0].node
+
+    def _is_open(self) -> bool:
+        """Tell whether the property before ends within a literal: its text holds a line break."""
+        holder, key = self.last or ({}, "")
+        value = holder.get(key)
+        said = value[-1] if isinstance(value, list) and value else value
+        return isinstance(said, str) and "'" in said and "'" in _QUOTED.sub("", said)
 
     def _goes_on(self, words: str) -> bool:
         """Add to the property before what is the rest of it: its text was wrapped or holds a line break."""

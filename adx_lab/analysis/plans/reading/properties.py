@@ -43,7 +43,7 @@ _PAIRS = {
     "skipped": "Tuples Skipped",
 }
 _COUNT = re.compile(r"(\w+)=(\d+)")
-_FIGURE = re.compile(r"-?\d+(?:\.\d+)?(?: ?kB)?")
+_FIGURE = re.compile(r"(-?\d+(?:\.\d+)?)(?: ?kB| b)?")
 _SORTED = re.compile(rf"Sort Methods?: (.+?)  (Memory|Disk): (\d+|{MASK})\s*kB")
 _STORED = re.compile(rf"Storage: (\w+)  Maximum Storage: (\d+|{MASK})\s*kB")
 _COUNTS = re.compile(r"([A-Z][\w ]*?): (\d+)(?:kB)?(?: \(originally (\d+)\))?(?:  |$)")
@@ -68,8 +68,8 @@ def read_property(holder: dict[str, Any], line: str) -> tuple[dict[str, Any], st
     if key in _LISTS:
         holder.setdefault(key, [])
         holder[key] += split_list(value)
-    elif _FIGURE.fullmatch(value):
-        holder[key] = figure(value.removesuffix("kB").strip())
+    elif known := _FIGURE.fullmatch(value):
+        holder[key] = figure(known.group(1))
     elif key in _FLAGS:
         holder[key] = value == "true"
     else:

@@ -8,7 +8,8 @@ from xml.parsers import expat
 
 _LISTS = {"Plans", "Workers", "Triggers", "Tasks", "Subplans"}
 _TEXTS = re.compile(
-    r"Name|Alias|Schema|Filter|Cond|Key|Item|Text|Type|Expression|Provider|Value|Method|Order|Call$|SQL"
+    r"^(?!.*Removed).*(?:Name|Alias|Schema|Filter|Cond|Key|Item|Text|Type|Expression|Provider|Value|Method|Order"
+    r"|Call$|SQL)"
 )
 _NAMES = {"I-O": "I/O", "One-Time-Filter": "One-Time Filter", "Full-sort-Groups": "Full-sort Groups"}
 

@@ -90,7 +90,7 @@ def unlaunched(view: NodePlace) -> PlanFinding | None:
 
 def foreign_rows(view: NodePlace) -> PlanFinding | None:
     """Find rows that another server sends only to be thrown away here."""
-    if not view.node.type.endswith("Foreign Scan") or not view.text("Filter"):
+    if view.node.type != "Foreign Scan" or not view.text("Filter"):
         return None
     removed = view.node.rows_removed or 0.0
     if removed < view.limits.foreign_rows_min or removed < view.rows:
