@@ -14,3 +14,8 @@ _ZERO = time.time() - time.monotonic()
 def now() -> float:
     """Return seconds since the epoch, which only go on."""
     return _ZERO + time.monotonic()
+
+
+def moment(monotonic_s: float) -> float:
+    """Return when that was, of a moment that was taken from `time.monotonic`."""
+    return _ZERO + monotonic_s

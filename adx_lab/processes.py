@@ -156,6 +156,13 @@ async def _until(ended: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
+def send_signal_to_all(child: Child, number: int) -> None:
+    """Send a signal to a child and to its own children."""
+    for pid in (child.pid, *(member.pid for member in _family(child.pid))):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 def terminate_pid(pid: int, stop_signal: signal.Signals, *, grace_s: float) -> None:
     """Stop a process that is not our child (one that a killed predecessor left), however long it resists."""
     try:

@@ -40,6 +40,9 @@ OF_A_BUSY_MACHINE = frozenset(
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A run that is ended so must stop the stack that it started, as one that is interrupted does.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 IN_GIT = subprocess.run(["git", "rev-parse", "HEAD"], cwd=CHECKOUT, capture_output=True, check=False)
 

@@ -17,6 +17,8 @@ SINGLE_VARIABLE = "ADX_LOAD_SINGLE"
 Here and not beside that user: who imports Locust has its process patched.
 """
 
+SERIAL_VARIABLE = "ADX_LOAD_SERIAL"
+"""A socket: over it come a `SerialTold` and the word to go on, and goes what is under way."""
 
 HEADERS_VARIABLE = "ADX_LOAD_HEADERS"
 """What the lab's login gave, for a single user; in the environment, where others can't read it."""
@@ -83,6 +85,35 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
     timed: bool = True
     given: tuple[str, ...] = ()
     spawn_per_s: float | None = None
+
+
+class SerialTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A serial movement that a locustfile's own users play.
+
+    Attributes
+    ----------
+    folder
+        Where each movement's requests are recorded.
+    seconds
+        Of each task, at least.
+    together_s
+        Of all tasks; few of them share it.
+    limit_s
+        At which what has not been asked stays unasked: tasks may take as long as they like.
+    endpoints
+        Those whose tasks are measured; None is all.
+    """
+
+    rivals: tuple[Rival, ...]
+    folder: str
+    seconds: float
+    together_s: float
+    limit_s: float
+    block: int
+    seed: int
+    timeout_s: float
+    endpoints: tuple[str, ...] | None
+    timed: bool
 
 
 def write_order(order: LoadOrder, path: Path) -> None:

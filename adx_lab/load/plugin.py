@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from typing import Any
 
 import gevent
 from locust import events
 
+from adx_lab.load.places import STAND_SIGNAL
 from adx_lab.load.process.admission import ask_for_secret
 from adx_lab.load.process.connections import mend_connections
 from adx_lab.load.process.credentials import trust_as_told
@@ -25,6 +27,7 @@ _KINDS: dict[str, type[Session]] = {"MasterRunner": MasterSession, "WorkerRunner
 def register() -> None:
     """Take part in whatever this Locust process does; once, however many files ask for it."""
     if _start not in events.init._handlers:  # noqa: SLF001  # Locust has no other way to ask
+        faulthandler.register(STAND_SIGNAL, all_threads=False)
         warm_arrow()
         ask_for_secret()
         _end_workers_with_us()

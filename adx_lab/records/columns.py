@@ -31,7 +31,8 @@ SAMPLE_COLUMNS: Mapping[str, str] = {
     "kind": "string",  # request; unanswered: its times are lower bounds
 }
 """One row a request; the dtypes are those of the Parquet file. ``beside.parquet`` has the same columns for
-what is not measured, of the kinds on_start, warm_up, after_the_end, cut_off, on_stop, exception."""
+what is not measured, of the kinds on_start, warm_up, after_the_end, cut_off, on_stop, exception; and of the
+kind stream_end, once more, each request whose answer was a stream that was read to its end: up to then."""
 
 QUERY_COLUMNS: Mapping[str, str] = {"sample": "int64", "query": "string", "ms": "float64"}
 """One row a query execution; ``sample`` is the row number in the samples."""

@@ -64,6 +64,8 @@ class LoadAudit(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         Requests outside of the measured part, all and by kind: the rows of ``beside.parquet``.
     failures, beside_failures, exceptions
         What failed and what tasks raised, counted by endpoint, status and reason.
+    streams
+        Of answers that are streams, by endpoint: how many were read to their end, and when that was.
     request_types
         Measured requests by what their client calls itself.
     users
@@ -106,6 +108,7 @@ class LoadAudit(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     beside_failures: tuple[dict[str, Any], ...] = ()
     exceptions: tuple[dict[str, Any], ...] = ()
     task_exceptions: int = 0
+    streams: tuple[dict[str, Any], ...] = ()
     request_types: dict[str, int] = {}
     users: tuple[tuple[float, int], ...] = ()
     planned_s: float | None = None

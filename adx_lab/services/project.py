@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 from adx_lab.errors import AdxLabError
+from adx_lab.records.endpoint_names import scattered, without_values
 from adx_lab.services.git import git
 from adx_lab.services.starting.start import expanded, tls_context
 from adx_lab.settings import ServiceSettings, Settings
@@ -119,8 +120,9 @@ def budgets_text(asked: Mapping[str, FirstFigures]) -> str:
         "# Proposed from a short run, with room for twice its times: say what you promise instead.",
         "# A p95 needs some 250 requests of its endpoint in a night: more load.users, or a longer night.",
     ]
+    many = scattered(asked)
     for endpoint, one in asked.items():
-        if one.limit is not None:
+        if one.limit is not None and without_values(endpoint) not in many:
             lines += ["[[budget]]", f"endpoint = {_q(endpoint)}", one.limit]
     lines += ["[[budget]]", 'endpoint = "*"', "error_rate = 0.01"]
     return "\n".join(lines) + "\n"

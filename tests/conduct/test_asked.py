@@ -13,13 +13,18 @@ LOOKUP, LINE = "select id from invoices where number = ?", "select label from ar
 LIST, ITEM, SLEEPS = "GET /lookup", "GET /invoices/[id]", "GET /invoices"
 
 
-def plan(node: dict[str, Any]) -> dict[str, Any]:
+DEFINED = "CREATE INDEX invoices_number ON public.invoices USING btree (number)"
+
+
+def plan(node: dict[str, Any], indexes: dict[str, Any]) -> dict[str, Any]:
     told = {"Relation Name": "invoices", "Total Cost": 9.0, "Plan Rows": 1, "Plan Width": 4, **node}
     cell = {"query": LOOKUP, "tenant": "any", "mode": "generic", "arguments": {}, "plan": [{"Plan": told}]}
-    return {"queries": {LOOKUP: {"text": LOOKUP}}, "plans": [cell]}
+    return {"queries": {LOOKUP: {"text": LOOKUP}}, "plans": [cell], "indexes": indexes}
 
 
-def side(pages: float, ms: float, lines: float, node: dict[str, Any]) -> dict[str, Any]:
+def side(
+    pages: float, ms: float, lines: float, node: dict[str, Any], indexes: dict[str, Any] | None = None
+) -> dict[str, Any]:
     def one(calls: float, ms: float, pages: float) -> dict[str, float]:
         return {"calls": calls, "total_ms": calls * ms, "pages": calls * pages}
 
@@ -29,7 +34,7 @@ def side(pages: float, ms: float, lines: float, node: dict[str, Any]) -> dict[st
             ITEM: {"requests": 30, "statements": {LINE: one(lines, 0.05, 3)}},
             SLEEPS: {"requests": 30, "statements": {}},
         },
-        "matrix": plan(node),
+        "matrix": plan(node, indexes or {"other": {"table": "invoices", "definition": "CREATE INDEX other"}}),
     }
 
 
@@ -65,6 +70,15 @@ def test_a_lost_index_and_a_query_a_row_are_named_and_the_rest_is_left() -> None
     told = with_named((generic, strays, certain), named)
     assert [one.kind for one in told] == ["plan", "n+1", "dependency", "failures"]
     assert (told[2].subject, told[2].endpoints) == (SLEEPS, (SLEEPS,))
+
+
+def test_an_index_that_is_gone_is_named_with_the_statement_that_makes_it_again() -> None:
+    known = {"invoices_number": {"table": "invoices", "definition": DEFINED}}
+    block = {"base": side(3, 0.06, 1, INDEX, known), "head": side(400, 4.0, 1, SEQ)}
+    _, (found,) = explain_asked([block], samples(), {LIST})
+    assert found.kind == "index"
+    assert "the index invoices_number is gone, and its plan changed" in found.cause
+    assert found.mend == DEFINED.replace("INDEX", "INDEX CONCURRENTLY") + ";"
 
 
 def test_nothing_is_said_where_nothing_changed_or_nobody_looked() -> None:

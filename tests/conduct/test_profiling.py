@@ -63,6 +63,20 @@ def test_functions_stand_before_the_finding_that_says_no_more_than_cpu() -> None
     assert with_functions([query], [function]) == (query, function)
 
 
+def test_a_function_that_was_changed_stands_for_what_it_explains_and_one_that_was_not_for_no_statement() -> (
+    None
+):
+    def finding(kind: str, endpoint: str, **evidence: object) -> Finding:
+        return Finding(kind, kind, "", evidence, endpoints=(endpoint,))
+
+    waits = finding("dependency", "POST /a")
+    statement = finding("plan", "GET /b", statement="SELECT 1")
+    changed = finding("function", "POST /a", lines_differ=True)
+    carries = finding("function", "GET /b", lines_differ=False)
+    assert with_functions([statement, waits], [changed, carries]) == (statement, changed)
+    assert with_functions([waits], [carries]) == (carries, waits)
+
+
 def test_a_duet_without_a_sampler_is_a_duet_all_the_same() -> None:
     profiling = Profiling()
     profiling.start({"base": [], "head": []}, seconds=1)

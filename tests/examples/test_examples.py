@@ -99,9 +99,10 @@ async def test_a_night_after_the_regression_names_endpoint_statement_and_plan(sh
     answer = compare_night(settings, recorded.judge(settings, await load_as_a_night(shop)))
     slower = {(one.subject, one.metric) for one in answer.comparisons if one.status == "slower"}
     assert {(ORDERS, "statements_per_request"), (LIST, "pages_per_request")} <= slower
-    plan = next(one for one in answer.findings if one.kind == "plan")
+    plan = next(one for one in answer.findings if one.kind == "index")
     assert plan.endpoints == (LIST,)
     assert "Index Scan using products_category on products became Seq Scan" in plan.cause
+    assert str(plan.mend).startswith("CREATE INDEX CONCURRENTLY products_category ON public.products")
     many = next(one for one in answer.findings if one.kind == "n+1")
     assert many.endpoints == (ORDERS,)
     assert "from products where products.id" in str(many.evidence["statement"])
@@ -118,6 +119,9 @@ def test_two_commits_of_it_are_compared_both_up_at_once(shop: Path) -> None:
     run = open_run(read_settings({}, {"home": str(shop)}).runs_dir, done.json()["run_id"])
     samples = run.table("samples")
     assert set(samples["variant"]) == {"base", "head"}
+    serial = samples[samples["movement"] == "serial"]
+    assert set(serial["endpoint"]) == {ORDERS, LIST, ITEM}
+    assert set(run.table("counts")["endpoint"]) == {ORDERS, LIST, ITEM}
     pairs = samples[samples["pair"] >= 0].groupby(["pair", "variant"], observed=True)["endpoint"].agg(list)
     for number in {pair for pair, _ in pairs.index}:
         if (number, "base") in pairs.index and (number, "head") in pairs.index:

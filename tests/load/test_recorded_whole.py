@@ -16,7 +16,7 @@ from tests.conftest import Finished, Home
 ODD = """
 import itertools, time
 from types import SimpleNamespace
-from locust import HttpUser, constant, events, task
+from locust import FastHttpUser, HttpUser, constant, events, task
 from locust.exception import RescheduleTask
 
 @events.init.add_listener
@@ -81,6 +81,20 @@ class Odd(HttpUser):
     @task(1)
     def raises(self):
         raise KeyError("jwt")
+
+    @task(1)
+    def stream(self):
+        for _ in self.client.get("/stream", stream=True, name="slow stream").iter_lines():
+            pass
+
+class Fast(FastHttpUser):
+    wait_time = constant(0.1)
+    fixed_count = 1
+
+    @task
+    def stream(self):
+        for _ in self.client.get("/stream", stream=True, name="fast stream").stream:
+            pass
 """
 
 HANG = """
@@ -155,6 +169,9 @@ class Plain(HttpUser):
 """
 
 
+STREAM_S = 0.3
+"""How long a stream goes on after its first byte; of its two pieces each is followed by half of it."""
+
 BARE = "class U(HttpUser):\n    wait_time = constant(0.2)\n"
 IDLE = "    @task\n    def go(self):\n        pass\n"
 
@@ -167,6 +184,14 @@ class Answers(BaseHTTPRequestHandler):
         if self.path == "/hang":
             self.over.wait(120)
             self.close_connection = True
+            return
+        if self.path == "/stream":
+            self.send_response(200)
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            for piece in (b"a\n", b"b\n"):
+                self.wfile.write(piece)
+                self.over.wait(STREAM_S / 2)
             return
         status = int(self.path.removeprefix("/status/")) if self.path.startswith("/status/") else 200
         self.send_response(status)
@@ -216,7 +241,7 @@ def tables(document: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def test_whatever_is_fired_is_recorded_and_the_count_is_locusts(home: Home, answers: str) -> None:
-    document = load(home, answers, ODD, "--users", "4", "--duration", "3", "--json").json()
+    document = load(home, answers, ODD, "--users", "5", "--duration", "3", "--json").json()
     audit, told = document["audit"], caveats(document)
     samples, beside = tables(document)
     assert audit["requests"] + audit["warmup_requests"] == audit["locust"]["requests"]
@@ -244,6 +269,13 @@ def test_whatever_is_fired_is_recorded_and_the_count_is_locusts(home: Home, answ
     bad = next(row for row in document["failures"] if row["endpoint"] == "GET bad")
     assert (bad["status"], "500" in bad["reason"]) == (500, True)
     assert (samples["t_sent_s"].between(-0.5, 3.5)).all()
+    # Of an answer that is a stream Locust tells the first byte; the end is told beside it.
+    streams = {row["endpoint"]: row for row in audit["streams"]}
+    assert set(streams) == {"GET slow stream", "GET fast stream"}
+    for name, row in streams.items():
+        assert row["end_p50_ms"] >= 1000 * STREAM_S / 2
+        assert samples[samples["endpoint"] == name]["service_ms"].median() < row["end_p50_ms"]
+        assert row["count"] <= (beside["kind"] == "stream_end").sum()
     page = Path(document["report"]).read_text(encoding="utf-8")
     assert "What failed" in page
     assert bad["reason"] in page

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from adx_lab.load.serial.movement import COLD, SERIAL, Mark, Movement
+from adx_lab.load.serial.movement import COLD, SERIAL, Mark, Movement, error_of
 from adx_lab.load.serial.wire import Wire
 
 
@@ -18,7 +18,8 @@ class Kept:
     """A way to ask that keeps who was asked for what."""
 
     def __init__(self, endpoint: str, pairs_max: int | None = None) -> None:
-        self.endpoint, self.pairs_max = endpoint, pairs_max
+        self.name = self.endpoint = endpoint
+        self.pairs_max = pairs_max
         self.asked: list[tuple[Mark, float]] = []
         self.made: list[tuple[str, int]] = []
 
@@ -67,6 +68,16 @@ def test_cold_ones_come_before_everything_and_what_is_needed_is_made_first() -> 
     assert few.made == [("base", 5), ("head", 5)]
     movements = [mark.movement for mark, _ in few.asked]
     assert movements == [COLD] * 4 + [SERIAL] * 6
+
+
+def test_pairs_that_differ_more_tell_less_and_a_stall_does_not_count() -> None:
+    numbers = Random(1)
+    steady, wild = ([numbers.gauss(0.1, spread) for _ in range(30)] for spread in (0.05, 0.5))
+    assert error_of(steady[:7]) == float("inf")
+    assert error_of(steady) == pytest.approx(0.05 / 30**0.5, rel=0.5)
+    assert error_of(wild) > 5 * error_of(steady)
+    assert error_of([*steady, 9.0]) == pytest.approx(error_of(steady), rel=0.2)
+    assert error_of([-one for one in wild]) == pytest.approx(error_of(wild))
 
 
 class _Answers(BaseHTTPRequestHandler):

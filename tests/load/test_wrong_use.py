@@ -12,6 +12,26 @@ import pytest
 from tests.conftest import Finished, Home
 from tests.load.conftest import TruthServer
 
+USER = """
+from locust import HttpUser, events, task
+class U(HttpUser):
+    @task
+    def go(self): self.client.get("/")
+"""
+NEEDS = (
+    USER
+    + """
+@events.init_command_line_parser.add_listener
+def _(parser): parser.add_argument("--tenant-id", required=True)
+"""
+)
+LISTENS = f"""from locust import events
+import os
+@events.init.add_listener
+def _(**_):
+    os.environ["HOME2"]
+{USER}"""
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -34,6 +54,10 @@ def one_line(done: Finished, code: int) -> str:
         ("def broken(:\n", "SyntaxError"),
         ("raise RuntimeError('not today')\n", "not today"),
         ("x = 1\n", "no User class"),
+        ("import sys\nsys.exit('no token')\n", "no token (theirs.py, line 2)"),
+        ("import sys\nsys.exit(3)\n", "sys.exit(3) (theirs.py, line 2)"),
+        (NEEDS, "required: --tenant-id; give them behind --"),
+        (LISTENS, "KeyError: 'HOME2' (theirs.py, line 5)"),
     ],
 )
 def test_a_locustfile_that_is_none(

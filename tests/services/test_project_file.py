@@ -93,6 +93,17 @@ def test_a_file_that_describes_nothing_only_changes_the_reference_core(tmp_path:
             r"stands beside service\.database\.prepare",
         ),
         ("[service.login]\nrequest = 'POST token'\n", "say method and path"),
+        ("[service.start]\ncommand = 'serve --port {port'\n", r"has \{port without .* write it as \{port\}"),
+        (
+            "[service.start]\ncommand = 'x'\nenv = { A = 'db://{database/x' }\n",
+            r"env\.A .* \{database without",
+        ),
+        ("[service.start]\ncommand = ' '\n", r"service\.start\.command .* is empty"),
+        ("[baseline]\nref = ''\n", r"baseline\.ref .* is empty"),
+        (
+            "[service.database]\nurl = 'mysql://a:s3cret@b/c'\n",
+            "is of mysql: .* PostgreSQL only; leave it out",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line_with_the_place(tmp_path: Path, text: str, said: str) -> None:

@@ -96,7 +96,8 @@ def compare_duet(tables: DuetTables, design: SequentialDesign) -> tuple[Comparis
     if serial is not None:
         series += _serial(serial, numbers)
     if OPEN in moved:
-        series += _open(moved[OPEN], movement_of(samples, OPEN), numbers, alone=serial is None)
+        known = {one.subject for one in series if one.metric == MOVEMENT_METRICS[SERIAL]}
+        series += _open(moved[OPEN], movement_of(samples, OPEN), numbers, known=known)
     series += _others(moved, numbers)
     series += byte_series(moved.get(SERIAL, table), numbers)
     series += count_series(counts) if counts is not None else query_series(samples, tables.queries)
@@ -124,13 +125,16 @@ def _serial(serial: pd.DataFrame, blocks: Sequence[int]) -> Iterator[BlockSeries
 
 
 def _open(
-    loop: pd.DataFrame, samples: pd.DataFrame, blocks: Sequence[int], *, alone: bool
+    loop: pd.DataFrame, samples: pd.DataFrame, blocks: Sequence[int], *, known: Collection[str]
 ) -> Iterator[BlockSeries]:
-    share, least = (_SERIAL_SHARE, _SERIAL_MS) if alone else (_OPEN_SHARE, _OPEN_MS)
+    """Yield the open loop's series; what no serial movement knows is judged by them."""
+    share, least = (_OPEN_SHARE, _OPEN_MS) if known else (_SERIAL_SHARE, _SERIAL_MS)
     pairs = pairs_of(loop, blocks=blocks)
-    for one in ratio_series(pairs, metric=METRIC, matters=share, matters_ms=least, gate=alone):
-        yield replace(one, matters=_OPEN_ALL, gate=True) if one.subject == ALL and not alone else one
-    yield from stray_series(pairs, metric="strays", gate=alone)
+    for one in ratio_series(pairs, metric=METRIC, matters=share, matters_ms=least):
+        judged = one.subject not in known
+        yield replace(one, matters=_OPEN_ALL) if one.subject == ALL and known else replace(one, gate=judged)
+    for one in stray_series(pairs, metric="strays"):
+        yield replace(one, gate=one.subject not in known)
     yield from (replace(one, gate=False) for one in block_quantiles(samples, gates=()))
 
 

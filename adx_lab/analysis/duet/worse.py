@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from adx_lab.analysis.duet.block_ratios import ALL
 from adx_lab.analysis.finding import Finding
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def findings_of(
         subjects = tuple(one.subject for one in some)
         if kind in {"statements", "pages"} and set(subjects) <= explained:
             continue  # a cause has said so, and why
+        if kind == "cold" and explained and set(subjects) <= explained | {ALL}:
+            continue  # what is slower warm is slower cold
         worst = some[0]
         evidence = {
             "metric": worst.metric,

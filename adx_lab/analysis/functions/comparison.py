@@ -68,6 +68,8 @@ class FunctionChange:
         One-sided, adjusted over all functions.
     line : int
         Where head computes most of it.
+    waiting : bool
+        Whether it is all the time that was spent there, and not only computing.
     caller : Function or None
         Who calls it most, of the service's functions.
     """
@@ -84,6 +86,7 @@ class FunctionChange:
     status: FunctionStatus
     line: int = 0
     caller: Function | None = None
+    waiting: bool = False
 
 
 def compare_functions(
@@ -105,6 +108,7 @@ def compare_functions(
     """
     design = design or FunctionDesign()
     asked = _asked(blocks)
+    waiting = {one.endpoint for one, _ in blocks if one.waiting}
     columns: list[tuple[str, Function]] = []
     made: list[NDArray[np.float64]] = []
     for endpoint, costs in asked.items():
@@ -141,6 +145,7 @@ def compare_functions(
                 status=_status(float(own.mean()), slower, faster, design),
                 line=line,
                 caller=caller,
+                waiting=endpoint in waiting,
             )
         )
     return tuple(sorted(changes, key=lambda one: -one.change_us))
@@ -234,7 +239,7 @@ def _finding(
 ) -> Finding:
     function = change.function
     where = f"{function.file}:{change.line}" if change.line else function.file or "an unknown file"
-    lines = _words(own, callers, change.caller)
+    lines, does = _words(own, callers, change.caller), "takes" if change.waiting else "computes"
     endpoints = tuple(one.endpoint for one in all_of_it if one.endpoint)
     request = f"each {change.endpoint}" if change.endpoint else "each request"
     others = len(endpoints) - 1
@@ -242,7 +247,7 @@ def _finding(
     return Finding(
         "function",
         function.name,
-        f"the function {function.name} ({where}) computes {change.change_us:,.0f} µs more "
+        f"the function {function.name} ({where}) {does} {change.change_us:,.0f} µs more "
         f"for {request}{more}, {change.head_us:,.0f} instead of {change.base_us:,.0f} µs{lines}",
         {
             "function": function.name,

@@ -74,6 +74,8 @@ class StackProfile:
         The folder of the service's source; empty where files are told within it already.
     endpoint : str
         The only one that was asked meanwhile; empty where that was the whole load.
+    waiting : bool
+        Whether threads that wait were seen, too: then it is time, and not only computing.
     """
 
     stacks: Mapping[Stack, int]
@@ -81,6 +83,7 @@ class StackProfile:
     requests: int
     root: str = ""
     endpoint: str = ""
+    waiting: bool = False
 
     @property
     def samples(self) -> int:

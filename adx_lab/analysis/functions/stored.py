@@ -59,6 +59,7 @@ def profiles_of(
                     one[endpoint]["requests"],
                     one[endpoint]["root"],
                     endpoint,
+                    waiting=one[endpoint].get("waiting", False),
                 )
                 for side, one in zip(("base", "head"), told, strict=True)
             )

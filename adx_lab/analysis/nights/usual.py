@@ -20,6 +20,7 @@ from typing import Literal
 
 from scipy import stats
 
+from adx_lab.analysis.duet.causes.remedies import concurrently
 from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.plans.captures.compare import describe_change
@@ -67,13 +68,14 @@ class StatementFigures:
 
 @dataclass(frozen=True)
 class NightFigures:
-    """What of a night is compared; statements go by their text without values."""
+    """What of a night is compared; statements go by their text without values, indexes by their names."""
 
     run_id: str
     endpoints: Mapping[str, EndpointFigures]
     statements: Mapping[str, StatementFigures] = field(default_factory=dict)
     asked: Mapping[str, Mapping[str, Asked]] = field(default_factory=dict)
     plans: Mapping[str, PlanAnalysis] = field(default_factory=dict)
+    indexes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -261,13 +263,16 @@ def _dearer_statements(
         )
         if plan:
             cause = f"its plan changed: {plan}; {cause}"
-        cause = f"«{short(text)}»: {cause}"
+        gone = _gone(text, tonight, earlier) if plan else {}
+        if gone:
+            cause = f"the index {', '.join(gone)} is gone, and {cause}"
         yield Finding(
-            kind="plan" if plan else "statement",
+            kind="index" if gone else "plan" if plan else "statement",
             subject=short(text),
-            cause=cause + _sizes(endpoints, tonight, earlier),
-            evidence={"statement": text, "plan": plan, "mean_ms": now.mean_ms, "usual_ms": ms,
-                      "pages": now.pages, "usual_pages": pages, "added_ms": added},
+            cause=f"«{short(text)}»: {cause}" + _sizes(endpoints, tonight, earlier),
+            mend="\n".join(concurrently(definition) for definition in gone.values()) or None,
+            evidence={"statement": text, "indexes": list(gone), "plan": plan, "mean_ms": now.mean_ms,
+                      "usual_ms": ms, "pages": now.pages, "usual_pages": pages, "added_ms": added},
             endpoints=endpoints,
         )  # fmt: skip
 
@@ -323,6 +328,15 @@ def _unexplained(one: Comparison, tonight: NightFigures, earlier: Sequence[Night
         evidence={"added_ms": added, "database_ms": now},
         endpoints=(one.subject,),
     )
+
+
+def _gone(text: str, tonight: NightFigures, earlier: Sequence[NightFigures]) -> dict[str, str]:
+    """Return the indexes that a statement used and that are no longer there, with their definitions."""
+    last = next((night for night in reversed(earlier) if text in night.plans), None)
+    if last is None or not tonight.indexes:
+        return {}
+    used = {node.index for node in last.plans[text].nodes if node.index is not None}
+    return {name: last.indexes[name] for name in sorted(used & last.indexes.keys() - tonight.indexes.keys())}
 
 
 def _plan_change(text: str, tonight: NightFigures, earlier: Sequence[NightFigures]) -> str | None:

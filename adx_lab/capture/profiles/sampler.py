@@ -31,6 +31,7 @@ _STOP_S = 20.0
 _IDLE = 0.02
 _BEGIN_S, _LOOK_EVERY_S = 5.0, 0.005
 _BEGUN = b"Sampling process"
+_SPY_WORDS = ("--full-filenames", "--nonblocking", "--output")
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,13 @@ class Sampler:
         py-spy. ``{rate}`` is the rate.
     rate_per_s
         Of samples.
+    waiting
+        Whether threads that wait are sampled as well: where a service sleeps, and not where it computes.
     """
 
     command: str | None = None
     rate_per_s: int = RATE_PER_S
+    waiting: bool = False
     _watches: dict[str, list[_Watch]] = field(default_factory=dict)
     _folder: tempfile.TemporaryDirectory[str] | None = None
     _began: float = 0.0
@@ -156,7 +160,7 @@ class Sampler:
             return [word.format(**told) for word in shlex.split(self.command)]
         spy = Path(sys.executable).parent / "py-spy"
         words = [str(spy), "record", "--pid", str(pid), "--rate", str(self.rate_per_s), "--format", "raw"]
-        return [*words, "--full-filenames", "--nonblocking", "--output", str(out)]
+        return [*words, *(["--idle"] if self.waiting else []), *_SPY_WORDS, str(out)]
 
     def stop(self) -> dict[str, Sampled]:
         """End sampling and return what was seen, by variant; waits for the samplers to write it.

@@ -104,7 +104,7 @@ def run(
     from adx_lab.conduct.run.request import load_request
     from adx_lab.load.starting.headless import join_master
     from adx_lab.load.starting.machines import Machines
-    from adx_lab.store.folders import open_run
+    from adx_lab.store.shared import find_run
 
     flags = {
         "load.rate_per_s": rate,
@@ -121,7 +121,7 @@ def run(
     }
     settings = read_settings(flags=flags)
     if replay is not None:
-        open_run(settings.runs_dir, replay)  # refused before anything is started
+        find_run(settings, replay)  # refused before anything is started
     request = load_request(
         settings,
         scenario,
@@ -178,13 +178,13 @@ def _document(judgement: Judgement) -> dict[str, object]:
 
 def _print(judgement: Judgement, page: Report) -> None:
     from adx_lab.cli.verdict_text import print_answer
-    from adx_lab.report.run.tables import endpoints, exceptions, failures
+    from adx_lab.report.run.tables import endpoints, exceptions, failures, streams
 
     audit = judgement.record.load
     print_table(endpoints(judgement.endpoints[:_SHOWN]))
     if len(judgement.endpoints) > _SHOWN:
         print(f"and {len(judgement.endpoints) - _SHOWN:,} more endpoints, in the run's folder")
-    for table in (failures(audit), exceptions(audit)):
+    for table in (streams(audit), failures(audit), exceptions(audit)):
         if table.rows:
             print()
             print_table(table)

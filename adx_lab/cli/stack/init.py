@@ -7,6 +7,7 @@ from pathlib import Path
 
 from adx_lab.cli.console import ConsoleProgress, print_json
 from adx_lab.errors import UsageError
+from adx_lab.records.endpoint_names import scattered, without_values
 
 
 def run(
@@ -75,8 +76,14 @@ def run(
         return 0
     for file in made.written:
         print(f"wrote    {folder / file}")
+    many = scattered(made.endpoints)
     for endpoint, asked in made.endpoints.items():
-        print(f"found    {endpoint}  p50 {asked.p50_ms:.3g} ms, p95 {asked.p95_ms:.3g} ms")
+        if without_values(endpoint) not in many:
+            print(f"found    {endpoint}  p50 {asked.p50_ms:.3g} ms, p95 {asked.p95_ms:.3g} ms")
+    for joined, names in many.items():
+        print(
+            f'found    {joined}  by {names} names: give them one in the locustfile (name="/…") to budget them'
+        )
     for route in made.not_asked:
         print(f"unasked  {route}: the locustfile asks nothing of it")
     for note in made.notes:

@@ -13,7 +13,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.capture.service.openapi import read_routes
 from adx_lab.capture.spans.receiver import Receiver
 from adx_lab.conduct.duet.left import SIDES, Block, Started, named_queries, pids_of
-from adx_lab.conduct.duet.movements import Movements, Waiting, capture_sides
+from adx_lab.conduct.duet.movements import Movements, Play, Waiting, capture_sides, is_plain, players_of
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.profiling import Profiling
 from adx_lab.conduct.duet.templates import Prepared, VariantError
@@ -141,11 +141,12 @@ class Bench:
                 run_locust(command, folder, Silent(), on_start=lambda _pid: None, traces=told)
             )
             cleanup.push_async_callback(_cancel, loading)
+            play = await cleanup.enter_async_context(self.asking())
             slots, started = await cleanup.enter_async_context(self.up(number))
             rivals = self.rivals(started, slots)
-            movements = Movements(self.settings, self.order, rivals, number, folder)
+            movements = Movements(self.settings, self.order, rivals, number, folder, play)
             serial = None
-            if self.all_known:
+            if self.one_by_one and number:  # the one without a number is a probe of the load
                 watched = {side: one.watched for side, one in started.items()}
                 serial = await movements.play_serial(watched, Waiting(command, loading))
             write_rivals(rivals, Path(str(command.order.rivals_file)))
@@ -157,7 +158,7 @@ class Bench:
             )
             cleanup.push_async_callback(_cancel, watching)
             collected = await loading
-            more = doubts_of(self._receiver, splits)
+            more = doubts_of(self._receiver, splits) + tuple(movements.caveats)
             collected = replace(collected, caveats=collected.caveats + more)
             if not watching.done():
                 raise MeasurementError(
@@ -170,7 +171,7 @@ class Bench:
                 raise MeasurementError(f"the variants' own figures could not be read: {error}") from error
             block = await self._close(started, edges, collected, number=number, slots=slots, folder=folder)
             block.serial = serial
-            if serial is not None:
+            if serial is not None and self.all_known:
                 block.burst = await movements.play_burst()
             for side, one in started.items():
                 block.companions[side]["start_s"] = one.start_s
@@ -186,6 +187,16 @@ class Bench:
         """Whether all ways to ask are known: of the service whose people are."""
         known = all(self.sides[side].sample_file is not None for side in SIDES)
         return known and any(self.sides[side].variant.tree is not None for side in SIDES)
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether both can be asked for one endpoint by itself: in all known ways, or by a file's users."""
+        return self.all_known or (self.locustfile is not None and is_plain(self.locustfile))
+
+    def asking(self) -> AbstractAsyncContextManager[Play]:
+        """Have whoever asks one request at a time ready, while the variants start."""
+        file = self.locustfile if self.one_by_one and not self.all_known else None
+        return players_of(self.settings, self.order, file, self._log("serial"))
 
     @asynccontextmanager
     async def up(self, number: int) -> AsyncIterator[tuple[dict[str, str], dict[str, Started]]]:
@@ -396,7 +407,7 @@ class Bench:
     ) -> None:
         folders = {side: self.sides[side].variant.queries_folder for side in SIDES}
         await capture_sides(folders, started, block.companions)
-        if block.serial is None:
+        if not self.all_known:
             await movements.ask_each(self.locustfile, started, block.companions, self._log("asked"))
 
     def _log(self, name: str) -> Path:

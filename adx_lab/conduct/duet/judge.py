@@ -33,7 +33,7 @@ from adx_lab.analysis.verdict import Calibration, Verdict, decide
 from adx_lab.conduct.run.statements import explain_asked, with_named
 
 SIDES = (BASE, HEAD)
-_COMPUTES = frozenset(("cpu", "service", "blocking"))
+_COMPUTES = frozenset(("cpu", "service", "blocking", "dependency"))
 FOREIGN_CPU_SHARE = 0.75
 """Of the machine, taken by somebody else: what is left is too little to load two services on."""
 
@@ -179,9 +179,26 @@ def growing_lines(evidence: DuetEvidence) -> tuple[Finding, ...]:
 
 
 def with_functions(findings: Sequence[Finding], functions: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Put the functions before the finding that says no more than that the service computes."""
+    """Put the functions where a finding says no more than that the service computes, or waits.
+
+    A function whose lines are as they were only carries what a statement of its endpoint costs more.
+    """
+    named = {endpoint for one in findings if "statement" in one.evidence for endpoint in one.endpoints}
+    changed = {
+        endpoint for one in functions if one.evidence.get("lines_differ") for endpoint in one.endpoints
+    }
+    own = [
+        one
+        for one in functions
+        if one.evidence.get("lines_differ") is not False or not named.issuperset(one.endpoints)
+    ]
     place = next((i for i, one in enumerate(findings) if one.kind in _COMPUTES), len(findings))
-    return (*findings[:place], *functions, *findings[place:])
+    rest = [
+        one
+        for one in findings[place:]
+        if one.kind not in _COMPUTES or not one.endpoints or not changed.issuperset(one.endpoints)
+    ]
+    return (*findings[:place], *own, *rest)
 
 
 def _warm(evidence: DuetEvidence) -> tuple[pd.DataFrame, pd.DataFrame]:

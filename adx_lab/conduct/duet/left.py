@@ -10,7 +10,7 @@ from typing import Any
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.capture.database.companions import WatchedVariant, with_children
 from adx_lab.load.collecting.collect import Collected
-from adx_lab.load.serial.core_movement import SerialRecord
+from adx_lab.load.serial.order import SerialRecord
 from adx_lab.services.starting.start import Running
 from adx_lab.sql import Query, load_queries
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,17 @@ from adx_lab.conduct.duet.profiling import Profiling, SampledEndpoint
 from adx_lab.conduct.duet.templates import VariantError
 from adx_lab.conduct.run.asked import AskOrder, ask_each
 from adx_lab.conduct.run.request import locust_trust, locust_words
+from adx_lab.errors import MeasurementError
 from adx_lab.load.order import Rival, awaited_file
-from adx_lab.load.serial.core_movement import SerialOrder, SerialRecord, play_burst, play_core
-from adx_lab.load.serial.core_ways import RefusedError
+from adx_lab.load.serial.core_movement import play_burst, play_core
 from adx_lab.load.serial.movement import Measured
+from adx_lab.load.serial.order import RefusedError, SerialOrder, SerialRecord
 from adx_lab.load.starting.headless import LocustCommand
+from adx_lab.load.starting.plain_movement import PlainPlayers, PlainUsers
 from adx_lab.progress import Silent
+from adx_lab.records.run import Caveat
 from adx_lab.services.starting.login import log_in
-from adx_lab.settings import Settings
+from adx_lab.settings import SHIPPED, Settings
 
 _LOCUST_STARTS_S = 60.0
 _LOOK_EVERY_S = 0.05
@@ -36,6 +40,8 @@ _ASKED_S = 4.0
 _COUNTED_S = 1.5
 _SAMPLED_S = 0.8
 """Of each endpoint that is looked into."""
+
+Play = Callable[[SerialOrder, Callable[[], Any], Callable[[], None]], SerialRecord]
 
 _CROWD = 12
 """Connections that are always busy in a burst."""
@@ -58,18 +64,28 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Movements:
-    """What is asked of both variants of one block, besides the load."""
+    """What is asked of both variants of one block, besides the load.
+
+    Attributes
+    ----------
+    play
+        Plays a serial movement; blocks for as long as it takes.
+    """
 
     settings: Settings
     order: DuetOrder
     rivals: tuple[Rival, ...]
     number: int
     folder: Path
+    play: Play
+    caveats: list[Caveat] = field(default_factory=list)
 
     async def play_serial(
         self, watched: Mapping[str, WatchedVariant], quiet: Callable[[], None]
-    ) -> SerialRecord:
+    ) -> SerialRecord | None:
         """Ask both in every way, one request at a time, before any load.
+
+        None, and a caveat, where somebody's users can't be asked so: the load may tell enough.
 
         Raises
         ------
@@ -79,12 +95,15 @@ class Movements:
 
         def play() -> SerialRecord:
             with Counters(watched) as counters:
-                return play_core(self._order(self.order.serial_s), counters.read, quiet)
+                return self.play(self._order(self.order.serial_s), counters.read, quiet)
 
         try:
             return await asyncio.to_thread(play)
         except RefusedError as error:
             raise VariantError(error.variant, error, says="lets nobody in") from error
+        except MeasurementError as error:
+            self.caveats.append(Caveat("serial", str(error)))
+            return None
 
     async def play_burst(self) -> SerialRecord:
         """Let a crowd ask each in turn, after everything else.
@@ -118,13 +137,15 @@ class Movements:
             return seen
 
         try:
-            record = await asyncio.to_thread(play_core, order, turn, lambda: None)
+            record = await asyncio.to_thread(self.play, order, turn, lambda: None)
         except RefusedError as error:
             raise VariantError(error.variant, error, says="lets nobody in") from error
         finally:
             profiling.close()
         return tuple(
-            SampledEndpoint(one.endpoint, one.after, dict.fromkeys(one.after, one.pairs))
+            SampledEndpoint(
+                one.endpoint, one.after, dict.fromkeys(one.after, one.pairs), waiting=profiling.waiting
+            )
             for one in record.measured
         )
 
@@ -143,7 +164,7 @@ class Movements:
         def read() -> Mapping[str, Mapping[Place, int]]:
             return {side: one.read() for side, one in allocations.items()}
 
-        return (await asyncio.to_thread(play_core, order, read, lambda: None)).measured
+        return (await asyncio.to_thread(self.play, order, read, lambda: None)).measured
 
     async def ask_each(
         self,
@@ -170,6 +191,7 @@ class Movements:
                 words=locust_words(self.settings, locustfile),
                 trust=locust_trust(service),
                 headers=await asyncio.to_thread(log_in, service, one.url),
+                joined=True,
             )
             for side, one in watched.items()
         }
@@ -188,6 +210,31 @@ class Movements:
             timeout_s=self.settings.load.timeout_s,
             folder=self.folder,
         )
+
+
+def is_plain(locustfile: Path) -> bool:
+    """Return whether a load is somebody's own, whose tasks can be asked one by one, and none of the lab's."""
+    return not locustfile.is_relative_to(SHIPPED)
+
+
+@asynccontextmanager
+async def players_of(
+    settings: Settings, order: DuetOrder, locustfile: Path | None, log: Path
+) -> AsyncIterator[Play]:
+    """Have a plain file's users ready to do each of their tasks; without a file the lab asks."""
+    if locustfile is None:
+        yield play_core
+        return
+    users = PlainUsers(
+        locustfile,
+        log,
+        order.tasks_s,
+        words=locust_words(settings, locustfile),
+        trust=locust_trust(settings.service),
+        timed=settings.service.timing != "none",
+    )
+    async with PlainPlayers(users) as players:
+        yield players.play
 
 
 async def capture_sides(

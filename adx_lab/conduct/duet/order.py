@@ -29,6 +29,8 @@ class DuetProfile:
         Of the open loop in each block.
     serial_s
         Of each way to ask, in each block's serial movement.
+    tasks_s
+        Of all tasks of a plain locustfile together, where these are the ways to ask.
     burst_s
         Of each variant, in each block's burst.
     """
@@ -37,12 +39,13 @@ class DuetProfile:
     seconds: float
     warmup_s: float
     serial_s: float
+    tasks_s: float
     burst_s: float
 
 
 PROFILES: Mapping[str, DuetProfile] = {
-    "quick": DuetProfile((10,), seconds=1.0, warmup_s=0.4, serial_s=0.04, burst_s=0.3),
-    "nightly": DuetProfile((12, 16), seconds=5.0, warmup_s=1.5, serial_s=0.12, burst_s=1.0),
+    "quick": DuetProfile((10,), seconds=1.0, warmup_s=0.4, serial_s=0.04, tasks_s=3.0, burst_s=0.3),
+    "nightly": DuetProfile((12, 16), seconds=5.0, warmup_s=1.5, serial_s=0.12, tasks_s=6.0, burst_s=1.0),
 }
 """Blocks differ from one another by more than the seconds within a block do: ten of them in any haste, since
 fewer can't reach the level that a verdict needs. What is left of a block's time goes to the serial movement,
@@ -122,6 +125,11 @@ class DuetOrder:
     def serial_s(self) -> float:
         """Seconds of each way to ask."""
         return PROFILES[self.profile].serial_s
+
+    @property
+    def tasks_s(self) -> float:
+        """Seconds of all tasks of a plain locustfile together."""
+        return PROFILES[self.profile].tasks_s
 
     @property
     def burst_s(self) -> float:

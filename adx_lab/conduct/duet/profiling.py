@@ -33,14 +33,17 @@ class SampledEndpoint:
         By side.
     requests
         By side, how many were answered meanwhile.
+    waiting
+        Whether waiting threads were seen, too.
     """
 
     endpoint: str
     seen: Mapping[str, Sampled]
     requests: Mapping[str, int]
+    waiting: bool = False
 
 
-@dataclass
+@dataclass(eq=False)
 class Profiling:
     """The samplers of one block.
 
@@ -50,10 +53,13 @@ class Profiling:
         What prints folded stacks; None samples Python.
     trouble
         Why nothing was seen.
+    waiting
+        Whether threads that wait are seen, too.
     """
 
     command: str | None = None
     trouble: str | None = None
+    waiting: bool = False
     _sampler: Sampler | None = None
     _idle: set[int] = field(default_factory=set)
     """Processes that computed nothing so far: a sampler for each would cost more than they do."""
@@ -64,7 +70,7 @@ class Profiling:
             self.trouble = "functions can't be sampled: nobody knows the variants' processes"
             return
         pids = {side: [pid for pid in own if pid not in self._idle] for side, own in pids.items()}
-        sampler = Sampler(self.command)
+        sampler = Sampler(self.command, waiting=self.waiting)
         try:
             sampler.start(pids, seconds=seconds)
         except MeasurementError as error:
@@ -117,6 +123,7 @@ class Profiles:
             told[side] = {
                 "cpu_us": one.spent_us,
                 "requests": asked.requests[side],
+                "waiting": asked.waiting,
                 "root": "" if root is None else str(root),
                 "seconds": one.seconds,
                 "errors": one.errors,

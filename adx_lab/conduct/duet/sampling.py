@@ -8,7 +8,7 @@ than those that are sampled, so that the choice favours no function.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from adx_lab.analysis.duet.block_ratios import ALL
-from adx_lab.analysis.functions.suspects import suspects
+from adx_lab.analysis.functions.suspects import suspects, waiting_ones
 from adx_lab.capture.allocations.places import Allocations
 from adx_lab.conduct.duet.block import Bench
 from adx_lab.conduct.duet.judge import comparisons_of
@@ -49,22 +49,30 @@ async def sample_suspects(
     wanted, blocks = bench.order.functions, min(len(gathered.audits), BLOCKS)
     if wanted is False or blocks < _BLOCKS_MIN:
         return
-    endpoints = suspects(comparisons_of(gathered.evidence(tag)), always=wanted is True)
+    evidence = gathered.evidence(tag)
+    comparisons = comparisons_of(evidence)
+    endpoints = suspects(comparisons, always=wanted is True)
     if not endpoints:
         return
+    waiting = waiting_ones(endpoints, comparisons, evidence.counts, evidence.statements)
     progress.step(f"looking into {', '.join(endpoints)}: {blocks} blocks, sampled")
+    command = bench.settings.service.profile or None
     for place in range(blocks):
         folder = scratch / f"sampled-{place}"
-        profiling = Profiling(bench.settings.service.profile or None)
+        samplers = {
+            Profiling(command, waiting=waits): tuple(one for one in endpoints if (one in waiting) is waits)
+            for waits in (False, True)
+        }
         try:
-            if bench.all_known:
-                asked = await _asked(bench, place + _LATER, folder, profiling, endpoints)
+            if bench.one_by_one:
+                asked = await _asked(bench, place + _LATER, folder, samplers)
             else:
-                asked = await _loaded(bench, place + _LATER, folder, profiling, rate_per_s)
+                asked = await _loaded(bench, place + _LATER, folder, next(iter(samplers)), rate_per_s)
+            trouble = next((one.trouble for one in samplers if one.trouble is not None), None)
         except (VariantError, MeasurementError) as error:
-            profiling.trouble = str(error)
-        if profiling.trouble is not None:
-            gathered.caveats.append(Caveat("no-profile", profiling.trouble))
+            trouble = str(error)
+        if trouble is not None:
+            gathered.caveats.append(Caveat("no-profile", trouble))
             return
         gathered.add_sampled(place, asked)
         progress.advance("sampled", place + 1, blocks, "blocks")
@@ -75,7 +83,7 @@ async def look_for_growth(bench: Bench, gathered: Gathered, scratch: Path, progr
     found = comparisons_of(gathered.evidence(""))
     grown = {one.subject for one in found if one.metric == _GROWTH and one.status == "slower"}
     endpoints = grown - {ALL} or {one.subject for one in found if grown and one.metric == _GROWTH} - {ALL}
-    if bench.order.functions is False or not endpoints or not bench.all_known:
+    if bench.order.functions is False or not endpoints or not bench.one_by_one:
         return
     progress.step("looking for what keeps the memory")
     folders = {side: scratch / f"allocations-{side}" for side in SIDES}
@@ -83,10 +91,10 @@ async def look_for_growth(bench: Bench, gathered: Gathered, scratch: Path, progr
         await asyncio.to_thread(folder.mkdir)
     counting = replace(bench, counting=folders)
     try:
-        async with counting.up(1) as (slots, started):
+        async with counting.asking() as play, counting.up(1) as (slots, started):
             allocations = {side: Allocations(folder) for side, folder in folders.items()}
             rivals = counting.rivals(started, slots)
-            movements = Movements(bench.settings, bench.order, rivals, 1, scratch / "counted")
+            movements = Movements(bench.settings, bench.order, rivals, 1, scratch / "counted", play)
             measured = await movements.play_counted(allocations, endpoints)
     except (VariantError, MeasurementError) as error:
         gathered.caveats.append(Caveat("no-allocations", str(error)))
@@ -95,16 +103,22 @@ async def look_for_growth(bench: Bench, gathered: Gathered, scratch: Path, progr
 
 
 async def _asked(
-    bench: Bench, number: int, folder: Path, profiling: Profiling, endpoints: Collection[str]
+    bench: Bench, number: int, folder: Path, samplers: Mapping[Profiling, Collection[str]]
 ) -> tuple[SampledEndpoint, ...]:
     """Ask both, fresh ones, for one endpoint after the other."""
-    await asyncio.to_thread(folder.mkdir, parents=True)
     async with AsyncExitStack() as cleanup:
-        cleanup.callback(profiling.close)
+        play = await cleanup.enter_async_context(bench.asking())
         slots, started = await cleanup.enter_async_context(bench.up(number))
         rivals = bench.rivals(started, slots)
-        movements = Movements(bench.settings, bench.order, rivals, number, folder)
-        return await movements.play_sampled(pids_of(started), profiling, endpoints)
+        asked: tuple[SampledEndpoint, ...] = ()
+        for place, (profiling, endpoints) in enumerate(samplers.items()):
+            if endpoints:
+                own = folder / str(place)
+                await asyncio.to_thread(own.mkdir, parents=True)
+                cleanup.callback(profiling.close)
+                movements = Movements(bench.settings, bench.order, rivals, number, own, play)
+                asked += await movements.play_sampled(pids_of(started), profiling, endpoints)
+        return asked
 
 
 async def _loaded(

@@ -22,11 +22,12 @@ from adx_lab.load.order import HEADERS_VARIABLE, SINGLE_VARIABLE
 from adx_lab.load.starting.headless import with_trust
 from adx_lab.processes import start_child, stop_child
 from adx_lab.progress import Progress
+from adx_lab.records.endpoint_names import without_values
 
 _SECONDS = 6.0
 _REQUESTS_MAX = 400
 _STARTING_S = 30.0
-_PLUGIN = Path(__file__).resolve().parents[2] / "load" / "starting" / "single.py"
+_PLUGIN = Path(__file__).resolve().parents[2] / "load" / "given" / "single.py"
 _COUNTERS = ("calls", "total_ms", "pages")
 
 
@@ -42,6 +43,8 @@ class AskOrder:
     words: tuple[str, ...] = ()
     trust: Mapping[str, str | None] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    joined: bool = False
+    """Whether endpoints go by their names in a duet."""
 
 
 async def ask_each(order: AskOrder, progress: Progress, *, seconds: float = _SECONDS) -> dict[str, Any]:
@@ -77,14 +80,14 @@ async def ask_each(order: AskOrder, progress: Progress, *, seconds: float = _SEC
     os.close(go_read)
     try:
         async with connected(order.database_url) as connection:
-            return await _listen(connection, told_read, go_write, seconds)
+            return await _listen(connection, told_read, go_write, seconds, joined=order.joined)
     finally:
         await stop_child(child, grace_s=3)
         os.close(told_read)
         os.close(go_write)
 
 
-async def _listen(connection: Any, told: int, go_on: int, seconds: float) -> dict[str, Any]:
+async def _listen(connection: Any, told: int, go_on: int, seconds: float, *, joined: bool) -> dict[str, Any]:
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     pipe, _ = await loop.connect_read_pipe(
@@ -110,8 +113,9 @@ async def _listen(connection: Any, told: int, go_on: int, seconds: float) -> dic
             after = await read_statements(connection)
             # Of the first request of all nobody knows what went before: a start, logins, connections.
             if not asked["failed"]:
-                requests[asked["endpoint"]] += 1
-                _add(sums[asked["endpoint"]], before, after)
+                endpoint = without_values(asked["endpoint"]) if joined else asked["endpoint"]
+                requests[endpoint] += 1
+                _add(sums[endpoint], before, after)
             before = after
             os.write(go_on, b".")
     finally:

@@ -8,6 +8,7 @@ from typing import Any
 
 from adx_lab.errors import UsageError, nearest
 from adx_lab.load.order import TRUST_VARIABLE
+from adx_lab.load.starting.defaults import refuse_the_labs
 from adx_lab.load.starting.machines import Machines
 from adx_lab.records.run import Purpose
 from adx_lab.services.starting.start import expanded
@@ -56,6 +57,8 @@ def find_scenario(settings: Settings, name: str, *, purpose: Purpose = "load") -
     known = settings.scenario_files()
     if settings.load.locustfile:
         known = known | {Path(settings.load.locustfile).stem: settings.project_dir / settings.load.locustfile}
+    if name not in known and (name.endswith(".py") or Path(name).is_dir()):
+        raise UsageError(f"{name} is a file, and no scenario's name", mend=f"give it as --locustfile {name}")
     if name not in known:
         raise UsageError(f"unknown scenario {name}", mend=nearest(name, sorted(known)))
     return LoadRequest(name, known[name], purpose)
@@ -81,9 +84,16 @@ def is_ours(locustfile: Path) -> bool:
 
 
 def locust_words(settings: Settings, locustfile: Path) -> tuple[str, ...]:
-    """Return the options for Locust besides: tags, and those of the file's own; the lab's files have none."""
+    """Return the options for Locust besides: tags, and those of the file's own; the lab's files have none.
+
+    Raises
+    ------
+    UsageError
+        One of them is the lab's to say.
+    """
     if is_ours(locustfile):
         return ()
+    refuse_the_labs(settings.load.arguments)
     tags = ("--tags", *settings.load.tags) if settings.load.tags else ()
     return (*tags, *settings.load.arguments)
 
@@ -116,6 +126,7 @@ def load_request(
     UsageError
         Neither or both are named, or the file does not exist.
     """
+    refuse_the_labs(settings.load.arguments)  # before anything is started
     if scenario is None and locustfile is None and settings.load.locustfile:
         locustfile = settings.project_dir / settings.load.locustfile
     if (scenario is None) == (locustfile is None):

@@ -27,7 +27,7 @@ from adx_lab.analysis.plans.records import PlanAnalysis
 from adx_lab.analysis.run.latency import failed
 from adx_lab.capture.database.statements import normal
 
-_GENERIC = frozenset({"service", "cpu", "blocking", "dependency", "waiting", "query"})
+_GENERIC = frozenset({"service", "cpu", "blocking", "dependency", "waiting", "query", "database-cpu"})
 """Kinds that say where time goes and no more: a statement that is named says why."""
 
 
@@ -90,9 +90,15 @@ def plans_by_text(matrix: Matrix) -> dict[str, PlanAnalysis]:
     return found
 
 
+def index_definitions(matrix: Matrix) -> dict[str, str]:
+    """Return the definitions of the indexes that a database has."""
+    return {name: str(facts.get("definition", "")) for name, facts in matrix.indexes.items()}
+
+
 def _figures(side: str, companions: Mapping[str, Any], samples: pd.DataFrame) -> NightFigures:
     told = companions["asked"]
-    matrix = companions.get("matrix")
+    document = companions.get("matrix")
+    matrix = None if document is None else read_matrix(document)
     own = samples[(samples["variant"] == side).to_numpy()]
     lost = failed(own)
     medians = own[~lost].groupby("endpoint", observed=True)["latency_ms"].median()
@@ -104,7 +110,8 @@ def _figures(side: str, companions: Mapping[str, Any], samples: pd.DataFrame) ->
         },
         statements=_statements(told),
         asked=asked_of(told),
-        plans={} if matrix is None else plans_by_text(read_matrix(matrix)),
+        plans={} if matrix is None else plans_by_text(matrix),
+        indexes={} if matrix is None else index_definitions(matrix),
     )
 
 

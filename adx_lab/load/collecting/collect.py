@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from adx_lab.errors import MeasurementError
 from adx_lab.load.collecting.doubts import doubts, no_request
@@ -53,6 +55,8 @@ class Collected:
         the end, of ``on_stop``. They are the rows of ``beside.parquet``.
     failures, beside_failures, exceptions
         Counted by endpoint, status and reason; what tasks raised by place and words, with a traceback each.
+    streams
+        Of answers that are streams, by endpoint: how many were read to their end, and when that was.
     request_types
         Measured requests by what their client calls itself: GET, grpc, DB.
     users
@@ -85,6 +89,7 @@ class Collected:
     beside_failures: tuple[dict[str, Any], ...]
     exceptions: tuple[dict[str, Any], ...]
     task_exceptions: int
+    streams: tuple[dict[str, Any], ...]
     request_types: dict[str, int]
     users: tuple[tuple[float, int], ...]
     planned_s: float | None
@@ -113,10 +118,17 @@ class Collected:
     deaths: tuple[dict[str, Any], ...] = ()
 
 
-def collect(raw_dir: Path, run_dir: Path, traces: Mapping[str, ServerSplit] | None = None) -> Collected:
+def collect(
+    raw_dir: Path,
+    run_dir: Path,
+    traces: Mapping[str, ServerSplit] | None = None,
+    *,
+    joined: bool = False,
+) -> Collected:
     """Write ``samples.parquet``, ``beside.parquet`` and ``queries.parquet`` from the raw streams.
 
-    ``traces`` tell by id where the time of requests went that were sent with one.
+    ``traces`` tell by id where the time of requests went that were sent with one; ``joined`` endpoints are
+    those of a duet, see `Tables`.
 
     Raises
     ------
@@ -130,7 +142,7 @@ def collect(raw_dir: Path, run_dir: Path, traces: Mapping[str, ServerSplit] | No
     ends = _ends(processes, began)
     offsets = {process.name: process.offset_s for process in processes}
     caveats: list[Caveat] = []
-    tables = Tables(run_dir, began, began + ends["lasted_s"], traces=traces or {})
+    tables = Tables(run_dir, began, began + ends["lasted_s"], traces=traces or {}, joined=joined)
     try:
         for worker, stream in enumerate(sorted(raw_dir.glob("worker-*.arrows"))):
             for batch in read_stream(stream, caveats):
@@ -154,6 +166,7 @@ def collect(raw_dir: Path, run_dir: Path, traces: Mapping[str, ServerSplit] | No
         beside_failures=_listed(("kind", "endpoint", "status", "reason"), tables.beside_failures),
         exceptions=_raised(processes, tables),
         task_exceptions=tables.exceptions.total(),
+        streams=tuple(_streams(tables)),
         request_types=dict(tables.request_types),
         users=users,
         planned_s=ends["planned_s"],
@@ -229,6 +242,17 @@ def _listed(names: tuple[str, ...], counted: Counter[Any]) -> tuple[dict[str, An
             dict.fromkeys(names, None) | {"reason": f"(and {len(counted) - _LISTED} more)", "count": rest}
         )
     return tuple(rows)
+
+
+def _streams(tables: Tables) -> Iterator[dict[str, Any]]:
+    for endpoint, ends in sorted(tables.streams.items()):
+        p50_ms, p95_ms = np.percentile(ends, (50, 95))
+        yield {
+            "endpoint": endpoint,
+            "count": len(ends),
+            "end_p50_ms": float(p50_ms),
+            "end_p95_ms": float(p95_ms),
+        }
 
 
 def _raised(processes: list[Process], tables: Tables) -> tuple[dict[str, Any], ...]:

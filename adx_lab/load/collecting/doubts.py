@@ -28,6 +28,7 @@ def doubts(
         yield Caveat("odd_times", f"{tables.odd_times} times of requests were no numbers (NaN or infinite)")
     if any(told(processes, "strangers")):
         yield Caveat("strangers", "somebody without the secret of the run tried to join it, and was refused")
+    yield from _doubt_options(processes)
     yield from _doubt_count(processes, tables)
     if ends["ended_early_s"] > 0:
         yield Caveat(
@@ -132,6 +133,18 @@ def _doubt_processes(processes: list[Process], tables: Tables) -> Iterator[Cavea
             yield Caveat("beat_failed", f"{process.name} could not hand on a second of its record: {words}")
         for words in process.values("watcher_failed"):
             yield Caveat("watcher_failed", f"what looks on at {process.name} failed: {words}")
+
+
+def _doubt_options(processes: list[Process]) -> Iterator[Caveat]:
+    unheeded = sorted({name for names in told(processes, "unheeded") for name in names})
+    if unheeded:
+        yield Caveat("unheeded", f"{', '.join(unheeded)}: not heeded, the lab decides on that")
+    hung = told(processes, "hung")
+    if hung:
+        places = sorted({place for places in told(processes, "hung_in") for place in places})
+        yield Caveat(
+            "hung", f"{sum(hung)} users did not end when they were to and were left: {', '.join(places)}"
+        )
 
 
 def _doubt_values(processes: list[Process]) -> Iterator[Caveat]:

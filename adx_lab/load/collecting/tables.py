@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from adx_lab.load.recording.rows import EXCEPTION, REQUEST, UNANSWERED
+from adx_lab.load.recording.rows import EXCEPTION, REQUEST, STREAM_END, UNANSWERED
 from adx_lab.load.recording.server_timing import NOTHING, TRACE, ServerSplit, parse
 from adx_lab.records.columns import QUERY_COLUMNS, SAMPLE_COLUMNS
+from adx_lab.records.endpoint_names import without_values
 from adx_lab.records.run import Caveat
 
 WARM_UP, AFTER, CUT_OFF = "warm_up", "after_the_end", "cut_off"
@@ -26,6 +27,8 @@ WARM_UP, AFTER, CUT_OFF = "warm_up", "after_the_end", "cut_off"
 user that waits, but it may wake and send one more request before it hears of that: such a one is cut off."""
 
 _ROWS_AT_ONCE = 100_000
+_UNCOUNTED = frozenset({EXCEPTION, CUT_OFF, STREAM_END})
+_STREAMS_MAX = 100_000
 _LAG_KEPT = 1_000_000
 _REASONS_MAX = 10_000
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}")
@@ -42,12 +45,15 @@ class Tables:
         Where they are written.
     began, ended
         Of the measured part, on the master's clock.
+    joined
+        Whether endpoints that differ in the values of their query are one: a duet's are.
     """
 
     run_dir: Path
     began: float
     ended: float = math.inf
     traces: Mapping[str, ServerSplit] = field(default_factory=dict)
+    joined: bool = False
     requests: int = 0
     unanswered: int = 0
     last_s: float = 0.0
@@ -63,6 +69,8 @@ class Tables:
     """Measured requests that failed, by endpoint, status and reason."""
     exceptions: Counter[tuple[str, str]] = field(default_factory=Counter)
     """What tasks raised, by place and words."""
+    streams: dict[str, deque[float]] = field(default_factory=dict)
+    """How long it took from the send to the end of a streamed answer, by endpoint."""
     endpoints: Counter[str] = field(default_factory=Counter)
     request_types: Counter[str] = field(default_factory=Counter)
     workers: Counter[int] = field(default_factory=Counter)
@@ -76,7 +84,7 @@ class Tables:
     def append(self, batch: pa.RecordBatch, worker: int, offset_s: float) -> None:
         """Append one process's rows to the tables that they belong to."""
         zero = self.began + offset_s
-        batch = self._finite(batch)
+        batch = self._finite(_join(batch) if self.joined else batch)
         intended = batch["t_intended"].to_numpy() - zero
         kinds = batch["kind"].to_numpy(zero_copy_only=False)
         asked = (kinds == REQUEST) | (kinds == UNANSWERED)
@@ -90,7 +98,7 @@ class Tables:
             WARM_UP,
             np.where(asked & late, np.where(kinds == UNANSWERED, CUT_OFF, AFTER), kinds),
         )
-        self.answered += int(((kinds != EXCEPTION) & (kinds != UNANSWERED)).sum())
+        self.answered += int((~np.isin(kinds, (EXCEPTION, UNANSWERED, STREAM_END))).sum())
         self._append_measured(batch.filter(pa.array(measured)), worker, zero)
         self._append_beside(batch.filter(pa.array(~measured)), named[~measured], worker, zero)
 
@@ -147,7 +155,13 @@ class Tables:
         named = batch.set_column(batch.schema.get_field_index("kind"), "kind", pa.array(kinds, pa.string()))
         splits = [self._split(header) for header in batch["timing"].to_pylist()]
         self._beside.write_batch(_batch(named, _columns(batch, splits, worker, zero)))
-        self.beside.update(kind for kind in kinds if kind not in {EXCEPTION, CUT_OFF})
+        self.beside.update(kind for kind in kinds if kind not in _UNCOUNTED)
+        measured = batch["t_intended"].to_numpy() >= zero
+        streams = batch.filter(pa.array(measured & (kinds == STREAM_END)))
+        for endpoint, ms in zip(
+            *(streams[name].to_pylist() for name in ("endpoint", "service_ms")), strict=True
+        ):
+            self.streams.setdefault(endpoint, deque(maxlen=_STREAMS_MAX)).append(ms)
         raised = named.filter(pc.equal(named["kind"], EXCEPTION))
         for endpoint, _, error in _failed(raised):
             self.exceptions[endpoint, error] += 1
@@ -178,6 +192,14 @@ class Tables:
                 for column, item in zip(zip(*rows, strict=True), _QUERIES, strict=True)
             ]
             self._queries.write_batch(pa.record_batch(arrays, schema=_QUERIES))
+
+
+def _join(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return requests under their endpoints' names without the values of queries."""
+    encoded = batch["endpoint"].dictionary_encode()
+    names = pa.array([without_values(name) for name in encoded.dictionary.to_pylist()], pa.string())
+    place = batch.schema.get_field_index("endpoint")
+    return batch.set_column(place, "endpoint", names.take(encoded.indices))
 
 
 def read_stream(path: Path, caveats: list[Caveat]) -> Iterator[pa.RecordBatch]:

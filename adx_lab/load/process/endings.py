@@ -1,15 +1,26 @@
-"""Who ended a test, told by whoever called Locust's ``stop`` or ``quit`` first."""
+"""How a test ends: by whom, told by whoever called Locust's ``stop`` or ``quit`` first; and that it does.
+
+Locust waits for ever for a user that hangs in its ``on_stop``, or that catches what is to end it.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import gevent
-import locust
+
+from adx_lab.load.places import is_theirs, place, standing
+
+STOP_S = 30.0
+"""How long users may take to end, once they are asked to."""
+
+_AGAIN_S = 1.0
+"""And once they are asked again."""
+
+_TOLD_MAX = 5
 
 _KNOWN = {
     "stop_and_optionally_quit": "Locust's run time (--run-time, LOCUST_RUN_TIME, or run-time in locust.conf)",
@@ -21,14 +32,41 @@ _KNOWN = {
 }
 """By the function of Locust or of the web page's server that calls."""
 
-_LIBRARIES = tuple(str(Path(str(module.__file__)).parent) for module in (locust, gevent))
-_OURS = str(Path(__file__).parents[1])
-
 
 def watch_end(runner: Any, told: Callable[[str], None]) -> None:
     """Have it told who ends a runner's test, before it ends."""
     for name in ("stop", "quit"):
         setattr(runner, name, _watched(runner, getattr(runner, name), told))
+
+
+def end_in_time(runner: Any, told: Callable[[int, list[str]], None]) -> None:
+    """Leave behind the users of a runner that do not end; tell how many, and where some of them stand."""
+    stop_users = runner.stop_users
+
+    def stopped(counts: dict[str, int]) -> None:
+        if sum(counts.values()) < runner.user_count:  # a load that shrinks: the others go on
+            stop_users(counts)
+            return
+        stopping = gevent.spawn(stop_users, counts)
+        stopping.join(STOP_S)
+        if stopping.ready():
+            stopping.get()
+        else:
+            stopping.kill(block=False)
+            _leave_behind(runner, told)
+
+    runner.stop_users = stopped
+
+
+def _leave_behind(runner: Any, told: Callable[[int, list[str]], None]) -> None:
+    left = [user for user in runner.user_greenlets if user.args]
+    places = [f"{type(user.args[0]).__name__} in {standing(user.gr_frame) or 'Locust'}" for user in left]
+    told(len(left), sorted(set(places))[:_TOLD_MAX])
+    for user in left:
+        user.kill(block=False)  # one that hangs in its on_stop ends by this
+    gevent.joinall(left, timeout=_AGAIN_S)
+    for user in left:
+        runner.user_greenlets.discard(user)
 
 
 def _watched(runner: Any, end: Callable[..., Any], told: Callable[[str], None]) -> Callable[..., Any]:
@@ -46,8 +84,8 @@ def _caller(frame: FrameType) -> str:
     for code, line, reason in _stack(frame):
         if code.co_name in _KNOWN and "site-packages" in code.co_filename:
             return _KNOWN[code.co_name] if reason is None or "run-time" in reason else reason
-        if not code.co_filename.startswith((*_LIBRARIES, _OURS)) and "site-packages" not in code.co_filename:
-            return f"{Path(code.co_filename).name}, line {line}"
+        if is_theirs(code.co_filename):
+            return place(code.co_filename, line)
     return "Locust itself"
 
 

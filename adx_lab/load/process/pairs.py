@@ -18,7 +18,7 @@ from locust.contrib.fasthttp import FastHttpSession
 
 from adx_lab import clock
 from adx_lab.errors import MeasurementError, UsageError
-from adx_lab.load.order import LoadOrder, Rival
+from adx_lab.load.order import LoadOrder, Rival, awaited_file, read_rivals
 from adx_lab.load.people import Account
 from adx_lab.load.process.logins import log_in_accounts
 
@@ -27,6 +27,7 @@ _ACCOUNTS = 8
 a duet's twelve mix the tenants all the same."""
 
 _APART = 7_919
+_LOOK_EVERY_S = 0.02
 
 
 class Side:
@@ -132,3 +133,14 @@ class Pair:
             connection_timeout=self._order.timeout_s,
             concurrency=self._scenario.concurrency,
         )
+
+
+def await_rivals(path: str) -> tuple[Rival, ...]:
+    """Return the two variants; whoever starts them stops this process where they never answer.
+
+    Says that it waits: what is measured without load must not have a process beside it that still starts.
+    """
+    awaited_file(path).touch()
+    while not (rivals := read_rivals(path)):
+        gevent.sleep(_LOOK_EVERY_S)
+    return rivals

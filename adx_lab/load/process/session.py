@@ -9,9 +9,9 @@ Without one (the web page, plain ``locust -f``) this process starts a companion 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -24,17 +24,18 @@ from gevent.event import AsyncResult, Event
 
 from adx_lab import clock
 from adx_lab.errors import AdxLabError, MeasurementError
-from adx_lab.load.order import LoadOrder, Rival, awaited_file, read_order, read_rivals, write_order
+from adx_lab.load.order import read_order
 from adx_lab.load.people import Account
-from adx_lab.load.process.endings import watch_end
+from adx_lab.load.process.companion import Companion, own_order
+from adx_lab.load.process.connections import allow_connections
+from adx_lab.load.process.endings import end_in_time, watch_end
 from adx_lab.load.process.logins import keep_logged_in, log_in_accounts
-from adx_lab.load.process.open_files import allow_connections
-from adx_lab.load.process.pairs import Pair
+from adx_lab.load.process.pairs import Pair, await_rivals
 from adx_lab.load.process.refusing import refuse_what_it_takes_not
 from adx_lab.load.recording.recorder import Recorder
 from adx_lab.load.recording.rows import FileSink
 from adx_lab.load.recording.tracing import send_traces
-from adx_lab.load.recording.unfinished import Exceptions, keep_under_way, stop_listening
+from adx_lab.load.recording.unfinished import Exceptions, keep_under_way, stop_listening, who_left
 from adx_lab.load.recording.unfinished import listen as listen_to_unfinished
 from adx_lab.load.schedules.schedule import (
     ENDED_BY_BUDGET,
@@ -44,7 +45,6 @@ from adx_lab.load.schedules.schedule import (
     make_schedule,
 )
 from adx_lab.processes import count_open_files
-from adx_lab.records.run import new_run_id
 from adx_lab.settings import read_settings
 
 DRAIN_S = 30.0
@@ -52,8 +52,6 @@ _OPEN_LOOP_CONNECTIONS = 400
 _LEAD_S = 0.1
 """Between the word to begin and the beginning: a message to a worker takes its time."""
 
-_COMPANION_S = 120.0
-_LOOK_EVERY_S = 0.02
 _QUIT_S = 1.0
 
 
@@ -70,10 +68,10 @@ class Session:
         self.environment = environment
         self.given = read_order()
         self.scenario = next((cls for cls in environment.user_classes if hasattr(cls, "load_kind")), None)
-        self.order = self.given or self._own_spec()
+        self.order = self.given or own_order(environment, plain=self.scenario is None)
         if self.order.traced:
             send_traces()
-        self.schedule: Schedule = make_schedule(self.order, self.scenario, read_settings().load)
+        self.schedule = self._scheduled()
         self.recorder: Recorder | None = None
         self.accounts: Sequence[Account] = ()
         self.pair: Pair | None = None
@@ -90,16 +88,19 @@ class Session:
         """How long the schedule stood still because every connection was busy."""
         self._timers: list[Any] = []
         self._files_before = 0
-        self._companion: subprocess.Popen[bytes] | None = None
+        self._companion: Companion | None = None
         self._told_end = False
+        self._opened = False
         self._quitting = False
         self._stats_since = 0.0
         self._fill_in_options()
         watch_end(environment.runner, self._on_ended)
+        end_in_time(environment.runner, lambda count, places: self.tell(hung=count, hung_in=places))
         environment.events.test_start.add_listener(lambda **_: self.on_test_start())
         environment.events.test_stop.add_listener(self._on_stopped)
         environment.events.spawning_complete.add_listener(lambda **_: self.on_spawned())
         environment.events.quitting.add_listener(lambda **_: self.on_quitting())
+        atexit.register(self._on_exit)
 
     def on_test_start(self) -> None:
         """Open the record, and let people in beside: the web page must not wait for their logins."""
@@ -213,10 +214,7 @@ class Session:
         self._quitting = True
         self.on_test_stop()
         if self._companion is not None:
-            try:
-                self._companion.wait(_COMPANION_S)
-            except subprocess.TimeoutExpired:
-                sys.stderr.write("adx-lab: the run is still being stored\n")
+            self._companion.wait()
 
     def vitals(self) -> dict[str, Any]:
         """Return what each beat tells of the load."""
@@ -233,6 +231,7 @@ class Session:
         return FileSink(Path(self.order.raw_dir), f"worker-{os.getpid()}")
 
     def _open(self) -> None:
+        self._opened = True
         self.recorder = recorder = Recorder(
             self.sink(), self.order.variant, self.vitals, timed=self.order.timed
         )
@@ -242,6 +241,8 @@ class Session:
         self._exceptions = Exceptions(recorder)
         self.environment.events.user_error._handlers.insert(0, self._exceptions.on_user_error)  # noqa: SLF001
         listen_to_unfinished(recorder)
+        options = self.environment.parsed_options
+        recorder.tell(unheeded=getattr(options, "adx_unheeded", []), spawning_s=_spawning_s(options))
         self._stats_since = self.environment.stats.start_time
         for listen in listeners:
             listen(self, self.recorder)
@@ -276,7 +277,7 @@ class Session:
         self.ready()
 
     def _introduced(self, rivals_file: str) -> Pair:
-        return Pair(self.environment, self.scenario, self.order, _await_rivals(rivals_file), self.go)
+        return Pair(self.environment, self.scenario, self.order, await_rivals(rivals_file), self.go)
 
     def _on_unprepared(self, preparing: Any) -> None:
         self.fail(MeasurementError(f"the load could not be prepared: {preparing.exception!r}"))
@@ -290,27 +291,16 @@ class Session:
     def _take_order(self) -> None:
         """Read anew what somebody asked of the web page."""
         if self.given is None:
-            self.order = self._own_spec()
-            self.schedule = make_schedule(self.order, self.scenario, read_settings().load)
+            self.order = own_order(self.environment, plain=self.scenario is None)
+            self.schedule = self._scheduled()
 
-    def _own_spec(self) -> LoadOrder:
-        """Return the order of a test that somebody started without the lab's command line."""
-        settings, options = read_settings(), self.environment.parsed_options
-        sample = settings.stack_dir / "sample.json"
-        watched = not options.headless or options.run_time
-        return LoadOrder(
-            raw_dir=str(settings.data_dir / "raw" / new_run_id()),
-            scenario=Path(self.environment.parsed_locustfiles[-1]).stem,
-            rate_per_s=getattr(options, "rate", None) or None,  # the page sends an empty field as ""
-            users=options.num_users,
-            seed=settings.load.seed,
-            warmup_s=1.0 if watched else None,
-            timeout_s=settings.load.timeout_s,
-            sample_file=str(sample) if sample.exists() and self.scenario is not None else None,
-            budget_file=str(settings.budgets_file),
-            endless=bool(watched),
-            timed=settings.service.timing != "none",
-        )
+    def _scheduled(self) -> Schedule:
+        schedule = make_schedule(self.order, self.scenario, read_settings().load)
+        if self.scenario is not None:
+            return schedule
+        # How many users somebody else's load has is Locust's to say, by whatever it takes options from.
+        users = self.environment.parsed_options.num_users or 1
+        return msgspec.structs.replace(schedule, users=users)
 
     def _fill_in_options(self) -> None:
         """Let Locust know what the scenario wants, where nobody said otherwise."""
@@ -324,15 +314,8 @@ class Session:
         options.spawn_rate = options.spawn_rate or self.schedule.spawn_per_s
 
     def _start_companion(self) -> None:
-        raw_dir = Path(self.order.raw_dir)
-        write_order(self.order, raw_dir / "order.json")
         host = self.environment.host or getattr(self.scenario, "host", None) or ""
-        command = [sys.executable, "-m", "adx_lab.conduct.attended", str(raw_dir), str(os.getpid())]
-        # Everybody can read a command line, and a URL may hold a password.
-        environ = os.environ | {"LOCUST_HOST": host}
-        self._companion = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, start_new_session=True, env=environ
-        )
+        self._companion = Companion(self.order, host)
 
     def _after(self, seconds: float, call: Any) -> None:
         # The loop's own clock stands still while Python works: a timer would be early by as much.
@@ -359,6 +342,17 @@ class Session:
         """Note who ended the test, where it was not the schedule."""
         if self.recorder is not None:
             self.end(by)
+        elif self.given is not None and not self._opened:  # one that never started
+            self._opened = True
+            sink = self.sink()
+            sink.tell({"t": clock.now(), "ended": clock.now(), "ended_by": by, "closed": True})
+            sink.close()
+
+    def _on_exit(self) -> None:
+        """Close the record of a Locust that ends in the middle: a task's ``sys.exit`` fires no event."""
+        if self.recorder is not None:
+            self.end(who_left() or "an exit of Locust's process")
+            self.on_test_stop()
 
     def _on_broken(self, error: Exception) -> None:
         """End a test whose record can't be written: what it would go on to send would be lost."""
@@ -378,15 +372,9 @@ class Session:
             )
 
 
-def _await_rivals(path: str) -> tuple[Rival, ...]:
-    """Return the two variants; whoever starts them stops this process where they never answer.
-
-    Says that it waits: what is measured without load must not have a process beside it that still starts.
-    """
-    awaited_file(path).touch()
-    while not (rivals := read_rivals(path)):
-        gevent.sleep(_LOOK_EVERY_S)
-    return rivals
+def _spawning_s(options: Any) -> float:
+    """Return how long Locust will take to spawn all users."""
+    return float((options.num_users or 0) / (options.spawn_rate or 1))
 
 
 def _leave(event: Any, listener: Any) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import gevent
 import psutil
 import pyarrow as pa
+from geventhttpclient.header import Headers
 
 from adx_lab import clock
 from adx_lab.load.recording.fitting import Misfits, show
@@ -30,7 +31,7 @@ FLUSH_EVERY_S = 1.0
 _ROWS_AT_ONCE = 20_000
 _WIDTH = len(RAW_SCHEMA)
 _ERROR_CHARS = 200
-_EPOCH_S = (1e9, 1e11)
+_EPOCH_BEGIN_S, _EPOCH_END_S = 1e9, 1e11
 """Between these a start is a moment on the wall clock, in seconds; others are counters of their own."""
 
 
@@ -96,27 +97,37 @@ class Recorder:
         **_: Any,
     ) -> None:
         """Keep one finished request (Locust's ``request`` event)."""
+        # Once a request, in the one core that Locust has: written out, since each call here costs it load.
         try:
-            told = context or _NOTHING
+            if start_time.__class__ is float and _EPOCH_BEGIN_S < start_time < _EPOCH_END_S:
+                sent = start_time
+            else:
+                sent = _start(start_time, response_time)
             headers = getattr(response, "headers", None) if self._timed else None
-            known = start_time.__class__ is float and _EPOCH_S[0] < start_time < _EPOCH_S[1]
-            sent = start_time if known else _start(start_time, response_time)
+            if headers.__class__ is Headers:
+                timing = _entry(headers, "server-timing")
+                if timing is not None:
+                    timing = timing[1] if timing.__class__ is tuple else ", ".join(line[1] for line in timing)
+            else:
+                timing = headers.get("Server-Timing") if headers else None
+            kind = self.phases.get(gevent.getcurrent(), REQUEST) if self.phases else REQUEST
+            reason = _reason(exception) if exception else None
+            status = getattr(response, "status_code", 0) or 0
+            if not context:
+                self._values += (
+                    sent, sent, response_time, f"{request_type} {name}", "other", None, status,
+                    response_length or 0, self._variant, -1, timing, reason, request_type, kind,
+                )  # fmt: skip
+                return
+            if "adx_trace" in context:
+                timing = f"{TRACE}{context['adx_trace']}"
+            told = context.get
             self._values += (
-                told.get("adx_intended", sent),
-                sent,
-                response_time,
-                told.get("adx_endpoint") or f"{request_type} {name}",
-                told.get("adx_group", "other"),
-                told.get("adx_tenant"),
-                getattr(response, "status_code", 0) or 0,
-                response_length or 0,
-                told.get("adx_variant", self._variant),
-                told.get("adx_pair", -1),
-                _timing(told, headers),
-                _reason(exception) if exception else None,
-                request_type,
-                self.phases.get(gevent.getcurrent(), REQUEST) if self.phases else REQUEST,
-            )
+                told("adx_intended", sent), sent, response_time,
+                told("adx_endpoint") or f"{request_type} {name}", told("adx_group", "other"),
+                told("adx_tenant"), status, response_length or 0, told("adx_variant", self._variant),
+                told("adx_pair", -1), timing, reason, request_type, kind,
+            )  # fmt: skip
         except Exception:  # noqa: BLE001  # what others put into an event may raise anything when it is looked at
             self._keep_odd(
                 request_type,
@@ -136,7 +147,7 @@ class Recorder:
         name: str,
         sent: float,
         ms: float | None,
-        error: str,
+        error: str | None,
         context: Any = None,
         response: Any = None,
     ) -> None:
@@ -154,7 +165,7 @@ class Recorder:
             told.get("adx_variant", self._variant),
             told.get("adx_pair", -1),
             None,
-            error[:_ERROR_CHARS],
+            error and error[:_ERROR_CHARS],
             request_type,
             kind,
         )
@@ -266,13 +277,8 @@ class Recorder:
 
 
 _NOTHING: dict[str, Any] = {}
-
-
-def _timing(told: dict[str, Any], headers: Any) -> str | None:
-    """Return what tells where a request's time went: its trace, or the header as it came."""
-    if "adx_trace" in told:
-        return f"{TRACE}{told['adx_trace']}"
-    return headers.get("Server-Timing") if headers else None
+_entry: Any = dict.get
+"""Of geventhttpclient's headers as they lie there: its own way goes through three calls."""
 
 
 def _say_broken(error: Exception) -> None:
@@ -282,7 +288,7 @@ def _say_broken(error: Exception) -> None:
 def _start(start_time: Any, response_time: Any) -> float:
     """Return when a request was sent: as long before now as it took, where nobody says on the wall clock."""
     given: float = _guarded(lambda: float(start_time), 0.0)
-    if _EPOCH_S[0] < given < _EPOCH_S[1]:
+    if _EPOCH_BEGIN_S < given < _EPOCH_END_S:
         return given
     took_ms: float = _guarded(lambda: float(response_time), 0.0)
     return clock.now() - took_ms / 1000

@@ -35,9 +35,9 @@ RAW_SCHEMA = pa.schema(
 Row = tuple[Any, ...]
 
 REQUEST, UNANSWERED, EXCEPTION = "request", "unanswered", "exception"
-ON_START, ON_STOP = "on_start", "on_stop"
+ON_START, ON_STOP, STREAM_END = "on_start", "on_stop", "stream_end"
 """Kinds of rows: a request that was answered or failed, one without an answer by the end, what a task raised;
-the requests of a user's beginning and end."""
+the requests of a user's beginning and end; once more one whose answer was a stream, up to its end."""
 
 
 def import_all() -> None:
@@ -61,6 +61,7 @@ def warm_arrow() -> None:
     batch_of((0.0, 0.0, 0.0, "", "", "", 0, 0, "", -1, "", "", "", ""), Misfits())
 
 
+_LATEST_BYTES = 4_096
 _ENDPOINT = RAW_SCHEMA.get_field_index("endpoint")
 
 
@@ -95,7 +96,19 @@ def read_facts(path: Path) -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    return _parsed(lines)
+
+
+def latest_facts(folder: Path) -> Iterator[list[dict[str, Any]]]:
+    """Yield what each process of a load told last, however much it has told before."""
+    for path in sorted(folder.glob("*.jsonl")):
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LATEST_BYTES))
+            yield _parsed(file.read().decode("utf-8", "replace").splitlines())
+
+
+def _parsed(lines: Sequence[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines if line.startswith('{"t": ') and line.endswith("}")]
 
 
 def all_facts(folder: Path) -> Iterator[dict[str, Any]]:

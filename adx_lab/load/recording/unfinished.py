@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -22,9 +24,11 @@ from locust.contrib.fasthttp import FastHttpSession
 from locust.user.task import DefaultTaskSet
 
 from adx_lab import clock
+from adx_lab.load.places import raised_at
 from adx_lab.load.recording.fitting import show, writable
 from adx_lab.load.recording.recorder import Recorder
-from adx_lab.load.recording.rows import EXCEPTION, ON_START, ON_STOP, UNANSWERED
+from adx_lab.load.recording.rows import EXCEPTION, ON_START, ON_STOP, STREAM_END, UNANSWERED
+from adx_lab.load.recording.streams import follow_stream
 
 _LOCUST = str(Path(locust.__file__).parent)
 _HERE = str(Path(__file__))
@@ -36,8 +40,14 @@ _listening: list[Recorder] = []
 """The recorder of the test that runs, if one does."""
 
 
-_under_way: dict[object, tuple[Any, Any, float, dict[str, Any]]] = {}
-"""Requests that were sent and not answered: what they are called, their method, when, and their options."""
+_Sent = tuple[Any, Any, Any, float, dict[str, Any]]
+"""A request that was sent: its client, its name, its method, when (`time.monotonic`), its options."""
+
+_under_way: dict[int, _Sent] = {}
+"""Requests that were sent and not answered, by the identity of their options."""
+
+_left: list[str] = []
+"""Where a task called ``sys.exit``."""
 
 
 class Exceptions:
@@ -85,37 +95,47 @@ def stop_listening() -> None:
     _listening.clear()
 
 
-def watch_locust() -> None:
-    """Watch Locust's clients and task sets, of all users of this process; once."""
-    for session in (HttpSession, FastHttpSession):
-        _replace(session, "request", _watched_request)
-    for tasks in (TaskSet, DefaultTaskSet):
-        _replace(tasks, "execute_task", _watched_task)
-    for each in (User, TaskSet):
-        _replace(each, "__init__", _phased)
+def watch_locust() -> list[tuple[Any, str, Any]]:
+    """Watch Locust's clients and task sets, of all users of this process; once.
 
-
-def _replace(owner: Any, name: str, watched: Callable[[Any], Any]) -> None:
-    method = getattr(owner, name)
-    if not hasattr(method, _TOLD):
-        setattr(owner, name, watched(method))
+    Returns
+    -------
+    list
+        What was replaced for it: class, name and method.
+    """
+    wanted = (
+        *((session, "request", _watched_request) for session in (HttpSession, FastHttpSession)),
+        *((tasks, "execute_task", _watched_task) for tasks in (TaskSet, DefaultTaskSet)),
+        *((each, "__init__", _phased) for each in (User, TaskSet)),
+    )
+    replaced = []
+    for owner, name, watched in wanted:
+        method = getattr(owner, name)
+        if not hasattr(method, _TOLD):
+            setattr(owner, name, watched(method))
+            replaced.append((owner, name, method))
+    return replaced
 
 
 def _watched_request(request: Any) -> Any:
+    # Called for each request: what only an unfinished one needs is worked out when there is one.
     def watched(self: Any, method: Any, url: Any, name: Any = None, *args: Any, **more: Any) -> Any:
-        key = object()
-        _under_way[key] = (getattr(self, "request_name", None) or name or url, method, clock.now(), more)
+        key = id(more)
+        _under_way[key] = sent = (self, name or url, method, monotonic(), more)
         try:
-            return request(self, method, url, name, *args, **more)
+            answer = request(self, method, url, name, *args, **more)
         except Exception:
             raise
         except BaseException as stopped:  # GreenletExit, or a gevent.Timeout of the user's own
             setattr(stopped, _TOLD, True)
             if key in _under_way:
-                _keep_unanswered(*_under_way[key])
+                _keep_unanswered(sent)
             raise
         finally:
             _under_way.pop(key, None)
+        if more.get("stream"):
+            follow_stream(answer, partial(_keep, STREAM_END, sent))
+        return answer
 
     setattr(watched, _TOLD, True)
     return watched
@@ -124,19 +144,24 @@ def _watched_request(request: Any) -> Any:
 def keep_under_way() -> None:
     """Keep what is open at the end and no user's own: a greenlet beside the users is never stopped."""
     for key in list(_under_way):
-        _keep_unanswered(*_under_way.pop(key))
+        _keep_unanswered(_under_way.pop(key))
 
 
-def _keep_unanswered(name: Any, method: Any, sent: float, more: dict[str, Any]) -> None:
+def _keep_unanswered(sent: _Sent) -> None:
+    _keep(UNANSWERED, sent, "no answer within {:.1f} s")
+
+
+def _keep(kind: str, sent: _Sent, error: str | None = None) -> None:
+    client, name, method, at, more = sent
     for recorder in _listening:
-        waited_s = clock.now() - sent
+        waited_s = monotonic() - at
         recorder.keep(
-            UNANSWERED,
+            kind,
             request_type=show(method),
-            name=f"{show(method)} {writable(str(name))}",
-            sent=sent,
+            name=f"{show(method)} {writable(str(getattr(client, 'request_name', None) or name))}",
+            sent=clock.moment(at),
             ms=waited_s * 1000,
-            error=f"no answer within {waited_s:.1f} s",
+            error=error and error.format(waited_s),
             context=more.get("context"),
         )
 
@@ -150,9 +175,17 @@ def _watched_task(execute_task: Any) -> Any:
             if not hasattr(stopped, _TOLD) and not hasattr(self.user, "load_kind") and not _slept(stopped):
                 _keep_unfinished(self.user, task, began, stopped)
             raise
+        except SystemExit as left:
+            _left[:] = [f"sys.exit in {raised_at(left.__traceback__) or 'a task'}"]
+            raise
 
     setattr(watched, _TOLD, True)
     return watched
+
+
+def who_left() -> str | None:
+    """Return which task ended this process, where one did."""
+    return next(iter(_left), None)
 
 
 def _keep_unfinished(user: Any, task: Any, began: float, stopped: BaseException) -> None:

@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adx_lab import clock
 from adx_lab.load.collecting.tables import Tables
-from adx_lab.load.order import Rival
 from adx_lab.load.recording.fitting import Misfits
 from adx_lab.load.recording.rows import Row, batch_of
 from adx_lab.load.serial.burst import Burst
 from adx_lab.load.serial.core_ways import CoreCrowd, CoreSide, core_ways
-from adx_lab.load.serial.movement import Measured, Movement
+from adx_lab.load.serial.movement import Movement
+from adx_lab.load.serial.order import SerialOrder, SerialRecord
 
-__all__ = ["SerialOrder", "SerialRecord", "play_burst", "play_core"]
-
-
-@dataclass(frozen=True, slots=True)
-class SerialOrder:
-    """One block's serial movement.
-
-    Attributes
-    ----------
-    rivals
-        Who is asked, in the order in which a first pair would ask.
-    seconds
-        Of each way to ask.
-    folder
-        Each movement's tables are written into a folder of its name therein.
-    endpoints
-        Those that are asked; None is all.
-    """
-
-    rivals: Sequence[Rival]
-    seconds: float
-    block: int
-    seed: int
-    timeout_s: float
-    folder: Path
-    endpoints: Collection[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SerialRecord:
-    """What a serial movement left; ``began`` and ``ended`` are seconds since the epoch."""
-
-    began: float
-    ended: float
-    movements: tuple[str, ...]
-    measured: tuple[Measured, ...]
+__all__ = ["play_burst", "play_core"]
 
 
 @dataclass

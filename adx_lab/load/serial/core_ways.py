@@ -16,14 +16,14 @@ from typing import Any
 
 import msgspec
 
-from adx_lab.errors import MeasurementError
 from adx_lab.load.asks import ASKS
 from adx_lab.load.people import Account, read_sample, tenant_kinds
 from adx_lab.load.recording.rows import REQUEST, Row
 from adx_lab.load.serial.movement import Mark
+from adx_lab.load.serial.order import RefusedError
 from adx_lab.load.serial.wire import Reply, Wire
 
-__all__ = ["CoreCrowd", "CoreSide", "RefusedError", "core_ways"]
+__all__ = ["CoreCrowd", "CoreSide", "core_ways"]
 
 _API = "/api/v1"
 _PAGE = 50
@@ -32,14 +32,6 @@ _SPARE, _LEAVING = "spare", "leaving"
 """People of the median tenant whose sessions are refreshed and ended, so that the others keep theirs."""
 
 Record = Callable[[str, Row], None]
-
-
-class RefusedError(MeasurementError):
-    """A variant lets nobody in: the other one may be in order."""
-
-    def __init__(self, variant: str, text: str) -> None:
-        super().__init__(text)
-        self.variant = variant
 
 
 @dataclass
@@ -169,6 +161,11 @@ class CoreWay:
     make: Callable[[CoreSide, Account, int, random.Random], list[Any]] | None = None
     sides: Mapping[str, CoreSide] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """What tells it from others."""
+        return self.endpoint
+
     def prepare(self, variant: str, count: int, choose: random.Random) -> None:
         """Make what so many asks need."""
         side = self.sides[variant]
@@ -217,15 +214,15 @@ def core_ways(sides: Mapping[str, CoreSide]) -> list[CoreWay]:
         CoreWay("GET /openapi.json", "gateway", _getter("/openapi.json")),
         CoreWay("GET /docs", "gateway", _getter("/docs")),
         CoreWay("POST /auth/refresh", "auth", _refresh, _SPARE),
-        CoreWay("POST /auth/logout", "auth", _log_out, _LEAVING, 6, _sessions),
+        CoreWay("POST /auth/logout", "auth", _log_out, _LEAVING, 16, _sessions),
         CoreWay("GET /users/{id} (miss)", "users", _get_made, _WHALE, 60, _strangers),
         CoreWay("DELETE /users/{id}", "users", _delete_user, _WHALE, 20, _strangers),
         CoreWay("PUT /users/{id}/roles", "users", _set_roles, _WHALE),
         CoreWay("GET /files (filter)", "files", _files_of),
         CoreWay("GET /files (page)", "files", _files_by_page, _WHALE),
         CoreWay("GET /files (cursor)", "files", _files_by_cursor, _WHALE),
-        CoreWay("DELETE /files/{id}", "files", _delete_file, _USUAL, 12, _uploads),
-        CoreWay("POST /workflows/runs/{id}/cancel", "workflows", _cancel, _USUAL, 12, _started),
+        CoreWay("DELETE /files/{id}", "files", _delete_file, _USUAL, 20, _uploads),
+        CoreWay("POST /workflows/runs/{id}/cancel", "workflows", _cancel, _USUAL, 20, _started),
     ]
     for way in ways:
         way.sides = sides

@@ -8,44 +8,35 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import msgspec
-
-from adx_lab import clock
-from adx_lab.errors import MeasurementError, StackError, UsageError
+from adx_lab.deaths import in_words
+from adx_lab.errors import AdxLabError, MeasurementError, StackError, UsageError
 from adx_lab.load.collecting.collect import Collected, collect, with_exit_code
 from adx_lab.load.order import VARIABLE, LoadOrder, write_order
 from adx_lab.load.recording.rows import all_facts
 from adx_lab.load.recording.server_timing import ServerSplit
-from adx_lab.load.schedules.schedule import Schedule
 from adx_lab.load.secret import SECRET_VARIABLE
+from adx_lab.load.starting.defaults import source_of
+from adx_lab.load.starting.following import SETUP_S, Overdue, follow, refuse_told
 from adx_lab.load.starting.joining import require_admission
+from adx_lab.load.starting.last_words import crash, last_words, reason
 from adx_lab.load.starting.machines import JOIN_S, Machines
 from adx_lab.load.starting.reachable import answers
 from adx_lab.ports import require_free
 from adx_lab.processes import Child, start_child, stop_child, wait_until_ready
 from adx_lab.progress import Progress
+from adx_lab.records.run import Caveat
 
-PLUGIN = Path(__file__).with_name("locustfile.py")
+PLUGIN = Path(__file__).parents[1] / "given" / "locustfile.py"
 _HOST = "LOCUST_HOST"
 """Locust's own; in the environment, since everybody can read a command line and a URL may hold a password."""
 
-_UNHEEDED = (
-    *("LOCUST_MODE_", "LOCUST_MASTER_", "LOCUST_PROCESSES", "LOCUST_EXPECT_WORKERS"),
-    *("LOCUST_HEADFUL", "LOCUST_AUTOSTART", "LOCUST_AUTOQUIT", "LOCUST_LOGFILE", "LOCUST_SKIP_LOG_SETUP"),
-)
-"""How Locust is spread, where it listens, whether it has a page and where it logs is the lab's to say."""
-
-_SETUP_S = 90.0
-_DRAIN_S = 75.0
-_LOOK_EVERY_S = 0.25
+_STORE_S = 75.0
+"""A page's companion may store the run of a test that was still going."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +113,41 @@ async def run_locust(
             f"workers join with {SECRET_VARIABLE}={secret} adx-lab load … --master {command.machines.bind}"
         )
     told = {VARIABLE: str(order_file), SECRET_VARIABLE: secret, _HOST: command.base_url}
-    environ = _heeded(with_trust(os.environ, command.trust), progress) | told | {"PYTHONUNBUFFERED": "1"}
+    environ = with_trust(os.environ, command.trust) | told | {"PYTHONUNBUFFERED": "1"}
     child = start_child("locust", command.words(), log=command.log, environ=environ)
     on_start(child.pid)
     try:
-        await _follow(child, command, raw_dir, progress)
+        overdue = await follow(
+            child,
+            command.order,
+            progress,
+            more_setup_s=JOIN_S if command.machines.expect else 0.0,
+            alone=command.machines.alone,
+        )
     finally:
         await stop_child(child, grace_s=5)
+    if overdue is not None and not overdue.began:
+        refuse_told(raw_dir)
+        why = reason(command.log)
+        raise MeasurementError(f"locust {overdue.words}{f' ({why})' if why else ''}", log=command.log)
     _refuse_failures(child, command, raw_dir)
-    collected = await asyncio.to_thread(lambda: collect(raw_dir, run_dir, traces()))
+    duet = command.order.rivals_file is not None
+    collected = await asyncio.to_thread(lambda: collect(raw_dir, run_dir, traces(), joined=duet))
+    return _as_it_ended(collected, child, overdue)
+
+
+def _as_it_ended(collected: Collected, child: Child, overdue: Overdue | None) -> Collected:
+    """Return what was recorded with how Locust itself ended."""
     death, code = child.death(), child.process.returncode
-    if death is None or code == 0:
+    if overdue is not None and not collected.deaths:
+        caveat = Caveat("overdue", f"Locust {overdue.words}, and was stopped; its record is whole")
+        return replace(collected, caveats=(*collected.caveats, caveat))
+    if death is None or (code == 0 and overdue is None):
         return collected
-    if code > 0 and not collected.deaths:  # the record is whole: what ended badly came after it
-        return with_exit_code(collected, code, _crash(command.log) if code == 1 else None)
+    if overdue is not None:
+        death = replace(death, how=f"{overdue.words}, and was killed")
+    elif code > 0 and not collected.deaths:  # the record is whole: what ended badly came after it
+        return with_exit_code(collected, code, crash(child.log) if code == 1 else None)
     return replace(collected, deaths=(asdict(death),))
 
 
@@ -172,14 +184,14 @@ async def serve_page(
     told = {SECRET_VARIABLE: os.environ.get(SECRET_VARIABLE) or secrets.token_urlsafe(32), _HOST: base_url}
     child = start_child("locust", command, log=log, environ=os.environ | environ | told)
     try:
-        await wait_until_ready(child, lambda: answers(page), seconds=_SETUP_S)
+        await wait_until_ready(child, lambda: answers(page), seconds=SETUP_S)
         progress.step(f"the page is at {page}; Ctrl-C ends it")
         await asyncio.to_thread(child.process.wait)
     except StackError as error:
-        raise _bad_locustfile(locustfile, log) or error from error
+        why = None if child.alive else reason(log)
+        raise _unfit(locustfile, why, log, options) if why else error from error
     finally:
-        # Long enough for a companion to store the run of a test that was still going.
-        await stop_child(child, grace_s=_DRAIN_S)
+        await stop_child(child, grace_s=_STORE_S)
 
 
 async def join_master(locustfile: Path, master: str, *, log: Path) -> None:
@@ -204,83 +216,33 @@ async def join_master(locustfile: Path, master: str, *, log: Path) -> None:
     finally:
         await stop_child(child, grace_s=5)
     if child.process.returncode != 0:
-        raise MeasurementError(f"the worker of {master} ended badly", log=log)
-
-
-async def _follow(child: Child, command: LocustCommand, raw_dir: Path, progress: Progress) -> None:
-    order, started = command.order, time.monotonic()
-    began: float | None = None
-    schedule: Schedule | None = None
-    while child.alive:
-        if schedule is None:
-            _refuse_told(raw_dir)  # a Locust that is told to quit while it starts may not hear of it
-            found = _begin(raw_dir)
-            if found is not None:
-                began, schedule = found
-                progress.step(f"load {order.scenario}: {schedule.describe()}")
-        limit_s = (
-            _SETUP_S if schedule is None else _SETUP_S + schedule.warmup_s + schedule.duration_s + _DRAIN_S
-        )
-        if schedule is None:
-            limit_s += (order.users or 0) / 100 + (JOIN_S if command.machines.expect else 0)
-        if time.monotonic() - started > limit_s:
-            raise MeasurementError(f"locust did not end within {limit_s:g} s", log=child.log)
-        if schedule is not None and began is not None and (done := clock.now() - began) > 0:
-            progress.advance("load", min(done, schedule.duration_s), schedule.duration_s, "s")
-        with suppress(subprocess.TimeoutExpired):
-            await asyncio.to_thread(child.process.wait, _LOOK_EVERY_S)
-
-
-def _heeded(environ: Mapping[str, str], progress: Progress) -> dict[str, str]:
-    """Return the environment without what would take Locust out of the lab's hands; say what that is."""
-    unheeded = sorted(name for name in environ if name.startswith(_UNHEEDED))
-    if unheeded:
-        progress.step(f"{', '.join(unheeded)} of the environment: not heeded, the lab decides on that")
-    return {name: value for name, value in environ.items() if name not in unheeded}
-
-
-def _begin(raw_dir: Path) -> tuple[float, Schedule] | None:
-    found: tuple[float, Schedule] | None = None
-    for fact in all_facts(raw_dir):
-        if "began" in fact:
-            found = float(fact["began"]), msgspec.convert(fact["schedule"], Schedule)
-    return found
-
-
-def _refuse_told(raw_dir: Path) -> None:
-    failed = next((fact for fact in all_facts(raw_dir) if "failed" in fact), None)
-    if failed is not None:
-        kind = UsageError if failed["exit_code"] == UsageError.exit_code else MeasurementError
-        raise kind(failed["failed"])
+        why = reason(log)
+        raise MeasurementError(f"the worker of {master} ended badly{f': {why}' if why else ''}", log=log)
 
 
 def _refuse_failures(child: Child, command: LocustCommand, raw_dir: Path) -> None:
     """Raise what Locust failed with, where it did."""
-    _refuse_told(raw_dir)
-    if child.process.returncode == 0 or any(
-        "began" in fact or "ended" in fact for fact in all_facts(raw_dir)
-    ):
+    refuse_told(raw_dir)
+    if any("began" in fact or "ended" in fact for fact in all_facts(raw_dir)):
         return  # even a killed one: what it recorded is whole but for its last second, and says so
-    raise _bad_locustfile(command.locustfile, command.log) or MeasurementError(
-        f"locust exited with status {child.process.returncode}", log=command.log
-    )
+    raise _no_load(child, command)
 
 
-def _crash(log: Path) -> str | None:
-    """Return what Python's last words are, where Locust ended with an exception that nobody caught."""
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line]
-    began = max((place for place, line in enumerate(lines) if line.startswith("Traceback ")), default=None)
-    told = [] if began is None else [line for line in lines[began + 1 :] if not line.startswith(" ")]
-    return told[0] if told == lines[-1:] and told else None
+def _no_load(child: Child, command: LocustCommand) -> AdxLabError:
+    """Return why there was no load, in Locust's own words."""
+    status, log = child.process.returncode, command.log
+    why, said = reason(log), last_words(log)
+    how = f"locust {in_words(status)} before there was a load"
+    if status > 0 and why:
+        return _unfit(command.locustfile, why, log, command.more)
+    if status < 0 or not said:
+        return MeasurementError(how, log=log)
+    return UsageError(f"{how}: {why or said}", log=log)
 
 
-def _bad_locustfile(locustfile: Path, log: Path) -> UsageError | None:
-    """Return what is wrong with a locustfile, where Locust's log says that something is."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-    if any("load_locustfile_pytest" in line for line in lines):  # what Locust tries when it finds no user
-        return UsageError(f"the locustfile {locustfile} can't be run: it has no User class", log=log)
-    for mark in ("No User class found", "Error: ", "Could not find", "ImportError", "Error"):
-        found = [line for line in lines if mark in line]
-        if found:
-            return UsageError(f"the locustfile {locustfile} can't be run: {found[-1]}", log=log)
-    return None
+def _unfit(locustfile: Path, words: str, log: Path, more: Sequence[str] = ()) -> UsageError:
+    source = source_of(words, more, os.environ, Path.cwd())
+    mend = f"it stands in {source}" if source else None
+    if "arguments are required" in words:
+        mend = "give them behind --, or as load.arguments of adx-lab.toml"
+    return UsageError(f"the locustfile {locustfile} can't be run: {words}", mend=mend, log=log)

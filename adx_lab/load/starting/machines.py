@@ -47,6 +47,11 @@ class Machines:
             return
         yield from ("--master-bind-host", host, "--master-bind-port", port)
 
+    @property
+    def alone(self) -> bool:
+        """Whether one process makes the whole load."""
+        return self.processes == 1 and not self.expect
+
     def settled(self) -> Machines:
         """Return the same with a port that is free now, where none was asked for.
 

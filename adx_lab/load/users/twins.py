@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
@@ -56,14 +57,14 @@ class Twin:
     """One user of a class for each variant that it asks."""
 
     def __init__(self, kind: type[Any], environment: Any) -> None:
-        self._kind, self._environment = kind, environment
+        self.kind, self._environment = kind, environment
         self._members: dict[str, Any] = {}
         self._nested: dict[tuple[int, type[Any]], Any] = {}
 
     def meet(self, variant: str, url: str, headers: Mapping[str, str]) -> None:
         """Make the user that asks a variant, and let it start."""
         fields = {"host": url, "abstract": True, "default_headers": dict(headers) or None}
-        user = type(self._kind.__name__, (self._kind,), fields)(self._environment)
+        user = type(self.kind.__name__, (self.kind,), fields)(self._environment)
         if headers and hasattr(getattr(user, "client", None), "headers"):
             user.client.headers.update(headers)
         user._taskset_instance = DefaultTaskSet(user)  # noqa: SLF001  # as Locust's own `User.run` does
@@ -75,9 +76,30 @@ class Twin:
         user, first = self._members[variant], iter([{"intended": intended, "adx_intended": intended}])
         user.context = lambda: {**words, **next(first, {})}
         # Seeded for each arrival, as the scenarios of the lab are: what it draws depends on nothing else.
-        _own.numbers = random.Random(seed * SEEDS_APART + number)  # noqa: S311
-        try:
+        with self._drawing(user, random.Random(seed * SEEDS_APART + number)):  # noqa: S311
             self._step(user._taskset_instance)  # noqa: SLF001
+
+    def do_one(self, variant: str, path: Sequence[type[TaskSet]], done: Any, numbers: random.Random) -> None:
+        """Let one member do one task, in the task sets that it is nested in; of a sequence, all its tasks."""
+        user = self._members[variant]
+        with self._drawing(user, numbers):
+            tasks = outer = user._taskset_instance  # noqa: SLF001
+            for kind in path:
+                outer, tasks = tasks, self._within(tasks, kind)
+            if isinstance(done, type) and issubclass(done, TaskSet):
+                all(self._enter(tasks, done) for _ in done.tasks)
+                return
+            try:
+                tasks.execute_task(done)
+            except InterruptTaskSet:
+                self._leave(outer, path[-1] if path else None)
+
+    @contextmanager
+    def _drawing(self, user: Any, numbers: random.Random) -> Iterator[None]:
+        """Let a member draw from its own random numbers, and end its task in any way."""
+        _own.numbers = numbers
+        try:
+            yield
         except (InterruptTaskSet, RescheduleTask, StopUser):
             pass  # its own way to end a task
         except Exception as error:  # noqa: BLE001  # what a task raises is told as Locust tells it
@@ -85,18 +107,32 @@ class Twin:
 
     def _step(self, tasks: Any) -> None:
         task = tasks.get_next_task()
-        if not (isinstance(task, type) and issubclass(task, TaskSet)):
+        if isinstance(task, type) and issubclass(task, TaskSet):
+            self._enter(tasks, task)
+        else:
             tasks.execute_task(task)
-            return
-        key = (id(tasks), task)
+
+    def _enter(self, tasks: Any, kind: type[TaskSet]) -> bool:
+        """Do the next task of a nested set, and return whether it goes on with that set afterwards."""
+        try:
+            self._step(self._within(tasks, kind))
+        except InterruptTaskSet:
+            self._leave(tasks, kind)
+            return False
+        return True
+
+    def _within(self, tasks: Any, kind: type[TaskSet]) -> Any:
+        """Return a nested set, begun once."""
+        key = (id(tasks), kind)
         if key not in self._nested:
             parent = tasks.user if isinstance(tasks, DefaultTaskSet) else tasks
-            self._nested[key] = task(parent)
+            self._nested[key] = kind(parent)
             self._nested[key].on_start()
-        try:
-            self._step(self._nested[key])
-        except InterruptTaskSet:
-            self._nested.pop(key).on_stop()
+        return self._nested[key]
+
+    def _leave(self, tasks: Any, kind: type[TaskSet] | None) -> None:
+        if kind is not None:
+            self._nested.pop((id(tasks), kind)).on_stop()
 
 
 class _Asking:
@@ -185,6 +221,7 @@ def send_plain_users() -> None:
 def _replace_users(environment: Any, **_: Any) -> None:
     if environment.user_classes and not any(hasattr(kind, "load_kind") for kind in environment.user_classes):
         environment.user_classes = [plain_open_loop(environment)]
+        environment.shape_class = None  # the schedule says how many come, and when
 
 
 def plain_open_loop(environment: Any) -> type[PlainOpenLoop]:

@@ -178,6 +178,9 @@ def _measured(judgement: Judgement) -> Iterator[Section]:
     more = (Folded(f"{len(rest.rows)} more", (rest,)),) if rest.rows else ()
     yield Section("endpoints", "Endpoints", (first, *more))
     yield _failed(judgement.record)
+    audit = judgement.record.audit
+    if isinstance(audit, LoadAudit) and audit.streams:
+        yield Section("streams", "When streams ended", (tables.streams(audit),), folded=True)
     distribution = figures.latency_distribution(judgement.samples, by="endpoint")
     yield Section("distribution", "Latency distribution", (distribution,), folded=True)
     yield Section("timeline", "Over time", (figures.latency_over_time(judgement.samples),), folded=True)

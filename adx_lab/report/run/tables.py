@@ -138,6 +138,19 @@ def exceptions(audit: LoadAudit) -> Table:
     return Table(columns, tuple(rows))
 
 
+def streams(audit: LoadAudit) -> Table:
+    """Return when answers that are streams ended; the times of their requests end with the first byte."""
+    columns = (
+        Column("streamed"),
+        Column("read to the end", kind="number"),
+        *(Column(f"end, {name}", "ms", "number") for name in ("p50", "p95")),
+    )
+    rows = [
+        (item["endpoint"], item["count"], item["end_p50_ms"], item["end_p95_ms"]) for item in audit.streams
+    ]
+    return Table(columns, tuple(rows))
+
+
 def timeline(samples: pd.DataFrame) -> Table:
     """Return one row a slice of time."""
     line = timeline_of(samples)

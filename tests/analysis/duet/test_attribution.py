@@ -364,6 +364,26 @@ def test_the_cpu_of_one_endpoint_is_weighed_by_its_share_of_the_requests() -> No
     assert (finding.kind, finding.subject) == ("cpu", "GET /me")
 
 
+def test_each_endpoint_is_told_by_what_was_counted_around_it_alone() -> None:
+    """One sleeps and one computes: the CPU of all requests would call both the same."""
+
+    def facts(me: float, users: float, database: float = 0.2) -> VariantFacts:
+        endpoints = {
+            "GET /me": EndpointFacts(cpu_ms=me, database_ms=0.2),
+            "GET /users": EndpointFacts(cpu_ms=users, database_ms=database),
+        }
+        return replace(FACTS, endpoints=endpoints)
+
+    slower = ("GET /me", "GET /users")
+    world = World(service={"GET /me": 1.5, "GET /users": 1.5}, facts=facts(0.4, 1.4))
+    found = {one.subject: one.kind for one in duet(world, slower=slower, base=facts(0.4, 0.4)).findings}
+    assert found == {"GET /users": "cpu", "GET /me": "dependency"}
+    world.facts = facts(0.4, 0.4, database=1.2)
+    found = {one.subject: one.kind for one in duet(world, slower=slower, base=facts(0.4, 0.4)).findings}
+    assert found["GET /me"] == "dependency"
+    assert "cpu" not in found.values()
+
+
 def test_only_the_slower_endpoints_are_explained() -> None:
     world = an_index_dropped()
     (finding, *_) = duet(world, slower=("GET /files",)).findings

@@ -168,6 +168,13 @@ class Ledger:
         unknown = EndpointFacts()
         return self.base.endpoints.get(endpoint, unknown), self.head.endpoints.get(endpoint, unknown)
 
+    def counted_ms(self, endpoint: str) -> tuple[float | None, float]:
+        """Return what a request computes more (None: not counted), and what its statements take more."""
+        before, after = self.endpoint_facts(endpoint)
+        if before.cpu_ms is None or after.cpu_ms is None:
+            return None, 0.0
+        return after.cpu_ms - before.cpu_ms, (after.database_ms or 0.0) - (before.database_ms or 0.0)
+
     def by_query(self) -> dict[str, list[tuple[EndpointChange, QueryChange]]]:
         """Return where each query runs, in order of names."""
         places: dict[str, list[tuple[EndpointChange, QueryChange]]] = {}

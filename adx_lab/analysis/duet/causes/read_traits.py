@@ -84,13 +84,14 @@ def matrix_of(companions: Sequence[Mapping[str, Any]], side: str) -> Matrix | No
 def _endpoints(
     statements: pd.DataFrame | None, counts: pd.DataFrame | None, side: str
 ) -> dict[str, EndpointFacts]:
-    """Return what each endpoint sends beside the named queries, over all blocks."""
+    """Return what each endpoint computes, and sends beside the named queries, over all blocks."""
     if statements is None or counts is None:
         return {}
-    asked = (
-        counts[(counts["variant"] == side).to_numpy()].groupby("endpoint", observed=True)["requests"].sum()
-    )
-    own = statements[(statements["variant"] == side).to_numpy() & statements["query"].isna().to_numpy()]
+    counted = counts[(counts["variant"] == side).to_numpy()].groupby("endpoint", observed=True)
+    asked, cpu_ms = counted["requests"].sum(), counted["cpu_ms"].sum()
+    executed = statements[(statements["variant"] == side).to_numpy()]
+    database_ms = executed.groupby("endpoint", observed=True)["exec_ms"].sum()
+    own = executed[executed["query"].isna().to_numpy()]
     found: dict[str, dict[str, tuple[float, float]]] = {}
     sums = own.groupby(["endpoint", "text"], observed=True)[["calls", "exec_ms"]].sum()
     for (endpoint, text), calls, ms in sums.itertuples():
@@ -100,7 +101,14 @@ def _endpoints(
                 float(calls) / requests,
                 float(ms) / float(calls),
             )
-    return {endpoint: EndpointFacts(unnamed=unnamed) for endpoint, unnamed in found.items()}
+    return {
+        str(endpoint): EndpointFacts(
+            cpu_ms=float(spent_ms) / float(requests) if requests and spent_ms > 0 else None,
+            database_ms=float(database_ms.get(endpoint, 0.0)) / float(requests) if requests else None,
+            unnamed=found.get(str(endpoint), {}),
+        )
+        for endpoint, requests, spent_ms in zip(asked.index, asked, cpu_ms, strict=True)
+    }
 
 
 def _database_settings(matrix: Matrix) -> dict[str, str]:

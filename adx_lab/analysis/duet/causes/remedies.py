@@ -12,7 +12,7 @@ from adx_lab.analysis.finding import Finding
 if TYPE_CHECKING:
     from adx_lab.analysis.plans.captures.matrix import Matrix
 
-__all__ = ["with_remedies"]
+__all__ = ["concurrently", "with_remedies"]
 
 _MENDS = {
     "n+1": "ask for all of them at once: one statement with = ANY($1), outside of the loop",
@@ -68,11 +68,12 @@ def _mend(finding: Finding, base: Matrix | None) -> str | None:
 def _indexes(evidence: Mapping[str, Any], base: Matrix | None) -> str | None:
     known = {} if base is None else base.indexes
     made = [known[str(name)] for name in evidence.get("indexes", ()) if str(name) in known]
-    told = [_concurrently(str(one["definition"])) for one in made if one.get("definition")]
+    told = [concurrently(str(one["definition"])) for one in made if one.get("definition")]
     return "\n".join(told) or None
 
 
-def _concurrently(definition: str) -> str:
+def concurrently(definition: str) -> str:
+    """Return an index's definition as a statement that keeps nobody waiting."""
     return re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", definition) + ";"
 
 

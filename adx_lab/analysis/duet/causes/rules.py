@@ -21,7 +21,7 @@ from adx_lab.analysis.duet.causes.database_rules import (
 from adx_lab.analysis.run.time_split import BASE_PARTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["CERTAIN", "RULES"]
 
@@ -44,6 +44,11 @@ CERTAIN = frozenset(
 
 COMPUTED = 0.4
 """Of the added time, spent on CPU: then it is computing, and not waiting."""
+
+Part = tuple[str, str, float]
+"""Endpoint, part of its time, milliseconds a request."""
+
+_COMPUTES = "the service computes more for each request"
 
 SHARE_MOVED = 0.05
 SHARE_MOVED_BY_INVALIDATION = 0.01
@@ -283,24 +288,58 @@ def slower_valkey(ledger: Ledger) -> Iterator[Claim]:
 
 
 def service_itself(ledger: Ledger) -> Iterator[Claim]:
-    """Explain the rest of the service: CPU of its own, or waiting for what the lab does not see."""
+    """Explain the rest of the service: CPU of its own, its database, or waiting for what nobody sees.
+
+    Each endpoint by what was counted around it alone, where it was; the others by the CPU of all requests.
+    """
     everywhere = [change.endpoint for change in ledger.changes]
-    parts = ledger.take(everywhere, ("service",))
-    if not parts:
-        return
+    computing: list[Part] = []
+    asking: list[Part] = []
+    outside: list[Part] = []
+    unknown: list[Part] = []
+    for part in ledger.take(everywhere, ("service",)):
+        cpu_ms, database_ms = ledger.counted_ms(part[0])
+        if cpu_ms is None:
+            unknown.append(part)
+        elif cpu_ms >= COMPUTED * part[2]:
+            computing.append(part)
+        else:
+            (asking if cpu_ms + database_ms >= COMPUTED * part[2] else outside).append(part)
+    if unknown:
+        yield _service(ledger, tuple(unknown))
+    if computing:
+        evidence = {"cpu_ms_added": _counted(ledger, computing)}
+        yield Claim("cpu", _worst(computing), _COMPUTES, evidence, tuple(computing))
+    if outside:
+        cause = "the service waits: for a lock, a timer or another service; it hardly computes more"
+        evidence = {"cpu_ms_added": _counted(ledger, outside)}
+        yield Claim("dependency", _worst(outside), cause, evidence, tuple(outside))
+    if asking:
+        cause = "the service waits for its database"
+        yield Claim("waiting", _worst(asking), cause, {}, tuple(asking), consequence=True)
+
+
+def _worst(parts: Sequence[Part]) -> str:
+    return max(parts, key=lambda part: (part[2], part[0]))[0]
+
+
+def _counted(ledger: Ledger, parts: Sequence[Part]) -> dict[str, float]:
+    return {endpoint: round(ledger.counted_ms(endpoint)[0] or 0.0, 4) for endpoint, _, _ in parts}
+
+
+def _service(ledger: Ledger, parts: tuple[tuple[str, str, float], ...]) -> Claim:
+    """Explain it by the CPU of all requests."""
     requests = {change.endpoint: change.requests for change in ledger.changes}
     # Over all requests, as the CPU is: what one endpoint waits for is little beside what all of them compute.
     added = sum(requests[endpoint] * ms for endpoint, _, ms in parts) / ledger.requests
     before, after = ledger.base.cpu_ms, ledger.head.cpu_ms
     evidence = {"service_ms_added_per_request": round(added, 4), "cpu_ms_per_request": [before, after]}
-    worst = max(parts, key=lambda part: (part[2], part[0]))[0]
     if before is None or after is None:
-        yield Claim("service", worst, "the service itself takes longer", evidence, parts)
-    elif after - before >= COMPUTED * added:
-        yield Claim("cpu", worst, "the service computes more for each request", evidence, parts)
-    else:
-        cause = "the service waits for something outside: neither its CPU nor its loop is busier"
-        yield Claim("dependency", worst, cause, evidence, parts)
+        return Claim("service", _worst(parts), "the service itself takes longer", evidence, parts)
+    if after - before >= COMPUTED * added:
+        return Claim("cpu", _worst(parts), _COMPUTES, evidence, parts)
+    cause = "the service waits for something outside: neither its CPU nor its loop is busier"
+    return Claim("dependency", _worst(parts), cause, evidence, parts)
 
 
 def waiting(ledger: Ledger) -> Iterator[Claim]:

@@ -55,14 +55,17 @@ class EndpointFacts:
 
     Attributes
     ----------
-    response_bytes, valkey_commands : float or None
-        A request.
+    response_bytes, valkey_commands, cpu_ms, database_ms : float or None
+        A request; the last two are what the service's own processes compute for it, and what its statements
+        take.
     unnamed : mapping of text to (calls a request, milliseconds a call)
         The statements that it sends beside the named queries.
     """
 
     response_bytes: float | None = None
     valkey_commands: float | None = None
+    cpu_ms: float | None = None
+    database_ms: float | None = None
     unnamed: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 

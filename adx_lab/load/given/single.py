@@ -14,6 +14,7 @@ from typing import Any
 
 from locust import events
 
+from adx_lab.load.given.in_hand import keep_in_hand
 from adx_lab.load.order import HEADERS_VARIABLE, SINGLE_VARIABLE
 from adx_lab.load.process.credentials import log_users_in, trust_as_told
 
@@ -23,6 +24,7 @@ def _prepare(environment: Any, **_: Any) -> None:
     headers = json.loads(os.environ.get(HEADERS_VARIABLE, "{}"))
     if headers:
         log_users_in(headers, environment)
+    environment.shape_class = None
     for user in environment.user_classes:
         user.tasks = list(dict.fromkeys(user.tasks))
         user.wait_time = lambda _self: 0.0
@@ -42,6 +44,7 @@ def _on_request(
 
 
 if SINGLE_VARIABLE in os.environ:
+    keep_in_hand()
     trust_as_told()
     _told: Any = events
     _told.init.add_listener(_prepare)

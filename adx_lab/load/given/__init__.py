@@ -1,0 +1,1 @@
+"""Given to Locust beside somebody's locustfile (``-f``): what the lab needs of the process that it starts."""
