@@ -31,7 +31,7 @@ def test_partners_that_are_looked_for_one_by_one_want_an_index() -> None:
 
 
 def scan(condition: str, *, planned: int, rows: int) -> str:
-    return f"""Seq Scan on orders  (cost=0..17 rows={planned} width=4) (actual time=0..9.0 rows={rows} loops=1)
+    return f"""Seq Scan on orders  (cost=0..17 rows={planned} width=4) (actual time=0..9 rows={rows} loops=1)
   Filter: {condition}
   Rows Removed by Filter: {200_000 - rows}
 Execution Time: 9.000 ms
