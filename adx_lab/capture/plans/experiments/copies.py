@@ -139,7 +139,7 @@ class _Copy:
             await self._size(schema, name, size)
         for row in await self.connection.fetch(_OWN["copies.made"].sql):
             if row["unknown"]:  # not everybody may see an index's own statistics
-                await self._tell_expression(row)
+                await self._tell_expression(dict(row))
 
     async def tried(self, proposal: Proposal) -> dict[str, Any]:
         """Plan a statement before and after its indexes are made."""
