@@ -16,7 +16,10 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
 HIDDEN = "***"
 
-_PARTS = "passw|passphrase|passwd|pwd|secret|token|credential|signature|api[_-]?key|authorization"
+_PARTS = (
+    "passw|passphrase|passwd|pwd|secret|token|credential|signature|authorization"
+    "|(?:api|access|account|sas|private)[_-]?key"
+)
 _NAME = rf"(?:[\w.-]*(?:{_PARTS})[\w.-]*|auth|pass|key|sig)"
 _SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
 _WORDS = re.compile(rf"(?<![\w.-])({_NAME})(\s*=\s*)('(?:\\.|[^'\\])*'|[^\s&;#]*)", re.IGNORECASE)

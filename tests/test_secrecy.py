@@ -87,6 +87,22 @@ def test_a_webhook_is_shown_by_its_host() -> None:
     assert shown_webhook("http://[") == "***"
 
 
+def test_the_keys_of_a_teams_bucket_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = {
+        "AWS_SECRET_ACCESS_KEY": "S3CRETaws",
+        "AWS_SESSION_TOKEN": "S3CRETsession",
+        "AZURE_STORAGE_ACCOUNT_KEY": "S3CRETazure",
+        "AZURE_STORAGE_SAS_KEY": "S3CRETsas",
+        "GOOGLE_SERVICE_ACCOUNT_KEY": "S3CRETgoogle",
+    }
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings({"ADX_LAB_STORE_RUNS_URL": "s3://bucket/x"})
+    assert describe_settings(settings)["store"]["runs_url"] == "s3://bucket/x"
+    for value in keys.values():
+        assert scrub(f"it said {value}!") == "it said ***!"
+
+
 def test_settings_are_described_without_secrets_and_messages_know_them() -> None:
     environ = {
         "ADX_LAB_DATABASE_URL": "postgresql://u:S3CRETdb%40x@h/x",

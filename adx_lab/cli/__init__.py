@@ -49,7 +49,7 @@ VERBS = {
     "calibrate": ("measure.calibrate:run", "Find out what this machine's verdicts are worth."),
     "verdict": ("stored.verdict:run", "Compute the verdict of a stored duet again."),
     "baseline": ("stored.baseline:app", "Set or show what the working tree is compared with."),
-    "runs": ("stored.runs:app", "List, show or delete stored runs; look back at all of them."),
+    "runs": ("stored.runs:app", "List, show or delete stored runs; look back at all of them; share them."),
     "report": ("stored.report:run", "Make the report of a stored run again."),
 }
 """Where each verb is, and its one line of help, in the order in which they are used."""

@@ -24,13 +24,14 @@ from adx_lab.conduct.nights.pages import page_of
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.request import LoadRequest
 from adx_lab.conduct.run.surroundings import Surroundings, elsewhere
+from adx_lab.conduct.sharing import put_up
 from adx_lab.errors import AdxLabError
 from adx_lab.files import keep_private
 from adx_lab.load.collecting.collect import Collected, collect
 from adx_lab.load.order import read_order
 from adx_lab.load.web.vitals import write_stored, write_vitals
 from adx_lab.progress import Silent
-from adx_lab.secrecy import remember_url
+from adx_lab.secrecy import remember_url, scrub
 from adx_lab.services.stack_state import read_state
 from adx_lab.settings import Settings, read_settings
 
@@ -63,7 +64,15 @@ async def attend(settings: Settings, raw_dir: Path, url: str, locust_pid: int) -
     recorded.keep(settings, run)
     await page_of(settings, run, Silent())
     write_stored(raw_dir, run.record.run_id)
+    await put_up(settings, _Aloud())
     return run.record.run_id
+
+
+class _Aloud(Silent):
+    """Says what happens behind the page."""
+
+    def step(self, text: str) -> None:
+        sys.stderr.write(f"adx-lab: {scrub(text)}\n")
 
 
 async def _surroundings(settings: Settings, request: LoadRequest) -> Surroundings:

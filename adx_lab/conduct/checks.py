@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.request import getproxies
 
 from adx_lab.conduct.baseline import read_baseline
-from adx_lab.errors import AdxLabError, UsageError
+from adx_lab.conduct.sharing import tell_baselines
+from adx_lab.errors import AdxLabError, StoreError, UsageError
 from adx_lab.progress import Progress
 from adx_lab.services.doctor import Check, examine
 from adx_lab.services.git import refused
@@ -21,11 +22,14 @@ from adx_lab.services.stack_state import holder_pid
 from adx_lab.settings import Settings
 from adx_lab.settings.budgets import read_budgets
 from adx_lab.store.rows import RunStore
+from adx_lab.store.shared import SharedRuns
 
 _SHM = Path("/dev/shm")  # noqa: S108  # shared memory is nowhere else
 _SHM_MB = 16
-_STOPS = frozenset({"data folder", "budgets", "baseline", "shared memory", "disk", "service's port"})
-"""What a night can't be made without; of anything else it warns, and measures."""
+_STOPS = frozenset(
+    {"data folder", "budgets", "baseline", "shared memory", "disk", "service's port", "run store"}
+)
+"""What a night can't be made without; of anything else, and of what is not needed, it warns, and measures."""
 
 _NIGHT_DISK_MB = 300
 
@@ -50,7 +54,7 @@ def before_a_night(settings: Settings, progress: Progress, *, attached: bool) ->
     """
     up = attached or holder_pid(settings) is not None
     bad = [check for check in all_checks(settings) if not check.ok and not _is_none_of_it(check, up=up)]
-    stops = [check for check in bad if check.name in _STOPS and not _enough(settings, check)]
+    stops = [check for check in bad if check.name in _STOPS and check.needed and not _enough(settings, check)]
     for check in bad:
         progress.step(f"{check.name}: {check.found}; {check.mend}")
     if stops:
@@ -74,6 +78,7 @@ def _enough(settings: Settings, check: Check) -> bool:
 
 def _of_the_night(settings: Settings) -> Iterator[Check]:
     yield _store(settings)
+    yield from _shared(settings)
     yield _budgets(settings)
     yield _git(settings)
     yield _baseline(settings)
@@ -90,8 +95,22 @@ def _store(settings: Settings) -> Check:
         finally:
             store.close()
     except AdxLabError as error:
-        return Check("run store", False, error.message, error.mend or mend, needed=False)
+        wrong_use = isinstance(error, UsageError)  # of a newer lab, or no address; else the journal does
+        return Check("run store", False, error.message, error.mend or mend, needed=wrong_use)
     return Check("run store", True, "answers")
+
+
+def _shared(settings: Settings) -> Iterator[Check]:
+    url = settings.store.runs_url
+    if url is None:
+        return
+    try:
+        shared = SharedRuns(url, hasty=True)
+        tell_baselines(settings, shared)
+    except StoreError as error:
+        yield Check("team's store", False, error.message, error.mend or "", needed=False)
+    else:
+        yield Check("team's store", True, f"{shared.shown} takes what is stored")
 
 
 def _budgets(settings: Settings) -> Check:

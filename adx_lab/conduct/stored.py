@@ -1,4 +1,8 @@
-"""What is done with stored runs as a whole: the index made anew from the folders, and runs removed."""
+"""What is done with stored runs as a whole: the index made anew from the folders, and runs removed.
+
+A rebuilt index holds what is in a team's store, too; a run is removed there where its whole id was said, or
+where this home had put it there.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from adx_lab.report.run.judged_run import figures_of
 from adx_lab.settings import Settings
 from adx_lab.store.folders import StoredRun, delete_run_folder, open_run, run_ids
 from adx_lab.store.rows import RunStore
+from adx_lab.store.shared import AwayError, find_run, is_copy, remove_run, shared_runs
 
 _DAYS_MAX = 36_500
 """A century: more than a calendar bears in the end, and NaN is below nothing."""
@@ -28,7 +33,8 @@ def rebuild(settings: Settings, progress: Progress) -> list[str]:
     """Make the run store anew from the journal and the folders, and return the runs that were added.
 
     A damaged database of the home's own is set aside; a team's gets what this home knows. A folder that
-    can't be read, or judged, is passed over and named.
+    can't be read, or judged, is passed over and named. What is only in the team's store is brought down to be
+    judged, one at a time, and does not stay.
 
     Raises
     ------
@@ -40,48 +46,68 @@ def rebuild(settings: Settings, progress: Progress) -> list[str]:
         store.restart()
         store.require()
         known = {row["run_id"] for row in store.list()}
+        local, elsewhere = _all_ids(settings, progress)
         added = []
-        for run_id in run_ids(settings.runs_dir):
-            if run_id in known:
-                continue
+        for run_id in sorted({*local, *elsewhere} - known):
             try:
-                run = open_run(settings.runs_dir, run_id)
+                run = find_run(settings, run_id)
                 figures, status = _figures(settings, run), _status(settings, run)
             except (AdxLabError, ValueError, TypeError, KeyError) as error:
                 progress.step(f"{run_id} has no row: {error}")
                 continue
             store.save(run.record, status=status, figures=figures)
             added.append(run_id)
+            if run_id in elsewhere:
+                delete_run_folder(settings.runs_dir, run_id)
         store.require()
     finally:
         store.close()
     return added
 
 
+def _all_ids(settings: Settings, progress: Progress) -> tuple[list[str], list[str]]:
+    """Return the runs that are here, and those that are only in the team's store."""
+    local = run_ids(settings.runs_dir)
+    try:
+        shared = shared_runs(settings)
+        there = [] if shared is None else shared.ids()
+    except AwayError as error:
+        progress.step(f"only what is here has rows: {error}")
+        return local, []
+    if shared is not None:  # copies of what was removed meanwhile
+        local = [one for one in local if one in there or not is_copy(settings.runs_dir / one)]
+    return local, [one for one in there if one not in local]
+
+
 def delete(settings: Settings, run_id: str) -> None:
-    """Remove one run, with its report and its row.
+    """Remove one run, with its report and its row; in the team's store, too.
 
     Raises
     ------
     UsageError
-        The id is not a whole one, or the run is of the baseline's commit.
+        The id is not a whole one, or the run is of the commit of a baseline.
+    AwayError
+        The team's store can't be used: nothing is removed.
     """
-    known = run_ids(settings.runs_dir)
+    shared = shared_runs(settings)
+    known = sorted({*run_ids(settings.runs_dir), *(shared.ids() if shared else ())})
     if run_id not in known:
         near = [name for name in known if run_id and name.startswith(run_id)]
         mend = f"say the whole id: {', '.join(near[:3])}" if near else "adx-lab runs list shows what there is"
         raise UsageError(f"there is no run {run_id or 'without a name'} in {settings.runs_dir}", mend=mend)
     commit = _commit_of(settings, run_id)
-    if commit in baseline_commits(settings):
+    if commit in _baselines(settings):
         mend = "set another baseline first: adx-lab baseline set REF"
         raise UsageError(f"run {run_id} is of the baseline's commit {str(commit)[:10]}, and stays", mend=mend)
-    _remove(settings, [run_id])
+    _remove(settings, [run_id], everywhere=True)
 
 
 def delete_old(
     settings: Settings, *, older_than_days: float | None, keep: int | None, now: datetime | None = None
 ) -> list[str]:
     """Remove runs that are older, and all but the newest few; never the baseline's, nor a damaged one.
+
+    In a team's store only those go that this home has put there; of the others their copies here.
 
     Parameters
     ----------
@@ -97,7 +123,7 @@ def delete_old(
             mend=f"give one from 0 on, and at most {_DAYS_MAX:,} days",
         )
     oldest = (now or datetime.now(UTC)) - timedelta(days=days)
-    baselines = baseline_commits(settings)
+    baselines = _baselines(settings)
     ids = run_ids(settings.runs_dir)
     doomed = []
     for run_id in ids[: max(0, len(ids) - (keep or 0))]:
@@ -108,19 +134,26 @@ def delete_old(
         old = datetime.fromisoformat(record.started_at) < oldest
         if old and record.git.commit not in baselines:
             doomed.append(run_id)
-    _remove(settings, doomed)
+    _remove(settings, doomed, everywhere=False)
     return doomed
 
 
-def _remove(settings: Settings, doomed: Sequence[str]) -> None:
+def _remove(settings: Settings, doomed: Sequence[str], *, everywhere: bool) -> None:
     store = RunStore(settings)
     try:
         for run_id in doomed:
-            delete_run_folder(settings.runs_dir, run_id)
+            others = not everywhere and is_copy(settings.runs_dir / run_id)
+            remove_run(settings, run_id, everywhere=everywhere)
             shutil.rmtree(settings.reports_dir / run_id, ignore_errors=True)
-            store.delete(run_id)
+            if not others:
+                store.delete(run_id)
     finally:
         store.close()
+
+
+def _baselines(settings: Settings) -> frozenset[str]:
+    shared = shared_runs(settings)
+    return baseline_commits(settings) | (frozenset() if shared is None else shared.baseline_commits())
 
 
 def _baseline_commit(settings: Settings) -> str | None:
@@ -129,8 +162,14 @@ def _baseline_commit(settings: Settings) -> str | None:
 
 
 def _commit_of(settings: Settings, run_id: str) -> str | None:
+    shared = shared_runs(settings)
     try:
+        if shared is not None and run_id not in run_ids(settings.runs_dir):
+            record = shared.record(run_id)
+            return None if record is None else record.git.commit
         commit: str | None = open_run(settings.runs_dir, run_id).record.git.commit
+    except AwayError:
+        raise
     except StoreError:  # damaged: whoever names all of its id means it
         return None
     return commit

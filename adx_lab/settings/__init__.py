@@ -10,6 +10,7 @@ a wrong measurement. What was resolved is saved in each run.
 from __future__ import annotations
 
 from adx_lab.settings.budgets import Budget, Direction, read_budgets
+from adx_lab.settings.checking import shared_folder
 from adx_lab.settings.reading import FILE, known_names, override, read_settings
 from adx_lab.settings.service import (
     BudgetSettings,
@@ -54,4 +55,5 @@ __all__ = [
     "override",
     "read_budgets",
     "read_settings",
+    "shared_folder",
 ]

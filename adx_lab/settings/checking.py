@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from adx_lab.errors import UsageError
+from adx_lab.secrecy import shown_url
 from adx_lab.settings.service import ServiceSettings
 from adx_lab.settings.tree import Settings
 
@@ -31,6 +33,8 @@ _KINDS = {
     "null": "nothing",
 }
 _NAME_MAX = 80
+_BUCKETS = frozenset({"s3", "gs", "az"})
+_RUNS_URL = "write it as file:///share/runs, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
 
 
 def converted(tree: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
@@ -54,6 +58,7 @@ def converted(tree: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
         *_empty(settings, sources),
         *_faults(settings.service),
         *_of_parts(settings.service),
+        *_runs_url_faults(settings.store.runs_url),
     ):
         raise UsageError(f"{name}{_where(name, sources)} {wrong}", mend=mend)
     return settings
@@ -135,3 +140,25 @@ def _of_parts(service: ServiceSettings) -> Iterator[tuple[str, str, str]]:
     if service.database.prepare and service.database.url:
         both = "stands beside service.database.prepare"
         yield "service.database.url", both, "name a database that is up, or prepare one here"
+
+
+def shared_folder(runs_url: str) -> Path | None:
+    """Return the folder that a ``store.runs_url`` names; None where it names a bucket."""
+    parts = urlsplit(runs_url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def _runs_url_faults(url: str | None) -> Iterator[tuple[str, str, str]]:
+    if url is None:
+        return
+    name, place = "store.runs_url", f"is {shown_url(url)}"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        yield name, place, _RUNS_URL
+        return
+    is_folder = parts.scheme == "file" and not parts.netloc and len(parts.path) > 1
+    if not is_folder and (parts.scheme not in _BUCKETS or not parts.netloc):
+        yield name, place, _RUNS_URL
+    elif parts.query or parts.fragment or "@" in parts.netloc:
+        yield name, f"{place}: it names more than a place", "keys come from the environment (AWS_*, …)"

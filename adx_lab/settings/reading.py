@@ -18,6 +18,7 @@ from adx_lab.settings.tree import CHECKOUT, SHIPPED, URLS, Settings
 
 FILE = "adx-lab.toml"
 PREFIX = "ADX_LAB_"
+_BUCKET_KEYS = ("AWS_", "AZURE_", "GOOGLE_")
 _OURS = frozenset({"home", "project_file"})
 REFERENCE_FILE = CHECKOUT / "adx_lab" / "services" / "reference" / FILE
 """The reference core, described as any other service is."""
@@ -119,6 +120,9 @@ def _with_secrets_known(settings: Settings) -> Settings:
     remember_url(settings.service.database.url)
     remember_webhook(settings.night.webhook_url)
     remember_named(settings.service.start.env)
+    if settings.store.runs_url is not None:
+        keys = {name: value for name, value in os.environ.items() if name.startswith(_BUCKET_KEYS)}
+        remember_named(keys)
     return settings
 
 

@@ -25,7 +25,10 @@ SHIPPED = _PACKED if _PACKED.is_dir() else CHECKOUT
 """Where notebooks, locustfiles and the tracked files of ``data`` lie: a wheel brings them in the package."""
 
 
-URLS = (("database", "url"), ("valkey", "url"), ("store", "url"), ("load", "base_url"))
+URLS = (
+    *(("database", "url"), ("valkey", "url"), ("load", "base_url")),
+    *(("store", "url"), ("store", "runs_url")),
+)
 """Settings that are URLs: each can hold a password."""
 
 REFERENCE = "adx-core"
@@ -72,9 +75,15 @@ class LoadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where runs are kept. ``url`` is SQLAlchemy's; None is SQLite in the data folder."""
+    """Where runs are kept, besides their folders here.
+
+    ``url`` is that of their rows, SQLAlchemy's; None is SQLite in the data folder. ``runs_url`` is where a
+    team shares the runs themselves: ``file:///…``, ``s3://…``, ``gs://…`` or ``az://…``; keys come from the
+    environment (``AWS_*``, ``GOOGLE_*``, ``AZURE_*``). None shares nothing.
+    """
 
     url: str | None = None
+    runs_url: str | None = None
 
 
 class NotebookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

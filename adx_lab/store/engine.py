@@ -19,7 +19,8 @@ from adx_lab.files import make_private_folder
 from adx_lab.secrecy import scrub, shown_url
 from adx_lab.settings import Settings
 from adx_lab.store.journal import Entry, Journal, latest
-from adx_lab.store.tables import JOURNALS, KEPT, METADATA
+from adx_lab.store.migrations import bring_up_to_date
+from adx_lab.store.tables import JOURNALS, KEPT
 
 _WAIT_S = 5
 """For a lock or a connection."""
@@ -64,6 +65,8 @@ class StoreDatabase:
         ------
         StoreError
             It refuses.
+        UsageError
+            A newer lab made it.
         """
         with self._guarded():
             self._catch_up()
@@ -75,17 +78,24 @@ class StoreDatabase:
         ------
         StoreError
             The database refuses.
+        UsageError
+            A newer lab made it.
         """
         self._adopt()
-        if self._own is not None:
-            try:
-                self.require()
-            except StoreError:
-                self._set_aside(self._own)
+        try:
+            self._read_anew()
+        except StoreError:
+            if self._own is None:
+                raise
+            self._set_aside(self._own)
+            self._read_anew()
+
+    def _read_anew(self) -> None:
         with self._guarded():
-            METADATA.create_all(self._engine)
+            bring_up_to_date(self._engine)
             with self._engine.begin() as connection:
                 connection.execute(sa.delete(JOURNALS).where(JOURNALS.c.journal == self._journal.name))
+            self._catch_up()
 
     def _set_aside(self, file: Path) -> None:
         self.close()
@@ -125,7 +135,7 @@ class StoreDatabase:
         self._journal.append(entries)
         try:
             self.require()
-        except StoreError as error:
+        except (StoreError, UsageError) as error:  # whatever it is, the journal has the row
             self.trouble = str(error)
 
     def _adopt(self) -> None:
@@ -133,36 +143,37 @@ class StoreDatabase:
         if self._journal.size or not self._url.startswith("sqlite"):
             return
         try:
+            bring_up_to_date(self._engine)
             with self._engine.connect() as connection:
-                known = set(sa.inspect(connection).get_table_names())
-                _widen(connection)
                 entries = [
                     _entry(table, dict(row))
                     for table in KEPT
-                    if table.name in known
                     for row in connection.execute(sa.select(table)).mappings()
                 ]
         except sa.exc.SQLAlchemyError as error:  # damaged: what is in it can't be had
             self.trouble = self._refused(error)
+            return
+        except UsageError as error:
+            self.trouble = str(error)
             return
         self._journal.append(entries)
 
     def _catch_up(self) -> None:
         self._adopt()
         name = self._journal.name
-        METADATA.create_all(self._engine)
-        with self._engine.begin() as connection:
-            _widen(connection)
-        if name is None or self._position(name) == self._journal.size:
+        bring_up_to_date(self._engine)
+        if name is None or (known := self._position(name)) == self._journal.size:
             return
+        if known is None:
+            with (
+                suppress(sa.exc.IntegrityError),
+                self._engine.begin() as connection,
+            ):  # somebody else's is as good
+                connection.execute(sa.insert(JOURNALS).values(journal=name, read_bytes=0))
         with self._engine.begin() as connection:
             mine = JOURNALS.c.journal == name
             # A write first: who else catches up just now waits here, and finds the rest done.
-            held = connection.execute(
-                sa.update(JOURNALS).where(mine).values(read_bytes=JOURNALS.c.read_bytes)
-            )
-            if held.rowcount == 0:
-                connection.execute(sa.insert(JOURNALS).values(journal=name, read_bytes=0))
+            connection.execute(sa.update(JOURNALS).where(mine).values(read_bytes=JOURNALS.c.read_bytes))
             position = connection.execute(sa.select(JOURNALS.c.read_bytes).where(mine)).scalar_one()
             entries, end = self._journal.read(position)
             for table in KEPT:
@@ -187,18 +198,6 @@ class StoreDatabase:
 
 
 _MEND = "wait for who holds it, or make it anew with adx-lab runs rebuild"
-
-
-def _widen(connection: sa.Connection) -> None:
-    """Add the columns that a store lacks which an earlier version made."""
-    inspector = sa.inspect(connection)
-    for table in KEPT:
-        if inspector.has_table(table.name):
-            there = {column["name"] for column in inspector.get_columns(table.name)}
-            for column in table.columns:
-                if column.name not in there:
-                    kind = column.type.compile(connection.dialect)
-                    connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
 
 
 def _make_private(file: Path) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # who only lists runs does not wait a second for pandas
     import pandas as pd
     from numpy.typing import NDArray
 
-COMPANIONS, VERDICT = "companions.json", "verdict.json"
+RECORD, COMPANIONS, VERDICT = "run.json", "companions.json", "verdict.json"
 COUNTS, STATEMENTS, PROFILES = "counts", "statements", "profiles"
 """What only a duet's folder holds; two tables where it had a serial movement, one where it was sampled."""
 
@@ -88,7 +88,7 @@ def write_columns(run_dir: Path, table: str, columns: Mapping[str, NDArray[Any]]
 
 def write_record(run_dir: Path, record: RunRecord) -> None:
     """Write ``run.json``."""
-    write_whole(run_dir / "run.json", to_json(scrubbed(to_plain(record)), indent=2) + "\n")
+    write_whole(run_dir / RECORD, to_json(scrubbed(to_plain(record)), indent=2) + "\n")
 
 
 def write_plans(run_dir: Path, plans: Mapping[str, Any]) -> None:
@@ -218,7 +218,7 @@ def open_run(runs_dir: Path, run_id: str, *kinds: Kind) -> StoredRun:
     """
     if run_id == "latest":
         return _latest(runs_dir, kinds)
-    folder = runs_dir / _named(runs_dir, run_id)
+    folder = runs_dir / named(run_ids(runs_dir), run_id, runs_dir)
     record = _record(folder)
     if record.run_id != folder.name:
         raise StoreError(f"{folder / 'run.json'} is that of run {record.run_id}", mend=_RESTORE)
@@ -283,15 +283,26 @@ def run_ids(runs_dir: Path) -> list[str]:
 def _is_run(entry: os.DirEntry[str]) -> bool:
     if entry.name.startswith(".") or not entry.is_dir():
         return False
-    return _ID.fullmatch(entry.name) is not None or os.path.exists(f"{entry.path}/run.json")  # noqa: PTH110
+    return is_run_id(entry.name) or os.path.exists(f"{entry.path}/{RECORD}")  # noqa: PTH110
 
 
-def _named(runs_dir: Path, run_id: str) -> str:
-    ids = run_ids(runs_dir)
+def is_run_id(name: str) -> bool:
+    """Tell whether a name has the form of a run's id."""
+    return _ID.fullmatch(name) is not None
+
+
+def named(ids: Sequence[str], run_id: str, where: object) -> str:
+    """Return the one of some ids that is named, whole or by an unambiguous beginning.
+
+    Raises
+    ------
+    UsageError
+        There is none ``where`` they are, or there are several.
+    """
     matches = [run_id] if run_id in ids else [name for name in ids if run_id and name.startswith(run_id)]
     if not matches:
         mend = "adx-lab runs list shows what there is"
-        raise UsageError(f"there is no run {run_id or 'without a name'} in {runs_dir}", mend=mend)
+        raise UsageError(f"there is no run {run_id or 'without a name'} in {where}", mend=mend)
     if len(matches) > 1:
         raise UsageError(
             f"{run_id} names {len(matches)} runs", mend=f"say more of it: {', '.join(matches[:3])}"
@@ -333,21 +344,38 @@ def delete_run_folder(runs_dir: Path, run_id: str) -> None:
 
 
 def _record(folder: Path) -> RunRecord:
-    path = folder / "run.json"
-    document = _read_object(path)
+    path = folder / RECORD
+    return _checked(_read_object(path), folder.name, str(path))
+
+
+def record_of(text: bytes, run_id: str, where: str) -> RunRecord:
+    """Return the record that a run's ``run.json`` of another place holds.
+
+    Raises
+    ------
+    StoreError
+        It is damaged, or was made by a newer version.
+    """
+    try:
+        return _checked(msgspec.json.decode(text, type=dict[str, Any]), run_id, where)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StoreError(f"{where} is damaged: {error}", mend=_RESTORE) from error
+
+
+def _checked(document: dict[str, Any], run_id: str, where: str) -> RunRecord:
     made_by = document.get("format", 0)
     if isinstance(made_by, int) and made_by > FORMAT:
         raise StoreError(
-            f"run {folder.name} was made by a newer version (format {made_by}, known is {FORMAT})",
+            f"run {run_id} was made by a newer version (format {made_by}, known is {FORMAT})",
             mend="update ADX Lab",
         )
     try:
         record = read_record(document)
         began = datetime.fromisoformat(record.started_at)
     except (msgspec.ValidationError, ValueError) as error:
-        raise StoreError(f"{path} is damaged: {error}", mend=_RESTORE) from error
+        raise StoreError(f"{where} is damaged: {error}", mend=_RESTORE) from error
     if began.tzinfo is None:
-        raise StoreError(f"{path} is damaged: started_at has no time zone", mend=_RESTORE)
+        raise StoreError(f"{where} is damaged: started_at has no time zone", mend=_RESTORE)
     return record
 
 

@@ -1,4 +1,7 @@
-"""Remove old runs and their reports; their rows stay, since the history is drawn from those."""
+"""Remove old runs and their reports; their rows stay, since the history is drawn from those.
+
+Of a team's store what this home has put there goes with them; what it has not put there yet stays here.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from adx_lab.errors import StoreError
 from adx_lab.records.run import RunRecord
 from adx_lab.settings import Settings
-from adx_lab.store.folders import delete_run_folder, open_run, run_ids
+from adx_lab.store.folders import open_run, run_ids
+from adx_lab.store.shared import owed, remove_run, shared_runs
 
 
 def prune(
@@ -21,7 +25,7 @@ def prune(
     Parameters
     ----------
     baseline_commit
-        Runs of this commit stay, however old: the nights are compared with it.
+        Runs of this commit stay, however old: the nights are compared with it. Of a team all homes' count.
     keep
         Runs that stay in any case, with those that were made for them.
     now
@@ -31,9 +35,16 @@ def prune(
     -------
     list of str
         What was removed.
+
+    Raises
+    ------
+    AwayError
+        The team's store can't be used: then nothing is removed, or no more.
     """
     if settings.night.keep_days <= 0:
         return []
+    shared, waiting = shared_runs(settings), owed(settings)
+    baselines = {baseline_commit} | (frozenset() if shared is None else shared.baseline_commits())
     records = [record for record in _own(settings) if not {record.run_id, record.night} & keep]
     ends = [datetime.fromisoformat(record.started_at) for record in records]
     # Counted from the night before this one, too: a clock that is years ahead removes nothing.
@@ -41,9 +52,9 @@ def prune(
     removed = []
     for record, ended in zip(records, ends, strict=True):
         commit = record.git.commit
-        if ended >= oldest or (commit and commit == baseline_commit):
+        if ended >= oldest or (commit and commit in baselines) or record.run_id in waiting:
             continue
-        delete_run_folder(settings.runs_dir, record.run_id)
+        remove_run(settings, record.run_id, everywhere=False)
         shutil.rmtree(settings.reports_dir / record.run_id, ignore_errors=True)
         removed.append(record.run_id)
     return removed

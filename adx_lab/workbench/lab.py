@@ -22,6 +22,7 @@ from adx_lab.conduct.plans import CORE_QUERIES, cells_of, query_names
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.request import LoadRequest, load_request, usual_scenario
 from adx_lab.conduct.run.surroundings import Surroundings, elsewhere, surroundings
+from adx_lab.conduct.sharing import put_up
 from adx_lab.conduct.switches.catalogue import measures_of
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import UsageError
@@ -35,9 +36,9 @@ from adx_lab.report.switches.worth_figure import worth_of_rules
 from adx_lab.report.switches.worth_table import rules_table
 from adx_lab.services.stack_state import read_state
 from adx_lab.settings import Settings, override, read_settings
-from adx_lab.store.folders import open_run
 from adx_lab.store.rows import list_runs
 from adx_lab.store.rule_costs import read_rule_costs
+from adx_lab.store.shared import find_run
 from adx_lab.workbench.background import Background
 from adx_lab.workbench.results import Duet, Result, Run, plans_result
 
@@ -142,12 +143,14 @@ class Lab:
         async def work(progress: Progress) -> Run:
             around = await self._around(progress)
             stored = await recorded.record_load(settings, around, request, progress)
-            return Run(recorded.keep(settings, stored))
+            kept = recorded.keep(settings, stored)
+            await put_up(settings, progress)
+            return Run(kept)
 
         return self._background.call(work)
 
     def run(self, run_id: str = "latest") -> Run:
-        """Return a stored load by its id, by the beginning of it, or the latest.
+        """Return a stored load by its id, by the beginning of it, or the latest; of the team's, too.
 
         Raises
         ------
@@ -156,14 +159,15 @@ class Lab:
         StoreError
             It is damaged, or was made by a newer version.
         """
-        return Run(recorded.judge(self._settings, open_run(self._settings.runs_dir, run_id, "load", "climb")))
+        return Run(recorded.judge(self._settings, find_run(self._settings, run_id, "load", "climb")))
 
     def runs(self) -> Result:
         """Return all stored runs, oldest first; the columns after ``status`` are their figures."""
-        rows = list_runs(self._settings).rows
+        listing = list_runs(self._settings, everywhere=True)
+        rows, doubts = listing.rows, tuple(Caveat("run-store", line) for line in listing.trouble)
         plain = [{name: row[name] for name in row if name != "figures"} for row in rows]
         figures = pd.DataFrame([row["figures"] for row in rows])
-        return Result(pd.concat([pd.DataFrame(plain), figures], axis=1), (stored_runs(rows[::-1]),))
+        return Result(pd.concat([pd.DataFrame(plain), figures], axis=1), (stored_runs(rows[::-1]),), doubts)
 
     def explain(self, query: str, tenant: str = "whale", *, mode: str = "custom") -> Result:
         """Explain a named query of the core for one kind of tenant, or any statement.

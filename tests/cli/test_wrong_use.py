@@ -110,7 +110,7 @@ def test_debug_shows_the_whole_chain(home: Home) -> None:
 
 def test_help_needs_nothing_heavy() -> None:
     # Start-up time counts: what costs tenths of a second must not be imported for a page of help.
-    heavy = {"pandas", "plotly", "locust", "scipy", "sqlalchemy"}
+    heavy = {"pandas", "plotly", "locust", "scipy", "sqlalchemy", "alembic"}
     code = f"import sys, adx_lab.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from adx_lab.conduct.run.built import describe_git
 from adx_lab.errors import UsageError
 from adx_lab.services.sources import commit_of
 from adx_lab.settings import Settings, read_settings
+from adx_lab.store.migrations import VERSION_TABLE
 from tests.conduct.test_stored import make_run
 from tests.conftest import CHECKOUT, IN_GIT, Home
 
@@ -37,6 +40,16 @@ def told(settings: Settings, *, attached: bool = True) -> list[str]:
 @pytest.fixture
 def settings(home: Home) -> Settings:
     return read_settings({"ADX_LAB_HOME": str(home.path)})
+
+
+def test_a_store_of_a_newer_lab_stops_a_night_and_a_list_in_one_line(home: Home) -> None:
+    with closing(sqlite3.connect(home.data / "runs.sqlite", isolation_level=None)) as database:
+        database.execute(f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32))")
+        database.execute(f"INSERT INTO {VERSION_TABLE} VALUES ('9999')")
+    for words in (("nightly", "--blocks", "0"), ("runs", "list")):
+        done = home.adx_lab(*words)
+        assert (done.code, len(done.error_lines)) == (2, 1), done.err
+        assert "a newer ADX Lab made the run store" in done.error_lines[0]
 
 
 @pytest.mark.parametrize(

@@ -221,8 +221,8 @@ async def test_a_statement_outlives_a_change_of_its_table(
     ("change", "words"),
     [
         ("ALTER TABLE files DROP COLUMN sha256", "sha256"),
-        ("INSERT INTO schema_versions (version) VALUES (99)", "newer than"),
-        ("DELETE FROM schema_versions WHERE version > 1", "run: python -m adx_lab.core migrate"),
+        ("UPDATE alembic_version SET version_num = '0099'", "newer than"),
+        ("UPDATE alembic_version SET version_num = '0001'", "run: python -m adx_lab.core migrate"),
     ],
 )
 async def test_a_schema_that_does_not_fit_is_refused_in_one_line(

@@ -104,7 +104,7 @@ def run(
     from adx_lab.conduct.run.request import load_request
     from adx_lab.load.starting.headless import join_master
     from adx_lab.load.starting.machines import Machines
-    from adx_lab.store.folders import open_run
+    from adx_lab.store.shared import find_run
 
     flags = {
         "load.rate_per_s": rate,
@@ -121,7 +121,7 @@ def run(
     }
     settings = read_settings(flags=flags)
     if replay is not None:
-        open_run(settings.runs_dir, replay)  # refused before anything is started
+        find_run(settings, replay)  # refused before anything is started
     request = load_request(
         settings,
         scenario,

@@ -24,10 +24,11 @@ def run(run_id: str = "latest", /, *, single: Path | None = None, json: bool = F
     from adx_lab.cli.verdict_text import print_report
     from adx_lab.conduct.nights import pages
     from adx_lab.report.page.night_report import write_single
-    from adx_lab.store.folders import judging, open_run
+    from adx_lab.store.folders import judging
+    from adx_lab.store.shared import find_run
 
     settings = read_settings()
-    stored = open_run(settings.runs_dir, run_id)
+    stored = find_run(settings, run_id)
     if single is not None:
         with judging(stored):
             contents = pages.contents_of(settings, stored)

@@ -1,8 +1,10 @@
-"""``adx-lab runs list|show|delete|rebuild``."""
+"""``adx-lab runs list|show|compare|delete|push|rebuild``."""
 
 from __future__ import annotations
 
-from cyclopts import App
+from typing import Annotated
+
+from cyclopts import App, Parameter
 
 from adx_lab.cli.console import ConsoleProgress, print_json, print_next, print_pairs, print_table, say_error
 from adx_lab.cli.help_text import example
@@ -14,7 +16,7 @@ from adx_lab.settings import read_settings
 
 app = App(
     name="runs",
-    help="List, show or delete stored runs; look back at all of them; make the store anew.",
+    help="List, show or delete stored runs; look back at all of them; put them into a team's store.",
     help_epilogue=example("runs"),
 )
 app.command(show_history, name="history")
@@ -32,7 +34,7 @@ def list_runs(*, json: bool = False) -> int:
     from adx_lab.report.nights.stored import stored_runs
     from adx_lab.store.rows import list_runs as list_runs_of
 
-    listing = list_runs_of(read_settings())
+    listing = list_runs_of(read_settings(), everywhere=True)
     for line in listing.trouble:
         say_error(line)
     if json:
@@ -54,11 +56,11 @@ def show(run_id: str = "latest", /, *, json: bool = False) -> int:
     json
         Print it as one JSON document.
     """
-    from adx_lab.store.folders import open_run
     from adx_lab.store.rows import list_runs as list_runs_of
+    from adx_lab.store.shared import find_run
 
     settings = read_settings()
-    run = open_run(settings.runs_dir, run_id)
+    run = find_run(settings, run_id)
     rows = list_runs_of(settings).rows
     row = next((row for row in rows if row["run_id"] == run.record.run_id), None)
     document = to_plain(run.record) | {
@@ -99,7 +101,7 @@ def compare(base: str, head: str, /, *, json: bool = False) -> int:
     from adx_lab.conduct.nights.usual import compare_runs
     from adx_lab.report.duet.comparison_tables import comparisons, telling
     from adx_lab.report.page.sheets.two_runs import write_compared
-    from adx_lab.store.folders import open_run
+    from adx_lab.store.shared import find_run
 
     settings = read_settings()
     answer = compare_runs(settings, base, head)
@@ -113,7 +115,7 @@ def compare(base: str, head: str, /, *, json: bool = False) -> int:
     print(f"{rest} more show no difference; --json and the page have each\n" if rest else "")
     for finding in answer.findings:
         print(f"finding  {finding.kind}, {finding.subject}: {finding.cause}")
-    base, head = (open_run(settings.runs_dir, one).record.run_id for one in (base, head))
+    base, head = (find_run(settings, one).record.run_id for one in (base, head))
     print(f"page     {write_compared(settings, base, head, answer)}")
     return 0
 
@@ -121,6 +123,8 @@ def compare(base: str, head: str, /, *, json: bool = False) -> int:
 @app.command
 def delete(run_id: str | None = None, /, *, older_than: float | None = None, keep: int | None = None) -> int:
     """Delete one run, or old ones: folder, report and row; never those of the baseline's commit.
+
+    From the team's store, too: one by its whole id, of old ones those that this home has put there.
 
     Parameters
     ----------
@@ -149,8 +153,40 @@ def delete(run_id: str | None = None, /, *, older_than: float | None = None, kee
 
 
 @app.command
+def push(
+    run_id: str | None = None, /, *, everything: Annotated[bool, Parameter(name="--all", negative=())] = False
+) -> int:
+    """Put into the team's store what could not be put there when it was stored.
+
+    Parameters
+    ----------
+    run_id
+        Only this run.
+    everything
+        All runs that are here, also those from before ``store.runs_url`` was set.
+    """
+    import asyncio
+
+    from adx_lab.conduct.sharing import push as push_runs
+    from adx_lab.store.folders import named, run_ids
+    from adx_lab.store.shared import is_copy, owed, require_shared
+
+    settings = read_settings()
+    shared = require_shared(settings)
+    own = [one for one in run_ids(settings.runs_dir) if not is_copy(settings.runs_dir / one)]
+    chosen = own if everything else owed(settings)
+    if run_id is not None:
+        chosen = [named(own, run_id, settings.runs_dir)]
+    done = asyncio.run(push_runs(settings, chosen))
+    for name in done:
+        print(f"put up {name}")
+    print(f"put {len(done)} run{'' if len(done) == 1 else 's'} into {shared.shown}")
+    return 0
+
+
+@app.command
 def rebuild(*, json: bool = False) -> int:
-    """Make the run store anew from the runs' folders; nothing that is stored is lost by it.
+    """Make the run store anew from the folders and the team's store; nothing that is stored is lost by it.
 
     Parameters
     ----------

@@ -23,10 +23,10 @@ def run(run_id: str = "latest", /, *, tree: int | None = None, json: bool = Fals
     from adx_lab.report.plans.document import plan_document
     from adx_lab.report.plans.terminal import print_plans
     from adx_lab.report.run.statements import cell_of, statement_costs, statement_table
-    from adx_lab.store.folders import open_run
+    from adx_lab.store.shared import find_run
 
     settings = read_settings()
-    stored = open_run(settings.runs_dir, run_id, "load", "climb")
+    stored = find_run(settings, run_id, "load", "climb")
     judgement = judge(settings, stored)
     costs = statement_costs(judgement)
     if not costs:

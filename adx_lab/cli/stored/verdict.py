@@ -21,10 +21,10 @@ def run(run_id: str = "latest", /, *, json: bool = False) -> int:
     from adx_lab.cli.duet_text import print_duet
     from adx_lab.conduct.duet.judge import judge_duet
     from adx_lab.conduct.duet.stored import read_evidence
-    from adx_lab.store.folders import open_run
+    from adx_lab.store.shared import find_run
 
     settings = read_settings()
-    stored = open_run(settings.runs_dir, run_id, "duet")
+    stored = find_run(settings, run_id, "duet")
     answer = judge_duet(read_evidence(stored))
     verdict = answer.verdict
     given = stored.verdict()

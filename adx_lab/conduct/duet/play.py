@@ -32,6 +32,7 @@ from adx_lab.conduct.duet.templates import VariantError, prepare
 from adx_lab.conduct.duet.trials import latest_calibration, note_equal
 from adx_lab.conduct.run.built import build_record, describe_git
 from adx_lab.conduct.run.request import find_scenario
+from adx_lab.conduct.sharing import put_up
 from adx_lab.errors import MeasurementError
 from adx_lab.files import scratch
 from adx_lab.progress import Progress, Watched
@@ -42,6 +43,7 @@ from adx_lab.settings import Settings
 from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, new_run_folder, open_folder, open_run
 from adx_lab.store.rows import RunStore
+from adx_lab.store.shared import owe
 
 _LIBRARIES = ("asyncpg", "granian", "locust", "numpy", "pandas", "scipy", "valkey")
 _PROBE_RATE_PER_S = 120.0
@@ -97,6 +99,7 @@ async def play(settings: Settings, order: DuetOrder, progress: Progress) -> Play
     _keep_row(settings, run, answer, baseline=_baseline_of(settings, order, variants))
     if len(run.record.duet.blocks) >= DECISIVE_MIN:
         note_equal(settings, run, answer.verdict)
+    await put_up(settings, progress)
     return Played(answer, run, run.record.caveats)
 
 
@@ -124,6 +127,7 @@ class _Duet:
             new_run_folder(settings.runs_dir, self.run_id) as run_dir,
             scratch(settings.data_dir, "duet") as blocks_dir,
         ):
+            owe(settings, run_dir)
             if order.rate_per_s is None:
                 self.progress.step("looking for a rate that both can serve easily")
             rate_per_s = order.rate_per_s or await find_rate(bench, blocks_dir)

@@ -29,6 +29,7 @@ from adx_lab.conduct.nights.pages import of_the_night, report
 from adx_lab.conduct.run import recorded
 from adx_lab.conduct.run.request import LoadRequest, find_scenario, usual_scenario
 from adx_lab.conduct.run.surroundings import Surroundings, elsewhere, surroundings
+from adx_lab.conduct.sharing import put_up
 from adx_lab.conduct.switches.catalogue import measures_of
 from adx_lab.conduct.switches.measure import RulesOrder, measure_rules
 from adx_lab.errors import AdxLabError, StoreError, UsageError
@@ -44,6 +45,7 @@ from adx_lab.stack.locks import hold
 from adx_lab.store.folders import StoredRun, open_run, run_ids
 from adx_lab.store.pruning import prune
 from adx_lab.store.rule_costs import read_rule_costs
+from adx_lab.store.shared import AwayError, is_copy, owe
 
 ProfileName = Literal["quick", "nightly"]
 _WEBHOOK_S = 10.0
@@ -110,6 +112,7 @@ class _Night:
         elif request.url is None:
             await self._go_on(beside)
         assert self.run is not None
+        await put_up(self.settings, self.progress)
         if isinstance(self.progress, Watched):
             self.progress.shown("budgets", recorded.judge(self.settings, self.run).budgets)
         if self._plays_duets(request) and self.profile.duet.get("blocks") != 0:
@@ -180,6 +183,7 @@ class _Night:
             made = await play(self.settings, order, self.progress)
             if made.run is None:
                 write_unplayed(run.folder, made.answer.verdict.findings[0])
+                owe(self.settings, run.folder)
                 return
             status = made.answer.verdict.status
         if self.profile.bisect and status == "regressed":
@@ -250,9 +254,8 @@ async def nightly(
             raise
         assert night.run is not None
         made = await report(settings, night.run, progress, notes=tuple(night.notes))
-        removed = _prune(settings, night.run)
-        if removed:
-            progress.step(f"removed {len(removed)} old run{'s' if len(removed) > 1 else ''}")
+        await put_up(settings, progress)
+        await asyncio.to_thread(_prune, settings, night.run, progress)
         await asyncio.to_thread(_tell, settings, made, progress)
         return made
 
@@ -270,7 +273,7 @@ def unfinished(settings: Settings) -> StoredRun:
             run = open_run(settings.runs_dir, run_id)
         except StoreError:  # damaged: nothing can be taken up from it
             continue
-        if run.record.purpose != "nightly":
+        if run.record.purpose != "nightly" or is_copy(run.folder):
             continue
         if _is_whole(settings.reports_dir / run_id / "verdict.json"):
             mend = "start another with adx-lab nightly"
@@ -316,10 +319,16 @@ async def _leave_what_there_is(night: _Night, stopped: BaseException) -> None:
     night.progress.step(f"the night ended early; what it had is in {made.index}")
 
 
-def _prune(settings: Settings, run: StoredRun) -> list[str]:
+def _prune(settings: Settings, run: StoredRun, progress: Progress) -> None:
     baseline = read_baseline(settings)
     commit = None if baseline is None else baseline.commit
-    return prune(settings, baseline_commit=commit, keep=frozenset({run.record.run_id}))
+    try:
+        removed = prune(settings, baseline_commit=commit, keep=frozenset({run.record.run_id}))
+    except AwayError as error:
+        progress.step(f"old runs stay for tonight: {error}")
+        return
+    if removed:
+        progress.step(f"removed {len(removed)} old run{'s' if len(removed) > 1 else ''}")
 
 
 def _tell(settings: Settings, made: Report, progress: Progress) -> None:

@@ -25,6 +25,7 @@ from adx_lab.report.page.night_report import NotebookOrder, Report, make_report
 from adx_lab.settings import Settings
 from adx_lab.store.folders import StoredRun, judging, open_run, runs_naming
 from adx_lab.store.rule_costs import read_rule_costs
+from adx_lab.store.shared import bring_night
 
 _PLANS, _CACHE = "query_plans", "cache"
 
@@ -144,6 +145,7 @@ def _empty_of(contents: Contents) -> set[str]:
 def of_the_night(settings: Settings, run: StoredRun) -> list[StoredRun]:
     """Return the runs that were made for a night's loaded run."""
     own = run.record.run_id
+    bring_night(settings, run)
     found = []
     # Of any time: a clock that was set back lets a duet seem older than its night.
     for run_id in runs_naming(settings.runs_dir, own):

@@ -17,8 +17,9 @@ from adx_lab.conduct.run.statements import asked_of, index_definitions, plans_by
 from adx_lab.errors import StoreError, UsageError
 from adx_lab.report.run.judged_run import Judgement
 from adx_lab.settings import Settings
-from adx_lab.store.folders import StoredRun, open_run
+from adx_lab.store.folders import StoredRun
 from adx_lab.store.rows import list_runs
+from adx_lab.store.shared import find_run
 
 _NIGHTS_KNOWN = 30
 _VALID = frozenset({"pass", "undecided"})
@@ -49,8 +50,8 @@ def usual_nights(settings: Settings, tonight: StoredRun) -> list[StoredRun]:
         if len(found) >= max(1, settings.baseline.nights):
             break
         try:
-            found.append(open_run(settings.runs_dir, row["run_id"]))
-        except (StoreError, UsageError):  # pruned or damaged: the one before it is as good
+            found.append(find_run(settings, row["run_id"]))
+        except (StoreError, UsageError):  # pruned, damaged or out of reach: the one before it is as good
             continue
     return found[::-1]
 
@@ -102,5 +103,5 @@ def figures_of_night(judgement: Judgement) -> NightFigures:
 
 def compare_runs(settings: Settings, base: str, head: str) -> UsualAnswer:
     """Compare any two stored runs: what differs, and no verdict of cause."""
-    both = [judge_again(settings, open_run(settings.runs_dir, run_id)) for run_id in (base, head)]
+    both = [judge_again(settings, find_run(settings, run_id)) for run_id in (base, head)]
     return compare_with_usual(figures_of_night(both[1]), [figures_of_night(both[0])])

@@ -42,6 +42,7 @@ from adx_lab.conduct.run.built import (
 from adx_lab.conduct.run.request import LoadRequest, locust_trust, locust_words
 from adx_lab.conduct.run.surroundings import Surroundings, elsewhere, service_name, surroundings
 from adx_lab.conduct.run.traces import doubts_of, received, splits_of
+from adx_lab.conduct.sharing import put_up
 from adx_lab.deaths import Death, DeathTail, backends_killed, now
 from adx_lab.errors import AdxLabError, StackError
 from adx_lab.load.collecting.collect import Collected
@@ -71,6 +72,7 @@ from adx_lab.store.folders import (
     write_table,
 )
 from adx_lab.store.rows import RunStore
+from adx_lab.store.shared import find_run, is_copy, owe
 
 T = TypeVar("T")
 OBSERVED_QUERY = "users.get"
@@ -94,6 +96,7 @@ async def record_load(
     run_id = new_run_id()
     started_at = datetime.now(UTC)
     with new_run_folder(settings.runs_dir, run_id) as run_dir:
+        owe(settings, run_dir)
         doubts: list[Caveat] = []
         tail = DeathTail(around.deaths)
         async with _maybe_connected(around.target.database_url) as connection:
@@ -188,7 +191,9 @@ async def load(settings: Settings, request: LoadRequest, progress: Progress) -> 
         else:
             async with surroundings(told, progress) as started:
                 run = await record_load(told, replace(started, receiver=receiver), request, progress)
-    return keep(settings, run)
+    judgement = keep(settings, run)
+    await put_up(settings, progress)
+    return judgement
 
 
 def keep(settings: Settings, run: StoredRun) -> Judgement:
@@ -199,9 +204,14 @@ def keep(settings: Settings, run: StoredRun) -> Judgement:
 
 
 def keep_row(settings: Settings, judgement: Judgement, *, status: str | None) -> None:
-    """Keep a run's figures in the run store, with its verdict where one was given."""
+    """Keep a run's figures in the run store, with its verdict where one was given.
+
+    What another home said of its run stands: a laptop's page of it changes no team's history.
+    """
     store = RunStore(settings)
     try:
+        if is_copy(judgement.run.folder) and store.status(judgement.record.run_id) is not None:
+            return
         store.save(judgement.record, status=status, figures=figures_of(judgement))
     finally:
         store.close()
@@ -258,7 +268,7 @@ async def _drive(
         **_asked(settings, request),
     )
     if request.replay is not None:
-        earlier = open_run(settings.runs_dir, request.replay).folder / "samples.parquet"
+        earlier = find_run(settings, request.replay).folder / "samples.parquet"
         schedule = raw_dir / "schedule.arrow"
         duration_s = write_replay(earlier, schedule)
         order = msgspec.structs.replace(order, replay_file=str(schedule), duration_s=duration_s)

@@ -18,7 +18,14 @@ import asyncpg
 import msgspec
 
 from adx_lab.core.auth.passwords import hash_with_salt
-from adx_lab.core.database.schema import drop_tables, has_tables, make_indexes, make_tables, open_database
+from adx_lab.core.database.schema import (
+    drop_tables,
+    has_tables,
+    make_indexes,
+    make_tables,
+    open_database,
+    take_turn,
+)
 from adx_lab.core.errors import ConfigError, CoreError
 from adx_lab.core.files.blobs import blob_name, blob_sha256
 from adx_lab.core.server.ids import make_id
@@ -123,11 +130,12 @@ def seed(settings: Settings, scale: str, seed: int, *, replace: bool) -> None:
 async def _seed(settings: Settings, scale: Scale, seed: int, *, replace: bool) -> dict[str, int]:
     connection = await open_database(settings.database_url)
     try:
+        await take_turn(connection)
         if await has_tables(connection):
             if not replace:
                 raise ConfigError("the database has a data set already; --replace drops it first")
             await drop_tables(connection)
-        await make_tables(connection)
+        await make_tables(connection, settings.database_url)
         counts = await _load(connection, scale, Random(seed))  # noqa: S311
         _say("indexes")
         await make_indexes(connection, all_of_them=settings.on("db.indexes"))

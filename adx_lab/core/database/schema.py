@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import asyncpg
 
 from adx_lab.core.database.database import QUERIES, connect
 from adx_lab.core.errors import ConfigError, CoreError
+from adx_lab.core.monitoring.logs import log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,19 +24,20 @@ _FOLDER = Path(__file__).parent
 _INDEX = re.compile(
     r"CREATE (?P<unique>UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (?P<name>\w+)\s+ON (?P<table>\w+)"
 )
-_LOCK = 0x_AD_C0_5C
+_LOCK = 0x_AD_C0_5D
+_TURN_S = 0.1
 _POOLER_S, _POOLER_TRIES = 5.0, 3
-_VERSIONS = """
-CREATE TABLE IF NOT EXISTS schema_versions (
-    version integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now()
-)
-"""
-_DONE = "INSERT INTO schema_versions (version) VALUES ($1) ON CONFLICT DO NOTHING"
 _DROP = """
 DROP VIEW IF EXISTS tenant_sizes;
-DROP TABLE IF EXISTS schema_versions, workflow_runs, events, files, refresh_tokens, sessions, user_roles,
-roles, users, tenants;
+DROP TABLE IF EXISTS alembic_version, schema_versions, workflow_runs, events, files, refresh_tokens, sessions,
+user_roles, roles, users, tenants;
 """
+_REVISIONS = [
+    path.stem.removeprefix("revision_")
+    for path in sorted((_FOLDER / "migrations" / "versions").glob("revision_*.py"))
+]
+LATEST = _REVISIONS[-1]
+_logger = logging.getLogger("adx_lab.core.database.schema")
 
 
 def migrate(settings: Settings) -> None:
@@ -68,26 +71,32 @@ async def has_tables(connection: asyncpg.Connection) -> bool:
     return found
 
 
-async def make_tables(connection: asyncpg.Connection) -> None:
-    """Bring the tables to the version that this core knows, step by step, each step whole or not at all.
+async def take_turn(connection: asyncpg.Connection) -> None:
+    """Wait until nobody else changes the schema, and keep others from it while the connection lives."""
+    # Tried again and again: who waits for a lock has a snapshot, and CREATE INDEX CONCURRENTLY waits for it.
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
+        await asyncio.sleep(_TURN_S)
 
-    Several at once wait for one another.
+
+async def make_tables(connection: asyncpg.Connection, url: str) -> None:
+    """Bring the tables to the revision that this core knows, whole or not at all; for who has the turn.
 
     Raises
     ------
     ConfigError
         The database is of a newer core.
+    CoreError
+        It does not let us.
     """
-    async with connection.transaction():
-        await connection.fetchval("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        version = await _version(connection)
-        await connection.execute(_VERSIONS)
-        if version > LATEST:
-            raise _too_new(version)
-        for number, path in _steps():
-            if number > version:
-                await connection.execute(path.read_text(encoding="utf-8"))
-            await connection.execute(_DONE, number)
+    told = await _told(connection)
+    reached = told or await _reached(connection)
+    _refuse_newer(reached)
+    if told != LATEST:
+        logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each of its plugins
+        from adx_lab.core.database.migrations import upgrade  # noqa: PLC0415  # serving needs none of it
+
+        await upgrade(url, reached=None if told else reached)
+        log(_logger, logging.INFO, "migrated", reached=reached, version=LATEST)
 
 
 async def check_schema(connection: asyncpg.Connection, queries: Iterable[Query]) -> None:
@@ -98,25 +107,23 @@ async def check_schema(connection: asyncpg.Connection, queries: Iterable[Query])
     ConfigError
         With the mend.
     """
-    if not await has_tables(connection):
-        raise ConfigError("the database has no tables yet; run: python -m adx_lab.core migrate")
-    version = await _version(connection)
-    if version > LATEST:
-        raise _too_new(version)
-    if version < LATEST:
-        raise ConfigError(
-            f"the database is at version {version} of {LATEST}; run: python -m adx_lab.core migrate"
-        )
+    version = await _told(connection) or await _reached(connection)
+    _refuse_newer(version)
+    if version != LATEST:
+        found = "has no tables yet" if version is None else f"is at version {version} of {LATEST}"
+        raise ConfigError(f"the database {found}; run: python -m adx_lab.core migrate")
     await connection.execute("SET lock_timeout = '200ms'")
-    for query in queries:
-        try:
+    try:
+        for query in queries:
             await connection.prepare(query.sql)
-        except asyncpg.LockNotAvailableError:
-            return  # a migration or a backup has a table now; that is no reason not to start
-        except asyncpg.PostgresError as error:
-            raise ConfigError(
-                f"the database's schema is not version {LATEST} as it was made: {error} (query {query.name})"
-            ) from error
+    except asyncpg.LockNotAvailableError:
+        return  # a migration or a backup has a table now; that is no reason not to start
+    except asyncpg.PostgresError as error:
+        raise ConfigError(
+            f"the database's schema is not version {LATEST} as it was made: {error} (query {query.name})"
+        ) from error
+    finally:
+        await connection.execute("RESET lock_timeout")  # an index made later waits for who is at work
 
 
 async def refuse_pooler(url: str) -> None:
@@ -206,9 +213,8 @@ async def _migrate(settings: Settings) -> None:
     await refuse_pooler(settings.database_url)
     connection = await open_database(settings.database_url)
     try:
-        # One at a time, for as long as this connection lives: two that build an index wait for each other.
-        await connection.fetchval("SELECT pg_advisory_lock($1)", _LOCK + 1)
-        await make_tables(connection)
+        await take_turn(connection)
+        await make_tables(connection, settings.database_url)
         await check_schema(connection, QUERIES.values())
         await make_indexes(connection, all_of_them=settings.on("db.indexes"))
     except asyncpg.PostgresError as error:
@@ -217,23 +223,25 @@ async def _migrate(settings: Settings) -> None:
         await connection.close()
 
 
-async def _version(connection: asyncpg.Connection) -> int:
+async def _told(connection: asyncpg.Connection) -> str | None:
+    """Return the revision that Alembic wrote into the database."""
+    try:
+        told: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    except asyncpg.UndefinedTableError:
+        return None
+    return told
+
+
+async def _reached(connection: asyncpg.Connection) -> str | None:
+    """Return the revision of a database whose core kept its versions by itself, or not at all."""
     if not await has_tables(connection):
-        return 0
+        return None
     if not await connection.fetchval("SELECT to_regclass('schema_versions') IS NOT NULL"):
-        return 1  # made before versions were kept
-    version: int = await connection.fetchval("SELECT coalesce(max(version), 1) FROM schema_versions")
-    return version
+        return _REVISIONS[0]
+    number = await connection.fetchval("SELECT coalesce(max(version), 1) FROM schema_versions")
+    return f"{number:04}"
 
 
-def _steps() -> list[tuple[int, Path]]:
-    return [
-        (int(path.name.partition("_")[0]), path) for path in sorted((_FOLDER / "migrations").glob("*.sql"))
-    ]
-
-
-LATEST = _steps()[-1][0]
-
-
-def _too_new(version: int) -> ConfigError:
-    return ConfigError(f"the database is at version {version}, newer than {LATEST}; run a newer core")
+def _refuse_newer(version: str | None) -> None:
+    if version is not None and version not in _REVISIONS:
+        raise ConfigError(f"the database is at version {version}, newer than {LATEST}; run a newer core")

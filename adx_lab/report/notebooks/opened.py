@@ -12,8 +12,9 @@ from adx_lab.report.nights.night_series import NightSeries
 from adx_lab.report.notebooks.parameters import check_injected, check_type
 from adx_lab.report.run.judged_run import Judgement
 from adx_lab.settings import Settings, read_settings
-from adx_lab.store.folders import StoredRun, open_run
+from adx_lab.store.folders import StoredRun
 from adx_lab.store.rule_costs import RuleCost, read_rule_costs
+from adx_lab.store.shared import find_run
 
 LATEST = "latest"
 
@@ -94,4 +95,4 @@ def _settings(home: str) -> Settings:
 
 def _open(settings: Settings, run_id: str, *kinds: Kind) -> StoredRun:
     check_type("run_id", run_id, str)
-    return open_run(settings.runs_dir, run_id, *kinds)
+    return find_run(settings, run_id, *kinds)

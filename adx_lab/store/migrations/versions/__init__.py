@@ -1,0 +1,1 @@
+"""One file a revision, which Alembic finds by itself."""
