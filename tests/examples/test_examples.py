@@ -19,7 +19,7 @@ from adx_lab.conduct.run.request import load_request
 from adx_lab.conduct.run.surroundings import surroundings
 from adx_lab.progress import Silent
 from adx_lab.services.sources import commit_of
-from adx_lab.settings import read_settings
+from adx_lab.settings import read_budgets, read_settings
 from adx_lab.store.folders import StoredRun, open_run, run_ids
 from tests.conftest import CHECKOUT, Finished
 
@@ -240,3 +240,23 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, change: tuple[str, str], said
     assert done.code == code, done.err
     assert len(done.error_lines) == 1
     assert said in done.error_lines[0]
+
+
+def test_init_describes_the_shop_and_its_first_run_is_listed(tmp_path: Path) -> None:
+    place = copied("shop", tmp_path)
+    (place / "adx-lab.toml").unlink()
+    serve = "{python} -m granian --interface asgi --host {host} --port {port} --no-access-log shop.app:app"
+    words = ("--command", serve, "--ready", "/health", "--prepare", "{python} -m shop.seed")
+    database = ("--env", "DATABASE_URL=postgresql+asyncpg://{database}")
+    try:
+        done = adx_lab(place, "init", *words, *database, "--locustfile", "loadtests/locustfile.py")
+        assert done.code == 0, done.err
+        settings = read_settings({}, {"home": str(place)})
+        limited = {one.metric for one in read_budgets(settings.budgets_file, "locustfile")}
+        assert {"statement.*.mean_ms", "error_rate"} < limited
+        assert any(name.startswith(f"endpoint.{LIST}.p") for name in limited)
+        listed = adx_lab(place, "runs", "list")
+        assert "has no row" not in listed.err
+        assert "not judged" in listed.out
+    finally:
+        adx_lab(place, "down", "--purge")
