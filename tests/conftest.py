@@ -56,6 +56,10 @@ ACCEPTANCE = (
     ),
     *("tests/conduct/bisection/", "tests/examples/", "tests/promises/test_verdicts.py::test_a_slow_patch"),
     *("tests/report/test_answer.py", "tests/load/test_recorded_whole.py", "tests/load/test_scenarios.py"),
+    *(
+        f"tests/load/test_workers.py::test_{name}"
+        for name in ("a_worker_that_is_killed", "workers_end_with_a_lab", "times_are_the_masters")
+    ),
     *("tests/services/test_running.py", "tests/services/test_starting.py", "tests/cli/test_lab.py"),
 )
 """Whole duets, kills, browsers and other services' stacks: ``make acceptance``."""
@@ -119,13 +123,16 @@ def make_home(path: Path) -> Home:
     return Home(path)
 
 
+_OF_THE_NIGHT = ("tests/conduct/test_nightly.py", "tests/promises/test_formats.py")
+
+
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # the plugin has no types
     """Where several processes run the tests, a folder's stay together: what they share is made once."""
 
     def _split_scope(self, nodeid: str) -> str:
         folder = nodeid.split("/")[1]
         # The session's one night is read by the tests of the night and of the report.
-        return "report" if nodeid.startswith("tests/conduct/test_nightly.py") else folder
+        return "report" if nodeid.startswith(_OF_THE_NIGHT) else folder
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

@@ -38,20 +38,20 @@ def show(
     """
     text = read_text(file)
     reading = scan_plans(text)
-    analyses = [analyse(document) for document in reading.documents or read_plans(text)]
+    documents = reading.documents or read_plans(text)
     for fault in reading.faults[:_SHOWN_MAX]:
         say_error(f"left out: {fault}")
     if json:
         from adx_lab.report.plans.document import plan_document  # only what prints JSON waits for it
 
-        documents = [plan_document(analysis) for analysis in analyses]
-        print_json(documents[0] if len(documents) == 1 else documents)
-    elif len(analyses) > _SHOWN_MAX and not every:
-        print_groups(group_plans(analyses))
+        plain = [plan_document(analyse(document)) for document in documents]
+        print_json(plain[0] if len(plain) == 1 else plain)
+    elif len(documents) > _SHOWN_MAX and not every:
+        print_groups(group_plans(documents))
     else:
-        print_plans(analyses)
+        print_plans([analyse(document) for document in documents])
     if reading.faults and reading.documents:
-        say_error(f"{len(reading.documents)} plans were read, {len(reading.faults)} could not be")
+        say_error(f"{len(documents)} plans were read, {len(reading.faults)} could not be")
     return 0
 
 

@@ -96,9 +96,9 @@ async def _describe(folder: Path, file: Path, wish: Wish, progress: Progress) ->
     endpoints: dict[str, FirstFigures] = {}
     if wish.locustfile:
         progress.step("a short run, to see which endpoints there are")
-        endpoints = await _short_run(folder, progress)
+        endpoints, statements = await _short_run(folder, progress)
         with file.open("a", encoding="utf-8") as text:
-            text.write(budgets_text(endpoints))
+            text.write(budgets_text(endpoints, statements=statements))
     else:
         notes.append("no locustfile: name one with --locustfile, or in the file as load.locustfile")
     return Described(file, tuple(written), endpoints, _not_asked(routes, endpoints), tuple(notes))
@@ -147,7 +147,8 @@ def _database_in(url: str) -> str:
         raise UsageError(f"{shown_url(url)} is not a database URL: {error}") from error
 
 
-async def _short_run(folder: Path, progress: Progress) -> dict[str, FirstFigures]:
+async def _short_run(folder: Path, progress: Progress) -> tuple[dict[str, FirstFigures], list[float]]:
+    """Return what it measured of each endpoint, and milliseconds a call of each statement."""
     settings = read_settings(flags={"home": str(folder), **_SHORT_RUN})
     request = load_request(settings, None, None, given=frozenset({"duration_s", "warmup_s"}))
     if request.url is not None:
@@ -155,15 +156,18 @@ async def _short_run(folder: Path, progress: Progress) -> dict[str, FirstFigures
     else:
         async with surroundings(settings, progress) as around:
             run = await record_load(settings, around, request, progress)
-    return {
+    judged = judge(settings, run)
+    endpoints = {
         row.subject: FirstFigures(
             float(row.p50_ms.value or row.max_ms or 0),
             float(row.p95_ms.value or row.max_ms or 0),
             row.count * _NIGHT_S / _SHORT_RUN["load.duration_s"],
         )
-        for row in judge(settings, run).endpoints
+        for row in judged.endpoints
         if row.count > row.errors
     }
+    means = (one.value for name, one in judged.measured.items() if name.startswith("statement."))
+    return endpoints, [ms for ms in means if ms is not None]
 
 
 def _not_asked(routes: list[str], endpoints: Mapping[str, FirstFigures]) -> tuple[str, ...]:

@@ -232,7 +232,9 @@ def _of(scenario: str, url: str) -> type[Any]:
     def ask(self: Any) -> None:
         self.perform(clock.now(), next(numbers))
 
-    return type(own.__name__, (own,), {"host": url, "fixed_count": 0, "tasks": [ask], "abstract": False})
+    asking: type[Any] = type(own.__name__, (own,), {"host": url, "fixed_count": 0})
+    asking.tasks = [ask]  # Locust would add those of the scenario itself
+    return asking
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import json
 import math
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
@@ -32,6 +32,9 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 _ASK_S = 5.0
 _FOR_A_P95, _FOR_A_P50 = 250, 30
 """Requests: with fewer a percentile's interval seldom keeps a limit of twice its value."""
+
+_STATEMENT_MS = 10.0
+"""What people promise of a query."""
 
 _NO_DOCUMENT = (OSError, ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException)
 
@@ -113,8 +116,8 @@ class FirstFigures:
         return f"p50_ms = {_round_up(2 * self.p50_ms):g}" if self.requests >= _FOR_A_P50 else None
 
 
-def budgets_text(asked: Mapping[str, FirstFigures]) -> str:
-    """Return budgets proposed from what a short run measured."""
+def budgets_text(asked: Mapping[str, FirstFigures], *, statements: Collection[float] = ()) -> str:
+    """Return budgets proposed from what a short run measured; ``statements`` are each one's mean ms."""
     lines = [
         "",
         "# Proposed from a short run, with room for twice its times: say what you promise instead.",
@@ -124,6 +127,9 @@ def budgets_text(asked: Mapping[str, FirstFigures]) -> str:
     for endpoint, one in asked.items():
         if one.limit is not None and without_values(endpoint) not in many:
             lines += ["[[budget]]", f"endpoint = {_q(endpoint)}", one.limit]
+    if statements:
+        limit = max(_STATEMENT_MS, _round_up(2 * max(statements)))
+        lines += ["[[budget]]", 'statement = "*"  # each by itself', f"mean_ms = {limit:g}"]
     lines += ["[[budget]]", 'endpoint = "*"', "error_rate = 0.01"]
     return "\n".join(lines) + "\n"
 

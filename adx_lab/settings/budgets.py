@@ -16,8 +16,10 @@ from adx_lab.settings.service import BudgetSettings
 
 _TIMES = ("p50_ms", "p95_ms", "p99_ms")
 _SHARES = {"error_rate": "share", "statements_per_request": "statements"}
+_MEAN = "mean_ms"
 _LEAVES = (
     *("p50_ms", "p95_ms", "p99_ms", "p99.9_ms", "error_rate", "statements_per_request", "throughput_per_s"),
+    _MEAN,
     *("rss_mb", "cpu_share", "database.connections", "users.connected", "*"),
 )
 """How the name of a metric ends."""
@@ -106,9 +108,17 @@ def _expanded(budget: BudgetSettings, where: str) -> Iterator[Budget]:
         name = budget.name or budget.metric
         yield Budget(name, budget.metric, budget.limit, budget.direction, budget.unit)
         return
+    if budget.mean_ms is not None and not budget.statement:
+        raise UsageError(
+            f"{where} limits the mean of an endpoint", mend="give it a p50_ms, or name a statement"
+        )
+    if budget.mean_ms is not None:
+        # Of a statement that no service names the database knows the mean, and none of its calls.
+        metric = f"statement.{budget.statement}.{_MEAN}"
+        yield Budget(budget.name or f"{budget.statement} {_MEAN}", metric, budget.mean_ms, "below", "ms")
     prefix = f"endpoint.{budget.endpoint}" if budget.endpoint else f"query.{budget.statement}"
     limits = [(key, getattr(budget, key)) for key in (*_TIMES, *_SHARES) if getattr(budget, key) is not None]
-    if not limits:
+    if not limits and budget.mean_ms is None:
         raise UsageError(f"{where} has no limit", mend="give it a p95_ms or an error_rate")
     for key, limit in limits:
         name = budget.name or f"{budget.endpoint or budget.statement} {key}"

@@ -182,6 +182,7 @@ class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     p99_ms: Positive | None = None
     error_rate: NotNegative | None = None
     statements_per_request: NotNegative | None = None
+    mean_ms: Positive | None = None
     metric: str = ""
     limit: float | None = None
     direction: Literal["below", "above"] = "below"

@@ -44,6 +44,10 @@ class RunStore(StoreDatabase):
         """Return all rows, oldest first."""
         return [_whole(row) for row in self._rows(RUNS)]
 
+    def status(self, run_id: str) -> str | None:
+        """Return the verdict that a run was given; None where it was given none."""
+        return next((row["status"] for row in self.list() if row["run_id"] == run_id), None)
+
     def delete(self, run_id: str) -> None:
         """Remove a run's row; removing one that isn't there is no fault."""
         self._remove(RUNS, {"run_id": run_id})

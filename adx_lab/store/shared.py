@@ -125,6 +125,11 @@ class SharedRuns:
                 if name == RECORD or there.get(name) != own[name]:
                     await obstore.put_async(self._store, f"{run_id}/{name}", folder / name, max_concurrency=4)
                     self._give(run_id, name)
+            if self._folder is not None:
+                for left in (self._folder / run_id).glob(
+                    "*#*"
+                ):  # a killed writer's: a store hides such names
+                    left.unlink(missing_ok=True)
         (folder / _OWED).unlink(missing_ok=True)
 
     def delete(self, run_id: str) -> None:
@@ -135,7 +140,7 @@ class SharedRuns:
                 for path in set(chosen) & set(paths):
                     with suppress(FileNotFoundError):  # somebody else removes it just now
                         obstore.delete(self._store, path)
-        if self._folder is not None:  # what a killed writer left has names that a store hides
+        if self._folder is not None:  # with what a killed writer left
             shutil.rmtree(self._folder / run_id, ignore_errors=True)
 
     def put_baselines(self, home: str, commits: Iterable[str]) -> None:
@@ -160,12 +165,12 @@ class SharedRuns:
         return {name: size for name, size in sizes.items() if "/" not in name and not name.startswith(".")}
 
     def _give(self, place: str, name: str) -> None:
-        """Let whoever may read a share's folder read what is put there; elsewhere the bucket has a policy."""
+        """Let a share's group read what is put there, if its folder does; a bucket has its own policy."""
         if self._folder is not None:
             rights = stat.S_IMODE(self._folder.stat().st_mode)
             with suppress(OSError):  # a share whose rights nobody can set
-                (self._folder / place).chmod(rights & 0o2775)
-                (self._folder / place / name).chmod(rights & 0o644)
+                (self._folder / place).chmod(rights & 0o2770)
+                (self._folder / place / name).chmod(rights & 0o640)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

@@ -18,7 +18,9 @@ import pytest
 from adx_lab.conduct import stored
 from adx_lab.conduct.checks import all_checks
 from adx_lab.conduct.nights import pages
+from adx_lab.conduct.nights.night import unfinished
 from adx_lab.conduct.nights.usual import usual_nights
+from adx_lab.conduct.run import recorded
 from adx_lab.conduct.sharing import push
 from adx_lab.errors import UsageError
 from adx_lab.progress import Silent
@@ -98,6 +100,21 @@ def test_notebooks_python_and_nights_find_it_too(
     assert (usual.record.run_id, run_ids(laptop.runs_dir)) == (OLD, [OLD, YOUNG])
 
 
+def test_what_its_home_said_of_a_run_stands(generator: Settings, laptop: Settings) -> None:
+    def kept(run_id: str, status: str) -> str:
+        recorded.keep_row(laptop, recorded.judge(laptop, find_run(laptop, run_id)), status=status)
+        (row,) = (row for row in list_runs(laptop).rows if row["run_id"] == run_id)
+        return str(row["status"])
+
+    assert kept(OLD, "undecided") == "undecided"  # nobody else has said anything
+    store = RunStore(laptop)
+    store.save(find_run(generator, BASE).record, status="pass", figures={})
+    store.close()
+    assert kept(BASE, "regressed") == "pass"
+    make_run(laptop, YOUNG, "young")
+    assert [kept(YOUNG, said) for said in ("pass", "regressed")] == ["pass", "regressed"]
+
+
 def test_two_who_open_the_same_run_at_once_get_it_whole(
     generator: Settings, laptop: Settings, environ: dict[str, str]
 ) -> None:
@@ -166,6 +183,8 @@ def test_a_nights_report_brings_down_what_was_measured_beside_it(
     asyncio.run(push(generator, run_ids(generator.runs_dir)))
     run = find_run(laptop, night)
     assert run_ids(laptop.runs_dir) == [night]
+    with pytest.raises(UsageError, match="no night to go on with"):
+        unfinished(laptop)  # it is another home's
     assert [other.record.run_id for other in pages.of_the_night(laptop, run)] == [duet]
 
 

@@ -41,7 +41,7 @@ def adx_lab(folder: Path, *words: str) -> Finished:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=600,
     )
     return Finished(done.returncode, done.stdout, done.stderr)
 
@@ -133,9 +133,9 @@ def test_two_commits_of_it_are_compared_both_up_at_once(shop: Path) -> None:
     assert not [line for line in done.json()["coverage"]["unjudged"] if "no request" in line]
     found = {one["kind"]: one for one in done.json()["findings"]}
     assert found["n+1"]["endpoints"] == [ORDERS]
-    assert "from products where products.id" in found["n+1"]["cause"]
-    assert LIST in found["plan"]["endpoints"]
-    assert "became Seq Scan" in found["plan"]["cause"]
+    assert "from products where products.id" in found["n+1"]["evidence"]["statement"]
+    assert LIST in found["index"]["endpoints"]
+    assert "became Seq Scan" in found["index"]["cause"]
 
 
 def _calls(companions: Any) -> float:

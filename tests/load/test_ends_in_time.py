@@ -99,7 +99,17 @@ class Plain(HttpUser):
     def ask(self):
         self.client.get("/fixed", name="ok")
 """
-ON_STOP = PLAIN + "    def on_stop(self):\n        gevent.sleep(9_999)\n"
+ON_STOP = (
+    PLAIN
+    + """
+    def on_stop(self):
+        while True:
+            try:
+                gevent.sleep(9_999)
+            except BaseException:
+                pass
+"""
+)
 SWALLOWS = (
     PLAIN
     + """

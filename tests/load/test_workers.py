@@ -178,6 +178,9 @@ def test_times_are_the_masters_whatever_a_workers_clock_says(
     audit = document["audit"]
     assert audit["requests"] + audit["warmup_requests"] == audit["locust"]["requests"]
     assert "count_differs" not in {caveat["code"] for caveat in document["caveats"]}
+    # What Locust itself prints has each worker's last report in it, too.
+    summary = (home.data / "logs" / "locust.log").read_text()
+    assert re.search(rf"Aggregated +{audit['locust']['requests']} ", summary), summary
 
 
 def test_a_worker_needs_a_place_and_a_secret(home: Home, truth_server: TruthServer, tmp_path: Path) -> None:

@@ -89,6 +89,12 @@ def test_wrong_words(home: Home, words: tuple[str, ...], code: int, said: str) -
     assert not (home.data / "runs").exists()
 
 
+def test_a_path_that_locust_would_cut_in_two(home: Home) -> None:
+    (home.path / "a,b.py").write_text(USER)
+    done = home.adx_lab("load", "--locustfile", str(home.path / "a,b.py"), "--url", "http://127.0.0.1:9")
+    assert "has a comma" in one_line(done, 2)
+
+
 def test_a_url_that_refuses(home: Home) -> None:
     done = home.adx_lab("load", "mixed", "--url", f"http://127.0.0.1:{free_port()}")
     assert "nobody answers" in one_line(done, 4)

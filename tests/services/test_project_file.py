@@ -155,7 +155,9 @@ def test_what_init_writes_can_be_read(tmp_path: Path) -> None:
             "GET /b": FirstFigures(60.0, 130.0, 900),
             "GET /c": FirstFigures(3.0, 9.0, 60),
         }
-        | {"GET /d": FirstFigures(3.0, 9.0, 4)}
+        | {"GET /d": FirstFigures(3.0, 9.0, 4), "GET /e?n=1": FirstFigures(3.0, 9.0, 900)}
+        | {"GET /e?n=2": FirstFigures(3.0, 9.0, 900)},
+        statements=[0.2, 3.1],
     )
     file = write(tmp_path, text)
     settings = read_settings({}, {"home": str(tmp_path)})
@@ -169,6 +171,18 @@ def test_what_init_writes_can_be_read(tmp_path: Path) -> None:
     # What a night can't tell makes it undecided for ever.
     assert limits["endpoint.GET /c.p50_ms"] == 6
     assert not [name for name in limits if "/d" in name]
+    # Names that differ in a query's value only are one endpoint without a name.
+    assert not [name for name in limits if "/e" in name]
+    assert limits["statement.*.mean_ms"] == 10
+
+
+def test_a_statement_is_limited_by_its_mean_and_an_endpoint_is_not(tmp_path: Path) -> None:
+    limited = SHOP + '[[budget]]\nstatement = "select a from b *"\nmean_ms = 10\np95_ms = 30\n'
+    found = {one.metric: one.limit for one in read_budgets(write(tmp_path, limited), "any")}
+    assert found == {"statement.select a from b *.mean_ms": 10, "query.select a from b *.p95_ms": 30}
+    wrong = SHOP + '[[budget]]\nendpoint = "GET /a"\nmean_ms = 10\n'
+    with pytest.raises(UsageError, match="limits the mean of an endpoint; give it a p50_ms"):
+        read_budgets(write(tmp_path, wrong), "any")
 
 
 @pytest.mark.parametrize(

@@ -130,10 +130,11 @@ def test_half_a_run_is_nobodys_and_is_taken_up_again(homes: tuple[Settings, Sett
     assert list_runs(two, everywhere=True).rows == ()
     assert run_ids(two.runs_dir) == []
     there = (share / FIRST / "plans.json").stat().st_ino
+    (share / FIRST / "samples.parquet#1").write_bytes(b"half")  # what a killed one leaves
     (share / FIRST / "samples.parquet").rmdir()
     make_run(one, SECOND)
     assert send(one) == [f"put up: {FIRST}, {SECOND}"]
-    assert find_run(two, FIRST).record.run_id == FIRST
+    assert files(find_run(two, FIRST).folder) == files(share / FIRST) == files(one.runs_dir / FIRST)
     assert (share / FIRST / "plans.json").stat().st_ino == there  # what was there is not sent again
 
 
@@ -179,8 +180,11 @@ def test_runs_from_before_there_was_a_store_wait_for_somebody_to_say_so(
     assert files(share / FIRST) == files(one.runs_dir / FIRST)
 
 
-@pytest.mark.parametrize(("rights", "folder", "file"), [(0o700, 0o700, 0o600), (0o2770, 0o2770, 0o640)])
-def test_a_share_gives_what_its_folder_gives(
+@pytest.mark.parametrize(
+    ("rights", "folder", "file"),
+    [(0o700, 0o700, 0o600), (0o2770, 0o2770, 0o640), (0o755, 0o750, 0o640)],
+)
+def test_a_share_gives_its_group_what_its_folder_gives_and_others_nothing(
     homes: tuple[Settings, Settings], share: Path, rights: int, folder: int, file: int
 ) -> None:
     one, _ = homes

@@ -9,14 +9,23 @@ from adx_lab.analysis.plans.labels import is_known, label, relation_of
 from adx_lab.analysis.plans.records import PlanAnalysis, PlanDocument, PlanFinding, PlanNode
 from adx_lab.analysis.plans.rules.context import Context
 from adx_lab.analysis.plans.rules.find import find
-from adx_lab.analysis.plans.shape import shape_of
+from adx_lab.analysis.plans.shape import shape_of_tree
 from adx_lab.analysis.plans.times.certificate import certify, outside_of_nodes
 from adx_lab.analysis.plans.times.estimates import early_stops, estimate_factor
 from adx_lab.analysis.plans.times.settle import TimeAccount, bounded_self, settle
-from adx_lab.analysis.plans.tree import PlanTree, count, flatten, number, text, workers
+from adx_lab.analysis.plans.tree import (
+    LOOPS_UNKNOWN,
+    PlanTree,
+    count,
+    flatten,
+    is_apart,
+    number,
+    text,
+    workers,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _REMOVED = (
     "Rows Removed by Filter",
@@ -24,7 +33,7 @@ _REMOVED = (
     "Rows Removed by Index Recheck",
     "Rows Removed by Conflict Filter",
 )
-_STRUCTURE = frozenset({"Plans", "Workers", "Node Type", "Output"})
+_STRUCTURE = frozenset({"Plans", "Workers", "Node Type", "Output", LOOPS_UNKNOWN})
 _IO_TIMES = (
     "I/O Read Time",
     "I/O Write Time",
@@ -54,7 +63,7 @@ def analyse(document: PlanDocument, context: Context | None = None) -> PlanAnaly
     stops = early_stops(tree)
     nodes = tuple(_node(tree, account, index, stopped_early=stops[index]) for index in range(len(tree)))
     bare = PlanAnalysis(
-        shape=shape_of(document.root),
+        shape=shape_of_tree(tree),
         execution_ms=outside.execution_ms,
         planning_ms=number(document.body, "Planning Time"),
         unattributed_ms=None if outside.rest is None else outside.rest.value,
@@ -69,11 +78,12 @@ def analyse(document: PlanDocument, context: Context | None = None) -> PlanAnaly
         planning_pages=_planning_pages(document.body),
         settings=_settings(document.body),
         hit_ratio=_hit_ratio(nodes[0]),
-        analysed=number(document.root, "Actual Loops") is not None,
+        analysed=number(tree.nodes[0], "Actual Loops") is not None,
         timed=account.times.clock[0] is not None,
         buffered=nodes[0].shared_hit is not None,
         line=document.line,
         facts=document.facts,
+        caveats=tuple(_caveats(tree)),
     )
     return _with_findings(bare, find(bare, tree, context or Context()))
 
@@ -134,6 +144,15 @@ def _node(tree: PlanTree, account: TimeAccount, index: int, *, stopped_early: bo
         cost=number(node, "Total Cost"),
         details={key: value for key, value in node.items() if key not in _STRUCTURE},
     )
+
+
+def _caveats(tree: PlanTree) -> Iterator[str]:
+    if any(LOOPS_UNKNOWN in node for node in tree.nodes):
+        yield "how often nodes ran is masked: once is assumed, so that totals are the least that they can be"
+    if any(is_apart(node) for node in tree.nodes):
+        shown = {text(node, "Tasks Shown") for node in tree.nodes} - {"", "All"}
+        some = f" (shown: {', '.join(sorted(shown)).lower()})" if shown else ""
+        yield f"what other servers did{some} is on their own clocks: it is no part of the sum"
 
 
 def _type(node: Mapping[str, Any]) -> str:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from adx_lab.analysis.plans.shape import shape_of
+from adx_lab.analysis.plans.times.certificate import execution_of
+from adx_lab.analysis.plans.tree import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from adx_lab.analysis.plans.records import PlanAnalysis
+    from adx_lab.analysis.plans.records import PlanDocument
 
 _COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _VALUES = re.compile(r"'(?:[^']|'')*'|\$\d+|\b\d+(?:\.\d+)?\b")
@@ -24,7 +29,7 @@ class PlanGroup:
     shape: str
     times: int
     total_ms: float
-    worst: PlanAnalysis
+    worst: PlanDocument
 
     @property
     def worst_ms(self) -> float:
@@ -32,11 +37,14 @@ class PlanGroup:
         return spent_ms(self.worst)
 
 
-def group_plans(analyses: Sequence[PlanAnalysis]) -> tuple[PlanGroup, ...]:
-    """Group plans by statement (without its constants) and shape, those that took most time in all first."""
-    members: dict[tuple[str, str], list[PlanAnalysis]] = {}
-    for analysis in analyses:
-        members.setdefault((statement_of(analysis), analysis.shape), []).append(analysis)
+def group_plans(documents: Sequence[PlanDocument]) -> tuple[PlanGroup, ...]:
+    """Group plans by statement (without its constants) and shape, those that took most time in all first.
+
+    None is analysed for it: a log holds thousands, and a few of them are looked at.
+    """
+    members: dict[tuple[str, str], list[PlanDocument]] = {}
+    for document in documents:
+        members.setdefault((statement_of(document), shape_of(document.root)), []).append(document)
     groups = [
         PlanGroup(
             statement=statement,
@@ -47,17 +55,29 @@ def group_plans(analyses: Sequence[PlanAnalysis]) -> tuple[PlanGroup, ...]:
         )
         for (statement, shape), found in members.items()
     ]
-    return tuple(sorted(groups, key=lambda group: (-group.total_ms, -(group.worst.root.cost or 0.0))))
+    return tuple(sorted(groups, key=lambda group: (-group.total_ms, -_cost(group.worst))))
 
 
-def statement_of(analysis: PlanAnalysis) -> str:
+def statement_of(document: PlanDocument) -> str:
     """Return a plan's statement without constants, or what its query id is, or empty."""
-    if analysis.query_text:
-        text = _VALUES.sub("?", _COMMENTS.sub(" ", analysis.query_text))
-        return " ".join(_LISTS.sub("(?)", text).split()).rstrip("; ")
-    return f"query {analysis.query_id}" if analysis.query_id is not None else ""
+    if document.query_text:
+        return _without_constants(document.query_text)
+    identifier = document.body.get("Query Identifier")
+    return f"query {identifier}" if isinstance(identifier, int) else ""
 
 
-def spent_ms(analysis: PlanAnalysis) -> float:
+@lru_cache(maxsize=256)
+def _without_constants(query: str) -> str:
+    text = _VALUES.sub("?", _COMMENTS.sub(" ", query))
+    return " ".join(_LISTS.sub("(?)", text).split()).rstrip("; ")
+
+
+def spent_ms(document: PlanDocument) -> float:
     """Return what an execution took; 0 where that isn't known."""
-    return analysis.execution_ms or analysis.root.inclusive_ms or 0.0
+    root = document.root
+    in_root = (number(root, "Actual Total Time") or 0.0) * (number(root, "Actual Loops") or 1.0)
+    return execution_of(document)[0] or in_root
+
+
+def _cost(document: PlanDocument) -> float:
+    return number(document.root, "Total Cost") or 0.0

@@ -13,7 +13,6 @@ KNOWN_TYPES = frozenset(
     {
         "Aggregate",
         "Append",
-        "Async Foreign Scan",
         "Bitmap Heap Scan",
         "Bitmap Index Scan",
         "BitmapAnd",

@@ -194,6 +194,7 @@ class PlanAnalysis:
     buffered: bool = False
     line: int = 1
     facts: Mapping[str, Any] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
 
     @property
     def root(self) -> PlanNode:

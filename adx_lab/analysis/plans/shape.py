@@ -15,6 +15,7 @@ from adx_lab.analysis.plans.tree import flatten, text
 
 if TYPE_CHECKING:
     from adx_lab.analysis.plans.records import RawNode
+    from adx_lab.analysis.plans.tree import PlanTree
 
 _DECISIONS = (
     "Node Type",
@@ -47,13 +48,13 @@ _CONDITIONS = (
 
 def shape_of(root: RawNode) -> str:
     """Return a plan's fingerprint: twelve hexadecimal digits, equal for equal shapes."""
-    return hashlib.sha256("\n".join(shape_lines(root)).encode()).hexdigest()[:12]
+    return shape_of_tree(flatten(root))
 
 
-def shape_lines(root: RawNode) -> list[str]:
-    """Return what the fingerprint is made of, one line a node, indented as the tree is."""
-    tree = flatten(root)
-    return [f"{tree.depths[index]} {_decision(node)}" for index, node in enumerate(tree.nodes)]
+def shape_of_tree(tree: PlanTree) -> str:
+    """Return the fingerprint of a plan that is laid flat already."""
+    lines = (f"{tree.depths[index]} {_decision(node)}" for index, node in enumerate(tree.nodes))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
 def _decision(node: RawNode) -> str:

@@ -12,6 +12,10 @@ from typing import Any
 from adx_lab.analysis.plans.records import RawNode, children_of
 
 _FIGURE_MAX = 1e15
+_DISTRIBUTED = "Distributed Query"
+TASK, SUBPLAN = "Task", "Distributed Subplan"
+"""What Citus calls what it has other servers do, and what it does before."""
+LOOPS_UNKNOWN = "Loops Unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,10 @@ class PlanTree:
 
 
 def flatten(root: RawNode) -> PlanTree:
-    """Lay a plan flat."""
+    """Lay a plan flat.
+
+    What other servers ran for a node stands below it, as does what was masked but can't have been nothing.
+    """
     nodes: list[RawNode] = []
     parents: list[int | None] = []
     paths: list[str] = []
@@ -55,6 +62,7 @@ def flatten(root: RawNode) -> PlanTree:
     waiting: list[tuple[RawNode, int | None, str]] = [(root, None, "0")]
     while waiting:
         node, parent, path = waiting.pop()
+        node = _with_loops(_with_tasks(node) if _DISTRIBUTED in node else node)
         index = len(nodes)
         nodes.append(node)
         parents.append(parent)
@@ -67,16 +75,63 @@ def flatten(root: RawNode) -> PlanTree:
     return PlanTree(tuple(nodes), tuple(parents), children_of(parents), tuple(paths), tuple(depths))
 
 
+def _with_loops(node: RawNode) -> RawNode:
+    """Return a node whose loops were masked as one that ran once: it did run, and no less often."""
+    loops = node.get("Actual Loops")
+    executed = "Actual Loops" in node or "Actual Rows" in node or "Actual Total Time" in node
+    if not executed or not (loops is None or isinstance(loops, str)):
+        return node
+    return {**node, "Actual Loops": 1, LOOPS_UNKNOWN: True}
+
+
+def _with_tasks(node: RawNode) -> RawNode:
+    """Return a distributed query's node as EXPLAIN's text has it: above its subplans and its tasks."""
+    query = node[_DISTRIBUTED]
+    job = query.get("Job") if isinstance(query, Mapping) else None
+    if not isinstance(job, Mapping):
+        return node
+    below = [*_listed(node.get("Plans"))]
+    for place, subplan in enumerate(_listed(query.get("Subplans")), start=1):
+        said: dict[str, Any] = {"Parent Relationship": SUBPLAN, "Subplan Name": f"{SUBPLAN} {place}"}
+        below += [{**top, **said} for top in _tops(subplan, "PlannedStmt")]
+    for task in _listed(job.get("Tasks")):
+        told = {"Parent Relationship": TASK, "Task Node": task.get("Node"), "Remote SQL": task.get("Query")}
+        said = {key: value for key, value in told.items() if value}
+        below += [{**top, **said} for top in _tops(task, "Remote Plan")]
+    figures = {key: value for key, value in job.items() if isinstance(value, str | int | float)}
+    return {**{key: value for key, value in node.items() if key != _DISTRIBUTED}, **figures, "Plans": below}
+
+
+def _listed(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+
+
+def _tops(holder: Mapping[str, Any], key: str) -> list[RawNode]:
+    """Return the plans that are wrapped in a value, however the format wraps them."""
+    found: list[RawNode] = []
+    waiting: list[Any] = [holder.get(key)]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Mapping) and isinstance(item.get("Plan"), Mapping):
+            found.append(item["Plan"])
+        elif isinstance(item, Mapping):
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+    return found
+
+
+def is_apart(node: RawNode) -> bool:
+    """Tell whether a node is the top of what another server or another execution did, on its own clock."""
+    return text(node, "Parent Relationship") in {TASK, SUBPLAN}
+
+
 def number(node: Mapping[str, Any], key: str) -> float | None:
     """Return a figure of a node, or None where it is missing, not a number, or beyond all measure."""
     value = node.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        figure = float(value)
-    except OverflowError:
-        return None
-    return figure if abs(figure) <= _FIGURE_MAX else None  # that is false for NaN, too
+    if type(value) is float or type(value) is int:  # a bool is neither
+        return float(value) if abs(value) <= _FIGURE_MAX else None  # that is false for NaN, too
+    return None
 
 
 def count(node: Mapping[str, Any], key: str) -> int | None:

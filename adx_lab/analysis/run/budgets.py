@@ -52,6 +52,7 @@ METRICS: Mapping[str, str] = {
     "endpoint.*.statements_per_request": "statements that a request asks the database; known of nights",
     "group.*.p95_ms": "ms of a group of endpoints, where the scenario has groups",
     "query.*.p95_ms": "ms of a query that the service names in Server-Timing or in its spans",
+    "statement.*.mean_ms": "mean ms of a call of a statement, by its text as tables show it; of any service",
     "error_rate": "failed requests of all, a fraction of 1",
     "throughput_per_s": "requests answered without an error, a second",
     "service.rss_mb": "the most memory that a process of the service had",

@@ -72,7 +72,7 @@ from adx_lab.store.folders import (
     write_table,
 )
 from adx_lab.store.rows import RunStore
-from adx_lab.store.shared import find_run, owe
+from adx_lab.store.shared import find_run, is_copy, owe
 
 T = TypeVar("T")
 OBSERVED_QUERY = "users.get"
@@ -204,9 +204,14 @@ def keep(settings: Settings, run: StoredRun) -> Judgement:
 
 
 def keep_row(settings: Settings, judgement: Judgement, *, status: str | None) -> None:
-    """Keep a run's figures in the run store, with its verdict where one was given."""
+    """Keep a run's figures in the run store, with its verdict where one was given.
+
+    What another home said of its run stands: a laptop's page of it changes no team's history.
+    """
     store = RunStore(settings)
     try:
+        if is_copy(judgement.run.folder) and store.status(judgement.record.run_id) is not None:
+            return
         store.save(judgement.record, status=status, figures=figures_of(judgement))
     finally:
         store.close()

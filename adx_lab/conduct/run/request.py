@@ -144,6 +144,11 @@ def load_request(
         return replace(found, given=given, **more)
     if not locustfile.exists():
         raise UsageError(f"there is no locustfile {locustfile}", mend="correct the path")
+    if "," in str(locustfile.resolve()):
+        raise UsageError(
+            f"the path of the locustfile {locustfile} has a comma, at which Locust would cut it in two",
+            mend="rename it",
+        )
     if settings.is_reference and not more.get("url"):
         raise UsageError(
             f"nobody says what {locustfile.name} is for",

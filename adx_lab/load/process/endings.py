@@ -1,6 +1,6 @@
 """How a test ends: by whom, told by whoever called Locust's ``stop`` or ``quit`` first; and that it does.
 
-Locust waits for ever for a user that hangs in its ``on_stop``, or that catches what is to end it.
+Locust waits for ever for a user that catches what is to end it.
 """
 
 from __future__ import annotations
@@ -47,24 +47,25 @@ def end_in_time(runner: Any, told: Callable[[int, list[str]], None]) -> None:
         if sum(counts.values()) < runner.user_count:  # a load that shrinks: the others go on
             stop_users(counts)
             return
+        # Told now: a greenlet that is being killed forgets whose it is.
+        kinds = {user: type(user.args[0]).__name__ for user in runner.user_greenlets if user.args}
         stopping = gevent.spawn(stop_users, counts)
         stopping.join(STOP_S)
         if stopping.ready():
             stopping.get()
         else:
             stopping.kill(block=False)
-            _leave_behind(runner, told)
+            _leave_behind(runner, {user: kind for user, kind in kinds.items() if not user.ready()}, told)
 
     runner.stop_users = stopped
 
 
-def _leave_behind(runner: Any, told: Callable[[int, list[str]], None]) -> None:
-    left = [user for user in runner.user_greenlets if user.args]
-    places = [f"{type(user.args[0]).__name__} in {standing(user.gr_frame) or 'Locust'}" for user in left]
+def _leave_behind(runner: Any, left: dict[Any, str], told: Callable[[int, list[str]], None]) -> None:
+    places = [f"{kind} in {standing(user.gr_frame) or 'Locust'}" for user, kind in left.items()]
     told(len(left), sorted(set(places))[:_TOLD_MAX])
     for user in left:
-        user.kill(block=False)  # one that hangs in its on_stop ends by this
-    gevent.joinall(left, timeout=_AGAIN_S)
+        user.kill(block=False)
+    gevent.joinall(list(left), timeout=_AGAIN_S)
     for user in left:
         runner.user_greenlets.discard(user)
 

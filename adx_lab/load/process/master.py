@@ -31,6 +31,7 @@ SENT_FILES = ("sample_file", "replay_file", "budget_file")
 _PINGS = 9
 _ANSWER_S = 2.0
 _CLOSE_S = 10.0
+_REPORTS_S = 3.0
 _GRACE_S = 10.0
 _LEAD_S = 0.3
 _LOOK_EVERY_S = 0.05
@@ -44,6 +45,7 @@ class MasterSession(Session):
         self._sinks: dict[str, FileSink] = {}
         self._ready: set[str] = set()
         self._done: set[str] = set()
+        self._counted: dict[str, int] = {}
         self._pong: AsyncResult[dict[str, Any]] = AsyncResult()
         self._strangers = 0
         gevent.spawn(watch_strangers, environment.runner.server.socket, self._on_stranger)
@@ -86,7 +88,15 @@ class MasterSession(Session):
         for sink in self._sinks.values():
             sink.close()
         self._sinks.clear()
+        self._await_reports()
         super().on_test_stop()
+
+    def _await_reports(self) -> None:
+        """Wait until Locust's own figures are whole: each worker's last report comes after its last row."""
+        deadline = time.monotonic() + _REPORTS_S
+        counted, total = sum(self._counted.values()), self.environment.stats.total
+        while total.num_requests < counted and time.monotonic() < deadline:
+            gevent.sleep(_LOOK_EVERY_S)
 
     def _quit(self) -> None:
         # Locust's quit alone would end this process's part before the workers' last rows.
@@ -107,7 +117,7 @@ class MasterSession(Session):
                 mend=f"set {SECRET_VARIABLE} to a long random word, the same for the master and its workers",
             )
         clients = [client.id for client in runner.clients.all]
-        self._ready, self._done = set(), set()
+        self._ready, self._done, self._counted = set(), set(), {}
         self.workers = len(clients)
         if not clients:
             raise MeasurementError("no worker is connected to the master", mend="start some")
@@ -180,6 +190,8 @@ class MasterSession(Session):
         if sink is None:
             return
         sink.tell(msg.data)
+        if "locust_requests" in msg.data:
+            self._counted[msg.node_id] = msg.data["locust_requests"]
         if "failed" in msg.data:
             self.environment.process_exit_code = msg.data["exit_code"]
             self.finish()

@@ -134,7 +134,9 @@ def _listen(
             told = json.loads(text)
             if "refused" in told:
                 raise RefusedError(told["refused"], told["why"])
-            if told.get("done"):
+            if "broken" in told:
+                raise ValueError(told["broken"])
+            if "done" in told:
                 if not began:
                     raise ValueError("they have no task")
                 return began, told["done"], measured

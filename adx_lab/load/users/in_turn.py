@@ -96,7 +96,7 @@ class _PlainWay:
     def __init__(
         self, twin: Twin, path: tuple[type[Any], ...], done: Any, *, number: int, heard: _Listener
     ) -> None:
-        self.name = ".".join(one.__name__ for one in (twin.kind, *path, done))
+        self.name = ".".join(getattr(one, "__name__", repr(one)) for one in (twin.kind, *path, done))
         self.pairs_max: int | None = None
         self.endpoints: set[str] = set()
         self._twin, self._path, self._done = twin, path, done
@@ -113,9 +113,8 @@ class _PlainWay:
     def perform(self, mark: Mark, choose: random.Random) -> None:
         """Do the task once, at one variant."""
         self._heard.begin(mark, self._number)
-        waiting = gevent.Timeout(self._heard.timeout_s)
         try:
-            with waiting:
+            with gevent.Timeout(self._heard.timeout_s):
                 self._twin.do_one(mark.variant, self._path, self._done, choose)
         except gevent.Timeout:
             self.pairs_max = mark.pair  # one that does not end is not asked again
@@ -144,6 +143,9 @@ class SerialUser(User):
                 handlers.insert(0, listener.hear)  # before one that raises
                 try:
                     self._play(told, twins, line, listener)
+                except Exception as error:
+                    line.say(broken=repr(error))
+                    raise
                 finally:
                     handlers.remove(listener.hear)
                     listener.close()
@@ -158,8 +160,9 @@ class SerialUser(User):
             twins.append(Twin(kind, self.environment))
             for rival in told.rivals:
                 try:
-                    twins[-1].meet(rival.variant, rival.url, rival.headers)
-                except Exception as error:  # noqa: BLE001  # whatever somebody's `on_start` raises
+                    with gevent.Timeout(told.timeout_s):
+                        twins[-1].meet(rival.variant, rival.url, rival.headers)
+                except (Exception, gevent.Timeout) as error:  # noqa: BLE001  # whatever an `on_start` raises
                     line.say(refused=rival.variant, why=f"{kind.__name__}.on_start: {error!r}")
                     return False
         return True

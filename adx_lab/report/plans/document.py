@@ -36,6 +36,7 @@ def plan_document(analysis: PlanAnalysis) -> dict[str, Any]:
         "planning_ms": analysis.planning_ms,
         "unattributed_ms": analysis.unattributed_ms,
         "certificate": to_plain(analysis.certificate),
+        "caveats": list(analysis.caveats),
         "findings": to_plain(analysis.findings),
         "nodes": [_node(node) for node in analysis.nodes],
     }

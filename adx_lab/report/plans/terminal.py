@@ -8,6 +8,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from adx_lab.analysis.plans import analyse
 from adx_lab.report.plans.view import NodeView, count_text, cut, node_views
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def plan_text(analysis: PlanAnalysis, *, conditions: bool = True) -> Group:
     if analysis.query_text:
         parts.append(Text(cut(analysis.query_text, 300), style="dim"))
     parts += [_table(analysis, conditions=conditions), *(_finding(item) for item in analysis.findings)]
+    parts += [Text(f"caveat: {caveat}", style="yellow") for caveat in analysis.caveats]
     style = "green" if analysis.certificate.holds else "red" if analysis.timed else "dim"
     parts.append(Text(f"certificate: {analysis.certificate.text}", style=style))
     return Group(*parts)
@@ -56,19 +58,20 @@ def print_groups(groups: Sequence[PlanGroup], console: Console | None = None) ->
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("shape", "findings", "statement"):
         table.add_column(name, overflow="fold")
-    for group in groups[:_GROUPS_MAX]:
-        kinds = ", ".join(dict.fromkeys(finding.kind for finding in group.worst.findings))
+    shown = [(group, analyse(group.worst)) for group in groups[:_GROUPS_MAX]]
+    for group, worst in shown:
+        kinds = ", ".join(dict.fromkeys(finding.kind for finding in worst.findings))
         figures = (f"{group.times:,}", f"{group.total_ms:,.1f}", f"{group.worst_ms:,.1f}")
-        statement = cut(group.statement or group.worst.root.label, 100)
+        statement = cut(group.statement or worst.root.label, 100)
         table.add_row(*figures, group.shape, kinds, Text(statement))
     plans = sum(group.times for group in groups)
     target.print(Text(f"{plans:,} plans of {len(groups):,} statements and shapes", style="bold"))
     target.print(table)
     if len(groups) > _GROUPS_MAX:
         target.print(f"and {len(groups) - _GROUPS_MAX:,} more; --all prints every plan, --json all as data")
-    for group in groups[:_WORST_MAX]:
+    for _, worst in shown[:_WORST_MAX]:
         target.print()
-        target.print(plan_text(group.worst))
+        target.print(plan_text(worst))
 
 
 def _headline(analysis: PlanAnalysis) -> Text:

@@ -26,6 +26,7 @@ CONDITIONS = (
     "Cache Key",
     "Remote SQL",
 )
+_ROLES = ("InitPlan", "SubPlan", "CTE", "Task", "Distributed Subplan")
 _HOT, _WARM = 0.4, 0.15
 Heat = Literal["hot", "warm", "cool", "never"]
 
@@ -99,7 +100,7 @@ def _heat(node: PlanNode, share: float | None) -> Heat:
 
 def _role(node: PlanNode) -> str:
     role = printable(node.relationship or "")
-    return f"{role.partition(' (')[0]}: " if role.startswith(("InitPlan", "SubPlan", "CTE")) else ""
+    return f"{role.partition(' (')[0]}: " if role.startswith(_ROLES) else ""
 
 
 def _conditions(node: PlanNode) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from adx_lab.analysis.run.measured import measure
 from adx_lab.analysis.run.process_costs import PartCost, part_costs
 from adx_lab.analysis.run.tail import TailAttribution, tail_attribution
 from adx_lab.analysis.stats.quantiles import LEVEL, Estimate
+from adx_lab.capture.database.statements import is_asked, normal
 from adx_lab.records.run import Caveat, RunRecord
 from adx_lab.report.run.large_run import DRAWN, LARGE, LargeRun, drawn_note
 from adx_lab.settings import read_budgets
@@ -169,14 +170,18 @@ class Judgement:
         return LargeRun(self.run)
 
     def _asked(self) -> dict[str, Estimate]:
-        """Return what each endpoint asks the database, and how often it failed."""
+        """Return what each endpoint asks the database, how often it failed, and what statements take."""
         found = {
             f"endpoint.{row.subject}.error_rate": _share(row.errors, row.count) for row in self.endpoints
         }
         for endpoint, told in self.run.asked().items():
             calls = sum(float(one["calls"]) for one in told["statements"].values())
             found[f"endpoint.{endpoint}.statements_per_request"] = _exactly(calls, int(told["requests"]))
-        return found
+        return found | {
+            f"statement.{normal(row['text'])}.mean_ms": _exactly(float(row["mean_ms"]), int(row["calls"]))
+            for row in self.run.table("database").to_dict("records")
+            if row["calls"] and is_asked(row["text"])
+        }
 
     def _observed(self) -> dict[str, Estimate]:
         # Seen at every sample of the run, so that the interval is the value itself.
@@ -211,5 +216,10 @@ def _exactly(value: float, n: int) -> Estimate:
 
 
 def figures_of(judgement: Judgement) -> dict[str, float | None]:
-    """Return the run's figures for its row in the run store."""
-    return {name: estimate.value for name, estimate in judgement.measured.items()}
+    """Return the run's figures for its row in the run store; of statements those that a budget limits."""
+    limited = {one.metric for one in judgement.budgets}
+    return {
+        name: estimate.value
+        for name, estimate in judgement.measured.items()
+        if name in limited or not name.startswith("statement.")
+    }

@@ -19,7 +19,7 @@ OPTIONS = {
 }
 # What PostgreSQL 17 can't be made to show here: it needs another extension, a newer version, or a trigger's
 # innards.
-NOT_HERE = {"Async Foreign Scan", "Custom Scan", "Named Tuplestore Scan"}
+NOT_HERE = {"Custom Scan", "Named Tuplestore Scan"}
 
 
 @pytest.fixture(scope="module")

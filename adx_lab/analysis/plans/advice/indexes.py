@@ -25,6 +25,7 @@ class Advice:
     indexes: tuple[str, ...] = ()
     by_range: bool = False
     columns: tuple[str, ...] = ()
+    rewrites: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def advise(
     if by_blocks and [item.use for item in usable] in (["range"], ["range", "range"]):
         indexes = [replace(index, method="brin", include=()) for index in indexes]
     if not indexes:
-        return Advice("; ".join(rewrites)) if rewrites else None
+        return Advice("; ".join(rewrites), rewrites=True) if rewrites else None
     missing = [index for index in indexes if _there(index, existing) is None]
     if not missing:
         names = ", ".join(there for index in indexes if (there := _there(index, existing)))
@@ -193,6 +194,16 @@ def _defined(definition: str) -> tuple[str, list[str], str]:
         return "", [], ""
     keys = _split(match.group(2))
     return match.group(1), [_plain(key) for key in keys], _plain(match.group(3) or "")
+
+
+def order_of(definition: str, *, backward: bool) -> tuple[str, ...]:
+    """Return the order in which an index gives its rows, as sort keys; none where that isn't plain to say."""
+    match = re.search(r"USING btree \((.*?)\)(?: INCLUDE .*?)?(?: WHERE .*)?$", definition, re.DOTALL)
+    keys = [key.strip() for key in _split(match.group(1))] if match is not None else []
+    if any("NULLS" in key for key in keys):
+        return ()
+    turned = [key.removesuffix(" DESC") if key.endswith(" DESC") else f"{key} DESC" for key in keys]
+    return tuple(turned if backward else keys)
 
 
 def _included(definition: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from adx_lab.analysis.plans.labels import KNOWN_TYPES
@@ -46,7 +47,7 @@ def read_node(text: str) -> dict[str, Any] | None:
     headline = text[: min(ends, default=len(text))].strip()
     if not headline or headline.startswith("--"):  # a comment that speaks of a plan
         return None
-    node = _described(headline)
+    node = dict(_described(headline))
     if cost:
         keys = ("Startup Cost", "Total Cost", "Plan Rows", "Plan Width")
         node |= _known(dict(zip(keys, cost.groups(), strict=True)))
@@ -62,7 +63,8 @@ def executed(actual: re.Match[str]) -> dict[str, Any]:
     """Return what ``(actual time=… rows=… loops=…)`` says."""
     low, high, rows, loops = actual.groups()
     timed = {} if low is None else {"Actual Startup Time": low, "Actual Total Time": high}
-    return _known(timed | {"Actual Rows": rows or "0", "Actual Loops": loops})
+    found = _known(timed | {"Actual Rows": rows or "0", "Actual Loops": loops})
+    return found if "Actual Loops" in found else {**found, "Actual Loops": None}  # it ran
 
 
 def read_worker(text: str) -> dict[str, Any] | None:
@@ -78,10 +80,12 @@ def _known(printed: dict[str, str]) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=1024)
 def _described(headline: str) -> dict[str, Any]:
+    """Return what a headline says; a log says the same few over and over."""
     node: dict[str, Any] = {}
     for word, key, value in (("Parallel ", "Parallel Aware", True), ("Async ", "Async Capable", True)):
-        if headline.startswith(word) and not headline.startswith("Async Foreign Scan "):
+        if headline.startswith(word):
             headline = headline.removeprefix(word)
             node[key] = value
     for word in ("Partial", "Finalize"):
@@ -121,9 +125,13 @@ def _typed(kind: str) -> dict[str, Any]:
             "Node Type": base if base == "Nested Loop" else f"{base} Join",
             "Join Type": join.group(2),
         }
-    written = kind.removeprefix("Foreign ")
-    if written in _WRITES:
-        return {"Node Type": "ModifyTable", "Operation": written}
+    if kind.removeprefix("Foreign ") in _WRITES:
+        # What another server is told to write is a scan, by what EXPLAIN's other formats say.
+        here = kind in _WRITES
+        return {
+            "Node Type": "ModifyTable" if here else "Foreign Scan",
+            "Operation": kind.removeprefix("Foreign "),
+        }
     setop = re.match(r"(Hash)?SetOp(?: (.+))?$", kind)
     if not setop:
         return _plain(kind)
@@ -135,7 +143,7 @@ def _plain(kind: str) -> dict[str, Any]:
     custom = re.match(r"Custom Scan \((.+)\)$", kind)
     if custom:
         return {"Node Type": "Custom Scan", "Custom Plan Provider": custom.group(1)}
-    if kind in {"Foreign Scan", "Async Foreign Scan"}:
+    if kind == "Foreign Scan":
         return {"Node Type": kind, "Operation": "Select"}
     inner = {"Join Type": "Inner"} if kind in {"Hash Join", "Merge Join", "Nested Loop"} else {}
     return {"Node Type": kind, **inner}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.reading.node_line import MASK, read_node
 from adx_lab.analysis.plans.reading.properties import figure, fill_counters, read_property
+from adx_lab.analysis.plans.tree import SUBPLAN, TASK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,11 +30,23 @@ _WHOLE = re.compile(
 )
 _SECTION = re.compile(r"^\s*(Planning|JIT|Serialization|Triggers):\s*(.*)$")
 _TRIGGER = re.compile(
-    r"^\s*Trigger (?:for constraint )?(.+?)(?: on (\S+))?: (?:time=([\d.]+) )?calls=(\d+(?:\.\d+)?)"
+    r"^\s*Trigger(?: (?!for constraint )(.+?))?(?: for constraint (.+?))?(?: on (.+?))?: "
+    r"(?:time=([\d.]+) )?calls=(\d+(?:\.\d+)?)\s*$"
 )
 _ON_THE_STATEMENT = re.compile(r"^\s*(Settings|Query Identifier|Query Text|Query Parameters|Memory):\s*(.*)$")
+_QUOTED = re.compile(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'")
+_WHOLE_NODE = re.compile(r"\((?:cost=|actual |never executed)[^()]*\)\s*$")
+_OF_A_STATEMENT = (_WHOLE, _SECTION, _TRIGGER, _ON_THE_STATEMENT)
+_APART = re.compile(rf"({TASK}|{SUBPLAN} \S+|MapMergeJob)\s*$")
 _PROPERTY = re.compile(r"^\s*((?:Worker \d+|[A-Z][A-Za-z/\- ]{1,40})):(?:\s|$)")
 _FINER = re.compile(r"^\s*(?:Sort Method|Buckets|Hits|Batches|Full-sort|Pre-sorted|Storage)\b")
+_WORKER = re.compile(r"Worker (\d+):\s*(.*)$")
+# Most lines are properties of a node: the first word tells which patterns needn't be tried.
+_WRITES = ("Insert ", "Update ", "Delete ", "Merge ", "Foreign ")
+_NAMES_A_SUBPLAN = ("InitPlan", "SubPlan", "CTE")
+_ENDS_THE_NODES = (
+    *("Planning", "Execution", "Total", "Trigger", "Settings", "Query", "Memory", "JIT", "Serialization"),
+)
 _WRAPPED_MAX = 8
 _NO_PLAN = re.compile(
     r"^\s*(?:\(\d+ rows?\)|Time: [\d.,]+ ms.*|[\w.]+[=#>]+ .*|-- .*|"
@@ -44,10 +57,11 @@ _NO_PLAN = re.compile(
 
 @dataclass
 class _Open:
-    """A node that lines below may still belong to."""
+    """What lines below may still belong to: a node, or what stands around some and has a name, ``apart``."""
 
     column: int
     node: dict[str, Any]
+    apart: str = ""
 
 
 @dataclass
@@ -62,10 +76,13 @@ class PlanText:
     worker: dict[str, Any] | None = None
     lines_used: int = 0
     last: tuple[dict[str, Any], str] | None = None
+    skipped: int | None = None
 
     def add(self, line: str) -> bool:
         """Take a line; False where it does not belong to the plan."""
         arrow = _ARROW.match(line)
+        if self.last is not None and self._is_open() and not (arrow and _WHOLE_NODE.search(line)):
+            return self._goes_on(line.strip())
         if arrow is not None and self.stack:
             return self._node(line[arrow.end() :], len(arrow.group(1)))
         if not self.stack:
@@ -75,25 +92,34 @@ class PlanText:
     def _node(self, text: str, column: int) -> bool:
         if self.stack and self.section != "node":
             return False
-        node = read_node(text)
+        apart = _APART.match(text) if self.stack else None
+        node = {} if apart else read_node(text)
         if node is None:
             return False
         while self.stack and self.stack[-1].column >= column:
             self.stack.pop()
-        if self.stack:
+        if self.stack and not apart:
             self._attach(node, column)
-        elif self.body:
+        elif not apart and self.body:
             return False  # another plan's root
-        else:
+        elif not apart:
             self.body["Plan"] = node
-        self.stack.append(_Open(column, node))
-        self.worker, self.last = None, None
+        self.stack.append(_Open(column, node, apart.group(1) if apart else ""))
+        self.worker, self.last, self.skipped = None, None, None
         return True
 
     def _attach(self, node: dict[str, Any], column: int) -> None:
-        parent = self.stack[-1].node
+        around = self.stack[-1]
+        parent = next(item.node for item in reversed(self.stack) if not item.apart)
         below = parent.setdefault("Plans", [])
-        if self.subplan is not None and column > self.subplan_column > self.stack[-1].column:
+        if around.apart:
+            self.subplan = None
+            node["Parent Relationship"] = TASK if around.apart == TASK else SUBPLAN
+            named = ("Task Node", "Node"), ("Remote SQL", "Query")
+            node |= {key: around.node[said] for key, said in named if said in around.node}
+            if around.apart != TASK:
+                node["Subplan Name"] = around.apart
+        elif self.subplan is not None and column > self.subplan_column > self.stack[-1].column:
             node["Subplan Name"] = self.subplan
             node["Parent Relationship"] = "SubPlan" if self.subplan.startswith("SubPlan") else "InitPlan"
         else:
@@ -102,13 +128,18 @@ class PlanText:
         below.append(node)
 
     def _after_root(self, line: str) -> bool:
-        if not line.strip():
+        words = line.lstrip()
+        if not words:
             return True
-        if _TARGET.match(line) and self.section == "node":
+        if self.skipped is not None:
+            if len(line) - len(words) > self.skipped:
+                return True
+            self.skipped = None
+        if words.startswith(_WRITES) and _TARGET.match(line) and self.section == "node":
             return True  # the tables that a statement on a partitioned one writes to
         return (
-            self._is_subplan(line)
-            or self._on_the_whole(line)
+            (words.startswith(_NAMES_A_SUBPLAN) and self._is_subplan(line))
+            or (words.startswith(_ENDS_THE_NODES) and self._on_the_whole(line))
             or self._in_section(line)
             or self._property(line)
         )
@@ -125,21 +156,23 @@ class PlanText:
         return True
 
     def _on_the_whole(self, line: str) -> bool:
+        indent = len(line) - len(line.lstrip())
+        if any(item.apart and item.column < indent for item in self.stack):
+            # What another server says of its whole statement is none of this one's.
+            self.skipped = indent if any(kind.match(line) for kind in _OF_A_STATEMENT) else None
+            return self.skipped is not None
         if match := _WHOLE.match(line):
             name = match.group(1).title().replace("Total Runtime", "Execution Time")
             if match.group(2)[0].isdigit():
                 self.body[name] = float(match.group(2))
         elif match := _TRIGGER.match(line):
-            constraint = "for constraint" in line
-            name = re.sub(r"^(?:for constraint )", "", match.group(1))
-            trigger = {"Constraint Name" if constraint else "Trigger Name": name}
-            timed = {} if match.group(3) is None else {"Time": float(match.group(3))}
-            self.body.setdefault("Triggers", []).append(
-                {**trigger, "Relation": match.group(2) or "", **timed, "Calls": figure(match.group(4))}
-            )
+            names = dict(zip(("Trigger Name", "Constraint Name", "Relation"), match.groups(), strict=False))
+            timed = {} if match.group(4) is None else {"Time": float(match.group(4))}
+            trigger = {key: name for key, name in names.items() if name}
+            self.body.setdefault("Triggers", []).append(trigger | timed | {"Calls": figure(match.group(5))})
         elif match := _ON_THE_STATEMENT.match(line):
             _on_the_statement(self.body, match.group(1), match.group(2))
-        elif (match := _SECTION.match(line)) and len(line) - len(line.lstrip()) <= self._base() + 1:
+        elif (match := _SECTION.match(line)) and indent <= self._base() + 1:
             self._begin_section(match.group(1), match.group(2))
             return True
         else:
@@ -183,11 +216,12 @@ class PlanText:
             return False
         indent = len(line) - len(line.lstrip())
         words = line.strip()
-        named = _PROPERTY.match(line) is not None or _FINER.match(line) is not None
-        if not named or _NO_PLAN.match(line):
-            return self._goes_on(words) if not _NO_PLAN.match(line) else False
+        if _NO_PLAN.match(line):
+            return False
+        if not (_PROPERTY.match(line) or _FINER.match(line)):
+            return self._goes_on(words)
         node = self._owner(indent)
-        worker = re.match(r"Worker (\d+):\s*(.*)$", words)
+        worker = _WORKER.match(words)
         if worker:
             listed = node.setdefault("Workers", [])
             number = int(worker.group(1))
@@ -205,7 +239,17 @@ class PlanText:
 
     def _owner(self, indent: int) -> dict[str, Any]:
         """Return the node that a property at this place belongs to."""
-        return next((item.node for item in reversed(self.stack) if item.column < indent), self.stack[0].node)
+        for item in reversed(self.stack):
+            if item.column < indent:
+                return item.node
+        return self.stack[0].node
+
+    def _is_open(self) -> bool:
+        """Tell whether the property before ends within a literal: its text holds a line break."""
+        holder, key = self.last or ({}, "")
+        value = holder.get(key)
+        said = value[-1] if isinstance(value, list) and value else value
+        return isinstance(said, str) and "'" in said and "'" in _QUOTED.sub("", said)
 
     def _goes_on(self, words: str) -> bool:
         """Add to the property before what is the rest of it: its text was wrapped or holds a line break."""

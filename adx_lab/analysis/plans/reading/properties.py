@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.plans.reading.node_line import read_worker
+from adx_lab.analysis.plans.reading.node_line import MASK, read_worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_LISTS = frozenset({"Sort Key", "Presorted Key", "Group Key", "Output", "Grouping Sets", "Params Evaluated"})
+_LISTS = frozenset(
+    {"Sort Key", "Presorted Key", "Group Key", "Output", "Params Evaluated", "Conflict Arbiter Indexes"}
+)
+_FLAGS = frozenset({"Disabled", "Inner Unique", "Single Copy"})
 _BLOCKS = tuple(
     f"{kind} {what} Blocks"
     for kind in ("Shared", "Local", "Temp")
@@ -33,8 +36,16 @@ _PAIRS = {
     "records": "WAL Records",
     "fpi": "WAL FPI",
     "bytes": "WAL Bytes",
+    "full": "WAL Buffers Full",
+    "inserted": "Tuples Inserted",
+    "updated": "Tuples Updated",
+    "deleted": "Tuples Deleted",
+    "skipped": "Tuples Skipped",
 }
-_SORTED = re.compile(r"Sort Methods?: (.+?)  (Memory|Disk): (\d+)\s*kB")
+_COUNT = re.compile(r"(\w+)=(\d+)")
+_FIGURE = re.compile(r"(-?\d+(?:\.\d+)?)(?: ?kB| b)?")
+_SORTED = re.compile(rf"Sort Methods?: (.+?)  (Memory|Disk): (\d+|{MASK})\s*kB")
+_STORED = re.compile(rf"Storage: (\w+)  Maximum Storage: (\d+|{MASK})\s*kB")
 _COUNTS = re.compile(r"([A-Z][\w ]*?): (\d+)(?:kB)?(?: \(originally (\d+)\))?(?:  |$)")
 
 
@@ -57,9 +68,9 @@ def read_property(holder: dict[str, Any], line: str) -> tuple[dict[str, Any], st
     if key in _LISTS:
         holder.setdefault(key, [])
         holder[key] += split_list(value)
-    elif re.fullmatch(r"-?\d+(?:\.\d+)?(?: ?kB)?", value):
-        holder[key] = figure(value.removesuffix("kB").strip())
-    elif value in {"true", "false"}:
+    elif known := _FIGURE.fullmatch(value):
+        holder[key] = figure(known.group(1))
+    elif key in _FLAGS:
         holder[key] = value == "true"
     else:
         holder[key] = value
@@ -69,7 +80,7 @@ def read_property(holder: dict[str, Any], line: str) -> tuple[dict[str, Any], st
 def _read_counters(holder: dict[str, Any], line: str) -> bool:
     if line.startswith("Buffers:"):
         for kind, figures in _BUFFERS.findall(line):
-            for what, value in re.findall(r"(\w+)=(\d+)", figures):
+            for what, value in _COUNT.findall(figures):
                 holder[f"{kind.title()} {what.title()} Blocks"] = int(value)
         holder["_buffered"] = True
         return True
@@ -79,8 +90,8 @@ def _read_counters(holder: dict[str, Any], line: str) -> bool:
             for what, value in re.findall(r"(read|write)=([\d.]+)", figures):
                 holder[f"{prefix}I/O {what.title()} Time"] = float(value)
         return True
-    if line.startswith(("WAL:", "Heap Blocks:")):
-        for what, value in re.findall(r"(\w+)=(\d+)", line):
+    if line.startswith(("WAL:", "Heap Blocks:", "Tuples:")):
+        for what, value in _COUNT.findall(line):
             holder[_PAIRS.get(what, what)] = int(value)
         return True
     return False
@@ -89,25 +100,27 @@ def _read_counters(holder: dict[str, Any], line: str) -> bool:
 def _read_sort(holder: dict[str, Any], line: str) -> bool:
     if line.startswith(("Full-sort Groups:", "Pre-sorted Groups:")):
         return True
-    match = _SORTED.search(line)
-    if match is None or not line.startswith("Sort Method"):
+    match = _SORTED.search(line) if line.startswith("Sort Method") else None
+    if match is None:
         return False
     method, space, used = match.groups()
-    holder |= {"Sort Method": method, "Sort Space Used": int(used), "Sort Space Type": space}
+    known = {"Sort Space Used": int(used)} if used.isdigit() else {}
+    holder |= {"Sort Method": method, "Sort Space Type": space} | known
     return True
 
 
 def _read_counts(holder: dict[str, Any], line: str) -> bool:
     """Read lines of several counts: ``Buckets: 1024  Batches: 4  Memory Usage: 300kB``."""
     if line.startswith("Storage:"):
-        match = re.match(r"Storage: (\w+)  Maximum Storage: (\d+)\s*kB", line)
+        match = _STORED.match(line)
         if match:
-            holder |= {"Storage": match.group(1), "Maximum Storage": int(match.group(2))}
+            holder["Storage"] = match.group(1)
+            if match.group(2).isdigit():
+                holder["Maximum Storage"] = int(match.group(2))
         return match is not None
-    found = _COUNTS.findall(line)
-    if not found or not line.startswith(
-        ("Buckets:", "Hits:", "Batches:", "Planned Partitions:", "Memory Usage:")
-    ):
+    begins = line.startswith(("Buckets:", "Hits:", "Batches:", "Planned Partitions:", "Memory Usage:"))
+    found = _COUNTS.findall(line) if begins else []
+    if not found:
         return False
     hashed = "Buckets" in line
     for name, value, originally in found:

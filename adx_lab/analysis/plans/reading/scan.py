@@ -173,11 +173,11 @@ class _Finder:
             self._ahead[pattern] = (position, place)
         return place
 
-    def _below(self, begin: int) -> tuple[int, list[str]]:
+    def _below(self, begin: int, lines_max: int = 20_000) -> tuple[int, list[str]]:
         """Return the number of the line that begins there, and what follows with it."""
         number = bisect_right(self._begins, begin) - 1
         first = self.text[begin : self._begins[number + 1] - 1].expandtabs(4)
-        return number, [first, *self._lines[number + 1 : number + _LINES_MAX]]
+        return number, [first, *self._lines[number + 1 : number + lines_max]]
 
     def _line_at(self, position: int) -> int:
         if not self.message.escaped:
@@ -250,10 +250,12 @@ class _Finder:
 
     def _plan_text(self, begin: int) -> int:
         line = self._line_at(begin)
-        number, lines = self._below(begin)
+        number, lines = self._below(begin, _LINES_FEW)
         if not NODE.match(lines[0]):
             lines[0] = _OPENING.sub("", lines[0])
         body, used = read_plan_text(lines)
+        if used + _LINES_LEFT_MIN > len(lines) >= _LINES_FEW:
+            body, used = read_plan_text([lines[0], *self._below(begin)[1][1:]])
         before, self._read_until = self._read_until, self._begins[number + used]
         if body is not None and "->" in body["Plan"]["Node Type"]:
             odd = body["Plan"]["Node Type"].partition("->")[0].strip()
@@ -268,7 +270,8 @@ class _Finder:
         return self._read_until
 
 
-_LINES_MAX = 20_000
+_LINES_FEW, _LINES_LEFT_MIN = 400, 20
+"""What nearly every plan has room in, and how much of it must be left to tell that it ended there."""
 _AT_MOST_TWO = frozenset(
     {"Nested Loop", "Hash Join", "Merge Join", "Hash", "Sort", "Limit", "Aggregate", "Gather", "WindowAgg"}
 )

@@ -6,9 +6,10 @@ import re
 from typing import Any
 from xml.parsers import expat
 
-_LISTS = {"Plans", "Workers", "Triggers"}
+_LISTS = {"Plans", "Workers", "Triggers", "Tasks", "Subplans"}
 _TEXTS = re.compile(
-    r"Name|Alias|Schema|Filter|Cond|Key|Item|Text|Type|Expression|Provider|Value|Method|Order|Call|SQL"
+    r"^(?!.*Removed).*(?:Name|Alias|Schema|Filter|Cond|Key|Item|Text|Type|Expression|Provider|Value|Method|Order"
+    r"|Call$|SQL)"
 )
 _NAMES = {"I-O": "I/O", "One-Time-Filter": "One-Time Filter", "Full-sort-Groups": "Full-sort Groups"}
 
@@ -76,10 +77,10 @@ def _value(name: str, parts: list[tuple[str, Any]], text: str) -> Any:
     if parts:
         return dict(parts)
     text = text.strip()
+    if _TEXTS.search(name):
+        return text
     if text in {"true", "false"}:
         return text == "true"
-    if re.fullmatch(r"-?\d+", text) and not _TEXTS.search(name):
+    if re.fullmatch(r"-?\d+", text):
         return int(text)
-    if re.fullmatch(r"-?\d+\.\d+(?:e[-+]?\d+)?", text) and not _TEXTS.search(name):
-        return float(text)
-    return text
+    return float(text) if re.fullmatch(r"-?\d+\.\d+(?:e[-+]?\d+)?", text) else text

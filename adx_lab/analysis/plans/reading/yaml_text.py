@@ -88,11 +88,21 @@ class _Reader:
 def _scalar(text: str) -> Any:
     if text.startswith('"'):
         return _text(text)
+    if text.startswith("["):
+        return _flow(text)
     if re.fullmatch(r"-?\d+", text):
         return int(text)
     if re.fullmatch(r"-?\d+\.\d+(?:e[-+]?\d+)?", text):
         return float(text)
     return {"true": True, "false": False, "null": None}.get(text, text)
+
+
+def _flow(text: str) -> Any:
+    """Read a list in a line, as grouping sets have it."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _text(quoted: str) -> str:

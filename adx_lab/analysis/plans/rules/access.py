@@ -59,7 +59,8 @@ def rows_removed(view: NodePlace) -> PlanFinding | None:
     if "SubPlan" in view.text("Filter"):
         return None  # what costs is the subquery, and another rule tells of it
     together = view.printed("Index Cond", "Recheck Cond", "Filter")
-    advice = view.advise(together) if view.advise(view.printed("Filter")) else None
+    order = view.order() if _below_limit(view) else ()
+    advice = view.advise(together, order) if view.advise(view.printed("Filter")) else None
     if advice is not None and advice.indexes and view.is_minor:
         return None
     return view.finding(
@@ -77,6 +78,8 @@ def covering(view: NodePlace) -> PlanFinding | None:
     pages, fetched = view.node.self_pages or 0, view.rows
     if view.node.type not in {"Index Scan", "Bitmap Heap Scan"} or fetched < view.limits.rows_read_min:
         return None
+    if fetched < (view.node.loops or 1.0) * view.limits.covered_rows_min:
+        return None  # the way down the index is as long as what it would save
     wanted = view.output_columns()
     if not wanted or pages < fetched * view.limits.pages_kept_share_max or _locks_rows(view):
         return None
@@ -99,12 +102,16 @@ def join_filter(view: NodePlace) -> PlanFinding | None:
     removed = view.figure("Rows Removed by Join Filter") * (view.node.loops or 0.0)
     if not view.text("Join Filter") or not _many_removed(view, removed):
         return None
+    advice = _partner_index(view)
     return view.finding(
         "join_filter",
         f"compares {amount(removed + view.rows)} pairs of rows to keep {amount(view.rows)}",
-        "join by equality of plain columns of one type, so that a hash or an index can find the partner",
+        advice.words
+        if advice is not None
+        else "join by equality of plain columns of one type, so that a hash or an index can find the partner",
         rows_removed=removed,
         rows_kept=view.rows,
+        indexes=() if advice is None else advice.indexes,
     )
 
 
@@ -169,9 +176,11 @@ def sort_index(view: NodePlace) -> PlanFinding | None:
 
 def extreme(view: NodePlace) -> PlanFinding | None:
     """Find the least or the greatest of a column looked for in every row, which an index has at its end."""
+    if view.node.type != "Aggregate":
+        return None
     asked = [parse(text) for text in view.texts("Output")]
     source = view.source()
-    if view.node.type != "Aggregate" or not asked or source is None or source.node.type != "Seq Scan":
+    if not asked or source is None or source.node.type != "Seq Scan":
         return None
     columns = {
         item.arguments[0]
@@ -274,6 +283,18 @@ def _only_needs(view: NodePlace, advice: Advice) -> bool:
 def _locks_rows(view: NodePlace) -> bool:
     above = (view.analysis.nodes[index].type for index in view.tree.ancestors(view.index))
     return any(kind in {"ModifyTable", "LockRows"} for kind in above)
+
+
+def _partner_index(view: NodePlace) -> Advice | None:
+    """Return the index that would find a row's partners; None where the inner side is no plain scan."""
+    inner = next((child for child in view.children() if child.text("Parent Relationship") == "Inner"), None)
+    source = None if inner is None else inner.source() or inner
+    if source is None or source.node.type != "Seq Scan":
+        return None
+    if (source.node.rows or 0.0) + source.figure("Rows Removed by Filter") < view.limits.rows_read_min:
+        return None  # so few that reading them all is as quick
+    advice = source.advise((view.text("Join Filter"), *source.printed("Filter")))
+    return advice if advice is not None and advice.indexes else None
 
 
 def _gives_order(advice: Advice, order: Sequence[str], source: NodePlace) -> bool:

@@ -54,8 +54,10 @@ def dead_rows(view: NodePlace) -> PlanFinding | None:
 
 def cartesian(view: NodePlace) -> PlanFinding | None:
     """Find a nested loop that joins everything with everything, since nothing says what belongs together."""
+    if view.node.type != "Nested Loop" or view.text("Join Filter"):
+        return None
     sides = list(view.children())
-    if view.node.type != "Nested Loop" or view.text("Join Filter") or len(sides) != 2:
+    if len(sides) != 2:
         return None
     outer, inner = sides
     if min(outer.rows, inner.node.rows or 0.0) < 2 or view.rows < view.limits.pairs_min:
@@ -88,7 +90,7 @@ def unlaunched(view: NodePlace) -> PlanFinding | None:
 
 def foreign_rows(view: NodePlace) -> PlanFinding | None:
     """Find rows that another server sends only to be thrown away here."""
-    if not view.node.type.endswith("Foreign Scan") or not view.text("Filter"):
+    if view.node.type != "Foreign Scan" or not view.text("Filter"):
         return None
     removed = view.node.rows_removed or 0.0
     if removed < view.limits.foreign_rows_min or removed < view.rows:
@@ -112,13 +114,11 @@ def implicit_cast(view: NodePlace) -> PlanFinding | None:
     removed = view.node.rows_removed or 0.0
     if removed < view.limits.rows_read_min or removed < view.rows or view.node.type != "Seq Scan":
         return None
-    if view.partitions()[0].index != view.index:
+    cast = next(_casts(view), None)
+    if cast is None or view.partitions()[0].index != view.index:
         return None
     advice = view.advise(view.printed("Filter"))
     if advice is None or "casting" not in advice.words:
-        return None
-    cast = next(_casts(view), None)
-    if cast is None:
         return None
     return view.finding(
         "implicit_cast",

@@ -36,7 +36,7 @@ class Thresholds:
     kept_share_max: float = 0.1
     removed_per_kept_min: float = 10.0
     misestimate_min: float = 10.0
-    misestimate_rows_min: float = 500.0
+    misestimate_rows_min: float = 200.0
     loops_min: float = 1000.0
     loop_pages_min: int = 1000
     heap_fetches_min: float = 100.0
@@ -62,6 +62,7 @@ class Thresholds:
     block_ranges_pages_min: int = 2000
     block_ranges_share_min: float = 0.005
     covered_width_max: float = 100.0
+    covered_rows_min: float = 10.0
     minor_share_max: float = 0.05
     disabled_cost: float = 1e10
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from adx_lab.analysis.plans.tree import PlanTree
 
 
+_NODE_RULES = (*ACCESS_RULES, *WORK_RULES, *AROUND_RULES)
+
+
 def find(analysis: PlanAnalysis, tree: PlanTree, context: Context) -> tuple[PlanFinding, ...]:
     """Return a plan's findings in the order of its nodes, those of the whole plan last."""
     found: list[PlanFinding] = []
@@ -28,7 +31,7 @@ def find(analysis: PlanAnalysis, tree: PlanTree, context: Context) -> tuple[Plan
         if node.never_executed:
             continue
         view = NodePlace(analysis, tree, index, context)
-        found += [finding for rule in (*ACCESS_RULES, *WORK_RULES, *AROUND_RULES) if (finding := rule(view))]
+        found += [finding for rule in _NODE_RULES if (finding := rule(view))]
     for plan_rule in (*PLAN_RULES, *AROUND_PLAN_RULES):
         found += plan_rule(analysis, context)
     return tuple(item for item in found if not _is_said_better(item, found))

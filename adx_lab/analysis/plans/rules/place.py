@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.plans.advice.indexes import Advice, advise, table_of, target_of
+from adx_lab.analysis.plans.advice.indexes import Advice, advise, order_of, table_of, target_of
 from adx_lab.analysis.plans.records import PlanFinding
 from adx_lab.analysis.plans.sql.expression import ColumnName, columns_of, parse
 from adx_lab.analysis.plans.times.deferred import is_debt
-from adx_lab.analysis.plans.tree import number, text
+from adx_lab.analysis.plans.tree import is_apart, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -130,6 +130,14 @@ class NodePlace:
             by_blocks=self._lies_in_order(),
         )
 
+    def order(self) -> tuple[str, ...]:
+        """Return the order that the node's index gives, as sort keys; none where the index isn't known."""
+        index, backward = self.node.index, self.text("Scan Direction") == "Backward"
+        for item in self.context.indexes.get(self.key, ()):
+            if index is not None and item.name.rpartition(".")[2] == index:
+                return order_of(item.definition, backward=backward)
+        return ()
+
     def _lies_in_order(self) -> bool:
         """Tell whether a scan asks for a wide range of a large table that lies in that order."""
         table, limits = self.table, self.limits
@@ -173,7 +181,7 @@ class NodePlace:
         """Yield the nodes that feed this one: no CTEs, no InitPlans, no SubPlans."""
         for child in self.tree.children[self.index]:
             node = self.tree.nodes[child]
-            if not is_debt(node) and text(node, "Parent Relationship") != "SubPlan":
+            if not (is_debt(node) or is_apart(node) or text(node, "Parent Relationship") == "SubPlan"):
                 yield self.at(child)
 
     def source(self) -> NodePlace | None:

@@ -9,6 +9,7 @@ from adx_lab.analysis.plans.advice.indexes import condition_columns
 from adx_lab.analysis.plans.records import PlanFinding
 from adx_lab.analysis.plans.rules.place import NodePlace, amount
 from adx_lab.analysis.plans.sql.tokens import quoted_name
+from adx_lab.analysis.plans.tree import text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from adx_lab.analysis.plans.records import PlanAnalysis
     from adx_lab.analysis.plans.rules.context import Context
 
+_CONDITIONS = ("Filter", "Index Cond", "Recheck Cond")
 _KB_A_PAGE = 8
 _MEMORY_MB_GUESS = 8_192
 _MEMORY_SHARE_MAX = 1 / 16
@@ -199,10 +201,11 @@ def _costs_by_loops(view: NodePlace) -> bool:
 
 def _excused(view: NodePlace, factor: float) -> bool:
     """Tell whether an estimate that is far off is no news, or nobody's fault."""
-    decided_nothing = view.node.parent is None or bool(view.text("One-Time Filter"))
+    reads_a_table = bool(view.node.relation and view.printed(*_CONDITIONS))
+    decided_nothing = (view.node.parent is None and not reads_a_table) or bool(view.text("One-Time Filter"))
     unknowable = "SubPlan" in view.text("Filter")
     # What isn't there is found quickly by any plan; a generic plan is made for the average of all values.
-    too_few = view.node.rows == 0 or (factor < 1 and _is_generic(view))
+    too_few = view.node.rows == 0 or (factor < 1 and _is_generic(view) and not _asks_a_subquery(view))
     return decided_nothing or unknowable or too_few or _is_stale(view)
 
 
@@ -233,8 +236,15 @@ def _seen_before(view: NodePlace) -> bool:
 
 def _is_generic(view: NodePlace) -> bool:
     """Tell whether a node's conditions hold parameters whose values the planner did not know."""
-    keys = ("Filter", "Index Cond", "Recheck Cond")
-    return any(re.search(r"\$\d", view.text(key)) for key in keys)
+    return any(re.search(r"\$\d", text) for text in view.printed(*_CONDITIONS))
+
+
+def _asks_a_subquery(view: NodePlace) -> bool:
+    """Tell whether a node's conditions hold a value that a subquery finds before the scan."""
+    names = [text(node, "Subplan Name") for node in view.tree.nodes]
+    given = {value for name in names for value in re.findall(r"\$\d+", name.partition(" (returns ")[2])}
+    said = " ".join(view.printed(*_CONDITIONS))
+    return "(InitPlan " in said or bool(given & set(re.findall(r"\$\d+", said)))
 
 
 def _better_statistics(view: NodePlace) -> str:
@@ -243,12 +253,22 @@ def _better_statistics(view: NodePlace) -> str:
         return (
             "ANALYZE the tables below; if it stays, the columns depend on each other: see CREATE STATISTICS"
         )
+    if _asks_a_subquery(view):
+        return "the value comes from a subquery, so that the planner guesses: ask for it first, and give it"
     if _is_generic(view):
         return "the plan was made without the parameter's value: SET plan_cache_mode = force_custom_plan"
+    advice = view.advise(view.printed(*_CONDITIONS))
+    if advice is not None and advice.rewrites:
+        return advice.words  # of an expression there are no statistics
+    return _finer_statistics(view)
+
+
+def _finer_statistics(view: NodePlace) -> str:
     table = view.target()
-    columns = condition_columns(view.described, view.printed("Filter", "Index Cond", "Recheck Cond"))
+    columns = condition_columns(view.described, view.printed(*_CONDITIONS))
     if len(columns) > 1:
-        name = "_".join(column.strip('"') for column in (relation, *columns))[:50].replace(" ", "_").lower()
+        words = [column.strip('"') for column in (view.node.relation or "", *columns)]
+        name = "_".join(words)[:50].replace(" ", "_").lower()
         create = f"CREATE STATISTICS {quoted_name(f'{name}_stats')} (dependencies, mcv)"
         return f"{create} ON {', '.join(columns)} FROM {table}; ANALYZE {table};"
     if columns:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from adx_lab.analysis.plans.sql.tokens import Token, name_of, quoted_name, tokens_of
 
@@ -73,6 +74,7 @@ class Other(Expression):
     parts: tuple[Expression, ...] = field(default=())
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str) -> Expression:
     """Return an expression's tree; never fails: what can't be read is an `Other`."""
     reader = _Reader(tokens_of(text))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.plans.records import ZERO, Certificate, Interval, PlanDocument, Trigger
-from adx_lab.analysis.plans.tree import PlanTree, number, text
+from adx_lab.analysis.plans.tree import PlanTree, is_apart, number, text
 
 if TYPE_CHECKING:
     from adx_lab.analysis.plans.times.settle import TimeAccount
@@ -36,7 +36,7 @@ class Outside:
 
 def outside_of_nodes(document: PlanDocument, tree: PlanTree, account: TimeAccount) -> Outside:
     """Split what the execution took beyond the root node."""
-    execution, target = _execution(document)
+    execution, target = execution_of(document)
     serialization = _serialization(document)
     root = account.times.clock[0]
     if execution is None or root is None:
@@ -54,15 +54,15 @@ def outside_of_nodes(document: PlanDocument, tree: PlanTree, account: TimeAccoun
 def certify(tree: PlanTree, account: TimeAccount, outside: Outside) -> Certificate:
     """Add everything up afresh and compare with what PostgreSQL measured."""
     root = account.times.clock[0]
-    selfs = [item for item in account.selfs if item is not None]
-    if root is None or not selfs:
+    if root is None or not any(account.selfs):
         return Certificate(False, None, None, None, "none", (), "no certificate: the plan holds no times")
     negative = tuple(
         tree.paths[index]
         for index, item in enumerate(account.selfs)
         if item is not None and item.high < -_FLOAT_SLACK_MS
     )
-    nodes_ms = sum(item.value for item in selfs)
+    apart = {inner for top in range(len(tree)) if is_apart(tree.nodes[top]) for inner in tree.below(top)}
+    nodes_ms = sum(item.value for i, item in enumerate(account.selfs) if item is not None and i not in apart)
     timed = [trigger.ms for trigger in outside.triggers if not trigger.inside]
     parts = [nodes_ms, *timed, outside.serialization_ms or 0.0]
     if outside.rest is None or outside.execution_ms is None:
@@ -98,7 +98,8 @@ def _sum(nodes_ms: float, triggers_ms: float, outside: Outside) -> str:
     return " + ".join(parts)
 
 
-def _execution(document: PlanDocument) -> tuple[float | None, str]:
+def execution_of(document: PlanDocument) -> tuple[float | None, str]:
+    """Return what a statement's execution took, where PostgreSQL or its log says so, and what says it."""
     printed = number(document.body, "Execution Time")
     if printed is None:
         printed = number(document.body, "Total Runtime")  # its name before PostgreSQL 9.4, and in forks
@@ -132,7 +133,7 @@ def _triggers(document: PlanDocument, tree: PlanTree, room: Interval | None) -> 
             space -= spent
     return tuple(
         Trigger(
-            text(item, "Trigger Name") or text(item, "Constraint Name"),
+            text(item, "Constraint Name") or text(item, "Trigger Name"),
             text(item, "Relation") or None,
             number(item, "Calls") or 0.0,
             number(item, "Time") or 0.0,

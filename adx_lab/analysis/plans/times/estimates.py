@@ -9,7 +9,7 @@ merge join, below an EXISTS, or on the outer side of a hash join whose table tur
 from __future__ import annotations
 
 from adx_lab.analysis.plans.times.deferred import is_debt
-from adx_lab.analysis.plans.tree import PlanTree, number, text
+from adx_lab.analysis.plans.tree import PlanTree, is_apart, number, text
 
 _BLOCKING = frozenset(
     {"Sort", "Incremental Sort", "Hash", "BitmapAnd", "BitmapOr", "Bitmap Index Scan", "ModifyTable"}
@@ -24,6 +24,8 @@ def early_stops(tree: PlanTree) -> tuple[bool, ...]:
     for index in range(1, len(tree)):  # parents come before their children
         parent = tree.parents[index]
         assert parent is not None
+        if is_apart(tree.nodes[index]):
+            continue  # another server gives all that it has
         stops[index] = _starts_here(tree, parent, index) or (
             stops[parent] and _passes_on(tree, parent, index)
         )

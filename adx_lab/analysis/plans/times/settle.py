@@ -21,7 +21,7 @@ from adx_lab.analysis.plans.times.deferred import (
     whole_shares,
 )
 from adx_lab.analysis.plans.times.inclusive import MADE_BY_ONE, Times, inclusive_times
-from adx_lab.analysis.plans.tree import PlanTree, count, is_gather, number, text
+from adx_lab.analysis.plans.tree import PlanTree, count, is_apart, is_gather, number, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ def settle(tree: PlanTree) -> TimeAccount:
     """Give every node its own time and its own pages."""
     times = inclusive_times(tree)
     selfs = [_own_time(tree, times.clock, index) for index in range(len(tree))]
-    pages = {key: [_own_count(tree, key, index) for index in range(len(tree))] for key in COUNTERS}
+    pages = {key: _own_counts(tree, key) for key in COUNTERS}
     rescanned = _settle_rescans(tree, times.clock, selfs, pages)
     sources = ctes(tree)
     outside = _take_from_scans(tree, times.clock, selfs, sources)
@@ -95,17 +95,19 @@ def _own_time(tree: PlanTree, clock: Sequence[Interval | None], index: int) -> I
     if own is None:
         return None
     for child in tree.children[index]:
-        if not is_debt(tree.nodes[child]):
+        if not is_debt(tree.nodes[child]) and not is_apart(tree.nodes[child]):
             own -= clock[child] or ZERO
     return own
 
 
-def _own_count(tree: PlanTree, key: str, index: int) -> int | None:
-    own = count(tree.nodes[index], key)
-    if own is None:
-        return None
-    below = (child for child in tree.children[index] if not is_debt(tree.nodes[child]))
-    return own - sum(count(tree.nodes[child], key) or 0 for child in below)
+def _own_counts(tree: PlanTree, key: str) -> list[int | None]:
+    printed = [count(node, key) for node in tree.nodes]
+    own = list(printed)
+    for index, spent in enumerate(printed):
+        parent = tree.parents[index]
+        if spent and parent is not None and not (is_debt(tree.nodes[index]) or is_apart(tree.nodes[index])):
+            _lower_count(own, parent, spent)
+    return own
 
 
 def _settle_rescans(
@@ -120,6 +122,8 @@ def _settle_rescans(
     """
     uncalled = ZERO
     for index, node in enumerate(tree.nodes):
+        if not tree.children[index]:
+            continue
         keys = " ".join(text(node, key) for key in ("Index Cond", "Order By", "TID Cond"))
         for child in tree.children[index]:
             name = text(tree.nodes[child], "Subplan Name").partition(" (returns ")[0] or "SubPlan"

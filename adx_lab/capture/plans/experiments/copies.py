@@ -2,7 +2,8 @@
 
 The copy is made on a server of our own, where the planner is told what it knows over there: the statistics of
 the columns, and how large each table and index is. It looks at the files' sizes as well, so that these are
-made as long, without taking any room. Nothing is executed on either side.
+made as long, without taking any room. No statement is executed on either side; of an index on an expression
+the planner is told what that makes of the values which the statistics name.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ _PAGE = 8192
 _SEGMENT = 131_072
 """Pages in one file; a larger table has several."""
 _FILLED = 0.9
+_GUESSED = "there are no statistics of the expression: the planner only guesses"
 _ENTRY = 12
 """Bytes that an index's entry takes beside its key."""
 
@@ -135,6 +137,9 @@ class _Copy:
                 await self.connection.execute(_OWN["copies.tell_values"].sql, json.dumps(dict(row)))
         for (schema, name), size in self.sizes.items():
             await self._size(schema, name, size)
+        for row in await self.connection.fetch(_OWN["copies.made"].sql):
+            if row["unknown"]:  # not everybody may see an index's own statistics
+                await self._tell_expression(dict(row))
 
     async def tried(self, proposal: Proposal) -> dict[str, Any]:
         """Plan a statement before and after its indexes are made."""
@@ -145,9 +150,11 @@ class _Copy:
             "error": None,
         }
         made: list[Any] = []
+        guessed = False
         try:
             before = await self._plan(proposal)
             made = await self._made(proposal.indexes)
+            guessed = not all([await self._tell_expression(row) for row in made if row["unknown"]])
             after = await self._plan(proposal)
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             return told | {"error": str(error).splitlines()[0]}
@@ -155,7 +162,32 @@ class _Copy:
             for row in (row for row in made if not row["of_another"]):
                 names = {key: quoted_name(row[key]) for key in ("schema", "name")}
                 await self.connection.execute(_OWN["copies.unmake"].sql.format(**names))
-        return told | compared(before, after, {row["name"] for row in made}, sum(r["bytes"] for r in made))
+        found = compared(before, after, {row["name"] for row in made}, sum(r["bytes"] for r in made))
+        if guessed and not found["used"]:
+            return told | {"error": _GUESSED}
+        return told | found | ({"how": f"{told['how']} ({_GUESSED})"} if guessed else {})
+
+    async def _tell_expression(self, row: Mapping[str, Any]) -> bool:
+        """Tell the planner of an expression's values as far as its column's are known; False where not."""
+        found = await self.connection.fetch(_OWN["copies.expression"].sql, row["oid"])
+        if len(found) != 1:
+            return False
+        item = found[0]
+        statement = _OWN["copies.of_expression"].sql.format(
+            column=quoted_name(item["column"]), type=item["type"], expression=item["expression"]
+        )
+        point = self.connection.transaction()
+        await point.start()
+        try:
+            values = await self.connection.fetchrow(statement, row["schema"], row["table"], item["column"])
+            if values is not None:
+                told = dict(values) | {"table": row["name"], "column": item["name"]}
+                await self.connection.execute(_OWN["copies.tell_values"].sql, json.dumps(told))
+        except asyncpg.PostgresError:  # a value that the expression fails on, a type that can't be sorted
+            await point.rollback()
+            return False
+        await point.commit()
+        return values is not None
 
     async def _plan(self, proposal: Proposal) -> dict[str, Any]:
         async with self.connection.transaction():

@@ -92,6 +92,54 @@ LEFT JOIN LATERAL (
 ) AS of_elements ON true
 WHERE n.nspname = v.schema AND c.relname = v."table" AND a.attname = v."column" AND NOT a.attisdropped;
 
+-- name: copies.expression
+-- An index's expression, where it has one that is made of one column by built-in functions; no row otherwise.
+-- params: index=$int
+SELECT own.attname::text AS name, c.attname::text AS "column",
+    format_type(c.atttypid, NULL) AS type, pg_get_indexdef(x.indexrelid, k.place::int, true) AS expression
+FROM pg_index AS x
+JOIN LATERAL unnest(x.indkey::smallint[]) WITH ORDINALITY AS k(attnum, place) ON k.attnum = 0
+JOIN pg_attribute AS own ON own.attrelid = x.indexrelid AND own.attnum = k.place
+JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = x.indexrelid
+    AND d.refclassid = 'pg_class'::regclass AND d.refobjid = x.indrelid
+    AND d.refobjsubid > 0 AND NOT d.refobjsubid = ANY (x.indkey::smallint[])
+JOIN pg_attribute AS c ON c.attrelid = x.indrelid AND c.attnum = d.refobjsubid
+WHERE x.indexrelid = $1 AND NOT EXISTS (
+    SELECT FROM pg_depend AS f
+    WHERE f.classid = 'pg_class'::regclass AND f.objid = x.indexrelid AND f.refclassid = 'pg_proc'::regclass
+);
+
+-- name: copies.of_expression
+-- What an expression makes of the values that are known of its column; {column}, {type} and {expression} are
+-- filled in. Where it makes many alike, all of them are common ones.
+-- params: schema=$text, table=$text, column=$text
+WITH known AS (
+    SELECT s.*, coalesce((SELECT sum(f) FROM unnest(s.most_common_freqs) AS f), 0) AS common_share
+    FROM pg_stats AS s WHERE s.schemaname = $1 AND s.tablename = $2 AND s.attname = $3
+    ORDER BY s.inherited DESC LIMIT 1
+), common AS (
+    SELECT ({expression}) AS value, c.of_rows AS share
+    FROM known, unnest(most_common_vals::text::{type}[], most_common_freqs) AS c ({column}, of_rows)
+), spread AS (
+    SELECT ({expression}) AS value,
+        (1 - null_frac - common_share) / array_length(histogram_bounds, 1) AS share
+    FROM known, unnest(histogram_bounds::text::{type}[]) AS b ({column})
+), alike AS (
+    SELECT count(DISTINCT value) < 0.9 * count(*) AS many FROM spread
+), often AS (
+    SELECT value, sum(share)::real AS share
+    FROM (SELECT * FROM common UNION ALL SELECT spread.* FROM spread, alike WHERE alike.many) AS u
+    WHERE value IS NOT NULL GROUP BY value ORDER BY share DESC LIMIT 100
+)
+SELECT $1::text AS schema, false AS inherited, known.null_frac, known.avg_width,
+    CASE WHEN alike.many OR histogram_bounds IS NULL THEN (SELECT count(*) FROM often)
+         ELSE known.n_distinct END::real AS n_distinct,
+    (SELECT array_agg(value ORDER BY share DESC)::text FROM often) AS common,
+    (SELECT array_agg(share ORDER BY share DESC) FROM often) AS common_shares,
+    (SELECT CASE WHEN count(*) > 1 THEN array_agg(value ORDER BY value)::text END
+     FROM (SELECT DISTINCT value FROM spread WHERE value IS NOT NULL) AS b WHERE NOT alike.many) AS bounds
+FROM known, alike;
+
 -- name: copies.width
 -- How wide a table's indexed columns are on average, for the size that an index on them would have.
 -- params: index=$int
@@ -105,8 +153,9 @@ WHERE x.indexrelid = $1;
 EXPLAIN (FORMAT JSON) SELECT FROM {schema}.{table} WHERE {predicate};
 
 -- name: copies.made
--- The indexes of a database by oid, with their tables.
+-- The indexes of a database by oid, with their tables; unknown are those on expressions without statistics.
 SELECT i.indexrelid::bigint AS oid, c.relname AS name, n.nspname AS schema, t.relname AS "table",
-    pg_get_expr(i.indpred, i.indrelid) AS predicate, c.relispartition AS of_another, m.amname AS method
+    pg_get_expr(i.indpred, i.indrelid) AS predicate, c.relispartition AS of_another, m.amname AS method,
+    i.indexprs IS NOT NULL AND NOT EXISTS (SELECT FROM pg_statistic AS s WHERE s.starelid = i.indexrelid) AS unknown
 FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_class AS t ON t.oid = i.indrelid JOIN pg_am AS m ON m.oid = c.relam;

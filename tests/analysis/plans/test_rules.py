@@ -1,0 +1,76 @@
+"""Findings on plans as they are designed for one rule each."""
+
+from __future__ import annotations
+
+from adx_lab.analysis.plans import PlanAnalysis, PlanFinding, analyse, read_plans
+
+JOIN = """Nested Loop  (cost=0.00..91527.00 rows=15 width=8) (actual time=5.000..1200.000 rows=14 loops=1)
+  Join Filter: (o.id = i.order_id)
+  Rows Removed by Join Filter: {removed}
+  ->  Seq Scan on orders o  (cost=0.00..17.00 rows=10 width=4) (actual time=0.100..0.200 rows=10 loops=1)
+  ->  Seq Scan on items i  (cost=0..49 rows={rows} width=8) (actual time=0.01..90.00 rows={rows} loops=10)
+Execution Time: 1200.000 ms
+"""
+
+
+def explained(text: str) -> PlanAnalysis:
+    return analyse(read_plans(text)[0])
+
+
+def found(text: str, kind: str) -> PlanFinding | None:
+    return next((item for item in explained(text).findings if item.kind == kind), None)
+
+
+def test_partners_that_are_looked_for_one_by_one_want_an_index() -> None:
+    finding = found(JOIN.format(rows=300_000, removed=2_999_986), "join_filter")
+    assert finding is not None
+    assert finding.evidence["indexes"] == ("CREATE INDEX ON items (order_id)",)
+    few = found(JOIN.format(rows=500, removed=4_986), "join_filter")
+    assert few is not None
+    assert few.evidence["indexes"] == (), "a small table is read as quickly"
+
+
+def scan(condition: str, *, planned: int, rows: int) -> str:
+    return f"""Seq Scan on orders  (cost=0..17 rows={planned} width=4) (actual time=0..9 rows={rows} loops=1)
+  Filter: {condition}
+  Rows Removed by Filter: {200_000 - rows}
+Execution Time: 9.000 ms
+"""
+
+
+def test_an_estimate_of_the_only_scan_decides_how_it_reads() -> None:
+    depending = found(scan("((city = 42) AND (country = 0))", planned=10, rows=200), "misestimate")
+    assert depending is not None
+    assert "CREATE STATISTICS" in depending.mend
+    assert found(scan("(city = 42)", planned=150, rows=200), "misestimate") is None
+    alone = "Result  (cost=0.00..17.00 rows=9 width=4) (actual time=0.1..9.0 rows=9000 loops=1)\n"
+    assert found(alone, "misestimate") is None, "nothing depends on it"
+
+
+def test_what_statistics_can_not_mend_has_another_mend() -> None:
+    cast = found(scan("((customer_id)::text = '42'::text)", planned=1000, rows=10), "misestimate")
+    assert cast is not None
+    assert "SET STATISTICS" not in cast.mend
+    assert "own type" in cast.mend
+    for asked in ("(InitPlan 1).col1", "$0"):
+        text = scan(f"(amount > {asked})", planned=66_667, rows=1000)
+        text = text.replace(
+            "Execution", "  InitPlan 1 (returns $0)\n    ->  Result (actual rows=1 loops=1)\nExecution"
+        )
+        subquery = found(text, "misestimate")
+        assert subquery is not None
+        assert "subquery" in subquery.mend
+    assert found(scan("(amount > $1)", planned=66_667, rows=1000), "misestimate") is None, "generic"
+
+
+def test_an_index_holds_no_more_where_each_loop_fetches_one_row() -> None:
+    text = """Nested Loop (actual time=1.0..90.0 rows=5000 loops=1)
+  ->  Seq Scan on items i (actual time=1.0..9.0 rows=5000 loops=1)
+  ->  Index Scan using p_key on products p (cost=0..8 rows=1 width=14) (actual rows={rows} loops={loops})
+        Output: p.id, p.name
+        Index Cond: (p.id = i.product_id)
+        Buffers: shared hit=15000
+Execution Time: 90.000 ms
+"""
+    assert found(text.format(rows=1, loops=5000), "covering") is None
+    assert found(text.format(rows=500, loops=10), "covering") is not None
