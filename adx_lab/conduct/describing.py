@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from adx_lab.capture.database.statements import connected, read_statements
-from adx_lab.conduct.run.recorded import judge, record_load
+from adx_lab.conduct.run.recorded import judge, keep_row, record_load
 from adx_lab.conduct.run.request import load_request
 from adx_lab.conduct.run.surroundings import elsewhere, surroundings
 from adx_lab.errors import AdxLabError, UsageError
@@ -157,6 +157,7 @@ async def _short_run(folder: Path, progress: Progress) -> tuple[dict[str, FirstF
         async with surroundings(settings, progress) as around:
             run = await record_load(settings, around, request, progress)
     judged = judge(settings, run)
+    keep_row(settings, judged, status=None)
     endpoints = {
         row.subject: FirstFigures(
             float(row.p50_ms.value or row.max_ms or 0),

@@ -117,14 +117,22 @@ async def test_several_migrations_at_once_wait_for_one_another(postgres_url: str
         assert await connection.fetchval(indexes) == len(schema.index_statements())
 
 
-async def test_a_migration_waits_for_who_is_at_work(postgres_url: str) -> None:
+async def test_an_index_waits_for_who_is_at_work(postgres_url: str) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE%' AND wait_event_type = 'Lock'"
     async with database(postgres_url, "core_busy") as (url, connection):
         await make_old(connection, 2)
         work = connection.transaction(isolation="repeatable_read")
         await work.start()
         await connection.fetch("SELECT FROM users")
         task = asyncio.create_task(migrate(url))
-        await asyncio.wait({task}, timeout=1)  # longer than a start waits for a lock
+        admin = await asyncpg.connect(postgres_url)
+        try:
+            while not (task.done() or await admin.fetchval(waiting)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        finally:
+            await admin.close()
+        await asyncio.wait({task}, timeout=0.5)  # longer than a start waits for a lock
+        assert not task.done()
         await work.rollback()
         await task
 

@@ -17,14 +17,14 @@ DEVIATIONS = (0.01, 0.02, 0.03, 0.04, 0.06)
 EFFECTS = (0.0, 0.02, 0.04, 0.05, 0.06, 0.08, 0.10, 0.15, 0.20)
 _COLOURS = ("#1b6ca8", "#2a9d8f", "#e9a23b", "#d1495b", "#6d597a")
 _TRIES = 60
-_WIDTH, _HEIGHT, _LEFT, _TOP = 330, 210, 46, 34
+_WIDTH, _HEIGHT, _LEFT, _TOP = 330, 210, 46, 52
 
 _STORES = 20
 _DELAYS = tuple(range(2, 21, 2))
 _SLOWDOWNS = {"+2%": (0.02, 0.0), "+3%": (0.03, 0.0), "+5%": (0.05, 0.0), "+0.3% a night": (0.0, 0.003)}
 _CORRELATIONS = (0.0, 0.3, 0.5, 0.7)
-_OF_DUETS = "true slowdown of one endpoint of 41, % (deviation between blocks as marked)"
-_OF_NIGHTS = "nights since one endpoint of 42 became slower (by as much as marked)"
+_OF_DUETS = "true slowdown of one endpoint of 41, %, by deviation between blocks"
+_OF_NIGHTS = "nights since one endpoint of 42 became slower"
 
 Curve = tuple[str, Sequence[float], Sequence[float]]
 
@@ -95,9 +95,9 @@ def _panel(title: str, some: Sequence[Curve], left: int, words: str) -> Iterator
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
     for row, (colour, (name, _, _)) in enumerate(zip(_COLOURS, some, strict=False)):
-        y = _TOP + 50 + 15 * row
-        yield f'<rect x="{left + _WIDTH - 92}" y="{y - 9}" width="10" height="10" fill="{colour}"/>'
-        yield f'<text x="{left + _WIDTH - 78}" y="{y}">{name}</text>'
+        x = left + _WIDTH / 5 * row
+        yield f'<rect x="{x:.1f}" y="27" width="10" height="10" fill="{colour}"/>'
+        yield f'<text x="{x + 14:.1f}" y="36">{name}</text>'
 
 
 def main(arguments: Sequence[str]) -> None:
