@@ -21,3 +21,14 @@ def test_a_limit_is_written_in_the_direction_in_which_it_holds() -> None:
     assert "≥ 900" in shown
     assert "≥ 100" not in shown
     assert "≤ 900" not in shown
+
+
+def test_a_statement_is_told_by_what_it_asks_of_and_no_column_fills_the_page() -> None:
+    listed = ", ".join(f"products.column_{number}" for number in range(30))
+    where = ("products.category = ?::varchar", "products.id = ?::integer")
+    metrics = [f"statement.select {listed} from products where {one}.mean_ms" for one in where]
+    table = tables.budgets([result(metric, "below", 10.0, 1.0, "pass") for metric in metrics])
+    shown = table.html()
+    assert "«select … from products where products.categ" in shown
+    assert "«select … from products where products.id = " in shown
+    assert "column_9" not in shown

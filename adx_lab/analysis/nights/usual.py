@@ -26,7 +26,7 @@ from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.plans.captures.compare import describe_change
 from adx_lab.analysis.plans.records import PlanAnalysis
 
-__all__ = ["Asked", "EndpointFigures", "NightFigures", "compare_with_usual"]
+__all__ = ["Asked", "EndpointFigures", "NightFigures", "compare_with_usual", "short"]
 
 _ALPHA = 0.01
 """For all endpoints of a night together, one-sided."""

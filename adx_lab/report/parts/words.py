@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from adx_lab.analysis.nights.usual import short
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import percentage
 
 if TYPE_CHECKING:
     from adx_lab.analysis.run.audit import ValidityCheck
     from adx_lab.analysis.run.budgets import BudgetResult
+
+_SELECTED = re.compile(r"^select .*? from ")
 
 _CHECKS = {
     "loop_lag_p99_ms": "the load generator woke late by, p99 [ms]",
@@ -198,7 +201,19 @@ def budget_words(item: BudgetResult) -> str:
     if parts[0] == "query" and len(parts) > 2:
         query = ".".join(parts[1:-1])
         return f"query {query}"
-    return item.name
+    return f"«{short(_statement(item.metric), longest=48)}»" if parts[0] == "statement" else item.name
+
+
+def budget_metric(metric: str) -> str:
+    """Return a metric as a table of budgets shows it; a statement's text can fill a page."""
+    if not metric.startswith("statement."):
+        return metric
+    return f"statement.{short(_statement(metric), longest=60)}.mean_ms"
+
+
+def _statement(metric: str) -> str:
+    """Return the text of a statement; the list of what it selects tells it from few others."""
+    return _SELECTED.sub("select … from ", metric.removeprefix("statement.").rpartition(".")[0])
 
 
 def metric_words(metric: str) -> str:

@@ -17,7 +17,7 @@ from adx_lab.records.run import LoadAudit, RunRecord
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import Cell, Column, Table, percentage
 from adx_lab.report.parts.table import facts as facts_table
-from adx_lab.report.parts.words import budget_words, check_words, part_words
+from adx_lab.report.parts.words import budget_metric, budget_words, check_words, part_words
 
 _DEAREST = 15
 _PARTS = 3
@@ -61,7 +61,7 @@ def budgets(results: Sequence[BudgetResult]) -> Table:
             item.unit,
             (item.low, item.high),
             limit_used(item),
-            item.metric,
+            Cell(item.metric, budget_metric(item.metric)),
             item.direction,
             item.n,
         )
