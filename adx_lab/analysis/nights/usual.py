@@ -25,8 +25,9 @@ from adx_lab.analysis.duet.comparison import Comparison
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.plans.captures.compare import describe_change
 from adx_lab.analysis.plans.records import PlanAnalysis
+from adx_lab.records.statement_texts import short
 
-__all__ = ["Asked", "EndpointFigures", "NightFigures", "compare_with_usual", "short"]
+__all__ = ["Asked", "EndpointFigures", "NightFigures", "compare_with_usual"]
 
 _ALPHA = 0.01
 """For all endpoints of a night together, one-sided."""
@@ -366,12 +367,6 @@ def _sizes(endpoints: Sequence[str], tonight: NightFigures, earlier: Sequence[Ni
             now = tonight.endpoints[name].p50_ms
             told.append(f"{name} p50 {_number(statistics.median(known))} -> {_number(now)} ms")
     return f" ({', '.join(told)})" if told else ""
-
-
-def short(text: str, *, longest: int = 90) -> str:
-    """Return a statement's text in one line, cut where it is long."""
-    line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def _number(value: float) -> str:

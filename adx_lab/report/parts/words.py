@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.nights.usual import short
+from adx_lab.records.statement_texts import short
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import percentage
 
