@@ -142,6 +142,22 @@ def test_a_duet_without_a_serial_movement_is_judged_by_its_pairs(equals: DuetEvi
     assert judge_duet(old).verdict.status in {"undecided", "pass"}
 
 
+def test_where_spans_tell_the_times_of_a_load_requests_without_them_explain_nothing(
+    equals: DuetEvidence,
+) -> None:
+    """Of a service that tells its times by spans the serial movement's requests carry none."""
+    serial = (equals.samples["movement"] == "serial").to_numpy()
+    told = equals.samples.assign(server_ms=np.where(serial, np.nan, equals.samples["server_ms"]))
+    slow = told.assign(
+        server_ms=told["server_ms"] + 5.0 * (told["variant"] == "head"),
+        service_ms=told["service_ms"] + 5.0 * (told["variant"] == "head"),
+    )
+    changes = judge_duet(replace(equals, samples=slow)).changes
+    split = {part.name: part.change_ms for part in changes[0].parts}
+    assert split["service"] == pytest.approx(5.0, rel=0.2)
+    assert abs(split["network"]) < 1.0
+
+
 def test_the_order_of_rows_does_not_matter(equals: DuetEvidence) -> None:
     mixed = equals.samples.sample(frac=1, random_state=1).reset_index(drop=True)
     assert judge_duet(replace(equals, samples=mixed)).verdict == judge_duet(equals).verdict

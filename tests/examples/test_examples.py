@@ -199,7 +199,7 @@ def test_spans_name_an_n_plus_one_of_an_instrumented_service(tmp_path: Path) -> 
         assert "from products" in json.dumps(many["evidence"]).lower()
         run = open_run(read_settings({}, {"home": str(place)}).runs_dir, done.json()["run_id"])
         samples = run.table("samples")
-        assert samples["server_ms"].notna().mean() > 0.9
+        assert samples[samples["movement"] == "open"]["server_ms"].notna().mean() > 0.9
         alone = adx_lab(place, "load", "--duration", "4", "--warmup", "1")
         assert "n+1" in alone.out, alone.out
     finally:

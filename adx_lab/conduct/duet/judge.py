@@ -202,11 +202,17 @@ def with_functions(findings: Sequence[Finding], functions: Sequence[Finding]) ->
 
 
 def _warm(evidence: DuetEvidence) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return samples and queries without the first requests after the start, which explain nothing else."""
+    """Return samples and queries without the first requests after the start, which explain nothing else.
+
+    Where spans tell a load's times, the requests of the serial movement carry none: they stay out, too.
+    """
     samples, queries = evidence.samples, evidence.queries
     if "movement" not in samples:
         return samples, queries
     kept = (samples["movement"] != "cold").to_numpy()
+    serial, split = (samples["movement"] == "serial").to_numpy(), samples["server_ms"].notna().to_numpy()
+    if split[kept & ~serial].any() and not split[serial].any():
+        kept = kept & ~serial
     place = np.cumsum(kept) - 1
     rows = queries["sample"].to_numpy(dtype=np.int64)
     own = queries[kept[rows]]
