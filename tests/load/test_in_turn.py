@@ -72,6 +72,14 @@ class Somebody(HttpUser):
 """
 
 
+SCENARIO = """
+from adx_lab.load.users.open_loop import OpenLoopUser
+
+class Own(OpenLoopUser):
+    abstract = False
+"""
+
+
 @dataclass
 class Server:
     url: str
@@ -173,6 +181,12 @@ def test_a_variant_that_lets_no_user_start_is_named(tmp_path: Path) -> None:
     ):
         play(tmp_path, base, head)
     assert caught.value.variant == "head"
+
+
+def test_a_scenario_of_the_lab_has_no_tasks_and_no_variant_is_to_blame(tmp_path: Path) -> None:
+    with serve() as base, pytest.raises(MeasurementError, match="no task") as caught:
+        play(tmp_path, base, base, text=SCENARIO)
+    assert not isinstance(caught.value, RefusedError)
 
 
 def test_a_file_that_cannot_be_played_is_one_line_with_its_log(tmp_path: Path) -> None:

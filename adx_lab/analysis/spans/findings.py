@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.finding import Finding
+from adx_lab.records.statement_texts import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,22 +99,25 @@ def _finding(kind: str, one: Repeated, cause: str) -> Finding:
         "mean_ms": one.mean_ms,
         "requests": one.requests,
     }
-    return Finding(kind, _short(one.statement), cause, evidence, share=one.share, endpoints=(one.endpoint,))
+    return Finding(
+        kind,
+        short(one.statement, longest=_WORDS),
+        cause,
+        evidence,
+        share=one.share,
+        endpoints=(one.endpoint,),
+    )
 
 
 def _repeats(one: Repeated) -> str:
     return (
         f"{one.endpoint} asks the same statement {one.per_request:.3g} times a request, which takes "
-        f"{one.ms_per_request:.1f} ms: {_short(one.statement)}"
+        f"{one.ms_per_request:.1f} ms: {short(one.statement, longest=_WORDS)}"
     )
 
 
 def _slow(one: Repeated) -> str:
     return (
         f"{one.endpoint} waits {one.mean_ms:.1f} ms for one statement, {one.share:.0%} of its time: "
-        f"{_short(one.statement)}"
+        f"{short(one.statement, longest=_WORDS)}"
     )
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _WORDS else f"{text[:_WORDS]}…"

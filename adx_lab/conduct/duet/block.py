@@ -35,11 +35,11 @@ from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.capture.service.openapi import read_routes
 from adx_lab.capture.spans.receiver import Receiver
 from adx_lab.conduct.duet.left import SIDES, Block, Started, named_queries, pids_of
-from adx_lab.conduct.duet.movements import Movements, Play, Waiting, capture_sides, is_plain, players_of
+from adx_lab.conduct.duet.movements import Movements, Play, Waiting, capture_sides, players_of
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.profiling import Profiling
 from adx_lab.conduct.duet.templates import Prepared, VariantError
-from adx_lab.conduct.run.request import locust_trust, locust_words
+from adx_lab.conduct.run.request import is_ours, locust_trust, locust_words
 from adx_lab.conduct.run.traces import doubts_of, receiver_of, splits_of, told_where
 from adx_lab.errors import AdxLabError, MeasurementError
 from adx_lab.load.collecting.collect import Collected
@@ -191,7 +191,7 @@ class Bench:
     @property
     def one_by_one(self) -> bool:
         """Whether both can be asked for one endpoint by itself: in all known ways, or by a file's users."""
-        return self.all_known or (self.locustfile is not None and is_plain(self.locustfile))
+        return self.all_known or (self.locustfile is not None and not is_ours(self.locustfile))
 
     def asking(self) -> AbstractAsyncContextManager[Play]:
         """Have whoever asks one request at a time ready, while the variants start."""

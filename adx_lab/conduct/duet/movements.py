@@ -32,7 +32,7 @@ from adx_lab.load.starting.plain_movement import PlainPlayers, PlainUsers
 from adx_lab.progress import Silent
 from adx_lab.records.run import Caveat
 from adx_lab.services.starting.login import log_in
-from adx_lab.settings import SHIPPED, Settings
+from adx_lab.settings import Settings
 
 _LOCUST_STARTS_S = 60.0
 _LOOK_EVERY_S = 0.05
@@ -210,11 +210,6 @@ class Movements:
             timeout_s=self.settings.load.timeout_s,
             folder=self.folder,
         )
-
-
-def is_plain(locustfile: Path) -> bool:
-    """Return whether a load is somebody's own, whose tasks can be asked one by one, and none of the lab's."""
-    return not locustfile.is_relative_to(SHIPPED)
 
 
 @asynccontextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from typing import Any
 
 from adx_lab.capture.database.statements import connected, is_asked, normal, read_statements
 from adx_lab.load.order import HEADERS_VARIABLE, SINGLE_VARIABLE
-from adx_lab.load.starting.headless import with_trust
+from adx_lab.load.starting.headless import one_user_words, with_trust
 from adx_lab.processes import start_child, stop_child
 from adx_lab.progress import Progress
 from adx_lab.records.endpoint_names import without_values
@@ -62,19 +61,7 @@ async def ask_each(order: AskOrder, progress: Progress, *, seconds: float = _SEC
                HEADERS_VARIABLE: json.dumps(dict(order.headers)),
                "ADX_LOAD_SEED": str(order.seed), "PYTHONUNBUFFERED": "1",
                "LOCUST_HOST": order.base_url}  # fmt: skip
-    command = [
-        *(
-            sys.executable,
-            "-m",
-            "locust",
-            "--headless",
-            "--only-summary",
-            "-f",
-            f"{_PLUGIN},{order.locustfile}",
-        ),
-        *("--users", "1", "--spawn-rate", "1", "--loglevel", "WARNING"),
-        *("--exit-code-on-error", "0", "--stop-timeout", "1", *order.words),
-    ]
+    command = one_user_words(_PLUGIN, order.locustfile, order.words)
     child = start_child("locust", command, log=order.log, environ=environ, pass_fds=(told_write, go_read))
     os.close(told_write)
     os.close(go_read)

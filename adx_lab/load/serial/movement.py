@@ -149,8 +149,8 @@ class Movement:
         while way.pairs_max is None or pairs < way.pairs_max:
             spent_s = time.perf_counter() - began
             few = pairs < self.pairs_min or (pairs < _PAIRS_WANTED and spent_s < _PATIENCE_S)
-            vague = spent_s < _ERROR_S and error_of(ratios) > _ERROR
-            if not few and not vague and spent_s >= self.seconds:
+            enough = not few and spent_s >= self.seconds
+            if enough and (spent_s >= _ERROR_S or error_of(ratios) <= _ERROR):
                 break
             ratios.append(self._pair(way, pairs, SERIAL))
             pairs += 1

@@ -151,6 +151,23 @@ def _as_it_ended(collected: Collected, child: Child, overdue: Overdue | None) ->
     return replace(collected, deaths=(asdict(death),))
 
 
+def one_user_words(plugin: Path, locustfile: Path, more: tuple[str, ...]) -> list[str]:
+    """Return the command line of a Locust whose one user asks one request at a time, until it is stopped.
+
+    Parameters
+    ----------
+    plugin
+        What it is given beside somebody's locustfile, and goes by.
+    more
+        Options of the file's own, and tags.
+    """
+    return [
+        *(sys.executable, "-m", "locust", "--headless", "--only-summary", "-f", f"{plugin},{locustfile}"),
+        *("--users", "1", "--spawn-rate", "1", "--run-time", "1h"),  # whatever a locust.conf says
+        *("--loglevel", "WARNING", "--exit-code-on-error", "0", "--stop-timeout", "1", *more),
+    ]
+
+
 def with_trust(environ: Mapping[str, str], trust: Mapping[str, str | None]) -> dict[str, str]:
     """Return an environment with variables set, and without those that are to be unset."""
     changed = {**environ, **trust}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from adx_lab.load.collecting.tables import Tables, read_stream
 from adx_lab.load.order import SERIAL_VARIABLE, SerialTold
 from adx_lab.load.serial.movement import COLD, SERIAL, Measured
 from adx_lab.load.serial.order import RefusedError, SerialOrder, SerialRecord
-from adx_lab.load.starting.headless import with_trust
+from adx_lab.load.starting.headless import one_user_words, with_trust
 from adx_lab.processes import Child, start_child, stop_child
 
 __all__ = ["PlainPlayers", "PlainUsers"]
@@ -68,12 +67,7 @@ class PlainPlayers:
         users = self.users
         environ = {**with_trust(os.environ, users.trust), SERIAL_VARIABLE: str(theirs.fileno()),
                    "PYTHONUNBUFFERED": "1", "LOCUST_HOST": _HOST_UNUSED}  # fmt: skip
-        command = [
-            *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
-            *("-f", f"{_PLUGIN},{users.locustfile}", "--users", "1", "--spawn-rate", "1"),
-            *("--run-time", "1h"),  # whatever a locust.conf says
-            *("--loglevel", "WARNING", "--exit-code-on-error", "0", "--stop-timeout", "1", *users.words),
-        ]
+        command = one_user_words(_PLUGIN, users.locustfile, users.words)
         with theirs:
             fds = (theirs.fileno(),)
             self._child = start_child("locust", command, log=users.log, environ=environ, pass_fds=fds)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from adx_lab.analysis.duet.causes.added_time import Claim, Ledger, rose
+from adx_lab.records.statement_texts import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,7 +55,7 @@ def unnamed_statements(ledger: Ledger) -> Iterator[Claim]:
         worst = max(places, key=lambda name: own[name])
         before_calls, after_calls, ms = places[worst]
         cause = (
-            f"{_short(text)} is sent {after_calls:.1f} times a request of {worst} instead of "
+            f"{short(text, longest=60)} is sent {after_calls:.1f} times a request of {worst} instead of "
             f"{before_calls:.1f}: it is none of the named queries"
         )
         evidence = {
@@ -62,7 +63,7 @@ def unnamed_statements(ledger: Ledger) -> Iterator[Claim]:
             "calls_per_request": {name: [pair[0], pair[1]] for name, pair in places.items()},
             "ms_per_call": ms,
         }
-        yield Claim("statements", _short(text), cause, evidence, parts)
+        yield Claim("statements", short(text, longest=60), cause, evidence, parts)
 
 
 def changed_texts(ledger: Ledger) -> Iterator[Claim]:
@@ -257,8 +258,3 @@ def _some(names: list[str]) -> str:
     """Return a few names, and how many more there are, with their verb."""
     more = f" and {len(names) - _LOUDEST} more" if len(names) > _LOUDEST else ""
     return f"{', '.join(names[:_LOUDEST])}{more} {'is' if len(names) == 1 else 'are'}"
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 60 else f"{line[:59]}…"
