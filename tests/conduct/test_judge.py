@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adx_lab.analysis.duet.gates import BEGAN_LATER, Coverage
+from adx_lab.analysis.duet.worse import findings_of
 from adx_lab.conduct.calibration.matrix import DEFECTS, endpoints_of, matrix
 from adx_lab.conduct.duet.judge import DuetEvidence, comparisons_of, judge_duet
 from tests.conduct.known_duet import NAMES, known_duet
@@ -103,6 +105,28 @@ def failing(duet: DuetEvidence, endpoint: str, *, head: int, base: int) -> tuple
         error[np.flatnonzero(own & (samples["movement"] == "serial"))[turn::7][:count]] = "HTTP 500"
     verdict = judge_duet(replace(duet, samples=samples.assign(error=error))).verdict
     return verdict.status, [one.subject for one in verdict.comparisons if one.status == "slower"]
+
+
+def test_an_answer_that_begins_later_and_ends_as_soon_is_no_slower(equals: DuetEvidence) -> None:
+    """A stream that is gathered first, and sent whole: the server's own time tells its beginning only."""
+    samples = equals.samples.copy()
+    own = ((samples["variant"] == "head") & (samples["endpoint"] == "GET /files/{id}/content")).to_numpy()
+    samples["server_ms"] = np.where(own, 0.6, 0.3) * samples["service_ms"]
+    verdict = judge_duet(replace(equals, samples=samples)).verdict
+    assert [one.subject for one in verdict.comparisons if one.status == "slower"] == []
+    (told,) = (one for one in verdict.comparisons if one.caveats == (BEGAN_LATER,))
+    assert (told.subject, told.metric) == ("GET /files/{id}/content", "serial_server_ms")
+    slower = np.where(own, 2.0, 1.0)
+    late = samples.assign(service_ms=slower * samples["service_ms"], server_ms=slower * samples["server_ms"])
+    assert judge_duet(replace(equals, samples=late)).verdict.status == "regressed"
+
+
+def test_nothing_ends_a_verdict_unsaid(equals: DuetEvidence) -> None:
+    """Each metric that can be slower by itself has a finding that names its subject."""
+    for one in comparisons_of(equals):
+        worse = (replace(one, status="slower"),)
+        found = findings_of(worse, Coverage(endpoints=1, judged=1), ())
+        assert one.subject in {name for told in found for name in (told.subject, *told.endpoints)}, one.metric
 
 
 def test_another_status_is_another_answer(equals: DuetEvidence) -> None:

@@ -57,6 +57,7 @@ def test_a_range_is_that_part(asked: str, first: int, last: int, admin: Client, 
     answer = admin.get(f"/files/{uploaded}/content", headers={"range": asked})
     assert answer.status_code == 206
     assert answer.content == CONTENT[first:last]
+    assert answer.headers["content-length"] == str(last - first)
     assert answer.headers["content-range"] == f"bytes {first}-{last - 1}/{len(CONTENT)}"
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -30,6 +31,34 @@ def test_events_come_in_order_within_their_period(admin: Client) -> None:
 def test_a_period_without_events_is_an_empty_stream(admin: Client) -> None:
     answer = admin.get("/events", params={"since": "2090-01-01T00:00:00Z"})
     assert (answer.status_code, answer.text) == (200, "")
+
+
+def test_what_ends_soon_is_an_ordinary_response(sample: Sample, core: Core) -> None:
+    short = log_in_as(core.url, sample, tenant=2).get("/users/export")
+    assert short.headers["content-length"] == str(len(short.content))
+    assert len(short.text.splitlines()) == len({json.loads(line)["id"] for line in short.text.splitlines()})
+    whale = log_in_as(core.url, sample, tenant=0)
+    long = whale.get("/users/export")
+    assert "content-length" not in long.headers
+    assert len(long.content) > 1 << 17
+
+
+def test_streams_that_were_left_leave_no_pipe_open(start_core: Callable[..., Core], sample: Sample) -> None:
+    core = start_core(workers=1)
+    whale = log_in_as(core.url, sample, tenant=0)
+
+    def pipes() -> list[str]:
+        held = Path(f"/proc/{core.worker_pids[0]}/fd").iterdir()
+        return [to for to in (str(one.readlink()) for one in held if one.exists()) if "adx-core-pipes-" in to]
+
+    (own,) = pipes()  # the folder itself
+    for _ in range(3):
+        opened = [open_stream(whale, "/users/export") for _ in range(4)]
+        for one in opened:
+            one.close()
+        eventually(lambda: pipes() == [own])
+    assert len(whale.get("/users/export").content) > 1 << 17
+    eventually(lambda: pipes() == [own])
 
 
 def test_a_moment_needs_a_zone(admin: Client) -> None:

@@ -24,6 +24,7 @@ from adx_lab.analysis.duet.pair_ratios import (
     whole_pairs,
 )
 from adx_lab.analysis.duet.strays import count_strays
+from adx_lab.records.run import Caveat
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 __all__ = ["Coverage", "DuetTables", "KnownWays", "compare_duet", "cover", "movement_of"]
 
 OPEN, SERIAL, COLD, BURST = "open", "serial", "cold", "burst"
+BEGAN_LATER = Caveat("began-later", "the answer began later, but the whole of it came no later")
+
+_SERVED = "serial_server_ms"
+"""The server's own time, until it begins its answer."""
 
 _SERIAL_SHARE, _SERIAL_MS = 0.05, 0.05
 """What matters of an endpoint: both a twentieth of its time and 50 µs; nobody cares for 3% of 60 µs."""
@@ -105,9 +110,23 @@ def compare_duet(tables: DuetTables, design: SequentialDesign) -> tuple[Comparis
     series += _processor(samples, tables.blocks, tables.companions)
     alpha = design.alpha / 2
     found = compare(series, design)
-    if len(numbers) >= design.looks[0]:
-        found = count_strays(found, series, alpha=design.alpha / 4)
-    return (*found, *compare_failures(table, alpha=alpha), *compare_answers(table))
+    if spend := design.alpha_at(min(len(numbers), design.cap)):
+        found = count_strays(found, series, alpha=spend / 4)
+    return (*_whole_answers(found), *compare_failures(table, alpha=alpha), *compare_answers(table))
+
+
+def _whole_answers(comparisons: Sequence[Comparison]) -> Iterator[Comparison]:
+    """Yield them all: who begins to answer later is no slower where the whole answer comes no later."""
+    fine = {
+        one.subject
+        for one in comparisons
+        if one.metric == MOVEMENT_METRICS[SERIAL] and (one.closed or one.status == "faster")
+    }
+    for one in comparisons:
+        if one.metric == _SERVED and one.status == "slower" and one.subject in fine:
+            yield replace(one, status="undecided", caveats=(*one.caveats, BEGAN_LATER))
+        else:
+            yield one
 
 
 def _serial(serial: pd.DataFrame, blocks: Sequence[int]) -> Iterator[BlockSeries]:
@@ -117,9 +136,7 @@ def _serial(serial: pd.DataFrame, blocks: Sequence[int]) -> Iterator[BlockSeries
     )
     yield from stray_series(pairs, metric="serial_strays")
     told = pairs_of(serial, column="server_ms", blocks=blocks)
-    for one in ratio_series(
-        told, metric="serial_server_ms", gate=False, matters=_SERIAL_SHARE, matters_ms=_SERIAL_MS
-    ):
+    for one in ratio_series(told, metric=_SERVED, gate=False, matters=_SERIAL_SHARE, matters_ms=_SERIAL_MS):
         if one.subject != ALL:
             yield one
 

@@ -66,7 +66,29 @@ def findings_of(
         }
         where = ", ".join(subjects[:_LISTED]) + (" and others" if len(subjects) > _LISTED else "")
         told.append(Finding(kind, worst.subject, f"{words}: {where}", evidence, endpoints=subjects))
-    return (*told, *_added(coverage))
+    return (*told, *_unexplained(comparisons, told), *_added(coverage))
+
+
+def _unexplained(comparisons: Sequence[Comparison], told: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield what is slower and stands in no other finding: nothing ends a verdict unsaid."""
+    named = {name for one in told for name in (one.subject, *one.endpoints)}
+    left: dict[str, list[Comparison]] = {}
+    for one in comparisons:
+        said = one.metric in _WORDS or one.subject in named or (one.subject == ALL and named)
+        if one.status == "slower" and not said:
+            left.setdefault(one.metric, []).append(one)
+    for metric, some in left.items():
+        subjects = tuple(one.subject for one in some)
+        first = some[0]
+        evidence = {
+            "metric": metric,
+            "base": first.base,
+            "head": first.head,
+            "unit": first.unit,
+            "p": first.p,
+        }
+        cause = "slower, and nothing that was counted says why"
+        yield Finding("unexplained", first.subject, cause, evidence, endpoints=subjects)
 
 
 def _kinds(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, str, list[Comparison]]]:

@@ -69,7 +69,7 @@ def ruled_out(
     """
     able = errors <= ERROR_MAX * limits
     alone = estimates + errors / ERROR_MAX < limits
-    return np.asarray(able & (alone | (chance_beyond(estimates, errors, limits) <= CHANCE_MAX)))
+    return np.asarray(alone | (able & (chance_beyond(estimates, errors, limits) <= CHANCE_MAX)))
 
 
 def _density(at: NDArray[np.float64], spread: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -104,6 +104,8 @@ class Database:
                 spent = perf_counter() - started
                 while rows:
                     yield [row[0] for row in rows]
+                    if len(rows) < rows_a_chunk:
+                        break
                     started = perf_counter()
                     rows = await cursor.fetch(rows_a_chunk)
                     spent += perf_counter() - started

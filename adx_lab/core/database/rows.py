@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from adx_lab.core.monitoring.logs import log
 from adx_lab.core.server.http import JSON, NDJSON, Request, Response, Stream
 from adx_lab.core.server.problems import Problem
-from adx_lab.core.server.streams import finish
+from adx_lab.core.server.streams import begun, finish
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,30 +36,35 @@ async def rows_response(service: Service, request: Request, query: str, *args: o
             lines = [row async for rows in chunks for row in rows]
             release()
             return Response(("[" + ",".join(lines) + "]").encode(), 200, [JSON])
-        # The first rows are read before the response begins, so that what fails at once is an ordinary
-        # problem.
-        first = await anext(chunks, None)
+        beginning, rest = await begun(_lines(chunks))
     except BaseException:
         release()
         raise
-    return Stream(_lines(first, chunks, request), 200, [NDJSON], release)
+    if rest is None:
+        release()
+        return Response(beginning, 200, [NDJSON])
+    return Stream(_to_the_end(beginning, rest, request), 200, [NDJSON], release)
 
 
-async def _lines(
-    first: list[str] | None, chunks: AsyncIterator[list[str]], request: Request
-) -> AsyncIterator[bytes]:
+async def _lines(chunks: AsyncIterator[list[str]]) -> AsyncIterator[bytes]:
     try:
-        if first is None:
-            return
-        yield ("\n".join(first) + "\n").encode()
         async for rows in chunks:
             yield ("\n".join(rows) + "\n").encode()
+    finally:
+        await finish(chunks)
+
+
+async def _to_the_end(beginning: bytes, rest: AsyncIterator[bytes], request: Request) -> AsyncIterator[bytes]:
+    try:
+        yield beginning
+        async for lines in rest:
+            yield lines
     except Exception as error:  # noqa: BLE001  # the status is sent already: only the stream itself can tell
         log(_logger, logging.ERROR, "a stream broke off", error=repr(error), request_id=request.request_id)
         broken = Problem(503, "Unavailable", "the stream broke off; what came is not all")
         yield broken.document(request.request_id) + b"\n"
     finally:
-        await finish(chunks)
+        await finish(rest)
 
 
 async def _whole(rows: list[Any]) -> AsyncIterator[list[str]]:

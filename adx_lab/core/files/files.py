@@ -17,6 +17,7 @@ from adx_lab.core.database.pages import Lister, PageQuery
 from adx_lab.core.server.http import JSON, Request, Response, Stream
 from adx_lab.core.server.ids import checked_id, new_id
 from adx_lab.core.server.problems import Headers, Problem
+from adx_lab.core.server.streams import begun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -148,14 +149,16 @@ async def download(service: Service, request: Request) -> Response:
     if request.method == "HEAD":
         return Response(status=status, headers=headers)
     release = service.streams.admit(request.principal.tenant_id)
-    chunks = service.files.chunks(blob, start, end)
     try:
-        # The first chunk is read before the response begins, so that a content that is gone is a 404.
-        first = await anext(chunks, b"")
+        # It is begun before the response is, so that a content that is gone is a 404.
+        beginning, rest = await begun(service.files.chunks(blob, start, end))
     except BaseException:
         release()
         raise
-    return Stream(_after(first, chunks), status, headers, release)
+    if rest is None:
+        release()
+        return Response(beginning, status, headers)
+    return Stream(_after(beginning, rest), status, headers, release)
 
 
 class _Received:
@@ -203,7 +206,6 @@ async def _at_once(content: bytes) -> AsyncIterator[bytes]:
 
 
 async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    if first:
-        yield first
+    yield first
     async for chunk in rest:
         yield chunk

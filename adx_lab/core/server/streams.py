@@ -2,19 +2,20 @@
 
 The server's own stream takes whatever it is given, however slow the client, and keeps it in memory. So the
 bytes go through a named pipe that the server reads as a file: the pipe holds a quarter of a megabyte, and
-when it is full the producer waits. A client that leaves closes its end, and the producer stops.
+when it is full the producer waits. A client that leaves closes its end, and the producer stops. What ends
+within an eighth of a megabyte needs none of it: it is an ordinary response.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import fcntl
 import logging
 import os
 import shutil
 import sys
 import tempfile
+import termios
 import time
 from collections import Counter
 from contextlib import suppress
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from adx_lab.core.server.http import Stream
     from adx_lab.core.settings import Settings
 
+_WHOLE_BYTES = 1 << 17
 _PIPE_BYTES = 1 << 18
-_OPEN_EVERY_S = 0.002
+_TAKEN_EVERY_S = 0.002
 _PREFIX = "adx-core-pipes-"
 _YOUNG_S = 60.0  # made this moment, and not held yet
 _logger = logging.getLogger("adx_lab.core.server.streams")
@@ -94,8 +96,9 @@ class Streams:
         path = self._folder / str(next(self._names))
         try:
             os.mkfifo(path, 0o600)
-            protocol.response_file(response.status, headers, str(path))
-            await self._pump(await self._opened(path), response.chunks)
+            with _Pipe(path) as pipe:
+                protocol.response_file(response.status, headers, str(path))
+                await self._pump(pipe, response.chunks)
         except (BrokenPipeError, ConnectionResetError):
             log(_logger, logging.DEBUG, "the client left a stream")
         except TimeoutError:
@@ -105,22 +108,10 @@ class Streams:
             path.unlink(missing_ok=True)
             await finish(response.chunks)
 
-    async def _opened(self, path: Path) -> int:
-        async with asyncio.timeout(self._timeout_s):
-            while True:
-                try:
-                    return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-                except OSError as error:
-                    if error.errno != errno.ENXIO:  # nobody reads yet
-                        raise
-                await asyncio.sleep(_OPEN_EVERY_S)
-
-    async def _pump(self, pipe: int, chunks: AsyncIterator[bytes]) -> None:
-        if sys.platform == "linux":
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    async def _pump(self, pipe: _Pipe, chunks: AsyncIterator[bytes]) -> None:
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.connect_write_pipe(
-            lambda: asyncio.streams.FlowControlMixin(loop), os.fdopen(pipe, "wb", 0)
+            lambda: asyncio.streams.FlowControlMixin(loop), pipe.write_end
         )
         transport.set_write_buffer_limits(0)  # all that was written is in the pipe before the next is made
         writer = asyncio.StreamWriter(transport, protocol, None, loop)
@@ -129,12 +120,69 @@ class Streams:
                 writer.write(chunk)
                 async with asyncio.timeout(self._timeout_s):
                     await writer.drain()
+                pipe.look(len(chunk))
             async with asyncio.timeout(self._timeout_s):
+                while not pipe.taken:
+                    await asyncio.sleep(_TAKEN_EVERY_S)
+                    pipe.look()
                 writer.close()
                 await writer.wait_closed()
         except BaseException:
             transport.abort()
             raise
+
+
+class _Pipe:
+    """A named pipe that can be written to before the server has opened it.
+
+    Its reading end is held until somebody took something: from then on the server's own is the only one, and
+    the pipe breaks where that is closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # As files: whatever fails from here on, they are closed when nobody holds them.
+        self._read_end = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", 0)
+        self.write_end = os.fdopen(os.open(path, os.O_WRONLY | os.O_NONBLOCK), "wb", 0)
+        if sys.platform == "linux":
+            fcntl.fcntl(self.write_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self._written = 0
+
+    def __enter__(self) -> _Pipe:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._read_end.close()
+
+    @property
+    def taken(self) -> bool:
+        """Whether the server has begun to read."""
+        return self._read_end.closed
+
+    def look(self, more: int = 0) -> None:
+        """See whether the server reads, ``more`` bytes having been written."""
+        self._written += more
+        if not self.taken:
+            left = int.from_bytes(fcntl.ioctl(self._read_end, termios.FIONREAD, bytes(4)), sys.byteorder)
+            if left < self._written:
+                self._read_end.close()
+
+
+async def begun(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes] | None]:
+    """Return how a stream begins, and the rest of it; None where that was all.
+
+    What fails by then is an ordinary problem: no status was sent.
+    """
+    held, size = [], 0
+    try:
+        async for chunk in chunks:
+            held.append(chunk)
+            size += len(chunk)
+            if size > _WHOLE_BYTES:
+                return b"".join(held), chunks
+    except BaseException:
+        await finish(chunks)
+        raise
+    return b"".join(held), None
 
 
 def _sweep(place: Path) -> None:

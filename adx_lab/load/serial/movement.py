@@ -27,7 +27,7 @@ _COLD_PAIRS = 2
 _PAIRS_WANTED, _PATIENCE_S = 24, 0.15
 """So many pairs of a way that takes long, unless they take longer than that altogether."""
 
-_ERROR, _ERROR_PAIRS, _ERROR_S = 0.04, 8, 0.25
+_ERROR, _ERROR_PAIRS, _ERROR_S = 0.04, 8, 0.4
 """Of a block's ratio: a way whose pairs differ too much to tell it so well is asked for longer. How much they
 differ says nothing of which variant is slower, so that nothing is favoured by it."""
 

@@ -101,10 +101,11 @@ def test_the_bootstrap_interval_covers() -> None:
     assert bootstrap_t(np.full(12, 0.3), tail=0.05, seed=1) == pytest.approx((0.3, 0.3))
 
 
-def test_spending_is_obrien_flemings() -> None:
-    # Lan and DeMets (1983), table 1 for one-sided 0.025: 0.0000, 0.0015, 0.0092, 0.025 at quarters, doubled
-    # here to the two-sided 0.05 that the function's alpha/2 refers to.
-    assert [round(spent(0.05, t), 4) for t in (0.25, 0.5, 0.75, 1.0)] == [0.0001, 0.0056, 0.0236, 0.05]
+def test_what_is_spent_is_what_was_seen() -> None:
+    # Kim and DeMets (1987), rho = 1.
+    assert [spent(0.05, t) for t in (0.25, 0.5, 0.75, 1.0, 1.2)] == pytest.approx(
+        [0.0125, 0.025, 0.0375, 0.05, 0.05]
+    )
     plan = SequentialDesign(looks=(12, 14, 16))
     assert sum(plan.alpha_at(n) for n in range(20)) == pytest.approx(plan.alpha)
     assert sum(plan.beta_at(n) for n in range(20)) == pytest.approx(plan.beta)
@@ -114,7 +115,7 @@ def test_spending_is_obrien_flemings() -> None:
 
 def test_a_plan_that_could_find_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="look later"):
-        SequentialDesign(looks=(8, 16))
+        SequentialDesign(looks=(6, 16))
     with pytest.raises(ValueError, match="must rise"):
         SequentialDesign(looks=(12, 12))
     with pytest.raises(ValueError, match="must rise"):

@@ -38,6 +38,10 @@ def test_what_is_known_too_little_of_is_never_ruled_out() -> None:
     assert ruled_out(np.zeros(2), errors, np.ones(2)).tolist() == [True, False]
 
 
+def test_what_is_far_faster_is_ruled_out_however_little_is_known_of_it() -> None:
+    assert ruled_out(np.array([0.0, -3.0]), np.array([0.1, 0.9]), np.ones(2)).all()
+
+
 def test_a_change_of_all_is_no_scatter_of_none() -> None:
     """All of them slower by twice what matters: none is ruled out."""
     assert not ruled_out(np.full(MANY, 2.0), np.full(MANY, 0.2), np.ones(MANY)).any()
