@@ -201,7 +201,7 @@ def _closed(columns: Sequence[_Column]) -> list[bool]:
         if not places:
             continue
         some = [columns[i] for i in places]
-        middles = np.array([centre(one.values, tail=0.25)[1] for one in some])
+        middles = np.array([_middle(one) for one in some])
         # A share of which nothing was seen in any block has an error all the same: what could be seen.
         errors = np.array(
             [
@@ -216,6 +216,14 @@ def _closed(columns: Sequence[_Column]) -> list[bool]:
         for i, ruled in zip(places, shut.tolist(), strict=True):
             closed[i] = ruled
     return closed
+
+
+def _middle(column: _Column) -> float:
+    """Return what head costs more: of strays, what all blocks together say, since most have none at all."""
+    one = column.series
+    if one.counts is not None and one.base is not None and one.head is not None:
+        return one.head - one.base
+    return centre(column.values, tail=0.25)[1]
 
 
 def _judge(column: _Column, design: SequentialDesign, look: int, *, closed: bool, alpha: float) -> Comparison:
