@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from adx_lab.analysis.duet.comparison import still_open
 from adx_lab.analysis.duet.gates import BEGAN_LATER, Coverage
 from adx_lab.analysis.duet.worse import findings_of
 from adx_lab.conduct.calibration.matrix import DEFECTS, endpoints_of, matrix
@@ -65,6 +66,42 @@ def test_twenty_microseconds_are_seen_though_they_do_not_matter() -> None:
     assert told.low > 1.04
     assert told.could_see is not None
     assert told.could_see < 0.067
+
+
+def test_blocks_that_ask_for_a_few_endpoints_decide_these_and_change_nothing_else() -> None:
+    """Six more blocks of two endpoints: all together is told by the ten that asked for everything."""
+    whole = known_duet(np.random.default_rng(3), blocks=16, slower={"PATCH /users/{id}": 1.25})
+    left = ["PATCH /users/{id}", "POST /files"]
+    assert whole.counts is not None
+
+    def kept(table: pd.DataFrame) -> pd.DataFrame:
+        few = table["block"].le(10) | table["endpoint"].isin(left)
+        return table[few.to_numpy()].reset_index(drop=True)
+
+    design = replace(whole.design, looks=(10, 16))
+    duet = replace(whole, samples=kept(whole.samples), counts=kept(whole.counts), design=design)
+    told = {one.subject: one for one in comparisons_of(duet) if one.metric == "serial_ms"}
+    assert {told[name].n_blocks for name in left} == {16}
+    assert {one.n_blocks for name, one in told.items() if name not in left} == {10}
+    assert told["PATCH /users/{id}"].status == "slower"
+    assert told["POST /files"].closed
+
+
+def test_only_what_is_open_is_asked_again(equals: DuetEvidence) -> None:
+    comparisons = [replace(one, status="same", closed=True) for one in comparisons_of(equals)]
+    assert still_open(comparisons) is None
+    places = {(one.subject, one.metric): i for i, one in enumerate(comparisons) if one.gate}
+
+    def waiting(*names: tuple[str, str]) -> frozenset[str] | None:
+        some = list(comparisons)
+        for name in names:
+            some[places[name]] = replace(some[places[name]], status="undecided", closed=False)
+        return still_open(some)
+
+    both = (("GET /files", "serial_ms"), ("POST /files", "serial_strays"))
+    assert waiting(*both) == frozenset({"GET /files", "POST /files"})
+    assert waiting(*both, ("all", "serial_ms")) is None
+    assert waiting(*both, ("GET /users", "burst_ms")) is None
 
 
 def test_one_stalled_block_is_borne(equals: DuetEvidence) -> None:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import stats
 
+from adx_lab.analysis.duet.block_ratios import ALL
 from adx_lab.analysis.stats.sign_flip import StepDown, step_down
 from adx_lab.analysis.stats.signed_ranks import centre
 from adx_lab.analysis.stats.two_groups import ruled_out
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from adx_lab.analysis.duet.block_ratios import BlockSeries
     from adx_lab.analysis.stats.sequential_design import SequentialDesign
 
-__all__ = ["Comparison", "ComparisonStatus", "compare", "needs_more"]
+__all__ = ["Comparison", "ComparisonStatus", "compare", "needs_more", "still_open"]
 
 ComparisonStatus = Literal["same", "slower", "faster", "undecided"]
 
@@ -44,6 +45,8 @@ BLOCKS_MIN = 5
 FIRST = ("serial_ms", "pair_ms")
 """What the code costs has half of the error to spend for itself, whatever else is compared beside it, and
 what is counted pair by pair a quarter."""
+
+_CROWD = "burst_ms"
 
 FEW_BLOCKS = Caveat("few-blocks", "too few blocks to compare")
 NOT_A_LOOK = Caveat("not-a-look", "judged between planned looks: nothing may be decided here")
@@ -311,6 +314,17 @@ def _could_see(column: _Column, design: SequentialDesign) -> float | None:
     margin = float(stats.norm.ppf(design.power)) * math.sqrt(1 + doubt)
     seen = (needed + margin) * float(test.errors[column.place])
     return seen if column.series.difference else math.expm1(min(seen, 700.0))
+
+
+def still_open(comparisons: Sequence[Comparison]) -> frozenset[str] | None:
+    """Return the endpoints that a verdict waits for; None where it waits for more than single ones.
+
+    What all of them show together, and a crowd, only a whole block tells.
+    """
+    waiting = [one for one in comparisons if one.gate and one.open]
+    if any(one.subject == ALL or one.metric == _CROWD for one in waiting):
+        return None
+    return frozenset(one.subject for one in waiting) or None
 
 
 def needs_more(comparisons: Sequence[Comparison], design: SequentialDesign, *, blocks: int) -> int:

@@ -355,9 +355,12 @@ def _trimmed(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _average(series: list[BlockSeries], weights: NDArray[np.float64]) -> tuple[float, ...]:
-    """Average over the endpoints, in each block over those that count in it."""
+    """Average over the endpoints, in each block over those that count in it.
+
+    A block that asked for a few of them says nothing of all.
+    """
     table = np.array([one.log_ratio for one in series])
     mass = np.isfinite(table) * weights[:, None]
     total = mass.sum(axis=0)
-    mean = (np.nan_to_num(table) * mass).sum(axis=0) / np.where(total > 0, total, np.nan)
+    mean = (np.nan_to_num(table) * mass).sum(axis=0) / np.where(total > weights.sum() / 2, total, np.nan)
     return tuple(mean.tolist())

@@ -12,7 +12,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -107,6 +107,7 @@ class Bench:
         rate_per_s: float,
         seconds: float,
         profiling: Profiling | None = None,
+        only: Collection[str] | None = None,
     ) -> Block:
         """Run one block to its end.
 
@@ -116,6 +117,8 @@ class Bench:
             Of the load.
         profiling
             Samples both variants while they are loaded; what is timed is then nobody's evidence.
+        only
+            The endpoints of the serial movement, where the others are decided; there is no burst then.
 
         Raises
         ------
@@ -148,7 +151,7 @@ class Bench:
             serial = None
             if self.one_by_one and number:  # the one without a number is a probe of the load
                 watched = {side: one.watched for side, one in started.items()}
-                serial = await movements.play_serial(watched, Waiting(command, loading))
+                serial = await movements.play_serial(watched, Waiting(command, loading), only)
             write_rivals(rivals, Path(str(command.order.rivals_file)))
             sampled = None
             if profiling is not None:
@@ -171,7 +174,7 @@ class Bench:
                 raise MeasurementError(f"the variants' own figures could not be read: {error}") from error
             block = await self._close(started, edges, collected, number=number, slots=slots, folder=folder)
             block.serial = serial
-            if serial is not None and self.all_known:
+            if serial is not None and self.all_known and only is None:
                 block.burst = await movements.play_burst()
             for side, one in started.items():
                 block.companions[side]["start_s"] = one.start_s

@@ -41,6 +41,9 @@ _COUNTED_S = 1.5
 _SAMPLED_S = 0.8
 """Of each endpoint that is looked into."""
 
+_LEFT_S, _LEFT_TIMES = 0.6, 3
+"""Of each endpoint that is asked again since the others are decided."""
+
 Play = Callable[[SerialOrder, Callable[[], Any], Callable[[], None]], SerialRecord]
 
 _CROWD = 12
@@ -81,9 +84,12 @@ class Movements:
     caveats: list[Caveat] = field(default_factory=list)
 
     async def play_serial(
-        self, watched: Mapping[str, WatchedVariant], quiet: Callable[[], None]
+        self,
+        watched: Mapping[str, WatchedVariant],
+        quiet: Callable[[], None],
+        only: Collection[str] | None = None,
     ) -> SerialRecord | None:
-        """Ask both in every way, one request at a time, before any load.
+        """Ask both in every way, or for some endpoints and longer, one request at a time, before any load.
 
         None, and a caveat, where somebody's users can't be asked so: the load may tell enough.
 
@@ -92,10 +98,13 @@ class Movements:
         VariantError
             One of them lets nobody in.
         """
+        order = self._order(self.order.serial_s)
+        if only is not None:
+            order = replace(order, seconds=_LEFT_S, endpoints=only, pairs_times=_LEFT_TIMES)
 
         def play() -> SerialRecord:
             with Counters(watched) as counters:
-                return self.play(self._order(self.order.serial_s), counters.read, quiet)
+                return self.play(order, counters.read, quiet)
 
         try:
             return await asyncio.to_thread(play)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
-from adx_lab.analysis.duet.comparison import needs_more
+from adx_lab.analysis.duet.comparison import needs_more, still_open
 from adx_lab.analysis.duet.failures import does_not_start
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.audit import ValidityCheck
@@ -146,6 +146,7 @@ class _Duet:
     ) -> None:
         order, design, progress = self.order, gathered.design, self.progress
         target, number, began = min(design.looks[0], order.cap), 0, time.monotonic()
+        only: frozenset[str] | None = None
         progress.step(
             f"{target} blocks of {order.load_s:g} s at {rate_per_s:.3g} pairs/s; "
             f"up to {order.cap} where that does not decide it"
@@ -153,7 +154,9 @@ class _Duet:
         while number < target:
             number += 1
             folder = blocks_dir / f"block-{number}"
-            block = await bench.run_block(number, folder, rate_per_s=rate_per_s, seconds=order.load_s)
+            block = await bench.run_block(
+                number, folder, rate_per_s=rate_per_s, seconds=order.load_s, only=only
+            )
             gathered.add(block)
             progress.advance("duet", number, target, "blocks")
             if isinstance(progress, Watched):
@@ -162,7 +165,9 @@ class _Duet:
                 progress.step("one block is enough: what fails there is plain to see")
                 return
             if number == target:
-                more = needs_more(comparisons_of(gathered.evidence(self.run_id)), design, blocks=number)
+                compared = comparisons_of(gathered.evidence(self.run_id))
+                more = needs_more(compared, design, blocks=number)
+                only = still_open(compared)
                 spent_s = time.monotonic() - began
                 if more and order.blocks is None and (1 + more / number) * spent_s > LIMIT_S:
                     # The clock decides, not what was seen: that costs an answer, and no error.
@@ -170,7 +175,8 @@ class _Duet:
                     return
                 target = min(number + more, order.cap)
                 if target > number:
-                    progress.step(f"undecided after {number} blocks: going on to {target}")
+                    asked = "" if only is None else f", with {len(only)} of the endpoints"
+                    progress.step(f"undecided after {number} blocks: going on to {target}{asked}")
 
     def _record(self, gathered: Gathered, rate_per_s: float) -> RunRecord:
         order = self.order

@@ -85,7 +85,15 @@ def play_core(order: SerialOrder, read: Callable[[], Any], quiet: Callable[[], N
         for side in sides.values():
             side.log_in()
         began = clock.now()
-        movement = Movement(tuple(sides), order.seconds, order.block, order.seed, read, quiet=quiet)
+        movement = Movement(
+            tuple(sides),
+            order.seconds,
+            order.block,
+            order.seed,
+            read,
+            quiet=quiet,
+            pairs_times=order.pairs_times,
+        )
         wanted = order.endpoints
         measured = movement.play(
             [way for way in core_ways(sides) if wanted is None or way.endpoint in wanted]

@@ -101,6 +101,8 @@ class Movement:
         Reads the counters of all variants; called between ways only.
     quiet
         Called once the cold ones have been asked; returns when nothing else runs any more.
+    pairs_times
+        How many times as often as usual is asked what can be asked only so often in a block.
     wanted
         Whether a way is measured, asked once it was asked cold.
     limit_s
@@ -114,6 +116,7 @@ class Movement:
     read: Callable[[], Any]
     pairs_min: int = 6
     quiet: Callable[[], None] = lambda: None
+    pairs_times: int = 1
     wanted: Callable[[Way], bool] = lambda _: True
     limit_s: float = math.inf
 
@@ -140,13 +143,13 @@ class Movement:
     def _prepare(self, way: Way) -> None:
         if way.pairs_max is not None:
             for variant in self.variants:
-                count = way.pairs_max + _COLD_PAIRS
+                count = self.pairs_times * way.pairs_max + _COLD_PAIRS
                 way.prepare(variant, count, self._choice(way, -1))
 
     def _measure(self, way: Way, before: Any) -> Measured:
         pairs, began = 0, time.perf_counter()
         ratios: list[float] = []
-        while way.pairs_max is None or pairs < way.pairs_max:
+        while way.pairs_max is None or pairs < self.pairs_times * way.pairs_max:
             spent_s = time.perf_counter() - began
             few = pairs < self.pairs_min or (pairs < _PAIRS_WANTED and spent_s < _PATIENCE_S)
             enough = not few and spent_s >= self.seconds

@@ -35,6 +35,8 @@ class SerialOrder:
         Each movement's tables are written into a folder of its name therein.
     endpoints
         Those that are asked; None is all.
+    pairs_times
+        How many times as often as usual is asked what can be asked only so often in a block.
     """
 
     rivals: Sequence[Rival]
@@ -44,6 +46,7 @@ class SerialOrder:
     timeout_s: float
     folder: Path
     endpoints: Collection[str] | None = None
+    pairs_times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
