@@ -202,7 +202,7 @@ async def test_early_stops_are_no_misestimates(corpus: dict[str, dict[str, PlanA
         ("parallel_sub_plan", "sub_plan", "join"),
         ("parallel_nested", "nested_loop", "hash join"),
         ("lateral", "rows_removed", "tenant_id"),
-        ("insert_triggers", "trigger", "foreign key"),
+        ("insert_triggers", "trigger", "its function"),
         ("cartesian", "cartesian", "belongs together"),
         ("workers_missing", "workers_not_launched", "max_parallel_workers"),
         ("cast_to_text", "implicit_cast", "compare user_id with a value of its own type"),

@@ -196,6 +196,14 @@ def _defined(definition: str) -> tuple[str, list[str], str]:
     return match.group(1), [_plain(key) for key in keys], _plain(match.group(3) or "")
 
 
+def finds_equal(definition: str, columns: Sequence[str]) -> bool:
+    """Tell whether an index leads to the rows whose columns have given values."""
+    method, keys, predicate = _defined(definition)
+    first = [key.removesuffix("desc") for key in keys[: len(columns)]]
+    whole = not predicate or predicate in {f"{key}isnotnull" for key in first}
+    return whole and method in {"btree", "hash"} and set(first) == {_plain(column) for column in columns}
+
+
 def order_of(definition: str, *, backward: bool) -> tuple[str, ...]:
     """Return the order in which an index gives its rows, as sort keys; none where that isn't plain to say."""
     match = re.search(r"USING btree \((.*?)\)(?: INCLUDE .*?)?(?: WHERE .*)?$", definition, re.DOTALL)

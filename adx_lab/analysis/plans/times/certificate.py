@@ -138,6 +138,7 @@ def _triggers(document: PlanDocument, tree: PlanTree, room: Interval | None) -> 
             number(item, "Calls") or 0.0,
             number(item, "Time") or 0.0,
             inside[id(item)],
+            bool(text(item, "Constraint Name")),
         )
         for item in listed
     )
