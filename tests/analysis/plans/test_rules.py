@@ -125,3 +125,29 @@ def test_a_trigger_alone_says_where_to_look() -> None:
     own = found(plan + SLOW.replace("for constraint ", ""), "trigger")
     assert own is not None
     assert "its function" in own.mend
+
+
+def test_what_only_the_database_knows_is_not_called_impossible() -> None:
+    for condition, said in (
+        ("(my_code(note) = 'x'::text)", "an index on (my_code(note)) serves it where"),
+        ("(CASE WHEN (a > 1) THEN b ELSE c END = 5)", "index what is compared as it is written"),
+        ("(my.code(note) = 'x'::text)", "IMMUTABLE"),
+    ):
+        finding = found(scan(condition, planned=100, rows=10), "seq_scan")
+        assert finding is not None
+        assert said in finding.mend
+        assert finding.evidence["indexes"] == ()
+
+
+def test_words_that_sql_has_for_functions_are_read() -> None:
+    for condition, key in (
+        ("(TRIM(BOTH FROM code) = 'x'::text)", "TRIM(BOTH FROM code)"),
+        ("(TRIM(LEADING '0'::text FROM o.code) = 'x'::text)", "TRIM(LEADING '0'::text FROM code)"),
+        ("(SUBSTRING(note FROM 3 FOR 4) = 'x'::text)", "SUBSTRING(note FROM 3 FOR 4)"),
+        ("(POSITION(('a'::text) IN (note)) = 3)", "POSITION('a'::text IN note)"),
+        ("(EXTRACT(year FROM at) = '2026'::numeric)", None),
+    ):
+        finding = found(scan(condition.replace("o.", ""), planned=100, rows=10), "seq_scan")
+        assert finding is not None
+        wanted = () if key is None else (f"CREATE INDEX ON orders ({key})",)
+        assert finding.evidence["indexes"] == wanted, finding

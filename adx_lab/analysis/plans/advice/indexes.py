@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from adx_lab.analysis.plans.advice.served import ScannedTable, Served, serve
+from adx_lab.analysis.plans.advice.served import ScannedTable, Served, expression_key, serve
 from adx_lab.analysis.plans.sql.expression import ColumnName, conjuncts, parse
 from adx_lab.analysis.plans.sql.tokens import quoted_name
 
@@ -110,9 +110,8 @@ def _holding(index: _Index, wanted: Sequence[ColumnName]) -> _Index:
     """Return an index that also holds what is asked for, where it can."""
     if index.method != "btree" or not wanted:
         return index
-    return replace(
-        index, include=tuple(dict.fromkeys(item.sql for item in wanted if item.sql not in index.keys))
-    )
+    held = {part.strip() for key in index.keys for part in _split(key)}  # a row's comparison is one key
+    return replace(index, include=tuple(dict.fromkeys(item.sql for item in wanted if item.sql not in held)))
 
 
 def condition_columns(table: ScannedTable, conditions: Iterable[str]) -> tuple[str, ...]:
@@ -246,8 +245,10 @@ def _sort_keys(keys: Sequence[str], table: ScannedTable) -> list[str]:
             if not table.owns(expression):
                 return []
             found.append(expression.sql + match.group(2))
-            continue
-        return []
+        elif key_of := expression_key(expression, table):
+            found.append(key_of + match.group(2))
+        else:
+            return []
     return found
 
 

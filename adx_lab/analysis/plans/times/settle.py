@@ -228,15 +228,22 @@ def _charge(
     spent = clock[source]
     counts = {key: count(tree.nodes[source], key) or 0 for key in pages}
 
-    def has_room(index: int) -> bool:
-        own = selfs[index]
-        if spent is not None and own is not None and own.high < spent.low:
+    owner = tree.parents[source] or 0
+
+    def has_room(*places: int) -> bool:
+        held = [selfs[index] for index in places]
+        highest = sum(own.high for own in held if own is not None)
+        if spent is not None and None not in held and highest < spent.low:
             return False
-        return all((pages[key][index] or 0) >= amount for key, amount in counts.items() if amount)
+        return all(
+            sum(pages[key][index] or 0 for index in places) >= amount
+            for key, amount in counts.items()
+            if amount
+        )
 
     if number(tree.nodes[source], "Actual Loops") == 0 or not (spent or any(counts.values())):
         return
-    user, owner = charged_node(tree, source, has_room), tree.parents[source] or 0
+    user = charged_node(tree, source, has_room, lambda index: has_room(*{index, owner}))
     own = selfs[user]
     if spent is not None and own is not None:
         if own.high < spent.low and user != owner:
