@@ -245,3 +245,14 @@ def test_an_init_plan_that_ended_after_its_user_is_charged_to_both_clocks() -> N
     assert init_plan.self_ms == pytest.approx(149.705)
     assert gather.self_ms == pytest.approx(0.0)
     assert root.self_ms == pytest.approx(184.321 - 11.815 - 149.705)
+
+
+def test_the_end_of_a_writing_cte_is_its_owners_where_nothing_came_after() -> None:
+    """The nodes are shut down within the root's time; only a CTE that was not read whole goes on later."""
+    gone = node("ModifyTable", 0.408, Parent_Relationship="InitPlan", Subplan_Name="CTE gone")
+    scan = node("CTE Scan", 0.366, CTE_Name="gone")
+    shut_down = plan(node("Aggregate", 0.467, gone, scan), 0.491)
+    assert selfs(shut_down) == [0.059, 0.408, 0.0]
+    went_on = plan(node("Aggregate", 0.467, gone, scan), 0.6)
+    assert selfs(went_on) == [0.101, 0.408, 0.0]
+    assert went_on.unattributed_ms == pytest.approx(0.6 - 0.467 - 0.042)

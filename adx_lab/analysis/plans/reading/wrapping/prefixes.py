@@ -114,6 +114,8 @@ def common_start(lines: Sequence[str]) -> str:
 def _without_numbers(text: str) -> str | None:
     """Take off the numbers of rows, as a data frame prints them; None where the lines aren't numbered."""
     lines = text.split("\n")
+    if sum(_NUMBERED.match(line) is not None for line in lines[:4]) < _LINES_MIN:
+        return None
     numbers = [match for line in lines if (match := _NUMBERED.match(line))]
     counted = [int(match.group(1)) for match in numbers]
     filled = sum(bool(line.strip()) for line in lines)

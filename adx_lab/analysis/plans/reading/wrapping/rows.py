@@ -13,24 +13,15 @@ if TYPE_CHECKING:
 _HEADER = "QUERY PLAN\n"
 _QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'"
 _KEY = r"(?:[\"']QUERY PLAN[\"']\s*(?::|=>|,)\s*)?"
-_IN_QUOTES = (
-    re.compile(
-        rf"^\s*\[?\s*(?:\w*\(?\s*[(\[{{]+)\s*{_KEY}({_QUOTED})\s*,?\s*[)\]}}]+[)\],;]*\s*$", re.MULTILINE
-    ),
-    re.compile(rf"^\s*\[?<Record [^=\n]+=({_QUOTED})>[\],]*\s*$", re.MULTILINE),
-    re.compile(rf"^\s*\+?[\"']QUERY PLAN[\"']\s*(?::|=>)\s*({_QUOTED}),?\s*$", re.MULTILINE),
-)
-_INSERTED = re.compile(
-    r"^\s*insert into [^\n]*\bvalues\s*\('((?:[^'\n]|'')*)'\);?\s*$", re.MULTILINE | re.IGNORECASE
-)
-_TAGGED = re.compile(r"^\s*<(query_plan)>(.*)</\1>\s*$", re.MULTILINE | re.IGNORECASE)
 _GO_LIST = re.compile(r"\[(?:\"(?:[^\"\\\n]|\\.)*\" ?)+\]")
 _CALLED = re.compile(r"\b(?:\w*Row|OrderedDict)\((?=[\[{(])")
 _DOUBLED = re.compile(r'[^\s,(\[:\\]""|""[^\s,)\]}]')
 _ONE = re.compile(rf"\(?({_QUOTED}),?\)?")
 _SIGNS = ("(cost=", "(actual ", "->  ", "Node Type", "Node-Type", "<explain")
 _ROWS_MIN = 2
-_SHARE_MIN = 0.6
+_SAMPLE = 50
+_WORD = re.compile(r"\w")
+_OF_JSON = re.compile(r'[\[{]\s*[\[{]?\s*"')
 
 
 def unrowed(text: str) -> str:
@@ -40,21 +31,15 @@ def unrowed(text: str) -> str:
     value = _literal(text)
     if value is not None:
         return value
-    filled = sum(bool(re.search(r"\w", line)) for line in text.split("\n"))
-    for pattern in _IN_QUOTES:
-        rows = pattern.findall(text)
-        keyed = "QUERY PLAN" in pattern.pattern and text.count("QUERY PLAN") >= len(rows)
-        if len(rows) >= _ROWS_MIN and (len(rows) >= filled * _SHARE_MIN or keyed):
-            return _HEADER + "\n".join(map(_unquoted, rows))
-    for pattern, unescape in ((_INSERTED, lambda row: row.replace("''", "'")), (_TAGGED, _untagged)):
-        rows = pattern.findall(text)
-        if len(rows) >= _ROWS_MIN and len(rows) * 4 >= filled:
+    lines = [line for line in text.split("\n") if _WORD.search(line)]
+    sample = lines[:_SAMPLE]
+    for pattern, unescape, share_min in _WAYS:
+        if not any(pattern.match(line) for line in sample):
+            continue
+        rows = [match.group(1) for line in lines if (match := pattern.match(line))]
+        if len(rows) >= max(_ROWS_MIN, len(lines) * share_min):
             return _HEADER + "\n".join(map(unescape, rows))
     return text
-
-
-def _untagged(row: tuple[str, str]) -> str:
-    return html.unescape(row[1])
 
 
 def _unquoted(literal: str) -> str:
@@ -64,10 +49,30 @@ def _unquoted(literal: str) -> str:
         return literal[1:-1]
 
 
+_WAYS = (
+    (
+        re.compile(rf"\s*\[?\s*(?:\w*\(?\s*[(\[{{]+)\s*{_KEY}({_QUOTED})\s*,?\s*[)\]}}]+[)\],;]*\s*$"),
+        _unquoted,
+        0.6,
+    ),
+    (re.compile(rf"\s*\[?<Record [^=\n]+=({_QUOTED})>[\],]*\s*$"), _unquoted, 0.6),
+    (re.compile(rf"\s*\+?[\"']QUERY PLAN[\"']\s*(?::|=>)\s*({_QUOTED}),?\s*$"), _unquoted, 0.2),
+    (
+        re.compile(r"\s*insert into [^\n]*\bvalues\s*\('((?:[^'\n]|'')*)'\);?\s*$", re.IGNORECASE),
+        lambda row: row.replace("''", "'"),
+        0.6,
+    ),
+    (re.compile(r"\s*<query_plan>(.*)</query_plan>\s*$", re.IGNORECASE), html.unescape, 0.2),
+)
+"""How a line holds a row of a plan, what undoes its escapes, and how many of the lines must be such."""
+
+
 def _literal(text: str) -> str | None:
     """Return the plan in a text that is one value of a program: a string, or a list of rows of one string."""
     stripped = text.strip()
     if stripped[:1] not in {'"', "'", "[", "("} or stripped[-1:] not in {'"', "'", "]", ")"}:
+        return None
+    if _OF_JSON.match(stripped) and not _GO_LIST.match(stripped):
         return None
     if _DOUBLED.search(stripped) and not _ONE.fullmatch(stripped):
         return None  # a grid's quotes; Python would put the pieces together
