@@ -50,6 +50,8 @@ SERVED = {
     "select * from shop.sales where not done": "WHERE (NOT done)",
     "select * from shop.sales where gone_at is null and tenant = 0": "(tenant) WHERE",
     "select * from shop.sales where upper(code) = 'C000077'": "(upper(code",
+    "select * from shop.sales where trim(code) = 'C000077'": "(TRIM(BOTH FROM code",
+    "select id from shop.sales order by lower(code) limit 10": "(lower(code",
     "select * from shop.sales where left(note, 6) = 'abc123'": '("left"(note, 6))',
     "select * from shop.sales where client % 4507 = 3": "((client % 4507))",
     "select * from shop.sales where data @> '{\"n\": 77}'": "gin (data jsonb_path_ops)",

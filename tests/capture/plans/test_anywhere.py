@@ -29,6 +29,7 @@ from adx_lab.capture.database.waits import Waits, read_waits
 from adx_lab.capture.plans.experiments.trials import Proposal, try_on_clone, try_pretended
 from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.foreign.statement import explain_statement
+from adx_lab.conduct.plans import proposals_of
 from adx_lab.errors import StackError, UsageError
 
 if TYPE_CHECKING:
@@ -254,6 +255,23 @@ async def test_values_that_occur_show_what_the_generic_plan_is_bad_for(shop: str
     assert roots["common", "custom"] == "Seq Scan"
     assert roots["rare", "custom"] != "Seq Scan"
     assert [flip.tenant for flip in find_flips(matrix)]
+
+
+async def test_a_foreign_key_that_no_index_serves_is_found_and_its_index_tried(shop: str) -> None:
+    connection = await asyncpg.connect(shop)
+    await connection.execute(
+        "alter table goods.items add primary key (id); create table goods.parts (id int, item int "
+        "references goods.items on delete cascade); insert into goods.parts "
+        "select i, i from generate_series(1, 30000) i; analyze goods.parts; select pg_stat_statements_reset()"
+    )
+    await connection.fetch("delete from goods.items where id = $1", -1)
+    await connection.close()
+    document = await capture_anywhere(shop, Asking(query="delete from goods.items"))
+    (proposal,) = proposals_of(document)
+    assert proposal.indexes == ("CREATE INDEX ON goods.parts (item)",)
+    (tried,) = await try_on_clone(shop, [proposal])
+    assert helps(tried), tried
+    assert tried["after"]["pages"] < tried["before"]["pages"] / 10
 
 
 async def test_advice_is_tried_on_a_clone_and_nothing_stays(shop: str) -> None:

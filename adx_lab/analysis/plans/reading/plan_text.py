@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.reading.node_line import MASK, read_node
@@ -284,6 +285,20 @@ def read_plan_text(lines: Sequence[str]) -> tuple[dict[str, Any] | None, int]:
     if "Plan" not in plan.body:
         return None, max(1, used)
     return _finished(plan.body), used
+
+
+def is_ragged(lines: Sequence[str]) -> bool:
+    """Tell whether lines were moved each by itself, to the right or the middle of a column.
+
+    What is said of a node stands at one distance from its arrow, whatever became of the spaces of all lines.
+    """
+    distances: list[int] = []
+    for line, following in pairwise(lines):
+        arrow, words = _ARROW.match(line), following.lstrip()
+        said = _PROPERTY.match(following) and not words.startswith((*_ENDS_THE_NODES, *_NAMES_A_SUBPLAN))
+        if arrow is not None and said:
+            distances.append(len(following) - len(words) - len(arrow.group(1)))
+    return len(set(distances)) > 2
 
 
 def _continues(lines: Sequence[str], position: int) -> bool:
