@@ -26,7 +26,9 @@
       const fits = (px) => Math.floor(room / (px * GLYPH));
       if (name.text.length <= fits(12)) continue;
       name.font = {...name.font, size: name.text.length <= fits(10) ? 10 : 9};
-      if (name.text.length > fits(9)) name.text = broken(name.text, fits(9));
+      if (name.text.length > fits(9)) {
+        Object.assign(name, {text: broken(name.text, fits(9)), align: "left", yanchor: "bottom", yshift: 12});
+      }
     }
     return chart;
   }
