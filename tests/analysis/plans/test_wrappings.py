@@ -90,8 +90,9 @@ def test_what_programs_print(form: str) -> None:
 
 
 @pytest.mark.parametrize("plan", [JSON, TEXT], ids=["json", "text"])
-def test_a_cell_with_doubled_quotes_in_any_format(plan: str) -> None:
-    for text in (f'"{doubled(plan)}"', f'"QUERY PLAN"\n"{doubled(plan)}"', f"```\n{plan}\n```"):
+def test_what_surrounds_any_format(plan: str) -> None:
+    tuples = "\n".join(repr((line,)) for line in plan.splitlines())
+    for text in (f'"{doubled(plan)}"', f'"QUERY PLAN"\n"{doubled(plan)}"', f"```\n{plan}\n```", tuples):
         assert [document.body for document in read_plans(text)] == [BODY]
 
 
