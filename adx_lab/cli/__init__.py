@@ -16,6 +16,7 @@ from types import FrameType
 
 from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
+from adx_lab.cli.checks import check_whole
 from adx_lab.cli.console import LOCUST_WORD, say_error
 from adx_lab.cli.help_text import example, flatten_docstrings
 from adx_lab.errors import AdxLabError, UsageError
@@ -102,6 +103,7 @@ def _spare_this_machine_the_proxy() -> None:
 def _run(words: list[str], *, debug: bool) -> int:
     try:
         _check_verb(words)
+        check_whole(words)
         if words and words[0] in VERBS and not _HELP.isdisjoint(words):
             flatten_docstrings(f"adx_lab.cli.{VERBS[words[0]][0].partition(':')[0]}", words[1:])
         words = _with_locust_words(words)

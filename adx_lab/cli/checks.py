@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from adx_lab.errors import UsageError
+from adx_lab.secrecy import shown_url
 
 _MOST = {
     "--rate": 1_000_000,
@@ -18,6 +22,17 @@ _MOST = {
     "--expect-workers": 10_000,
 }
 """More than any machine can bear, or anybody waits for: a slip of the finger."""
+
+_DATABASE = re.compile(r"\s*(?:postgres(?:ql)?(?:\+\w+)?://|\w+\s*=|\$)", re.IGNORECASE)
+_VALKEY = re.compile(r"\s*(?:(?:valkey|redis)s?|unix)://|\s*\$", re.IGNORECASE)
+
+_COUNTED = frozenset(
+    {
+        *("--users", "--workers", "--expect-workers", "--blocks", "--seed", "--duets"),
+        *("--port", "--keep", "--tree", "--resample", "--grow"),
+    }
+)
+_FRACTION = re.compile(r"[+-]?\d*\.\d*[1-9]\d*")
 
 _SEED_MAX = 2**32 - 1
 
@@ -49,6 +64,21 @@ def check_positive(given: Mapping[str, float | None], *, least: float | None = N
             raise UsageError(f"{flag} {value:g} is beyond all measure", mend=f"give at most {most:,}")
 
 
+def check_whole(words: Sequence[str]) -> None:
+    """Refuse a fraction of a user or of a block, which would be rounded.
+
+    Raises
+    ------
+    UsageError
+        Something that is counted is no whole number.
+    """
+    for word, following in zip(words, (*words[1:], ""), strict=True):
+        flag, _, value = word.partition("=")
+        value = value or following
+        if flag in _COUNTED and _FRACTION.fullmatch(value):
+            raise UsageError(f"{flag} {value} is not a whole number", mend="give one without a fraction")
+
+
 def check_seed(seed: int | None) -> None:
     """Refuse a seed that no generator takes."""
     if seed is not None and not 0 <= seed <= _SEED_MAX:
@@ -64,3 +94,65 @@ def check_url(flag: str, url: str | None) -> None:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise UsageError(f"{flag} {url} is no address of HTTP", mend="write it as http://HOST:PORT/…")
+
+
+def check_database(url: str | None) -> None:
+    """Refuse what is no address of a PostgreSQL; libpq's own words (``host=… dbname=…``) are one.
+
+    Raises
+    ------
+    UsageError
+        It can't be meant.
+    """
+    if url and not _DATABASE.match(url):
+        shown = shown_url(url)
+        raise UsageError(
+            f"--database {shown} is no address of PostgreSQL",
+            mend="write it as postgresql://USER@HOST:PORT/NAME",
+        )
+
+
+def check_valkey(url: str | None) -> None:
+    """Refuse what is no address of a Valkey.
+
+    Raises
+    ------
+    UsageError
+        It can't be meant.
+    """
+    if url and not _VALKEY.match(url):
+        shown = shown_url(url)
+        raise UsageError(f"--valkey {shown} is no address of Valkey", mend="write it as valkey://HOST:PORT/0")
+
+
+def check_variant(text: str) -> None:
+    """Refuse a variant that is a URL, and none that can be asked.
+
+    Raises
+    ------
+    UsageError
+        It can't be meant.
+    """
+    if not re.match(r"https?://", text):
+        return
+    try:
+        urlsplit(text).port  # noqa: B018  # it is read to be checked
+    except ValueError as error:
+        raise UsageError(f"{text} is not a URL: {error}", mend="write it as http://HOST:PORT") from error
+    if not urlsplit(text).hostname:
+        raise UsageError(f"{text} is not a URL", mend="write it as http://HOST:PORT")
+
+
+def check_writable(flag: str, file: Path | None) -> None:
+    """Refuse a file for which there is no folder, before anything is measured for it.
+
+    Raises
+    ------
+    UsageError
+        Nothing can be written there.
+    """
+    if file is None:
+        return
+    folder = file.resolve().parent
+    if file.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"{flag} {file} can't be written", mend="name a file in a folder that is there")

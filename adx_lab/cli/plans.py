@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from adx_lab.cli.checks import check_database, check_writable
 from adx_lab.cli.console import ConsoleProgress, print_json, print_rich
 from adx_lab.cli.help_text import example
 from adx_lab.errors import UsageError
@@ -84,6 +85,8 @@ def capture(
     from adx_lab.report.plans.terminal_matrix import matrix_text
     from adx_lab.settings import read_settings
 
+    check_database(database)
+    check_writable("--out", out)
     if grow:
         return _show_growth(grow, query, alone=database is None and not resample, json=json)
     if resample < 0:

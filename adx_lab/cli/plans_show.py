@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from adx_lab.errors import UsageError
 from adx_lab.report.plans.terminal import print_groups, print_plans
 
 _SHOWN_MAX = 12
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh", b"PK\x03\x04")
 
 
 def show(
@@ -61,11 +63,14 @@ def read_text(file: str) -> str:
     Raises
     ------
     UsageError
-        The file can't be read.
+        The file can't be read, or is compressed.
     """
-    if file == "-":
-        return sys.stdin.buffer.read().decode("utf-8", errors="replace")
     try:
-        return Path(file).read_bytes().decode("utf-8", errors="replace")
+        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise UsageError(f"{file} can't be read: {error.strerror}") from error
+    if raw.startswith(_COMPRESSED):
+        raise UsageError(f"{file} is compressed", mend="unpack it: zcat FILE | adx-lab plans show -")
+    # Windows PowerShell writes UTF-16 where output is redirected to a file.
+    utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return raw.decode("utf-16" if utf16 else "utf-8", errors="replace")

@@ -24,13 +24,17 @@ def print_answer(answer: FirstScreen) -> None:
     """Print each finding: what, how much, why, and what to do; and why nothing can be said."""
     for words, mend in answer.troubles:
         print(f"invalid  {words}; {mend}")
+    # What an invalid run saw is no finding.
+    name = "seen   " if answer.status == "invalid" else "finding"
     for one in answer.told:
-        print(f"finding  {one.subject}{': ' if one.size else ''}{one.size}")
+        print(f"{name}  {one.subject}{': ' if one.size else ''}{one.size}")
         print(f"  cause  {one.cause}{f' ({one.share})' if one.share else ''}")
         if one.mend or one.advice:
             lines = [line for line in (one.advice, *one.mend.splitlines()) if line]
             print("\n         ".join([f"   mend  {lines[0]}", *lines[1:]]))
         for name, size in one.others:
             print(f"   also  {name}{': ' if size else ''}{size}")
+    for unclear in answer.unclear:
+        print(f"unclear  {unclear}")
     for warning in answer.warnings:
         print(f"note     {warning}")

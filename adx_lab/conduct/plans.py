@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,13 @@ from adx_lab.analysis.plans.captures.tried import key_of
 from adx_lab.capture.plans.experiments.causes import Statement, try_changes
 from adx_lab.capture.plans.experiments.copies import try_on_copy
 from adx_lab.capture.plans.experiments.growth import grow_tenant
-from adx_lab.capture.plans.experiments.trials import NO_HYPOPG, Proposal, try_on_clone, try_pretended
+from adx_lab.capture.plans.experiments.trials import (
+    NO_HYPOPG,
+    Proposal,
+    looking_for,
+    try_on_clone,
+    try_pretended,
+)
 from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.guarded import MODES, quoted
 from adx_lab.capture.plans.matrix import capture_matrix, capture_resampled
@@ -125,13 +131,18 @@ def proposals_of(document: dict[str, Any]) -> list[Proposal]:
         for finding in cell.analysis.findings:
             indexes = tuple(finding.evidence.get("indexes", ()))
             if indexes:
-                proposal = _proposal(matrix, cell, indexes)
+                proposal = _proposal(matrix, cell, indexes, finding.evidence.get("referring"))
                 found.setdefault(key_of(cell.query, indexes), proposal)
     return list(found.values())
 
 
-def _proposal(matrix: Matrix, cell: PlanCell, indexes: tuple[str, ...]) -> Proposal:
+def _proposal(
+    matrix: Matrix, cell: PlanCell, indexes: tuple[str, ...], referring: Mapping[str, Any] | None
+) -> Proposal:
     query = matrix.queries[cell.query]
+    if referring is not None:  # it serves not the statement but what the server asks because of it
+        asked = looking_for(referring["table"], referring["columns"])
+        return Proposal(cell.query, asked, indexes, settings=query.get("settings", {}))
     of_any = "planned" in query  # a statement of any database: its arguments are SQL already
     values = [str(value) if of_any else quoted(str(value)) for value in cell.arguments.values()]
     if of_any and not values:

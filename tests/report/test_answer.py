@@ -42,7 +42,7 @@ def regressed(stack_home: Home, slow_patch: Path) -> Path:
     )
     folder = stack_home.data / "runs" / str(done.json()["run_id"])
     record = json.loads((folder / "run.json").read_text())
-    for block in record["audit"]["duet"]["blocks"]:
+    for block in record["audit"]["blocks"]:
         block |= {"foreign_cpu_share": 0.0, "steal_share": 0.0, "loop_lag_p99_ms": 1.0, "cpu_share_max": 0.1}
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "verdict.json").unlink()
@@ -153,7 +153,7 @@ def test_axe_finds_nothing_serious(regressed: Path, browser: Browser, scheme: st
 
 
 def test_colours_can_be_told_from_their_ground() -> None:
-    script = (CHECKOUT / "adx_lab" / "report" / "page" / "templates" / "page.js").read_text()
+    script = (CHECKOUT / "adx_lab" / "report" / "parts" / "page.js").read_text()
     dark = dict(re.findall(r'"(#[0-9a-f]{6})": "(#[0-9a-f]{6})"', script))
     for colour in COLOURS:
         assert contrast(colour, "#ffffff") >= 3, colour

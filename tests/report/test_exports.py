@@ -85,7 +85,7 @@ def test_junit_makes_an_error_of_what_is_invalid() -> None:
 def test_markdown_is_short_and_escaped(verdict: Verdict) -> None:
     text = markdown(verdict)
     assert text.startswith("## ❌ ADX Lab: regressed\n")
-    assert "- **index**: an index \\| &lt;is> gone (90% of the added time)" in text
+    assert "- **index**: users.list: an index \\| &lt;is> gone (90% of the added time)" in text
     assert "| GET /users p50_ms | +20.0% | +19.0% to +21.0% | slower |" in text
     assert "auth" not in text  # what is kept needs no row
 

@@ -7,14 +7,18 @@ from dataclasses import replace
 import pytest
 
 from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.analysis.duet.gates import BEGAN_LATER, Coverage
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.verdict import decide
 from adx_lab.cli.duet_text import print_duet
 from adx_lab.conduct.duet.judge import DuetAnswer
 from adx_lab.report.duet.comparison_tables import telling
-from adx_lab.report.page.answer import answer_of, size_words
+from adx_lab.report.page.answer import answer_of
+from adx_lab.report.page.exports import junit, markdown
 from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.page.sections import observing_words
+from adx_lab.report.page.sizes import size_words
+from tests.report.test_exports import a_budget
 
 
 def compared(subject: str, metric: str, status: str, ratio: float, *, gate: bool = True) -> Comparison:
@@ -68,6 +72,53 @@ def test_a_terminal_shows_what_tells_and_counts_the_rest(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) < 40
     assert "521 more comparisons: 500 same, 21 undecided; --json and the page have each" in lines
+
+
+def test_what_is_open_is_named_with_what_is_known() -> None:
+    found = [replace(compared("GET /users", "serial_ms", "undecided", 1.2), smallest_effect=0.05)]
+    answer = answer_of(Contents(), decide(run_id="r", comparisons=found))
+    assert answer.headline == "It can't be told yet whether GET /users became slower"
+    known = "GET /users: 2.4 ms (2.2 to 2.6) instead of 2 ms, +20.0%"
+    assert answer.unclear == (f"{known}; that it is slower by 5.0% can't be ruled out",)
+    many = [replace(found[0], subject=f"GET /things/{n}") for n in range(9)]
+    answer = answer_of(Contents(), decide(run_id="r", comparisons=many))
+    assert answer.headline == "It can't be told yet whether 9 endpoints became slower"
+    assert answer.unclear[-1] == "and 5 more: the comparisons have each"
+    budget = a_budget("users", 50, "undecided")
+    alone = answer_of(Contents(), decide(run_id="r", budgets=[budget]))
+    assert alone.headline == "It can't be told yet whether every budget is kept"
+    assert "--profile" not in alone.next_words()
+
+
+def test_what_was_not_judged_is_told_once_by_its_reason() -> None:
+    left = Coverage(12, 0, unjudged=tuple(f"GET /things/{n}: too few whole pairs" for n in range(12)))
+    finding = Finding("unjudged", "coverage", "not judged: GET /things/0: too few whole pairs", {})
+    added = Finding("added", "routes", "only head has it: GET /new", {})
+    verdict = decide(run_id="r", coverage=left, findings=(finding, added))
+    answer = answer_of(Contents(), verdict)
+    assert answer.told == ()
+    assert answer.judged.count("too few whole pairs") == 1
+    assert answer.judged.endswith("and 4 more.")
+    assert answer.warnings == ("Only head has it: GET /new",)
+
+
+def test_what_nothing_explains_is_told_in_words_everywhere() -> None:
+    cause = "slower, and nothing that was counted says why"
+    slower = replace(compared("all", "serial_ms", "slower", 1.2), base=None, head=None)
+    finding = Finding("unexplained", "all", cause, {}, endpoints=("all",))
+    later = replace(compared("GET /events", "serial_server_ms", "undecided", 1.4), caveats=(BEGAN_LATER,))
+    verdict = decide(run_id="r", comparisons=(slower, replace(later, gate=False)), findings=(finding,))
+    answer = answer_of(Contents(), verdict)
+    (told,) = answer.told
+    assert (told.subject, told.endpoint, told.links) == ("all endpoints", None, ())
+    assert told.cause == cause[0].upper() + cause[1:]
+    assert told.size == "+20.0% against the baseline"
+    known = "GET /events: the server takes 2.8 ms (2.6 to 3) instead of 2 ms, +40.0%"
+    assert answer.warnings == (f"{known}; the answer began later, but the whole of it came no later",)
+    text = markdown(verdict)
+    assert f"- **unexplained**: all endpoints: {cause}" in text
+    assert "- **note**: GET /events: the answer began later" in text
+    assert "the answer began later" in junit(verdict)
 
 
 @pytest.mark.parametrize(

@@ -133,3 +133,10 @@ def test_a_name_moves_no_cursor() -> None:
     table = Table((Column("endpoint"),), (("GET /a\x1b[2J\x07\u202e\x9b31m",),))
     for width in (None, 40):
         assert table_text(table, width=width).replace("\n", "").isprintable()
+
+
+def test_only_long_words_may_break_and_a_phone_does_without_what_is_spare() -> None:
+    made = Table((Column("tenant"), Column("name"), Column("p", spare=True)), (("whale", "x" * 20, "1"),))
+    assert '"tenant">whale<' in made.html()
+    assert '"name" class="long">' in made.html()
+    assert '"p" class="spare">' in made.html()

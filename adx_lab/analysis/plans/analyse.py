@@ -10,7 +10,7 @@ from adx_lab.analysis.plans.records import PlanAnalysis, PlanDocument, PlanFindi
 from adx_lab.analysis.plans.rules.context import Context
 from adx_lab.analysis.plans.rules.find import find
 from adx_lab.analysis.plans.shape import shape_of_tree
-from adx_lab.analysis.plans.times.certificate import certify, outside_of_nodes
+from adx_lab.analysis.plans.times.certificate import certify, executing_ms, outside_of_nodes
 from adx_lab.analysis.plans.times.estimates import early_stops, estimate_factor
 from adx_lab.analysis.plans.times.settle import TimeAccount, bounded_self, settle
 from adx_lab.analysis.plans.tree import (
@@ -58,7 +58,7 @@ def analyse(document: PlanDocument, context: Context | None = None) -> PlanAnaly
         thresholds.
     """
     tree = flatten(document.root)
-    account = settle(tree)
+    account = settle(tree, executing_ms(document))
     outside = outside_of_nodes(document, tree, account)
     stops = early_stops(tree)
     nodes = tuple(_node(tree, account, index, stopped_early=stops[index]) for index in range(len(tree)))

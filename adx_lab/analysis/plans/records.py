@@ -158,13 +158,17 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """A trigger's time; ``inside`` where it ran within a node (BEFORE) and is counted there."""
+    """A trigger's time; ``inside`` where it ran within a node (BEFORE) and is counted there.
+
+    ``is_constraint`` is true of those that keep a constraint; ``name`` is then the constraint's.
+    """
 
     name: str
     relation: str | None
     calls: float
     ms: float
     inside: bool
+    is_constraint: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ _DECISION = re.compile(r'"(?:Node Type|Index Name|Relation Name|Join Type|Strate
 
 
 async def describe_planner(connection: asyncpg.Connection) -> dict[str, Any]:
-    """Return what the planner knows: its settings, the tables' sizes, columns and statistics, the indexes.
+    """Return what the planner knows: settings, the tables' sizes, columns, statistics, indexes, foreign keys.
 
     Tables and indexes outside the schema ``public`` are keyed with their schema.
     """
@@ -31,6 +31,7 @@ async def describe_planner(connection: asyncpg.Connection) -> dict[str, Any]:
     indexes = await connection.fetch(_OWN["plans.indexes"].sql)
     columns = await connection.fetch(_OWN["plans.columns"].sql)
     of_roles = await connection.fetch(_OWN["plans.role_settings"].sql)
+    foreign_keys = await connection.fetch(_OWN["plans.foreign_keys"].sql)
     return {
         "settings": {row["name"]: row["value"] for row in settings},
         "role_settings": {row["whose"]: list(row["settings"]) for row in of_roles},
@@ -41,6 +42,7 @@ async def describe_planner(connection: asyncpg.Connection) -> dict[str, Any]:
             row["name"]: sorted(filter(None, row["in_order"])) for row in columns if any(row["in_order"])
         },
         "indexes": {row["name"]: _without_name(row) for row in indexes},
+        "foreign_keys": [dict(row) for row in foreign_keys],
     }
 
 

@@ -58,3 +58,19 @@ JOIN pg_class AS c ON c.oid = x.indrelid
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 ORDER BY i.relname;
+
+-- name: plans.foreign_keys
+-- Every foreign key: which table's columns refer to which other table.
+SELECT k.conname AS name, CASE n.nspname WHEN 'public' THEN c.relname ELSE n.nspname || '.' || c.relname END AS "table",
+    ARRAY(
+        SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS p(number, place)
+        JOIN pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = p.number ORDER BY p.place
+    ) AS columns,
+    CASE m.nspname WHEN 'public' THEN r.relname ELSE m.nspname || '.' || r.relname END AS "references"
+FROM pg_constraint AS k
+JOIN pg_class AS c ON c.oid = k.conrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_class AS r ON r.oid = k.confrelid
+JOIN pg_namespace AS m ON m.oid = r.relnamespace
+WHERE k.contype = 'f' AND k.conparentid = 0
+ORDER BY k.conname, 2;

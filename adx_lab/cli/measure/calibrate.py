@@ -54,6 +54,7 @@ def run(
     """
     from adx_lab.conduct.calibration.calibrate import calibrate
     from adx_lab.conduct.duet.order import DuetOrder
+    from adx_lab.conduct.run.request import find_scenario
 
     check_positive({"--rate": rate, "--seconds": seconds})
     check_positive({"--duets": duets, "--warmup": warmup}, least=0)
@@ -69,6 +70,7 @@ def run(
         purpose="calibrate",
     )
     settings = read_settings()
+    find_scenario(settings, scenario)  # refused before the first trial
     made = asyncio.run(calibrate(settings, order, ConsoleProgress(), duets=duets, only=only))
     if json:
         print_json(made)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from adx_lab.cli.checks import check_positive, check_seed
+from adx_lab.cli.checks import check_positive, check_seed, check_variant
 from adx_lab.cli.console import WatchedProgress, print_json, watching
 from adx_lab.settings import read_settings
 
@@ -63,6 +63,8 @@ def run(
     check_positive({"--rate": rate, "--seconds": seconds})
     check_positive({"--warmup": warmup}, least=0)
     check_seed(seed)
+    for text in (base, head):
+        check_variant(text)
     from adx_lab.cli.duet_text import print_duet
     from adx_lab.conduct.duet.order import DuetOrder
     from adx_lab.conduct.duet.play import play

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from adx_lab.analysis.verdict import EXIT_CODES
-from adx_lab.cli.checks import check_positive, check_seed, check_url
+from adx_lab.cli.checks import check_database, check_positive, check_seed, check_url, check_valkey
 from adx_lab.cli.console import LOCUST_WORD, ConsoleProgress, print_json, print_next, print_table
+from adx_lab.errors import UsageError
 from adx_lab.records.run import ClimbAudit
 from adx_lab.report.parts.numbers import number
 from adx_lab.settings import read_settings
@@ -99,6 +100,9 @@ def run(
     check_positive({"--expect-workers": expect_workers}, least=0)
     check_seed(seed)
     check_url("--url", url)
+    check_database(database)
+    check_valkey(valkey)
+    _check_sample(sample, url)
     from adx_lab.conduct.nights import pages
     from adx_lab.conduct.run import recorded
     from adx_lab.conduct.run.request import load_request
@@ -132,6 +136,7 @@ def run(
         replay=replay,
         machines=Machines(settings.load.workers, expect_workers, bind),
     )
+    request.machines.place()  # refused before anything is started
     if master is not None:
         log = settings.data_dir / "worker.log"
         asyncio.run(join_master(request.locustfile, master, log=log))
@@ -144,6 +149,15 @@ def run(
     else:
         _print(judgement, page)
     return _exit_code(judgement)
+
+
+def _check_sample(sample: Path | None, url: str | None) -> None:
+    if sample is None:
+        return
+    if not sample.is_file():
+        raise UsageError(f"there is no sample {sample}", mend="correct the path")
+    if url is None:
+        raise UsageError("--sample says whom a service at a URL knows", mend="give --url, or leave it out")
 
 
 def _exit_code(judgement: Judgement) -> int:

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from adx_lab.cli.checks import check_positive, check_url
+from adx_lab.cli.checks import check_database, check_positive, check_url
 from adx_lab.cli.console import WatchedProgress, print_json, watching
+from adx_lab.errors import UsageError
 from adx_lab.settings import read_settings
 
 
@@ -62,7 +63,9 @@ def run(
     check_positive({"--blocks": blocks}, least=0)
     check_url("--url", url)
     check_url("--webhook", webhook)
+    check_database(database)
     from adx_lab.cli.verdict_text import print_report
+    from adx_lab.conduct.duet.order import BLOCKS_MAX
     from adx_lab.conduct.nights import night
     from adx_lab.conduct.nights.night import PROFILES
     from adx_lab.conduct.run.request import load_request
@@ -83,6 +86,8 @@ def run(
     request = load_request(settings, chosen, locustfile, given=named, purpose="nightly", url=url)
     chosen_profile = PROFILES[profile]
     if blocks is not None:
+        if blocks > BLOCKS_MAX:
+            raise UsageError(f"--blocks {blocks} is not between 0 and {BLOCKS_MAX}")
         chosen_profile = replace(chosen_profile, duet={**chosen_profile.duet, "blocks": blocks})
     resumed = night.unfinished(settings) if resume else None
     progress = watching(settings, f"Nightly of {request.scenario}", page=watch)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from adx_lab.cli.checks import check_positive, check_url
+from adx_lab.cli.checks import check_database, check_positive, check_url
 from adx_lab.cli.console import LOCUST_WORD, ConsoleProgress
 from adx_lab.errors import UsageError
 from adx_lab.settings import Settings, read_settings
@@ -64,6 +64,7 @@ def run(
     """
     check_positive({"--rate": rate, "--users": users, "--spawn-rate": spawn_rate, "--workers": workers})
     check_url("--url", url)
+    check_database(database)
     from adx_lab.conduct.run.request import load_request, locust_trust, locust_words
     from adx_lab.load.starting.machines import Machines
 

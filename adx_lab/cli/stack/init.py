@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from adx_lab.cli.checks import check_database, check_url
 from adx_lab.cli.console import ConsoleProgress, print_json
 from adx_lab.errors import UsageError
 from adx_lab.records.endpoint_names import scattered, without_values
@@ -51,6 +52,10 @@ def run(
     json
         Print what was made as one JSON document.
     """
+    check_url("--url", url)
+    check_database(database)
+    if locustfile is not None and not Path(locustfile).is_file():
+        raise UsageError(f"there is no locustfile {locustfile}", mend="correct the path")
     from adx_lab.conduct.describing import describe
     from adx_lab.services.project import Wish, branch_of, name_of
 

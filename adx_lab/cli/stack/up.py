@@ -58,6 +58,8 @@ def run(
         "dataset.scale": scale,
         "service.start.switches_off": rules_off,
     }
+    if rules_off is not None and not rules_off.strip(" ,"):
+        raise UsageError("--rules-off names no rule", mend="adx-lab rules --list tells them, or leave it out")
     settings = read_settings(flags=flags)
     state = stack_state.read_state(settings)
     if state is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from adx_lab.cli.checks import check_writable
 from adx_lab.cli.console import ConsoleProgress, print_json
 from adx_lab.settings import read_settings
 
@@ -21,6 +22,7 @@ def run(run_id: str = "latest", /, *, single: Path | None = None, json: bool = F
     json
         Print the verdict as one JSON document.
     """
+    check_writable("--single", single)
     from adx_lab.cli.verdict_text import print_report
     from adx_lab.conduct.nights import pages
     from adx_lab.report.page.night_report import write_single

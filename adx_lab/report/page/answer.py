@@ -6,43 +6,41 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import pandas as pd
-
-from adx_lab.analysis.duet.block_ratios import ALL, BASE
+from adx_lab.analysis.duet.block_ratios import ALL
 from adx_lab.analysis.duet.comparison import Comparison
-from adx_lab.analysis.duet.pair_ratios import METRIC as PAIR
-from adx_lab.analysis.duet.pair_ratios import MOVEMENT_METRICS
+from adx_lab.analysis.duet.gates import BEGAN_LATER
 from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.nights.standing import KIND as CREPT_IN
 from adx_lab.analysis.plans.captures.matrix import for_whom
-from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.report.page.measured_night import Contents, NightDuet
+from adx_lab.report.page.sizes import size_of, size_words
 from adx_lab.report.page.verdict_words import summarise_verdict
 from adx_lab.report.parts.numbers import number
 from adx_lab.report.parts.table import change, percentage
-from adx_lab.report.parts.words import budget_words, metric_words, quantity, sentence_case, trouble
+from adx_lab.report.parts.words import (
+    budget_words,
+    metric_words,
+    quantity,
+    sentence_case,
+    subject_words,
+    trouble,
+)
 
 BUDGET_MS = 10.0
+"""What a query may take."""
+
 _NAME = re.compile(r"[\w.]+")
 """A query that the service names; others are called by their texts."""
 
-"""What a query may take."""
-
 _NEAR = 0.8
+_SAID_ELSEWHERE = frozenset({"invalid", "coverage", "unjudged", "added"})
+"""Kinds of findings that are told as troubles, as what was not judged, or as a warning."""
+
+_NAMED_MAX, _UNCLEAR_MAX = 2, 4
 _WARNINGS_MAX = 4
 _LINES_MAX = 14
 _UNJUDGED_MAX = 8
-_WAYS = {
-    "p50_ms": "p50 is ",
-    "p95_ms": "p95 is ",
-    "p99_ms": "p99 is ",
-    "cold_ms": "with nothing cached ",
-    "burst_ms": "many at once, each ",
-    "serial_server_ms": "the server takes ",
-}
-"""How a time was asked for, where it is not the usual one."""
-
 _NO_CAUSE = "nothing that was captured explains it"
 
 
@@ -90,6 +88,8 @@ class FirstScreen:
     judged: str
     warnings: tuple[str, ...]
     troubles: tuple[tuple[str, str], ...]
+    unclear: tuple[str, ...] = ()
+    compared: bool = True
 
     def next_words(self) -> str:
         """Return what to do now, as a terminal's last line."""
@@ -105,7 +105,8 @@ class FirstScreen:
                 "adx-lab duet BASE HEAD --functions names the function, adx-lab bisect BASE HEAD the commit"
             )
         if self.status == "undecided":
-            return "run it again with --profile nightly: more blocks can decide more"
+            more = "with --profile nightly: more blocks can decide more"
+            return f"run it again {more if self.compared else 'for longer: --duration gives more requests'}"
         return "adx-lab runs history shows the nights before"
 
 
@@ -142,6 +143,8 @@ def answer_of(contents: Contents, verdict: Verdict) -> FirstScreen:
         judged=_judged(contents, verdict),
         warnings=tuple(_warnings(contents, verdict))[:_WARNINGS_MAX],
         troubles=troubles,
+        compared=bool(verdict.comparisons),
+        unclear=tuple(_unclear(contents, verdict)) if verdict.status == "undecided" else (),
     )
 
 
@@ -164,8 +167,37 @@ def _headline(verdict: Verdict, troubles: Sequence[tuple[str, str]]) -> str:
     if verdict.status == "regressed":
         return _worse(verdict)
     if verdict.status == "undecided":
-        return "It can't be told yet whether something became slower"
+        return f"It can't be told yet whether {_open_question(verdict)}"
     return "Nothing became slower" if verdict.comparisons else "Every budget is kept"
+
+
+def _open_question(verdict: Verdict) -> str:
+    """Return what nobody knows yet: of an endpoint or two, of all, or of the budgets."""
+    names = list(dict.fromkeys(subject_words(one.subject) for one in _open(verdict)))
+    if names and len(names) <= _NAMED_MAX:
+        return f"{' and '.join(names)} became slower"
+    if names or verdict.comparisons or not verdict.budgets:
+        return f"{len(names) or 'some'} endpoints became slower"
+    return "every budget is kept"
+
+
+def _open(verdict: Verdict) -> list[Comparison]:
+    """Return what the verdict waits for, the endpoint first that may have lost the most."""
+    found = [one for one in verdict.comparisons if one.gate and one.open]
+    return sorted(found, key=lambda one: -(one.high if one.ratio is not None and one.high else 0.0))
+
+
+def _unclear(contents: Contents, verdict: Verdict) -> Iterator[str]:
+    """Yield what could not be told, each with what is known of it."""
+    found = [one for one in _open(verdict) if one.low is not None and one.high is not None]
+    for one in found[:_UNCLEAR_MAX]:
+        known = f"{subject_words(one.subject)}: {size_of(contents.compared, one)}"
+        if one.ratio is None or not one.metric.endswith("_ms"):
+            yield f"{known}; that it is worse can't be ruled out"
+        else:
+            yield f"{known}; that it is slower by {percentage(one.smallest_effect)} can't be ruled out"
+    if len(found) > _UNCLEAR_MAX:
+        yield f"and {len(found) - _UNCLEAR_MAX} more: the comparisons have each"
 
 
 def _worse(verdict: Verdict) -> str:
@@ -195,12 +227,13 @@ def slower_endpoints(verdict: Verdict) -> list[str]:
 def _tell(contents: Contents, verdict: Verdict) -> Iterator[Told]:
     slower, covered = slower_endpoints(verdict), set[str]()
     for finding in verdict.findings:
-        if finding.kind in {"invalid", "coverage"}:  # said as troubles, and as what was not judged
+        if finding.kind in _SAID_ELSEWHERE:
             continue
         if finding.kind == "budget":
             yield _over_budget(finding, verdict)
             continue
-        suffering = [name for name in slower if name in finding.endpoints] or list(finding.endpoints[:1])
+        suffering = [name for name in slower if name in finding.endpoints]
+        suffering = suffering or [name for name in finding.endpoints[:1] if name != ALL]
         covered |= set(suffering)
         yield _found(contents, verdict, finding, suffering)
     for name in slower:
@@ -223,7 +256,7 @@ def _over_budget(finding: Finding, verdict: Verdict) -> Told:
 def _found(contents: Contents, verdict: Verdict, finding: Finding | None, suffering: list[str]) -> Told:
     compared = contents.compared
     sizes = {name: size_words(compared, verdict.comparisons, name) for name in suffering}
-    first = suffering[0] if suffering else (finding.subject if finding else "")
+    first = suffering[0] if suffering else subject_words(finding.subject if finding else "")
     queries = _queries_of(contents, finding)
     links = [("requests", f"{endpoint_address(first)}-slowest")] if suffering else []
     if suffering:
@@ -234,7 +267,8 @@ def _found(contents: Contents, verdict: Verdict, finding: Finding | None, suffer
     mend, advice = _mend(contents, finding)
     return Told(
         subject=first,
-        size=sizes.get(first, ""),
+        size=sizes.get(first)
+        or (size_words(compared, verdict.comparisons, finding.subject) if finding else ""),
         cause=_NO_CAUSE if finding is None else sentence_case(finding.cause),
         share=""
         if finding is None or finding.share is None
@@ -246,55 +280,6 @@ def _found(contents: Contents, verdict: Verdict, finding: Finding | None, suffer
         query=queries[0] if queries else None,
         endpoint=first if suffering else None,
     )
-
-
-def size_words(compared: NightDuet | None, comparisons: Sequence[Comparison], endpoint: str) -> str:
-    """Return an endpoint's times before and after with their interval, and the change."""
-    own = [one for one in comparisons if one.subject == endpoint and one.low is not None]
-    own.sort(key=lambda one: (one.status != "slower", not one.metric.endswith("_ms"), not one.gate))
-    if not own:
-        return ""
-    said = _size(compared, own[0])
-    if own[0].metric.endswith("_ms"):
-        return said
-    times = [one for one in own if one.metric in {PAIR, MOVEMENT_METRICS["serial"]}]
-    return "; ".join([said, *(_size(compared, one) for one in times[:1])])
-
-
-def _size(compared: NightDuet | None, one: Comparison) -> str:
-    before, after = _before_and_after(compared, one)
-    unit = one.unit
-    if one.ratio is None or not one.metric.endswith("_ms"):
-        if before is None or after is None:
-            return f"{metric_words(one.metric)} differs"
-        return f"{metric_words(one.metric)}: {quantity(after, unit)} instead of {quantity(before, unit)}"
-    ratio = change(one.ratio - 1)
-    if before is None:
-        return f"{ratio} against the baseline"
-    low, high = (None if end is None else before * end for end in (one.low, one.high))
-    between = "" if low is None or high is None else f" ({number(low)} to {number(high)})"
-    # The ratio is of pairs, as its interval is: two medians need not differ by as much.
-    after = before * one.ratio
-    return f"{_WAYS.get(one.metric, '')}{number(after)} ms{between} instead of {number(before)} ms, {ratio}"
-
-
-def _before_and_after(compared: NightDuet | None, one: Comparison) -> tuple[float | None, float | None]:
-    """Return base's and head's time: the verdict's own, or base's median with the ratio that was found."""
-    if one.base is not None and one.head is not None:
-        return one.base, one.head
-    if compared is None or compared.duel is None or not one.metric.endswith("_ms"):
-        return None, None
-    samples: pd.DataFrame = compared.duel.loaded
-    own = samples[
-        ~failed(samples)
-        & (samples["variant"] == BASE).to_numpy()
-        & (samples["endpoint"] == one.subject).to_numpy()
-    ]
-    share = {"p95_ms": 0.95, "p99_ms": 0.99}.get(one.metric, 0.5)
-    if own.empty or one.ratio is None:
-        return None, None
-    base_ms = float(own["service_ms"].quantile(share))
-    return base_ms, base_ms * one.ratio
 
 
 def _queries_of(contents: Contents, finding: Finding | None) -> list[str]:
@@ -345,9 +330,22 @@ def _judged(contents: Contents, verdict: Verdict) -> str:
     said = [summarise_verdict(verdict, validity=False)]
     unjudged = _unjudged(contents, verdict)
     if unjudged:
-        more = f" and {len(unjudged) - _UNJUDGED_MAX} more" if len(unjudged) > _UNJUDGED_MAX else ""
-        said.append(f"Not judged: {', '.join(unjudged[:_UNJUDGED_MAX])}{more}.")
+        said += [f"Not judged{why}: {_some(names)}." for why, names in _by_reason(unjudged).items()]
     return " ".join(said)
+
+
+def _by_reason(unjudged: Iterable[str]) -> dict[str, list[str]]:
+    """Return what was not judged by why: fifty endpoints of one reason are told once."""
+    found: dict[str, list[str]] = {}
+    for one in unjudged:
+        name, _, why = one.partition(": ")
+        found.setdefault(f", {why}" if why else "", []).append(name)
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _UNJUDGED_MAX} more" if len(names) > _UNJUDGED_MAX else ""
+    return f"{', '.join(names[:_UNJUDGED_MAX])}{more}"
 
 
 def _unjudged(contents: Contents, verdict: Verdict) -> list[str]:
@@ -363,6 +361,10 @@ def _unjudged(contents: Contents, verdict: Verdict) -> list[str]:
 
 def _warnings(contents: Contents, verdict: Verdict) -> Iterator[str]:
     """Yield what does not make the verdict worse, and should be known."""
+    yield from (sentence_case(one.cause) for one in verdict.findings if one.kind == "added")
+    for one in verdict.comparisons:
+        if BEGAN_LATER in one.caveats:
+            yield f"{one.subject}: {size_of(contents.compared, one)}; {BEGAN_LATER.text}"
     yield from _slow_for_somebody(contents)
     for item in verdict.budgets:
         if item.status == "undecided" and item.value is not None:

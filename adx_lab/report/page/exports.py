@@ -6,6 +6,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from adx_lab.analysis.duet.comparison import Comparison
+from adx_lab.analysis.duet.gates import BEGAN_LATER
+from adx_lab.analysis.finding import Finding
 from adx_lab.analysis.run.budgets import BudgetResult
 from adx_lab.analysis.verdict import Verdict
 from adx_lab.files import write_whole
@@ -15,6 +17,7 @@ from adx_lab.report.page.measured_night import Contents
 from adx_lab.report.page.verdict_words import summarise_verdict
 from adx_lab.report.parts.escapes import for_markdown, for_markdown_code, for_xml
 from adx_lab.report.parts.numbers import interval, number
+from adx_lab.report.parts.words import subject_words
 from adx_lab.report.plans.tables import cells_table
 from adx_lab.report.run import tables
 
@@ -63,7 +66,8 @@ def junit(verdict: Verdict) -> str:
         _outcome(_case(budgets, f"{item.name} ({item.metric})"), item.status, _budget_words(item))
     comparisons = ET.SubElement(suites, "testsuite", name="comparisons")
     for one in verdict.comparisons:
-        _outcome(_case(comparisons, f"{one.subject} {one.metric}"), one.status, _ratio_words(one))
+        words = "; ".join([_ratio_words(one), *(caveat.text for caveat in one.caveats)])
+        _outcome(_case(comparisons, f"{one.subject} {one.metric}"), one.status, words)
     validity = ET.SubElement(suites, "testsuite", name="validity")
     for check in verdict.validity:
         case = _case(validity, check.check)
@@ -89,8 +93,11 @@ def markdown(verdict: Verdict) -> str:
     ]
     for finding in verdict.findings:
         share = "" if finding.share is None else f" ({finding.share:.0%} of the added time)"
-        lines.append(f"- **{for_markdown(finding.kind)}**: {for_markdown(finding.cause)}{share}")
-    if verdict.findings:
+        about = "" if _names_it(finding) else f"{for_markdown(subject_words(finding.subject))}: "
+        lines.append(f"- **{for_markdown(finding.kind)}**: {about}{for_markdown(finding.cause)}{share}")
+    doubted = [one for one in verdict.comparisons if BEGAN_LATER in one.caveats]
+    lines += [f"- **note**: {for_markdown(f'{one.subject}: {BEGAN_LATER.text}')}" for one in doubted]
+    if verdict.findings or doubted:
         lines.append("")
     told = [item for item in verdict.budgets if item.status != "pass"]
     if told:
@@ -104,6 +111,11 @@ def markdown(verdict: Verdict) -> str:
         lines.append("")
     lines.append(f"Run {for_markdown_code(verdict.run_id)}.")
     return "\n".join(lines) + "\n"
+
+
+def _names_it(finding: Finding) -> bool:
+    """Tell whether a cause says itself what it is about."""
+    return finding.subject in finding.cause or finding.kind in {"invalid", "unjudged", "added"}
 
 
 def _budget_row(item: BudgetResult) -> str:

@@ -19,7 +19,8 @@ from adx_lab.secrecy import scrub
 LIVE = "live.html"
 _EVERY_S = 1.0
 _STEPS, _ROWS_MAX = 12, 20
-_WIDTH_PX, _ROW_PX, _NAME_PX = 900, 26, 260
+_ROW_PX = 40
+"""A name, and its interval below it: a phone has no room for both beside each other."""
 
 
 @dataclass
@@ -88,23 +89,22 @@ def forest_svg(found: Sequence[Comparison]) -> str:
         return ""
     reach = min(2.0, max(0.1, *(abs(end - 1) for one in known for end in (one.low or 1, one.high or 1))))
 
-    def place(ratio: float) -> float:
-        share = (min(max(ratio - 1, -reach), reach) + reach) / (2 * reach)
-        return _NAME_PX + share * (_WIDTH_PX - _NAME_PX - 12)
+    def place(ratio: float) -> str:
+        return f"{100 * (min(max(ratio - 1, -reach), reach) + reach) / (2 * reach):.1f}%"
 
     rows = []
     for row, one in enumerate(known):
-        y = row * _ROW_PX + 18
+        y = row * _ROW_PX + 30
         name = subject_words(one.subject).replace("&", "&amp;").replace("<", "&lt;")
         rows.append(
-            f'<text x="0" y="{y + 4}">{name}</text>'
-            f'<line x1="{place(one.low or 1):.0f}" x2="{place(one.high or 1):.0f}" y1="{y}" y2="{y}"/>'
-            f'<circle cx="{place(one.ratio or 1):.0f}" cy="{y}" r="5"/>'
+            f'<text x="0" y="{y - 12}">{name}</text>'
+            f'<line x1="{place(one.low or 1)}" x2="{place(one.high or 1)}" y1="{y}" y2="{y}"/>'
+            f'<circle cx="{place(one.ratio or 1)}" cy="{y}" r="5"/>'
         )
     height = len(known) * _ROW_PX + 12
     return (
-        f'<svg class="forest" viewBox="0 0 {_WIDTH_PX} {height}" role="img" aria-label="head over base">'
-        f'<line class="zero" x1="{place(1):.0f}" x2="{place(1):.0f}" y1="0" y2="{height}"/>'
+        f'<svg class="forest" width="100%" height="{height}" role="img" aria-label="head over base">'
+        f'<line class="zero" x1="{place(1)}" x2="{place(1)}" y1="0" y2="{height}"/>'
         f"{''.join(rows)}</svg>"
         f'<p class="dim">Head over base, from −{reach:.0%} to +{reach:.0%}; the line is no difference. '
         "Nothing is decided before the last block.</p>"

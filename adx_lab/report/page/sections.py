@@ -27,7 +27,7 @@ from adx_lab.report.run.judged_run import Judgement
 from adx_lab.report.switches.worth_figure import worth_of_rules
 from adx_lab.report.switches.worth_table import rules_table
 
-_COMPARISONS_MAX = 14
+_COMPARISONS_MAX = 10
 """Rows of the first page."""
 
 _ROWS_MAX = 12
@@ -86,14 +86,18 @@ def _compared(contents: Contents, answer: FirstScreen) -> Iterator[Section]:
         yield Section("forest", "Every endpoint against the baseline", (drawn,))
     picture = _cause(contents, answer)
     if picture is not None:
-        yield Section("cause", "The cause", (picture,))
+        trusted = answer.status != "invalid"
+        yield Section(
+            "cause", "The cause" if trusted else "What looks like it", (picture,), folded=not trusted
+        )
     if compared.duel is not None:
         yield from _functions(compared.duel)
     if compared.change:
         yield Section("change", "What changed", tuple(_change(compared.change)), folded=True)
     found = compared.verdict.comparisons
     telling = [one for one in comparison_tables.telling(found) if one.status != "same"][:_COMPARISONS_MAX]
-    telling = telling or comparison_tables.telling(found)[:_COMPARISONS_MAX]
+    closest = sorted(comparison_tables.telling(found), key=lambda one: -(one.high or 0.0))
+    telling = telling or closest[:_COMPARISONS_MAX]
     shown: list[Drawable] = [link_endpoints(comparison_tables.comparisons(telling), "subject")]
     if len(telling) < len(found):
         shown.append(Link(f"All {len(found)} comparisons, with those that found nothing", COMPARISONS))

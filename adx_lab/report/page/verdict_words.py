@@ -12,7 +12,7 @@ def summarise_verdict(verdict: Verdict, *, validity: bool = True) -> str:
     broken = [trouble(check)[0] for check in verdict.validity if not check.ok]
     said = []
     if broken and validity:
-        said.append(f"this run can't be trusted: {', '.join(dict.fromkeys(broken))}")
+        said.append(f"this run can't be trusted: {' and '.join(dict.fromkeys(broken))}")
     if verdict.budgets:
         said.append(_budgets(verdict))
     if verdict.comparisons:

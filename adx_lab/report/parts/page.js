@@ -5,6 +5,7 @@
   const DARK = {"#0072b2": "#56a8e0", "#b87300": "#e69f00", "#00875f": "#2bc496", "#b0508a": "#e59bc6", "#c8500a": "#ff8a4c",
     "#767f8c": "#9aa6b2", "#8a6d00": "#e5d44b", "#2b8cbe": "#8ccff5", "#eaf3fb": "#1f2a36", "#08427a": "#d6ecff"};
   const drawn = new Map();
+  const GLYPH = 0.56;  // how wide a letter is on average, of its height
 
   function read(figure) {
     let text = figure.querySelector("script").textContent;
@@ -18,7 +19,25 @@
     if (figure.clientWidth && figure.clientWidth < 420) {
       chart.layout.margin = {...chart.layout.margin, l: Math.min((chart.layout.margin || {}).l || 0, 44), r: 6};
     }
+    // The name above a row is set smaller where the page is narrow, and broken where that is not enough.
+    const room = figure.clientWidth - ((chart.layout.margin || {}).l || 0) - 12;
+    for (const name of chart.layout.annotations || []) {
+      if (!figure.clientWidth || name.xref !== "paper" || name.showarrow) continue;
+      const fits = (px) => Math.floor(room / (px * GLYPH));
+      if (name.text.length <= fits(12)) continue;
+      name.font = {...name.font, size: name.text.length <= fits(10) ? 10 : 9};
+      if (name.text.length > fits(9)) name.text = broken(name.text, fits(9));
+    }
     return chart;
+  }
+
+  function broken(text, most) {
+    const lines = [];
+    for (let rest = text; rest; rest = rest.slice(lines.at(-1).length)) {
+      const piece = rest.slice(0, most), end = Math.max(piece.lastIndexOf("/"), piece.lastIndexOf(" ") + 1);
+      lines.push(rest.length <= most ? rest : end > most / 2 ? piece.slice(0, end) : piece);
+    }
+    return lines.join("<br>");
   }
 
   function draw(figure) {

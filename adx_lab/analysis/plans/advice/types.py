@@ -25,7 +25,8 @@ _IN_RANGES = ("timestamp", "date", "integer", "bigint", "numeric", "int4", "int8
 _STEADY = """lower upper abs md5 substr substring left right length char_length btrim ltrim rtrim trim reverse
 coalesce round floor ceil trunc replace split_part strpos initcap mod jsonb_extract_path_text translate sign
 jsonb_extract_path json_extract_path_text greatest least nullif lpad rpad encode decode jsonb_array_length
-array_length cardinality hashtext bit_length octet_length"""
+array_length cardinality hashtext bit_length octet_length position overlay regexp_replace repeat ascii chr
+to_hex sqrt power div jsonb_typeof array_position array_upper"""
 _UNCHANGING = frozenset(_STEADY.split())
 _TIMELY = frozenset({"date_trunc", "date_part", "extract", "timezone", "date"})
 _TEXTS = ("character varying", "varchar", "character", "bpchar", "citext", "text", "name")
@@ -86,6 +87,12 @@ def is_unchanging(expression: Expression, right: Expression, types: Mapping[str,
         _keeps(item, types, zoned=zoned, known=timed or _knows(expression, types))
         for item in walk(expression)
     )
+
+
+def has_unknown(expression: Expression) -> bool:
+    """Tell whether an expression calls a function of which only its database knows if it changes."""
+    known = _UNCHANGING | _TIMELY | {"to_tsvector", "row", "array"}
+    return any(isinstance(item, Call) and item.function not in known for item in walk(expression))
 
 
 def _keeps(item: Expression, types: Mapping[str, str], *, zoned: bool, known: bool) -> bool:

@@ -10,7 +10,7 @@ from adx_lab.analysis.plans.analyse import analyse
 from adx_lab.analysis.plans.captures.tried import key_of
 from adx_lab.analysis.plans.reading.scan import read_plans
 from adx_lab.analysis.plans.records import PlanAnalysis, PlanDocument
-from adx_lab.analysis.plans.rules.context import Context, TableFacts
+from adx_lab.analysis.plans.rules.context import Context, ForeignKey, TableFacts
 from adx_lab.analysis.plans.shape import shape_of
 from adx_lab.errors import UsageError
 
@@ -103,6 +103,7 @@ def _read(whole: dict[str, Any]) -> Matrix:
         columns=whole.get("columns", {}),
         indexes=_existing(whole.get("indexes", {})),
         in_order=whole.get("in_order", {}),
+        foreign_keys=[_foreign_key(item) for item in whole.get("foreign_keys", ())],
     )
     cells = (_cell(item, context) for item in whole["plans"])
     return Matrix(
@@ -127,6 +128,10 @@ def _table(facts: dict[str, Any]) -> TableFacts:
         dead_rows=facts.get("dead_rows"),
         partition_of=facts.get("partition_of"),
     )
+
+
+def _foreign_key(item: dict[str, Any]) -> ForeignKey:
+    return ForeignKey(item["name"], item["table"], tuple(item["columns"]), item["references"])
 
 
 def _existing(indexes: Mapping[str, Any]) -> dict[str, list[Existing]]:

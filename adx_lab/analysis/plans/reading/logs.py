@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.plans.reading.json_text import DecodeError, decode_at
+from adx_lab.analysis.plans.reading.wrapping.prefixes import common_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,16 +18,21 @@ DURATION = re.compile(r"duration: (\d+(?:\.\d+)?) ms\s+plan:\s*")
 _STAMP_TEXT = r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:[.,]\d+)?(?: ?(?:[A-Z]{2,5}|Z|[+-]\d\d(?::?\d\d)?))?"
 STAMP = re.compile(_STAMP_TEXT)
 _PROCESS = re.compile(r"\[(\d+)\]")
-MESSAGE_KEYS = ("message", "log", "textPayload", "msg", "MESSAGE")
+MESSAGE_KEYS = ("message", "log", "textPayload", "msg", "MESSAGE", "line", "body", "event", "content")
 _JSON_LINE = re.compile(rf'^\{{.*"(?:timestamp|{"|".join(MESSAGE_KEYS)})".*$', re.MULTILINE)
+_LOGFMT = re.compile(
+    r'^[^\n"]*?\b(?:msg|message)=("(?:[^"\\\n]|\\.)*plan:\\n(?:[^"\\\n]|\\.)*")', re.MULTILINE
+)
 _CSV_LINE = re.compile(
     rf"^{_STAMP_TEXT},(?:\"[^\"\n]*\"|[^,\n]*),(?:\"[^\"\n]*\"|[^,\n]*),\d+,", re.MULTILINE
 )
+_CSV_FIELD = re.compile(r'(?:^|,)"((?:[^"]|"")*)"(?=,|$)', re.MULTILINE)
 _ENTRY = re.compile(
     rf"^(?:{_STAMP_TEXT}|[^\n\t]{{0,200}}?\b"
     r"(?:LOG|ERROR|WARNING|FATAL|STATEMENT|DETAIL|CONTEXT|HINT|NOTICE):  )",
     re.MULTILINE,
 )
+_BLANK = {" ", "\t"}
 _CSV_MESSAGE, _CSV_FIELDS_MIN = 13, 22
 
 
@@ -66,7 +72,8 @@ def messages_of(text: str) -> Iterator[Message]:
 
 def _escaped(text: str) -> Iterator[tuple[int, int, tuple[str, Mapping[str, Any]]]]:
     """Yield jsonlog's lines and csvlog's records: where they begin and end, their message and facts."""
-    found = [*_json_lines(text), *_csv_records(text)]
+    found = [*_json_lines(text), *_csv_records(text), *_logfmt_lines(text)]
+    found = found or list(_csv_fields(text))
     yield from sorted(found, key=lambda item: item[0])
 
 
@@ -76,10 +83,40 @@ def _json_lines(text: str) -> Iterator[tuple[int, int, tuple[str, Mapping[str, A
             record, _ = decode_at(match.group())
         except DecodeError:
             continue
-        held = record if isinstance(record, dict) else {}
-        message = next((held[key] for key in MESSAGE_KEYS if isinstance(held.get(key), str)), None)
+        message = _message_in(record) if isinstance(record, dict) else None
         if message is not None:
-            yield match.start(), match.end(), (message, scalars(held, without=set(MESSAGE_KEYS)))
+            yield match.start(), match.end(), message
+
+
+def _message_in(record: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    """Return a record's message, however deep those who pass logs on have put it, and what is said beside."""
+    without, first = set(MESSAGE_KEYS), None
+    waiting: list[tuple[Mapping[str, Any], dict[str, Any]]] = [(record, {})]
+    while waiting:
+        item, around = waiting.pop(0)
+        facts = around | scalars(item, without=without)
+        for text in (text_of(item.get(key)) for key in MESSAGE_KEYS):
+            if text is not None and DURATION.search(text):
+                return text, facts
+            first = (text, facts) if first is None and text is not None else first
+        waiting += [(inner, facts) for inner in item.values() if isinstance(inner, dict)]
+    return first
+
+
+def text_of(value: Any) -> str | None:
+    """Return a message; journald gives one that holds a tab or a colour byte by byte."""
+    if isinstance(value, list) and value and all(isinstance(byte, int) and 0 <= byte < 256 for byte in value):
+        return bytes(value).decode("utf-8", "replace")
+    return value if isinstance(value, str) else None
+
+
+def _logfmt_lines(text: str) -> Iterator[tuple[int, int, tuple[str, Mapping[str, Any]]]]:
+    for match in _LOGFMT.finditer(text) if "plan:\\n" in text else ():
+        try:
+            message, _ = decode_at(match.group(1))
+        except DecodeError:
+            continue
+        yield match.start(), match.end(), (message, {})
 
 
 def _csv_records(text: str) -> Iterator[tuple[int, int, tuple[str, Mapping[str, Any]]]]:
@@ -91,6 +128,13 @@ def _csv_records(text: str) -> Iterator[tuple[int, int, tuple[str, Mapping[str, 
         if len(fields) >= _CSV_FIELDS_MIN:
             facts = {"timestamp": fields[0], "user": fields[1], "dbname": fields[2], "pid": int(fields[3])}
             yield match.start(), end, (fields[_CSV_MESSAGE], facts)
+
+
+def _csv_fields(text: str) -> Iterator[tuple[int, int, tuple[str, Mapping[str, Any]]]]:
+    """Yield what announces a plan in a field of a table that a console exported."""
+    for match in _CSV_FIELD.finditer(text) if '""' in text else ():
+        if DURATION.search(match.group(1)):
+            yield match.start(), match.end(), (match.group(1).replace('""', '"'), {})
 
 
 def _record_end(text: str, begin: int) -> int:
@@ -139,13 +183,20 @@ def _plain(text: str, first_line: int) -> Iterator[Message]:
 
 
 def _without_tabs(text: str) -> str:
-    return re.sub(r"^\t", "", text, flags=re.MULTILINE)
+    """Take off the tab that a log puts before each further line, and what journald has before that."""
+    further = common_start([line for line in text.split("\n")[1:] if line[:1] in _BLANK and line.strip()])
+    inset = re.match(r"[ \t]*\t", further)
+    taken = re.escape(inset.group()) if inset else "\t"
+    return re.sub(f"^{taken}", "", text, flags=re.MULTILINE)
 
 
 def _dated(message: str) -> tuple[str, float | None]:
     """Split what a message announces from the plan."""
     match = DURATION.search(message)
-    return (message[match.end() :], float(match.group(1))) if match else (message, None)
+    if match is None:
+        return message, None
+    body = message[match.end() :]
+    return _without_tabs(body) if "\n\t" in body else body, float(match.group(1))
 
 
 def _facts(announcement: str) -> dict[str, Any]:

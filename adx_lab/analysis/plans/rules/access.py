@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from adx_lab.analysis.plans.advice.indexes import Advice
     from adx_lab.analysis.plans.records import PlanFinding
 
-_NO_INDEX = "no index is known to serve this condition as it is written: compare plain columns with values"
+_NO_INDEX = (
+    "compare plain columns with values, or index what is compared as it is written, where it depends on "
+    "nothing but its row"
+)
 _INDEX_SCANS = frozenset({"Index Scan", "Index Only Scan", "Bitmap Heap Scan"})
 
 

@@ -24,6 +24,16 @@ class TableFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A foreign key: which table's columns refer to another table's rows; tables by name as in `Context`."""
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
+    references: str
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholds:
     """From where on something costs a noticeable part of 10 ms.
 
@@ -80,5 +90,6 @@ class Context:
     columns: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     indexes: Mapping[str, Sequence[Existing]] = field(default_factory=dict)
     in_order: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    foreign_keys: Sequence[ForeignKey] = ()
     memory_mb: float | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)

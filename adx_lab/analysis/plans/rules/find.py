@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from adx_lab.analysis.plans.rules.access import ACCESS_RULES
 from adx_lab.analysis.plans.rules.around import AROUND_PLAN_RULES, AROUND_RULES
+from adx_lab.analysis.plans.rules.keys import KEY_RULES
 from adx_lab.analysis.plans.rules.place import NodePlace
 from adx_lab.analysis.plans.rules.work import PLAN_RULES, WORK_RULES
 
@@ -32,7 +33,7 @@ def find(analysis: PlanAnalysis, tree: PlanTree, context: Context) -> tuple[Plan
             continue
         view = NodePlace(analysis, tree, index, context)
         found += [finding for rule in _NODE_RULES if (finding := rule(view))]
-    for plan_rule in (*PLAN_RULES, *AROUND_PLAN_RULES):
+    for plan_rule in (*PLAN_RULES, *KEY_RULES, *AROUND_PLAN_RULES):
         found += plan_rule(analysis, context)
     return tuple(item for item in found if not _is_said_better(item, found))
 

@@ -63,9 +63,7 @@ class NodePlace:
     @property
     def key(self) -> str:
         """The name of the node's table in a capture: with its schema, where that is not ``public``."""
-        schema = self.text("Schema")
-        relation = self.node.relation or ""
-        return f"{schema}.{relation}" if schema not in {"", "public"} else relation
+        return table_key(self.node)
 
     def figure(self, key: str) -> float:
         """Return one printed figure, 0 where it is missing."""
@@ -196,6 +194,12 @@ class NodePlace:
     def finding(self, kind: str, reason: str, mend: str, **evidence: Any) -> PlanFinding:
         """Build a finding about this node."""
         return PlanFinding(kind, self.node.path, self.node.label, reason, mend, evidence)
+
+
+def table_key(node: PlanNode) -> str:
+    """Return the name of a node's table in a capture: with its schema, where that is not ``public``."""
+    schema, relation = str(node.details.get("Schema") or ""), node.relation or ""
+    return f"{schema}.{relation}" if schema not in {"", "public"} else relation
 
 
 def amount(value: float) -> str:

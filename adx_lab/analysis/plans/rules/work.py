@@ -165,24 +165,7 @@ def jit(analysis: PlanAnalysis, context: Context) -> list[PlanFinding]:
     ]
 
 
-def triggers(analysis: PlanAnalysis, context: Context) -> list[PlanFinding]:
-    """Find triggers that are slow at each call: a foreign key without an index is the usual cause."""
-    limits = context.thresholds
-    return [
-        PlanFinding(
-            "trigger",
-            "0",
-            f"trigger {item.name}",
-            f"{amount(item.calls)} calls took {item.ms:.1f} ms, {item.ms / item.calls:.2f} ms each",
-            "if it guards a foreign key, index the referencing columns; else look at what the function does",
-            {"calls": item.calls, "ms": item.ms},
-        )
-        for item in analysis.triggers
-        if item.calls and item.ms >= max(limits.trigger_ms_min, item.calls * limits.trigger_call_ms_min)
-    ]
-
-
-PLAN_RULES: tuple[Callable[[PlanAnalysis, Context], list[PlanFinding]], ...] = (jit, triggers)
+PLAN_RULES: tuple[Callable[[PlanAnalysis, Context], list[PlanFinding]], ...] = (jit,)
 
 
 def _takes_time(view: NodePlace) -> bool:

@@ -139,6 +139,9 @@ _NAMED = {"LIKE": 6, "ILIKE": 6, "IN": 6, "BETWEEN": 6, "SIMILAR": 6, "AT": 11, 
 _OTHERS, _SUM, _PRODUCT, _POWER, _CAST = 7, 8, 9, 10, 14
 _ENDS = frozenset({"THEN", "ELSE", "END", "WHEN", "FROM", "FOR", "AS", "ASC", "DESC", "NULLS", "USING"})
 _TYPE_WORDS = frozenset({"VARYING", "PRECISION", "WITH", "WITHOUT", "TIME", "ZONE"})
+_SPELLED = frozenset({"EXTRACT", "TRIM", "SUBSTRING", "POSITION", "OVERLAY"})
+_WITHIN = ("BOTH", "LEADING", "TRAILING", "FROM", "FOR", "IN", "PLACING", "SIMILAR", "ESCAPE")
+_TRIMS = {"BOTH": "btrim", "LEADING": "ltrim", "TRAILING": "rtrim"}
 _BEFORE_A_LITERAL = frozenset(
     {"DATE", "TIME", "TIMESTAMP", "TIMESTAMPTZ", "INTERVAL", "BIT", "NUMERIC", "REGCLASS"}
 )
@@ -341,12 +344,24 @@ class _Reader:
         operand = self.expression(_BINDING["NOT"])
         return Operation(f"(NOT {operand.sql})", "NOT", (operand,))
 
-    def field_of_time(self) -> Expression:
-        wanted = self.take()
-        self.expect("FROM")
-        of = self.until(")")
-        said = f"EXTRACT({wanted.text} FROM {of.sql})"
-        return Call(said, "extract", (Constant(wanted.text, wanted.text), of))
+    def spelled(self, word: str) -> Expression:
+        """Read what SQL has words of its own for: ``EXTRACT(year FROM x)``, ``TRIM(BOTH FROM x)``."""
+        said: list[str] = []
+        operands: list[Expression] = []
+        if word == "EXTRACT":
+            operands.append(Constant(self.take().text, self.tokens[self.place - 1].text))
+            said.append(operands[0].sql)
+        while not self.is_mark(")"):
+            if self.is_word(*_WITHIN):
+                said.append(self.take().word)
+            elif self.is_mark(","):
+                said[-1] += self.take().text
+            else:
+                operands.append(self.expression(_NAMED["IN"]))
+                said.append(operands[-1].sql)
+        self.take()
+        function = _TRIMS.get(said[0], "btrim") if word == "TRIM" and said else word.lower()
+        return Call(f"{word}({' '.join(said)})", function, tuple(operands))
 
     def subquery(self, token: Token) -> Expression:
         """Read ``InitPlan 1``, whose value is fixed before the scan, or ``SubPlan 1``, which isn't."""
@@ -381,8 +396,8 @@ class _Reader:
             return Call(f"{token.text}[{inside.sql}]", name_of(token), _listed(inside))
         if self.is_mark("("):
             self.take()
-            if token.word == "EXTRACT":
-                return self.field_of_time()
+            if token.word in _SPELLED and len(names) == 1:
+                return self.spelled(token.word)
             inside = self.until(")")
             called = ".".join(item.text for item in names)
             return Call(f"{called}({inside.sql})", name_of(names[-1]), _listed(inside))

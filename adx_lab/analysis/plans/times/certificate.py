@@ -34,6 +34,21 @@ class Outside:
     rest: Interval | None
 
 
+def executing_ms(document: PlanDocument) -> float | None:
+    """Return how long an execution had for its nodes at most: without what surely ran beside them."""
+    execution, _ = execution_of(document)
+    if execution is None:
+        return None
+    listed = document.body.get("Triggers")
+    after = [
+        number(item, "Time") or 0.0
+        for item in (listed if isinstance(listed, list) else ())
+        if isinstance(item, dict) and "Constraint Name" in item
+    ]
+    beside = sum(max(0.0, ms - _HALF_MS) for ms in (*after, _serialization(document) or 0.0))
+    return execution + _HALF_MS - beside
+
+
 def outside_of_nodes(document: PlanDocument, tree: PlanTree, account: TimeAccount) -> Outside:
     """Split what the execution took beyond the root node."""
     execution, target = execution_of(document)
@@ -138,6 +153,7 @@ def _triggers(document: PlanDocument, tree: PlanTree, room: Interval | None) -> 
             number(item, "Calls") or 0.0,
             number(item, "Time") or 0.0,
             inside[id(item)],
+            bool(text(item, "Constraint Name")),
         )
         for item in listed
     )

@@ -63,7 +63,9 @@ def init_plans(tree: PlanTree) -> tuple[int, ...]:
     return tuple(index for index, node in enumerate(tree.nodes) if is_debt(node) and cte_name(node) is None)
 
 
-def charged_node(tree: PlanTree, source: int, has_room: Callable[[int], bool]) -> int:
+def charged_node(
+    tree: PlanTree, source: int, has_room: Callable[[int], bool], has_room_with_owner: Callable[[int], bool]
+) -> int:
     """Return the node on whose clock an InitPlan ran.
 
     Parameters
@@ -74,18 +76,21 @@ def charged_node(tree: PlanTree, source: int, has_room: Callable[[int], bool]) -
         Whether a node's own time and pages can hold the InitPlan's: what the text of a plan leaves open (a
         value used in several places, a use that isn't printed without VERBOSE, ``$1`` that is a parameter of
         the statement), the figures decide.
+    has_room_with_owner
+        The same of a node and the InitPlan's owner together: workers that an InitPlan left running are waited
+        for as the plan ends, on the owner's clock.
     """
     owner = tree.parents[source]
     if owner is None:
         return source
     users = _users(tree, source, owner)
-    for user in users:
-        for candidate in _nearby(tree, user, owner):
-            if has_room(candidate):
-                return candidate
+    nearby = [candidate for user in users for candidate in _nearby(tree, user, owner)]
     inside = set(tree.below(source))
     others = sorted((i for i in tree.below(owner) if i not in inside), key=lambda i: (tree.depths[i], i))
-    return next((index for index in others if has_room(index)), users[0] if users else owner)
+    found = next((index for index in (*nearby, *others) if has_room(index)), None)
+    if found is None:
+        found = next((index for index in nearby if has_room_with_owner(index)), None)
+    return found if found is not None else (users or [owner])[0]
 
 
 def _users(tree: PlanTree, source: int, owner: int) -> list[int]:

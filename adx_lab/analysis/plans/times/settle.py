@@ -53,14 +53,23 @@ class TimeAccount:
     outside_pages: Mapping[str, int]
 
 
-def settle(tree: PlanTree) -> TimeAccount:
-    """Give every node its own time and its own pages."""
+def settle(tree: PlanTree, executing_ms: float | None = None) -> TimeAccount:
+    """Give every node its own time and its own pages.
+
+    Parameters
+    ----------
+    executing_ms
+        How long the executor had for its nodes, where PostgreSQL says so: what comes after the main plan has
+        no more than what that leaves.
+    """
     times = inclusive_times(tree)
     selfs = [_own_time(tree, times.clock, index) for index in range(len(tree))]
     pages = {key: _own_counts(tree, key) for key in COUNTERS}
     rescanned = _settle_rescans(tree, times.clock, selfs, pages)
     sources = ctes(tree)
-    outside = _take_from_scans(tree, times.clock, selfs, sources)
+    root = times.clock[0]
+    after_ms = None if executing_ms is None or root is None else executing_ms - root.low
+    outside = _take_from_scans(tree, times.clock, selfs, sources, after_ms)
     outside_pages = {key: _take_pages_from_scans(tree, key, held, sources) for key, held in pages.items()}
     for source in init_plans(tree):
         _charge(tree, source, times.clock, selfs, pages)
@@ -148,6 +157,7 @@ def _take_from_scans(
     clock: Sequence[Interval | None],
     selfs: list[Interval | None],
     sources: Mapping[int, tuple[int, ...]],
+    after_ms: float | None,
 ) -> Interval:
     """Take each CTE's time from its scans, in proportion; return what passed after the main plan."""
     outside = ZERO
@@ -167,21 +177,25 @@ def _take_from_scans(
             _lower(selfs, scan, spent.scaled(part / spent.value))
         if left > 0:
             rest = Interval(left, max(0.0, left - rounding), left + rounding)
-            if _outlives(tree, source, selfs, rest):
+            has_room = after_ms is None or outside.low + rest.low <= after_ms
+            if _outlives(tree, source, selfs, rest, has_room=has_room):
                 outside += rest
             else:
                 _lower(selfs, tree.parents[source] or 0, rest)
     return outside
 
 
-def _outlives(tree: PlanTree, source: int, selfs: Sequence[Interval | None], rest: Interval) -> bool:
+def _outlives(
+    tree: PlanTree, source: int, selfs: Sequence[Interval | None], rest: Interval, *, has_room: bool
+) -> bool:
     """Tell whether what no scan waited for passed after the main plan, and not in the CTE's owner.
 
     A data-modifying CTE is run to its end after the main plan. Any other that is still at work when the plan
-    is done (workers of a Gather below it) is waited for by its owner, as PostgreSQL shuts the nodes down.
+    is done (workers of a Gather below it) is waited for by its owner, as PostgreSQL shuts the nodes down; so
+    is the end of one that writes, where there was no time for it later.
     """
     owner = selfs[tree.parents[source] or 0]
-    writes = text(tree.nodes[source], "Node Type") == "ModifyTable"
+    writes = text(tree.nodes[source], "Node Type") == "ModifyTable" and has_room
     return writes or owner is None or owner.high < rest.low
 
 
@@ -228,15 +242,22 @@ def _charge(
     spent = clock[source]
     counts = {key: count(tree.nodes[source], key) or 0 for key in pages}
 
-    def has_room(index: int) -> bool:
-        own = selfs[index]
-        if spent is not None and own is not None and own.high < spent.low:
+    owner = tree.parents[source] or 0
+
+    def has_room(*places: int) -> bool:
+        held = [selfs[index] for index in places]
+        highest = sum(own.high for own in held if own is not None)
+        if spent is not None and None not in held and highest < spent.low:
             return False
-        return all((pages[key][index] or 0) >= amount for key, amount in counts.items() if amount)
+        return all(
+            sum(pages[key][index] or 0 for index in places) >= amount
+            for key, amount in counts.items()
+            if amount
+        )
 
     if number(tree.nodes[source], "Actual Loops") == 0 or not (spent or any(counts.values())):
         return
-    user, owner = charged_node(tree, source, has_room), tree.parents[source] or 0
+    user = charged_node(tree, source, has_room, lambda index: has_room(*{index, owner}))
     own = selfs[user]
     if spent is not None and own is not None:
         if own.high < spent.low and user != owner:

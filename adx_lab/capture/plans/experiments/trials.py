@@ -144,6 +144,13 @@ async def explain(connection: asyncpg.Connection, proposal: Proposal, options: s
     return document
 
 
+def looking_for(table: str, columns: Sequence[str]) -> str:
+    """Return a statement that looks for what refers to a row, as the server does for each that is deleted."""
+    mine, its = ([f"{side}.{column}" for column in columns] for side in ("x", "y"))
+    parts = {"table": table, "mine": ", ".join(mine), "its": ", ".join(its), "first": its[0]}
+    return _OWN["trials.looking_for"].sql.format(**parts)
+
+
 def compared(
     before: Mapping[str, Any], after: Mapping[str, Any], names: set[str], size: int
 ) -> dict[str, Any]:

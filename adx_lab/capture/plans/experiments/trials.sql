@@ -25,3 +25,7 @@ SELECT CASE s.schemaname WHEN 'public' THEN s.relname ELSE s.schemaname || '.' |
     s.n_tup_ins + s.n_tup_upd - s.n_tup_hot_upd AS writes,
     (SELECT count(*) FROM pg_index AS i WHERE i.indrelid = s.relid) AS indexes
 FROM pg_stat_user_tables AS s;
+
+-- name: trials.looking_for
+-- The rows of a table that refer to the same row as one of them; its name and columns are filled in.
+SELECT FROM {table} AS x WHERE ({mine}) = (SELECT {its} FROM {table} AS y WHERE {first} IS NOT NULL LIMIT 1);

@@ -10,9 +10,10 @@ import pandas as pd
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
 from adx_lab.analysis.run.latency import failed
 from adx_lab.analysis.verdict import Verdict
-from adx_lab.report.page.answer import endpoint_address, query_address, size_words, slower_endpoints, slug
+from adx_lab.report.page.answer import endpoint_address, query_address, slower_endpoints, slug
 from adx_lab.report.page.blocks.block import Drawable, Section, Words
 from adx_lab.report.page.measured_night import Contents
+from adx_lab.report.page.sizes import size_words
 from adx_lab.report.parts.table import Cell, Column, Table
 from adx_lab.report.parts.words import part_words
 from adx_lab.report.run.tables import tail_parts

@@ -16,6 +16,8 @@ from adx_lab.analysis.plans.reading.wrapping.typeset import plain
 _EXPANDED = re.compile(r"^[|│║]? ?QUERY PLAN( ?)([|│║,;:#~^\t])\1(.*)$")
 _EXPANDED_ON = re.compile(r"^[|│║]? {8,}[|│║](?: (.*))?$")
 _RECORD = re.compile(r"^[^\w\n]*\[ RECORD \d+ \]")
+_FIELD = re.compile(r"^[|│║]? ?([\w ]*?) *[|│║] ?(.*)$")
+_PLAN_SIGNS = ("(cost=", "(actual ", "Node Type", "Node-Type")
 _CELL = re.compile(r"<td\b[^>]*>(.*?)</td>", re.DOTALL)
 _RECORD_CELL = re.compile(r"Record \d+$")
 _BREAK = re.compile(r"<br ?/?>\n?")
@@ -27,7 +29,7 @@ _HEADER = "QUERY PLAN\n"
 def untabled(text: str) -> str:
     """Return a text with the lines of its plans as the server gave them, where psql moved them."""
     if "QUERY PLAN" not in text:
-        return text
+        return _of_fields(text) if "[ RECORD " in text else text
     if "<td" in text and "<th" in text:
         return _HEADER + "\n".join(
             _of_cell(cell) for cell in _CELL.findall(text) if not _RECORD_CELL.match(cell)
@@ -58,6 +60,21 @@ def without_end(line: str) -> str:
 
 def _of_cell(cell: str) -> str:
     return html.unescape(_BREAK.sub("\n", cell)).replace("\u00a0", " ")
+
+
+def _of_fields(text: str) -> str:
+    """Return the plans among the fields of records, as extensions that keep plans show them."""
+    fields: list[list[str]] = []
+    for line in text.split("\n"):
+        match = _FIELD.match(line)
+        if match is None or _RECORD.match(line):
+            continue
+        if match.group(1).strip():
+            fields.append([])
+        if fields:
+            fields[-1].append(without_end(match.group(2)))
+    found = ["\n".join(lines) for lines in fields]
+    return "\n\n".join(field for field in found if any(sign in field for sign in _PLAN_SIGNS)) or text
 
 
 def _records(text: str) -> list[str]:

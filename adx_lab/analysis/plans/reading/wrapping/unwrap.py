@@ -8,12 +8,15 @@ from typing import Any
 
 from adx_lab.analysis.plans.reading.wrapping.prefixes import without_prefixes
 from adx_lab.analysis.plans.reading.wrapping.psql_tables import untabled, without_end
+from adx_lab.analysis.plans.reading.wrapping.rows import unrowed
 
 _BIDI = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff\u200b"
 _ESCAPES = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 _SYSLOG = re.compile(r"^[^\n{}\"]*?#011", re.MULTILINE)
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_FENCE = re.compile(r"^```(?:\w*[ \t]*$)?|```[ \t]*$", re.MULTILINE)
 _FRAME = re.compile(r"^[ \t]*[+|│║╔╗╚╝╠╣┌┐└┘├┤┬┴┼─═━╞╡╪╤╧╟╢╥╨╬╦╩-]{3,}[ \t]*$", re.MULTILINE)
 _TABLE_BEGIN = re.compile(r"^[ \t]*[|│║] ?", re.MULTILINE)
 _HEADER = re.compile(r"^[ \t|│║\"]*QUERY PLAN[ \t|│║\"]*$", re.MULTILINE)
@@ -27,16 +30,22 @@ def unwrapped(text: str) -> str:
     """Return a text without what stands around plans in it; logs pass unchanged."""
     text = text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
     text = text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if "\x1b[" in text:
+        text = _COLOURS.sub("", text)
+    if "```" in text:
+        text = _FENCE.sub("", text)
     if _SPACES.search(text):
         text = _SPACES.sub(" ", text)
     if "\\ud" in text.lower():
         # Half a surrogate pair is legal JSON and can't be printed.
         text = _ESCAPES.sub(lambda match: "\\ufffd" if match.group(1) else match.group(), text)
+    if "plan:#012" in text:
+        text = text.replace("#012", "\n")
     if "#011" in text:
         text = _SYSLOG.sub("", text)
     if re.search(r"^> ?", text, re.MULTILINE) and _is_mail(text):
         text = _MAIL.sub("", text)
-    text = _without_quotes(untabled(without_prefixes(text)))
+    text = _without_quotes(untabled(without_prefixes(unrowed(text))))
     if _HEADER.search(text) or _framed(text):
         text = _without_borders(text)
     return _MASKED.sub(r"\1null", text)
@@ -49,7 +58,7 @@ def _is_mail(text: str) -> bool:
 
 def _without_quotes(text: str) -> str:
     """Take off the quotes that a grid puts around each line of a plan, or around all of it."""
-    if "(cost=" not in text and "(actual " not in text and "->  " not in text:
+    if not any(sign in text for sign in ("(cost=", "(actual ", "->  ", "Node Type", "Node-Type")):
         return text
     lines = text.strip().splitlines()
     for quote in "\"'":
@@ -58,9 +67,16 @@ def _without_quotes(text: str) -> str:
         ]
         if len(quoted) > len(lines) / 2:
             return "\n".join(_unquoted(line, quote) for line in lines)
-        if lines and lines[0].startswith(quote) and lines[-1].rstrip().endswith(quote):
-            return text.strip()[1:-1]
+        is_headed = bool(lines) and _HEADER.match(lines[0]) is not None
+        if lines and not is_headed and lines[0][:1] == quote and lines[-1].rstrip()[-1:] == quote:
+            return _singled(text.strip()[1:-1], quote)
     return text
+
+
+def _singled(text: str, quote: str) -> str:
+    """Return what a grid quoted as a whole: it doubles the quotes within."""
+    within = text.replace(quote * 2, "")
+    return text if quote in within else text.replace(quote * 2, quote)
 
 
 def _unquoted(line: str, quote: str) -> str:
