@@ -108,11 +108,13 @@ def compare_duet(tables: DuetTables, design: SequentialDesign) -> tuple[Comparis
     series += count_series(counts) if counts is not None else query_series(samples, tables.queries)
     series += variant_series(tables.companions)
     series += _processor(samples, tables.blocks, tables.companions)
-    alpha = design.alpha / 2
+    spend = design.alpha_at(min(len(numbers), design.cap))
     found = compare(series, design)
-    if spend := design.alpha_at(min(len(numbers), design.cap)):
+    if spend:
         found = count_strays(found, series, alpha=spend / 4)
-    return (*_whole_answers(found), *compare_failures(table, alpha=alpha), *compare_answers(table))
+    # What fails plainly is plain between the looks, too.
+    failures = compare_failures(table, alpha=(spend or design.alpha) / 2)
+    return (*_whole_answers(found), *failures, *compare_answers(table))
 
 
 def _whole_answers(comparisons: Sequence[Comparison]) -> Iterator[Comparison]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adx_lab.analysis.duet.block_ratios import ALL, BlockSeries
-from adx_lab.analysis.duet.comparison import compare
+from adx_lab.analysis.duet.comparison import Comparison, compare, still_open
 from adx_lab.analysis.stats.sequential_design import SequentialDesign
 
 __all__ = ["World", "operate"]
@@ -15,6 +15,10 @@ __all__ = ["World", "operate"]
 _METRIC = "serial_ms"
 _SHARED = 0.3
 """Of the variance between blocks, common to all endpoints of a block."""
+
+_LONGER = 0.7
+"""The deviation of a block that asks for a few endpoints, of a whole one's: it asks three times as often, and
+most of the deviation was seen to lie within the blocks."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class World:
         How long that one takes.
     endpoints, blocks
         How many.
+    more
+        Blocks after these, which ask for what is still open.
     stalled
         The share of an endpoint's blocks that stall, to either side, by ten deviations.
     """
@@ -40,6 +46,7 @@ class World:
     endpoint_ms: float = 1.0
     endpoints: int = 41
     blocks: int = 10
+    more: int = 8
     stalled: float = 0.0
 
 
@@ -70,11 +77,10 @@ def operate(
         The smallest effect that matters, as in a duet's serial movement.
     """
     rng = np.random.default_rng(seed)
-    design = SequentialDesign(looks=(world.blocks,), smallest={_METRIC: 0.03})
     ms = np.append(world.endpoint_ms, np.geomspace(0.15, 10.0, world.endpoints - 1))
     passed = found = alarmed = 0
     for _ in range(tries):
-        compared = compare(_series(world, rng, ms, np.maximum(matters, matters_ms / ms)), design)
+        compared = _judged(world, rng, ms, np.maximum(matters, matters_ms / ms))
         slower = {one.subject for one in compared if one.status == "slower"}
         found += "0" in slower
         alarmed += bool(slower - {"0", ALL}) or (ALL in slower and not world.effect)
@@ -82,12 +88,40 @@ def operate(
     return Operated(passed / tries, found / tries, alarmed / tries)
 
 
-def _series(world: World, rng: np.random.Generator, ms: np.ndarray, matters: np.ndarray) -> list[BlockSeries]:
-    shape = (world.blocks, world.endpoints)
-    common = rng.normal(size=(world.blocks, 1))
+def _judged(
+    world: World, rng: np.random.Generator, ms: np.ndarray, matters: np.ndarray
+) -> tuple[Comparison, ...]:
+    """Play a duet as a real one is: what is open after the first look is asked again."""
+    looks = (world.blocks, world.blocks + world.more) if world.more else (world.blocks,)
+    design = SequentialDesign(looks=looks, smallest={_METRIC: 0.03})
+    table = _table(world, rng, world.blocks)
+    compared = compare(_series(world, rng, table, ms, matters), design)
+    left = still_open(compared)
+    if not world.more or left is None or any(one.status == "slower" for one in compared):
+        return compared
+    again = _LONGER * _table(world, rng, world.more)
+    again[:, [str(e) not in left for e in range(world.endpoints)]] = np.nan
+    return compare(_series(world, rng, np.vstack([table, again]), ms, matters), design)
+
+
+def _table(world: World, rng: np.random.Generator, blocks: int) -> np.ndarray:
+    """Return a block a row, an endpoint a column."""
+    shape = (blocks, world.endpoints)
+    common = rng.normal(size=(blocks, 1))
     noise = np.sqrt(_SHARED) * common + np.sqrt(1 - _SHARED) * rng.normal(size=shape)
     stalls = (rng.random(shape) < world.stalled) * 10.0 * rng.choice([-1.0, 1.0], shape)
-    table = world.deviation * (noise + stalls)
+    table: np.ndarray = world.deviation * (noise + stalls)
+    return table
+
+
+def _series(
+    world: World,
+    rng: np.random.Generator,
+    table: np.ndarray,
+    ms: np.ndarray,
+    matters: np.ndarray,
+) -> list[BlockSeries]:
+    table = table.copy()
     table[:, 0] += np.log1p(world.effect)
     series = [
         BlockSeries(
@@ -101,4 +135,5 @@ def _series(world: World, rng: np.random.Generator, ms: np.ndarray, matters: np.
         )
         for e in range(world.endpoints)
     ]
+    # A block that asks for a few endpoints says nothing of all.
     return [BlockSeries(ALL, _METRIC, tuple(table.mean(axis=1).tolist())), *series]

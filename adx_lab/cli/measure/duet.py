@@ -48,7 +48,7 @@ def run(
     warmup
         Seconds of load before it that are thrown away; left out, the profile's.
     profile
-        ``quick``: 10 blocks, and 16 where those do not decide it. ``nightly``: 12, longer ones, and 16 where
+        ``quick``: 10 blocks, and 18 where those do not decide it. ``nightly``: 12, longer ones, and 16 where
         those do not decide it.
     functions
         Sample what each function of both variants computes, in blocks of their own after all that is timed;

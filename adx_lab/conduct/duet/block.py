@@ -28,13 +28,12 @@ from adx_lab.capture.database.companions import (
     companions_between,
     execute,
     process_usage,
-    read_companions,
     with_children,
 )
 from adx_lab.capture.resources import MachineClock, read_machine_clock
 from adx_lab.capture.service.openapi import read_routes
 from adx_lab.capture.spans.receiver import Receiver
-from adx_lab.conduct.duet.left import SIDES, Block, Started, named_queries, pids_of
+from adx_lab.conduct.duet.left import SIDES, Block, Started, named_queries, pids_of, read_both
 from adx_lab.conduct.duet.movements import Movements, Play, Waiting, capture_sides, players_of
 from adx_lab.conduct.duet.order import DuetOrder
 from adx_lab.conduct.duet.profiling import Profiling
@@ -344,7 +343,7 @@ class Bench:
                 break
             await asyncio.sleep(_POLL_S)
         await asyncio.sleep(max(0.0, max(begins) - _READ_BEFORE_S - clock.now()))
-        edges.before = await self._read(started)
+        edges.before = await read_both(started)
         edges.at, edges.machine = time.monotonic(), read_machine_clock()
         edges.ours = self._ours_s(started)
         if sampled is not None:
@@ -366,7 +365,7 @@ class Bench:
         ours = self._ours_s(started) - edges.ours + locust_s
         machine = read_machine_clock()
         busy, stolen = machine.busy_s - edges.machine.busy_s, machine.steal_s - edges.machine.steal_s
-        after = await self._read(started)
+        after = await read_both(started)
         companions = {
             side: companions_between(
                 edges.before.get(side, CompanionReading()),
@@ -386,9 +385,6 @@ class Bench:
             steal_share=stolen / (elapsed * cores),
             busy_s=ours,
         )
-
-    async def _read(self, started: Mapping[str, Started]) -> dict[str, CompanionReading]:
-        return {side: await read_companions(one.watched) for side, one in started.items()}
 
     def _ours_s(self, started: Mapping[str, Started]) -> float:
         cores = [pid for one in started.values() for pid in one.watched.pids]

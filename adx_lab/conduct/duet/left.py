@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from adx_lab.analysis.duet.block_ratios import BASE, HEAD
-from adx_lab.capture.database.companions import WatchedVariant, with_children
+from adx_lab.capture.database.companions import (
+    CompanionReading,
+    WatchedVariant,
+    read_companions,
+    with_children,
+)
 from adx_lab.load.collecting.collect import Collected
 from adx_lab.load.serial.order import SerialRecord
 from adx_lab.services.starting.start import Running
@@ -77,6 +82,11 @@ class Block:
 def pids_of(started: Mapping[str, Started]) -> dict[str, list[int]]:
     """Return the processes of each variant."""
     return {side: with_children(one.watched.pids) for side, one in started.items()}
+
+
+async def read_both(started: Mapping[str, Started]) -> dict[str, CompanionReading]:
+    """Return what each variant tells of itself just now."""
+    return {side: await read_companions(one.watched) for side, one in started.items()}
 
 
 def named_queries(folder: Path | None) -> Mapping[str, Query]:

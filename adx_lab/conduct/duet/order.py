@@ -44,7 +44,7 @@ class DuetProfile:
 
 
 PROFILES: Mapping[str, DuetProfile] = {
-    "quick": DuetProfile((10, 16), seconds=1.0, warmup_s=0.4, serial_s=0.04, tasks_s=3.0, burst_s=0.3),
+    "quick": DuetProfile((10, 18), seconds=1.0, warmup_s=0.4, serial_s=0.04, tasks_s=3.0, burst_s=0.3),
     "nightly": DuetProfile((12, 16), seconds=5.0, warmup_s=1.5, serial_s=0.12, tasks_s=6.0, burst_s=1.0),
 }
 """Blocks differ from one another by more than the seconds within a block do: ten of them in any haste, since

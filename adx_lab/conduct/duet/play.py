@@ -60,6 +60,9 @@ _FREE_MIN = 0.3
 LIMIT_S = 240.0
 """A duet of which nobody said how long takes at most so long, unless its first look alone takes longer."""
 
+_NARROW_SHARE = 0.6
+"""How long a block takes that asks for a few endpoints, of a whole one's time."""
+
 
 @dataclass(frozen=True)
 class Played:
@@ -169,7 +172,8 @@ class _Duet:
                 more = needs_more(compared, design, blocks=number)
                 only = still_open(compared)
                 spent_s = time.monotonic() - began
-                if more and order.blocks is None and (1 + more / number) * spent_s > LIMIT_S:
+                cost = more / number * (1 if only is None else _NARROW_SHARE)
+                if more and order.blocks is None and (1 + cost) * spent_s > LIMIT_S:
                     # The clock decides, not what was seen: that costs an answer, and no error.
                     progress.step("undecided, and no time for more blocks; --blocks 16 takes it")
                     return

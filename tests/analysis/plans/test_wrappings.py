@@ -90,8 +90,9 @@ def test_what_programs_print(form: str) -> None:
 
 
 @pytest.mark.parametrize("plan", [JSON, TEXT], ids=["json", "text"])
-def test_a_cell_with_doubled_quotes_in_any_format(plan: str) -> None:
-    for text in (f'"{doubled(plan)}"', f'"QUERY PLAN"\n"{doubled(plan)}"', f"```\n{plan}\n```"):
+def test_what_surrounds_any_format(plan: str) -> None:
+    tuples = "\n".join(repr((line,)) for line in plan.splitlines())
+    for text in (f'"{doubled(plan)}"', f'"QUERY PLAN"\n"{doubled(plan)}"', f"```\n{plan}\n```", tuples):
         assert [document.body for document in read_plans(text)] == [BODY]
 
 
@@ -146,6 +147,28 @@ def test_lines_that_were_moved_each_by_itself_give_no_tree() -> None:
     for moved in (str.rjust, str.center):
         (fault,) = scan_plans("\n".join(moved(line, width) for line in LINES)).faults
         assert "lost its indentation" in fault
+
+
+REDSHIFT = """XN Merge  (cost=1000000000000.00..1000000000000.25 rows=100 width=50)
+  ->  XN Network  (cost=1000000000000.00..1000000000000.25 rows=100 width=50)
+        Send to leader
+"""
+
+
+def test_what_lost_its_lines_or_is_not_postgresqls_gives_no_tree() -> None:
+    window = (
+        "Unique (actual rows=9 loops=1)\n->  Sort (actual rows=9 loops=1)\n->  Result (actual rows=9 loops=1)"
+    )
+    for text, said in (
+        ("\n".join(" ".join(line.split()) for line in LINES), "lost its indentation"),
+        (window, "lost its indentation"),
+        (" ".join(LINES), "lost its line breaks"),
+        (each("1. \t0.013 \t36.9 \t\u2192 {}").replace("->", ""), "before its lines"),
+        (REDSHIFT, "Amazon Redshift"),
+    ):
+        reading = scan_plans(text)
+        assert reading.documents == (), text
+        assert said in reading.faults[0]
 
 
 def test_a_file_of_windows_is_read_and_a_compressed_one_is_refused(tmp_path: Path) -> None:

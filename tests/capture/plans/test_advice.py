@@ -52,6 +52,7 @@ SERVED = {
     "select * from shop.sales where upper(code) = 'C000077'": "(upper(code",
     "select * from shop.sales where trim(code) = 'C000077'": "(TRIM(BOTH FROM code",
     "select id from shop.sales order by lower(code) limit 10": "(lower(code",
+    "select * from shop.sales where (at, id) > ('2026-02-01', 5) order by at, id limit 20": "(at, id)",
     "select * from shop.sales where left(note, 6) = 'abc123'": '("left"(note, 6))',
     "select * from shop.sales where client % 4507 = 3": "((client % 4507))",
     "select * from shop.sales where data @> '{\"n\": 77}'": "gin (data jsonb_path_ops)",

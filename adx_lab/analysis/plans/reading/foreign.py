@@ -18,9 +18,15 @@ _SIGNS = {
     "Spark": r"== Physical Plan ==",
     "Snowflake": r'"GlobalStats"\s*:\s*\{\s*"partitionsTotal"',
 }
+_REDSHIFT = re.compile(r"(?m)^[ \t|]*(?:->  )?XN [A-Z][\w ]+\(cost=")
 
 
 def database_of(text: str) -> str | None:
     """Return the database whose plan a text holds, or None where it is none that is known."""
     beginning = text[:200_000]
     return next((name for name, sign in _SIGNS.items() if re.search(sign, beginning)), None)
+
+
+def fork_of(text: str) -> str | None:
+    """Return the database that prints plans as PostgreSQL does, but of steps of its own; None for others."""
+    return "Amazon Redshift" if _REDSHIFT.search(text[:200_000]) else None

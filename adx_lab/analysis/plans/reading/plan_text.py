@@ -17,7 +17,7 @@ from adx_lab.analysis.plans.reading.properties import figure, fill_counters, rea
 from adx_lab.analysis.plans.tree import SUBPLAN, TASK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _SHOWN = r"[\dNX?*#x]"  # a digit, or what masks it
 ANNOTATED = re.compile(
@@ -48,6 +48,12 @@ _NAMES_A_SUBPLAN = ("InitPlan", "SubPlan", "CTE")
 _ENDS_THE_NODES = (
     *("Planning", "Execution", "Total", "Trigger", "Settings", "Query", "Memory", "JIT", "Serialization"),
 )
+_ONE_BELOW = frozenset(
+    {"Hash", "Sort", "Incremental Sort", "Limit", "Aggregate", "Group", "Unique", "Gather", "Gather Merge"}
+    | {"WindowAgg", "Subquery Scan", "Materialize", "Memoize", "LockRows", "ProjectSet"}
+)
+_TWO_BELOW = frozenset({"Nested Loop", "Hash Join", "Merge Join", "Recursive Union"})
+_STEPS = frozenset({2, 4, 6, 8, 12})
 _WRAPPED_MAX = 8
 _NO_PLAN = re.compile(
     r"^\s*(?:\(\d+ rows?\)|Time: [\d.,]+ ms.*|[\w.]+[=#>]+ .*|-- .*|"
@@ -287,18 +293,44 @@ def read_plan_text(lines: Sequence[str]) -> tuple[dict[str, Any] | None, int]:
     return _finished(plan.body), used
 
 
+def is_flat(root: Mapping[str, Any]) -> bool:
+    """Tell whether a node has more below it than its kind can have: their lines lost what set them apart."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        below = [item for item in node.get("Plans", ()) if "Subplan Name" not in item]
+        kind, most = node["Node Type"], len(below)
+        if kind in _ONE_BELOW:
+            most = 1
+        elif kind in _TWO_BELOW and not any("Plans" in item for item in below):
+            most = 2
+        if len(below) > most:
+            return True
+        waiting += node.get("Plans", ())
+    return False
+
+
 def is_ragged(lines: Sequence[str]) -> bool:
     """Tell whether lines were moved each by itself, to the right or the middle of a column.
 
-    What is said of a node stands at one distance from its arrow, whatever became of the spaces of all lines.
+    What is said of a node stands at one distance from its arrow, and an arrow at one of few from that above,
+    whatever became of the spaces of all lines.
     """
     distances: list[int] = []
-    for line, following in pairwise(lines):
+    arrows: list[int] = []
+    odd = False
+    for line, following in pairwise([*lines, ""]):
         arrow, words = _ARROW.match(line), following.lstrip()
-        said = _PROPERTY.match(following) and not words.startswith((*_ENDS_THE_NODES, *_NAMES_A_SUBPLAN))
-        if arrow is not None and said:
-            distances.append(len(following) - len(words) - len(arrow.group(1)))
-    return len(set(distances)) > 2
+        if arrow is None:
+            continue
+        column = len(arrow.group(1))
+        while arrows and arrows[-1] >= column:
+            arrows.pop()
+        odd = odd or (bool(arrows) and column - arrows[-1] not in _STEPS)
+        arrows.append(column)
+        if _PROPERTY.match(following) and not words.startswith((*_ENDS_THE_NODES, *_NAMES_A_SUBPLAN)):
+            distances.append(len(following) - len(words) - column)
+    return odd and len(set(distances)) > 2
 
 
 def _continues(lines: Sequence[str], position: int) -> bool:

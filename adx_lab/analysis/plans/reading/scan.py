@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from adx_lab.analysis.plans.reading.foreign import database_of
+from adx_lab.analysis.plans.reading.foreign import database_of, fork_of
 from adx_lab.analysis.plans.reading.json_text import DecodeError, decode_at
 from adx_lab.analysis.plans.reading.logs import MESSAGE_KEYS, Message, messages_of, scalars, text_of
 from adx_lab.analysis.plans.reading.node_line import NODE
-from adx_lab.analysis.plans.reading.plan_text import ANNOTATED, is_ragged, read_plan_text
+from adx_lab.analysis.plans.reading.plan_text import ANNOTATED, is_flat, is_ragged, read_plan_text
 from adx_lab.analysis.plans.reading.wrapping.unwrap import python_value, unwrapped
 from adx_lab.analysis.plans.reading.xml_text import XmlError, read_xml
 from adx_lab.analysis.plans.reading.yaml_text import YAML_BEGIN, read_yaml
@@ -65,6 +65,8 @@ def scan_plans(text: str) -> Reading:
     A log that was cut off still yields its whole plans; ``faults`` is never empty where there is no plan.
     """
     cleaned = unwrapped(text)
+    if (fork := fork_of(cleaned)) is not None:
+        return Reading((), (f"this is a plan of {fork}, and only PostgreSQL's can be read",))
     found, fault = _whole(cleaned)
     if found:
         return Reading(tuple(found), ())
@@ -258,10 +260,13 @@ class _Finder:
         if used + _LINES_LEFT_MIN > len(lines) >= _LINES_FEW:
             body, used = read_plan_text([lines[0], *self._below(begin)[1][1:]])
         before, self._read_until = self._read_until, self._begins[number + used]
-        if body is not None and "->" in body["Plan"]["Node Type"]:
-            odd = body["Plan"]["Node Type"].partition("->")[0].strip()
+        within = None if body is None else _ARROW_WITHIN.search(body["Plan"]["Node Type"])
+        if body is not None and within is not None:
+            odd = body["Plan"]["Node Type"][: within.start()].strip()
             self.faults.append(f"the plan in line {line} has something before its lines: {odd[:40]}")
-        elif body is not None and (_is_flat(body["Plan"]) or is_ragged(lines[:used])):
+        elif body is not None and lines[0].count("(cost=") > 1:
+            self.faults.append(f"the plan in line {line} lost its line breaks: paste it as it was printed")
+        elif body is not None and (is_flat(body["Plan"]) or is_ragged(lines[:used])):
             self.faults.append(f"the plan in line {line} lost its indentation: what is below what is unknown")
         elif body is not None:
             query = _query_before(self.text[before:begin])
@@ -273,9 +278,7 @@ class _Finder:
 
 _LINES_FEW, _LINES_LEFT_MIN = 400, 20
 """What nearly every plan has room in, and how much of it must be left to tell that it ended there."""
-_AT_MOST_TWO = frozenset(
-    {"Nested Loop", "Hash Join", "Merge Join", "Hash", "Sort", "Limit", "Aggregate", "Gather", "WindowAgg"}
-)
+_ARROW_WITHIN = re.compile("->|\u2192")
 _OPENING = re.compile(rf"^[^(]{{0,200}}?[=:`\"'*]\s*(?={NODE.pattern})")
 """What a program's source, a report or a list has before a plan, in its first line."""
 _WIDE = re.compile(r"\t* {4,}\S")
@@ -286,12 +289,6 @@ def _tab_of(lines: Sequence[str]) -> int:
     """Return how wide a tab is: more than four spaces beside one say that it stands for eight."""
     tabbed = any("\t" in line for line in lines)
     return 8 if tabbed and any(_WIDE.match(line) for line in lines) else 4
-
-
-def _is_flat(root: Mapping[str, Any]) -> bool:
-    """Tell whether every node stands below the first, which is of a kind that can't have so many."""
-    below = [item for item in root.get("Plans", ()) if "Subplan Name" not in item]
-    return len(below) > 2 and root["Node Type"] in _AT_MOST_TWO and not any("Plans" in item for item in below)
 
 
 def _xml_end(text: str, begin: int) -> int | None:

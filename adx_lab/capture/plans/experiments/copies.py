@@ -42,6 +42,10 @@ _SEGMENT = 131_072
 """Pages in one file; a larger table has several."""
 _FILLED = 0.9
 _GUESSED = "there are no statistics of the expression: the planner only guesses"
+_POOLED = (
+    "a pooler is in between, on whose connections pg_dump would leave its settings: give the address of the "
+    "server itself"
+)
 _ENTRY = 12
 """Bytes that an index's entry takes beside its key."""
 
@@ -78,10 +82,12 @@ async def try_on_copy(
     Raises
     ------
     StackError
-        The schema can't be read, or not be made again.
+        The schema can't be read, or not be made again, or a pooler is in between.
     """
-    await _copy_schema(database_url, copy_url, binaries)
     async with connected(database_url) as source:
+        if await source.fetchval(_OWN["copies.process"].sql) != source.get_server_pid():
+            raise StackError(_POOLED)
+        await _copy_schema(database_url, copy_url, binaries)
         sizes = {
             (row["schema"], row["name"]): _Size(
                 row["pages_now"], row["pages"], row["rows"], row["visible_pages"]

@@ -15,6 +15,10 @@ SELECT s.schemaname AS schema, s.tablename AS "table", s.attname AS "column", s.
     s.most_common_elem_freqs AS element_shares
 FROM pg_stats AS s WHERE s.schemaname NOT IN ('pg_catalog', 'information_schema');
 
+-- name: copies.process
+-- The server's process that serves a connection: a pooler tells its clients of another.
+SELECT pg_backend_pid();
+
 -- name: copies.place
 -- Where a table's or an index's file is within the server's data; no row where it has none.
 -- params: schema=$text, name=$text

@@ -31,8 +31,8 @@ def unrowed(text: str) -> str:
     value = _literal(text)
     if value is not None:
         return value
-    lines = [line for line in text.split("\n") if _WORD.search(line)]
-    sample = lines[:_SAMPLE]
+    lines = [line for line in text.split("\n") if line.strip()]
+    sample = [line for line in lines[: 2 * _SAMPLE] if _WORD.search(line)][:_SAMPLE]
     for pattern, unescape, share_min in _WAYS:
         if not any(pattern.match(line) for line in sample):
             continue
