@@ -135,6 +135,10 @@ def test_a_name_moves_no_cursor() -> None:
         assert table_text(table, width=width).replace("\n", "").isprintable()
 
 
+def test_no_zero_has_a_sign() -> None:
+    assert (percentage(-0.0004), percentage(-0.009)) == ("0%", "−0.9%")
+
+
 def test_only_long_words_may_break_and_a_phone_does_without_what_is_spare() -> None:
     made = Table((Column("tenant"), Column("name"), Column("p", spare=True)), (("whale", "x" * 20, "1"),))
     assert '"tenant">whale<' in made.html()

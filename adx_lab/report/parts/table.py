@@ -236,6 +236,8 @@ def percentage(share: float) -> str:
     """Return a fraction as a percentage that is neither 0% nor 100% where it is not."""
     if 0 < share < 0.001:
         return "< 0.1%"
+    if -0.0005 < share < 0:
+        return "0%"
     digits = 0 if share == 0 or share >= 0.1 else 1
     if 0.995 <= share < 1:
         digits = 1 if share < 0.9985 else 2
