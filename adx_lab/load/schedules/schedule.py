@@ -92,6 +92,9 @@ def make_schedule(order: LoadOrder, scenario: Any, defaults: LoadSettings) -> Sc
     own_stages: tuple[Stage, ...] = getattr(scenario, "stages", ())
     climbs = bool(own_stages) and order.rate_per_s is None
     stages = own_stages if climbs else (_steady(float(chosen("rate_per_s")), duration_s),)
+    if climbs and order.duration_s is not None:
+        times = duration_s / sum(stage.seconds for stage in stages)
+        stages = tuple(msgspec.structs.replace(stage, seconds=times * stage.seconds) for stage in stages)
     return msgspec.structs.replace(
         schedule,
         users=1,
