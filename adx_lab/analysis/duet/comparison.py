@@ -46,8 +46,6 @@ FIRST = ("serial_ms", "pair_ms")
 """What the code costs has half of the error to spend for itself, whatever else is compared beside it, and
 what is counted pair by pair a quarter."""
 
-_CROWD = "burst_ms"
-
 FEW_BLOCKS = Caveat("few-blocks", "too few blocks to compare")
 NOT_A_LOOK = Caveat("not-a-look", "judged between planned looks: nothing may be decided here")
 RANDOM_FLIPS = Caveat("random-flips", "p from a random draw of sign flips, not from all of them")
@@ -319,12 +317,10 @@ def _could_see(column: _Column, design: SequentialDesign) -> float | None:
 def still_open(comparisons: Sequence[Comparison]) -> frozenset[str] | None:
     """Return the endpoints that a verdict waits for; None where it waits for more than single ones.
 
-    What all of them show together, and a crowd, only a whole block tells.
+    What all of them show together only a whole block tells.
     """
-    waiting = [one for one in comparisons if one.gate and one.open]
-    if any(one.subject == ALL or one.metric == _CROWD for one in waiting):
-        return None
-    return frozenset(one.subject for one in waiting) or None
+    waiting = frozenset(one.subject for one in comparisons if one.gate and one.open)
+    return None if ALL in waiting else waiting or None
 
 
 def needs_more(comparisons: Sequence[Comparison], design: SequentialDesign, *, blocks: int) -> int:

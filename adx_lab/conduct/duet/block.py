@@ -117,7 +117,7 @@ class Bench:
         profiling
             Samples both variants while they are loaded; what is timed is then nobody's evidence.
         only
-            The endpoints of the serial movement, where the others are decided; there is no burst then.
+            The endpoints of the serial movement, where the others are decided.
 
         Raises
         ------
@@ -173,7 +173,7 @@ class Bench:
                 raise MeasurementError(f"the variants' own figures could not be read: {error}") from error
             block = await self._close(started, edges, collected, number=number, slots=slots, folder=folder)
             block.serial = serial
-            if serial is not None and self.all_known and only is None:
+            if serial is not None and self.all_known:
                 block.burst = await movements.play_burst()
             for side, one in started.items():
                 block.companions[side]["start_s"] = one.start_s

@@ -175,7 +175,7 @@ class _Duet:
                 cost = more / number * (1 if only is None else _NARROW_SHARE)
                 if more and order.blocks is None and (1 + cost) * spent_s > LIMIT_S:
                     # The clock decides, not what was seen: that costs an answer, and no error.
-                    progress.step("undecided, and no time for more blocks; --blocks 16 takes it")
+                    progress.step(f"undecided, and no time for more blocks; --blocks {order.cap} takes it")
                     return
                 target = min(number + more, order.cap)
                 if target > number:
