@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adx_lab.load.order import LoadOrder
-from adx_lab.load.schedules.schedule import make_schedule
 from adx_lab.load.schedules.arrivals import climb
+from adx_lab.load.schedules.schedule import make_schedule
 from adx_lab.settings.tree import LoadSettings
 
 
