@@ -57,7 +57,7 @@ _UTILISATION = 0.4
 
 _RATE_MIN, _RATE_MAX = 10.0, 300.0
 _FREE_MIN = 0.3
-LIMIT_S = 240.0
+LIMIT_S = 300.0
 """A duet of which nobody said how long takes at most so long, unless its first look alone takes longer."""
 
 _NARROW_SHARE = 0.6
