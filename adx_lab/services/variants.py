@@ -253,4 +253,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8") + "\n"
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} can't be read: {error}") from error
+        raise UsageError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}") from error

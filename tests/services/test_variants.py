@@ -49,6 +49,7 @@ def test_rules_and_settings_reach_the_core(settings: Settings) -> None:
         (".+cache.l1=7", "on or off"),
         (".+pool.max=many", "expected int"),
         (".+patch=nowhere.patch", "nowhere.patch"),
+        (".+sql=nowhere.sql", "nowhere.sql can't be read: No such file"),
         ("no-such-ref", "names no commit"),
         ("+cache.l1=off", "names no tree"),
         # A variant is typed: nothing of it may become an option of git's.
