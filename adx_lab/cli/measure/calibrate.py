@@ -48,7 +48,7 @@ def run(
     warmup
         Seconds of load before it that are thrown away; left out, the profile's.
     profile
-        ``quick`` (a minute or so for each trial) or ``nightly`` (up to three), as for ``adx-lab duet``.
+        ``quick`` (two to five minutes for each trial) or ``nightly`` (up to five), as for ``adx-lab duet``.
     json
         Print the ledger as one JSON document.
     """

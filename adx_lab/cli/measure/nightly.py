@@ -35,7 +35,7 @@ def run(
     Parameters
     ----------
     profile
-        How thorough: quick takes up to three minutes, nightly half an hour.
+        How thorough: quick takes two to six minutes, nightly half an hour.
     scenario
         What is loaded; mixed where left out.
     rate
