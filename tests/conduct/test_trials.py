@@ -187,7 +187,7 @@ def test_an_order_keeps_to_what_can_decide() -> None:
 
 def test_a_profile_fills_in_what_was_not_said() -> None:
     quick, nightly = DuetOrder(".", ".", profile="quick"), DuetOrder(".", ".")
-    assert (quick.design.looks, nightly.design.looks) == ((10,), (12, 16))
+    assert (quick.design.looks, nightly.design.looks) == ((10, 18), (12, 16))
     assert quick.load_s < nightly.load_s
     assert quick.warming_s < nightly.warming_s
     given = DuetOrder(".", ".", profile="quick", blocks=16, seconds=4, warmup_s=0)
