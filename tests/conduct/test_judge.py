@@ -10,6 +10,7 @@ import pytest
 
 from adx_lab.analysis.duet.comparison import still_open
 from adx_lab.analysis.duet.gates import BEGAN_LATER, Coverage
+from adx_lab.analysis.duet.pair_ratios import pairs_of, stray_series, whole_pairs
 from adx_lab.analysis.duet.worse import findings_of
 from adx_lab.conduct.calibration.matrix import DEFECTS, endpoints_of, matrix
 from adx_lab.conduct.duet.judge import DuetEvidence, comparisons_of, judge_duet
@@ -85,6 +86,21 @@ def test_blocks_that_ask_for_a_few_endpoints_decide_these_and_change_nothing_els
     assert {one.n_blocks for name, one in told.items() if name not in left} == {10}
     assert told["PATCH /users/{id}"].status == "slower"
     assert told["POST /files"].closed
+    # Of the others nothing is known less than after the first ten.
+    first = whole.samples[(whole.samples["block"] <= 10).to_numpy()]
+    after_ten, after_all = stray_errors(first, 10), stray_errors(duet.samples, 16)
+    assert after_all["GET /files"] == pytest.approx(after_ten["GET /files"])
+    assert after_all["POST /files"] < after_ten["POST /files"]
+
+
+def stray_errors(samples: pd.DataFrame, blocks: int) -> dict[str, float]:
+    """Return how well each endpoint's share of strays is known, in the serial movement."""
+    serial = samples[(samples["movement"] == "serial").to_numpy()].reset_index(drop=True)
+    pairs = pairs_of(whole_pairs(serial), blocks=range(1, blocks + 1))
+    return {
+        one.subject: one.noise / float(np.sqrt(np.isfinite(one.log_ratio).sum()))
+        for one in stray_series(pairs, metric="serial_strays")
+    }
 
 
 def test_only_what_is_open_is_asked_again(equals: DuetEvidence) -> None:
