@@ -42,8 +42,6 @@ from tests.store.test_folders import make_run
         ),
         (("load", "mixed", "--rate", "nan"), 2, "--rate nan is not a positive number"),
         (("load", "mixed", "--warmup", "-1"), 2, "--warmup -1 is not a number of at least 0"),
-        (("load", "mixed", "--users", "5"), 2, "mixed is a scenario of the lab: it has no users"),
-        (("load", "mixed", "--spawn-rate", "5"), 2, "mixed is a scenario of the lab: it has no spawn rate"),
         (("load", "mixed", "--seed", "-1"), 2, "--seed -1 is no seed"),
         (("load", "mixed", "--url", ""), 2, "--url is empty"),
         (("duet", ".", ".", "--rate", "nan"), 2, "--rate nan is not a positive number"),

@@ -224,7 +224,7 @@ def test_what_a_load_takes(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("mixed", "--users", "5"), "it has no users"),
+        (("mixed", "--users", "5"), "--users says nothing to it"),
         (("mixed", "--tags", "read"), "it has no tags"),
         (("mixed", "--", "--account", "x"), "it has no arguments"),
         (("--locustfile", "theirs.py", "--replay", "RUN"), "--replay says nothing to it"),

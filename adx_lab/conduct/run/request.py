@@ -77,25 +77,10 @@ def usual_scenario(settings: Settings) -> str:
     )
 
 
-_OF_OTHERS = {"tags": "tags", "arguments": "arguments", "users": "users", "spawn_per_s": "spawn rate"}
-"""Settings of a load that a scenario of the lab does not know; a crowd has users."""
-
-
 def is_ours(locustfile: Path) -> bool:
     """Tell whether a locustfile is one of the lab's own scenarios, as they are shipped; a home has copies."""
     shipped = SHIPPED / "locustfiles" / locustfile.name
     return shipped.exists() and shipped.read_bytes() == locustfile.read_bytes()
-
-
-def _refuse_of_others(ours: LoadRequest, given: frozenset[str]) -> None:
-    unknown = set(_OF_OTHERS)
-    if "CrowdUser" in ours.locustfile.read_text(encoding="utf-8"):
-        unknown.remove("users")
-    if words := sorted(_OF_OTHERS[name] for name in given & unknown):
-        raise UsageError(
-            f"{ours.scenario} is a scenario of the lab: it has no {' and no '.join(words)}",
-            mend="leave them out, or name a locustfile of your own",
-        )
 
 
 def locust_words(settings: Settings, locustfile: Path) -> tuple[str, ...]:
@@ -151,8 +136,11 @@ def load_request(
     if locustfile is None:
         assert scenario is not None
         found = find_scenario(settings, scenario)
-        if is_ours(found.locustfile):
-            _refuse_of_others(found, given)
+        if is_ours(found.locustfile) and (words := given & {"tags", "arguments"}):
+            raise UsageError(
+                f"{scenario} is a scenario of the lab: it has no {' and no '.join(sorted(words))}",
+                mend="leave them out, or name a locustfile of your own",
+            )
         return replace(found, given=given, **more)
     if not locustfile.exists():
         raise UsageError(f"there is no locustfile {locustfile}", mend="correct the path")
