@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from adx_lab.core.monitoring.logs import log
-from adx_lab.core.server.http import JSON, NDJSON, Request, Response, Stream
+from adx_lab.core.server.http import JSON, NDJSON, Request, Response
 from adx_lab.core.server.problems import Problem
-from adx_lab.core.server.streams import begun, finish
+from adx_lab.core.server.streams import finish, streamed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,14 +37,11 @@ async def rows_response(service: Service, request: Request, query: str, *args: o
             lines = [row async for rows in chunks for row in rows]
             release()
             return Response(("[" + ",".join(lines) + "]").encode(), 200, [JSON])
-        beginning, rest = await begun(_lines(chunks))
     except BaseException:
         release()
         raise
-    if rest is None:
-        release()
-        return Response(beginning, 200, [NDJSON])
-    return Stream(_to_the_end(beginning, rest, request), 200, [NDJSON], release)
+    rest_of = partial(_to_the_end, request=request)
+    return await streamed(_lines(chunks), 200, [NDJSON], release, rest_of=rest_of)
 
 
 async def _lines(chunks: AsyncIterator[list[str]]) -> AsyncIterator[bytes]:
@@ -54,9 +52,8 @@ async def _lines(chunks: AsyncIterator[list[str]]) -> AsyncIterator[bytes]:
         await finish(chunks)
 
 
-async def _to_the_end(beginning: bytes, rest: AsyncIterator[bytes], request: Request) -> AsyncIterator[bytes]:
+async def _to_the_end(rest: AsyncIterator[bytes], request: Request) -> AsyncIterator[bytes]:
     try:
-        yield beginning
         async for lines in rest:
             yield lines
     except Exception as error:  # noqa: BLE001  # the status is sent already: only the stream itself can tell

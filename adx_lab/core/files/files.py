@@ -14,10 +14,10 @@ from msgspec import Meta
 from adx_lab.core.auth.access import load_text
 from adx_lab.core.auth.fields import CONTROL, Id
 from adx_lab.core.database.pages import Lister, PageQuery
-from adx_lab.core.server.http import JSON, Request, Response, Stream
+from adx_lab.core.server.http import JSON, Request, Response
 from adx_lab.core.server.ids import checked_id, new_id
 from adx_lab.core.server.problems import Headers, Problem
-from adx_lab.core.server.streams import begun
+from adx_lab.core.server.streams import streamed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -149,16 +149,8 @@ async def download(service: Service, request: Request) -> Response:
     if request.method == "HEAD":
         return Response(status=status, headers=headers)
     release = service.streams.admit(request.principal.tenant_id)
-    try:
-        # It is begun before the response is, so that a content that is gone is a 404.
-        beginning, rest = await begun(service.files.chunks(blob, start, end))
-    except BaseException:
-        release()
-        raise
-    if rest is None:
-        release()
-        return Response(beginning, status, headers)
-    return Stream(_after(beginning, rest), status, headers, release)
+    # It is begun before the response is, so that a content that is gone is a 404.
+    return await streamed(service.files.chunks(blob, start, end), status, headers, release)
 
 
 class _Received:
@@ -203,9 +195,3 @@ async def _join(chunks: AsyncIterator[bytes]) -> bytes:
 
 async def _at_once(content: bytes) -> AsyncIterator[bytes]:
     yield content
-
-
-async def _after(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adx_lab.core.monitoring.logs import log
+from adx_lab.core.server.http import Response, Stream
 from adx_lab.core.server.problems import Headers, Problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from adx_lab.core.server.http import Stream
     from adx_lab.core.settings import Settings
 
 _WHOLE_BYTES = 1 << 17
@@ -167,11 +167,45 @@ class _Pipe:
                 self._read_end.close()
 
 
-async def begun(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes] | None]:
-    """Return how a stream begins, and the rest of it; None where that was all.
+async def streamed(
+    chunks: AsyncIterator[bytes],
+    status: int,
+    headers: Headers,
+    release: Callable[[], None],
+    *,
+    rest_of: Callable[[AsyncIterator[bytes]], AsyncIterator[bytes]] = lambda rest: rest,
+) -> Response:
+    """Return a response that is sent as it is made, or an ordinary one where it ends soon.
 
-    What fails by then is an ordinary problem: no status was sent.
+    Parameters
+    ----------
+    release
+        Gives its place among the streams back, once it was sent or can't be.
+    rest_of
+        Makes what is sent of what is left once the status was sent, and nothing can be a problem any more.
     """
+    try:
+        beginning, rest = await _begun(chunks)
+    except BaseException:
+        release()
+        raise
+    if rest is None:
+        release()
+        return Response(beginning, status, headers)
+    return Stream(_after(beginning, rest_of(rest)), status, headers, release)
+
+
+async def _after(beginning: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    try:
+        yield beginning
+        async for chunk in rest:
+            yield chunk
+    finally:
+        await finish(rest)
+
+
+async def _begun(chunks: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes] | None]:
+    """Return how a stream begins, and the rest of it; None where that was all."""
     held, size = [], 0
     try:
         async for chunk in chunks:
