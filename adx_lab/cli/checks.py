@@ -104,12 +104,7 @@ def check_database(url: str | None) -> None:
     UsageError
         It can't be meant.
     """
-    if url and not _DATABASE.match(url):
-        shown = shown_url(url)
-        raise UsageError(
-            f"--database {shown} is no address of PostgreSQL",
-            mend="write it as postgresql://USER@HOST:PORT/NAME",
-        )
+    _check_address("--database", url, _DATABASE, "PostgreSQL", "postgresql://USER@HOST:PORT/NAME")
 
 
 def check_valkey(url: str | None) -> None:
@@ -120,9 +115,12 @@ def check_valkey(url: str | None) -> None:
     UsageError
         It can't be meant.
     """
-    if url and not _VALKEY.match(url):
-        shown = shown_url(url)
-        raise UsageError(f"--valkey {shown} is no address of Valkey", mend="write it as valkey://HOST:PORT/0")
+    _check_address("--valkey", url, _VALKEY, "Valkey", "valkey://HOST:PORT/0")
+
+
+def _check_address(flag: str, url: str | None, form: re.Pattern[str], what: str, like: str) -> None:
+    if url and not form.match(url):
+        raise UsageError(f"{flag} {shown_url(url)} is no address of {what}", mend=f"write it as {like}")
 
 
 def check_variant(text: str) -> None:

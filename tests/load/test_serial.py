@@ -30,9 +30,9 @@ class Kept:
         self.asked.append((mark, choose.random()))
 
 
-def play(*ways: Kept, block: int = 1) -> list[str]:
+def play(*ways: Kept, block: int = 1, times: int = 1) -> list[str]:
     reads: list[int] = []
-    movement = Movement(("base", "head"), 0.02, block, 1, lambda: reads.append(len(reads)))
+    movement = Movement(("base", "head"), 0.02, block, 1, lambda: reads.append(len(reads)), pairs_times=times)
     return [one.endpoint for one in movement.play(ways)]
 
 
@@ -68,6 +68,13 @@ def test_cold_ones_come_before_everything_and_what_is_needed_is_made_first() -> 
     assert few.made == [("base", 5), ("head", 5)]
     movements = [mark.movement for mark, _ in few.asked]
     assert movements == [COLD] * 4 + [SERIAL] * 6
+
+
+def test_what_can_be_asked_only_so_often_is_asked_more_often_where_it_is_wanted() -> None:
+    few = Kept("DELETE /a", pairs_max=3)
+    play(few, times=2)
+    assert few.made == [("base", 8), ("head", 8)]
+    assert [mark.movement for mark, _ in few.asked] == [COLD] * 4 + [SERIAL] * 12
 
 
 def test_pairs_that_differ_more_tell_less_and_a_stall_does_not_count() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adx_lab.analysis.duet.block_ratios import ALL
 from adx_lab.analysis.finding import Finding
@@ -57,15 +57,8 @@ def findings_of(
         if kind == "cold" and explained and set(subjects) <= explained | {ALL}:
             continue  # what is slower warm is slower cold
         worst = some[0]
-        evidence = {
-            "metric": worst.metric,
-            "base": worst.base,
-            "head": worst.head,
-            "unit": worst.unit,
-            "p": worst.p,
-        }
         where = ", ".join(subjects[:_LISTED]) + (" and others" if len(subjects) > _LISTED else "")
-        told.append(Finding(kind, worst.subject, f"{words}: {where}", evidence, endpoints=subjects))
+        told.append(Finding(kind, worst.subject, f"{words}: {where}", _evidence(worst), endpoints=subjects))
     return (*told, *_unexplained(comparisons, told), *_added(coverage))
 
 
@@ -77,18 +70,14 @@ def _unexplained(comparisons: Sequence[Comparison], told: Sequence[Finding]) -> 
         said = one.metric in _WORDS or one.subject in named or (one.subject == ALL and named)
         if one.status == "slower" and not said:
             left.setdefault(one.metric, []).append(one)
-    for metric, some in left.items():
+    for some in left.values():
         subjects = tuple(one.subject for one in some)
-        first = some[0]
-        evidence = {
-            "metric": metric,
-            "base": first.base,
-            "head": first.head,
-            "unit": first.unit,
-            "p": first.p,
-        }
         cause = "slower, and nothing that was counted says why"
-        yield Finding("unexplained", first.subject, cause, evidence, endpoints=subjects)
+        yield Finding("unexplained", some[0].subject, cause, _evidence(some[0]), endpoints=subjects)
+
+
+def _evidence(one: Comparison) -> dict[str, Any]:
+    return {"metric": one.metric, "base": one.base, "head": one.head, "unit": one.unit, "p": one.p}
 
 
 def _kinds(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, str, list[Comparison]]]:
